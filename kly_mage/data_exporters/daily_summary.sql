@@ -1,0 +1,99 @@
+-- Grain: one row per date and content_id.
+-- Inputs: gold.ga4_daily_summary, gold.gam_daily_summary, gold.articles.
+-- A re-run is safe: the view is computed anew from its inputs; while that lasts, readers see the old one.
+
+select pg_advisory_xact_lock(hashtext('gold.daily_summary'));  -- one refresh at a time; readers go on
+
+-- The definition. Edit it and run the block: the view is built again if it differs.
+create temp view daily_summary_definition as
+with articles as (
+    select
+        content_id,
+        nullif(site, '') as site,
+        nullif(title, '') as title,
+        nullif(author, '') as author,
+        nullif(section, '') as section,
+        publish_timestamp
+    from gold.articles
+),
+
+-- Both sides stay: revenue without pageviews and pageviews without revenue.
+joined as (
+    select
+        coalesce(ga4.event_date, gam.served_date) as date,
+        coalesce(ga4.content_id, gam.content_id) as content_id,
+        coalesce(ga4.pageviews, 0) as pageviews,
+        coalesce(ga4.sessions, 0) as sessions,
+        coalesce(ga4.user_engagements, 0) as user_engagements,
+        coalesce(gam.impressions, 0) as impressions,
+        coalesce(gam.clicks, 0) as clicks,
+        coalesce(gam.revenue_usd, 0) as revenue_usd
+    from gold.ga4_daily_summary as ga4
+    full join gold.gam_daily_summary as gam
+        on ga4.event_date = gam.served_date and ga4.content_id = gam.content_id
+)
+
+select
+    joined.date,
+    joined.content_id,
+    coalesce(articles.site, '(not set)') as site,
+    coalesce(articles.title, '(not set)') as title,
+    coalesce(articles.author, '(not set)') as author,
+    coalesce(articles.section, '(not set)') as section,
+    articles.publish_timestamp,
+    joined.pageviews,
+    joined.sessions,
+    joined.user_engagements,
+    joined.impressions,
+    joined.clicks,
+    joined.revenue_usd,
+    round(joined.revenue_usd * 1000 / nullif(joined.pageviews, 0), 6) as page_rpm_usd,
+    round(joined.revenue_usd * 1000 / nullif(joined.impressions, 0), 6) as ecpm_usd,
+    round(joined.clicks::numeric / nullif(joined.impressions, 0), 6) as ctr
+from joined
+left join articles
+    on joined.content_id = articles.content_id;
+
+do $$
+declare
+    definition text := pg_get_viewdef('daily_summary_definition'::regclass);
+    -- How far its inputs have got; where that is the same as last time, nothing has changed.
+    inputs text := (
+        select string_agg(mart || ' ' || watermark, ', ' order by mart) from ops.watermarks
+        where mart <> 'gold.daily_summary'
+    );
+    built_from text := (select watermarks.built_from from ops.watermarks where mart = 'gold.daily_summary');
+begin
+    if definition is distinct from pg_get_viewdef(to_regclass('gold.daily_summary')) then
+        drop materialized view if exists gold.daily_summary;
+        execute 'create materialized view gold.daily_summary as ' || definition;
+        create unique index daily_summary_key on gold.daily_summary (date, content_id);
+        comment on materialized view gold.daily_summary is
+        'One row per date and article: audience and ad revenue side by side.';
+        comment on column gold.daily_summary.date is 'Local day.';
+        comment on column gold.daily_summary.content_id is 'The article; (not set) for events and ads without one.';
+        comment on column gold.daily_summary.site is 'Site; (not set) if the CMS does not know the article.';
+        comment on column gold.daily_summary.title is 'Headline, latest version.';
+        comment on column gold.daily_summary.author is 'Author.';
+        comment on column gold.daily_summary.section is 'Section of the site.';
+        comment on column gold.daily_summary.publish_timestamp is 'When the article was published; NULL if unknown.';
+        comment on column gold.daily_summary.pageviews is 'Number of page_view events.';
+        comment on column gold.daily_summary.sessions is 'Distinct sessions on the article; not additive over articles.';
+        comment on column gold.daily_summary.user_engagements is 'Number of user_engagement events.';
+        comment on column gold.daily_summary.impressions is 'Ad impressions.';
+        comment on column gold.daily_summary.clicks is 'Ad clicks.';
+        comment on column gold.daily_summary.revenue_usd is 'Ad revenue in US dollars, exact.';
+        comment on column gold.daily_summary.page_rpm_usd is 'Revenue per 1,000 pageviews; NULL without pageviews.';
+        comment on column gold.daily_summary.ecpm_usd is 'Revenue per 1,000 impressions; NULL without impressions.';
+        comment on column gold.daily_summary.ctr is 'Clicks per impression; NULL without impressions.';
+    elsif inputs is distinct from built_from then
+        refresh materialized view concurrently gold.daily_summary;
+    end if;
+    insert into ops.watermarks as mart (mart, refreshed_at, built_from)
+    values ('gold.daily_summary', clock_timestamp(), inputs)
+    on conflict (mart) do update
+    set refreshed_at = excluded.refreshed_at, built_from = excluded.built_from
+    where mart.built_from is distinct from excluded.built_from;
+end $$;
+
+drop view daily_summary_definition;

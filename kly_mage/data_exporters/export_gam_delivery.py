@@ -1,0 +1,19 @@
+"""New ad deliveries into bronze.gam_delivery."""
+
+from kly_mage.utils.steps import export_new_rows
+
+if 'data_exporter' not in globals():
+    from mage_ai.data_preparation.decorators import data_exporter, test
+
+
+@data_exporter
+def export_gam_delivery(rows, *args, **kwargs):
+    """Insert the rows bronze does not have yet; the result says what became of every row read."""
+    return export_new_rows(rows, 'gam_delivery', kwargs)
+
+
+@test
+def test_every_row_is_accounted_for(load, *args):
+    """What was read is new, known, equal to another row, rejected, or conflicting."""
+    parts = ('rows_new', 'rows_known', 'rows_equal', 'rows_rejected', 'rows_conflicting')
+    assert load['rows_read'] == sum(load[part] for part in parts), load

@@ -1,0 +1,56 @@
+-- Grain: one row per serving date and content_id.
+-- Inputs: the rows of bronze.gam_delivery that came in since the last refresh (ops.watermarks).
+-- A re-run is safe: the rows read, their sums and the watermark move in one transaction.
+
+select pg_advisory_xact_lock(hashtext('gold.gam_daily_summary'));  -- one refresh at a time; readers go on
+
+-- Loads hold this table in row exclusive mode from before they take their _updated_at until they commit:
+-- this waits for those in flight, and those that come later are stamped beyond the new watermark.
+lock table only bronze.gam_delivery in share mode;
+
+with new_delivery as (
+    select
+        _partition_date as served_date,
+        coalesce(nullif(content_id, ''), '(not set)') as content_id,
+        impressions,
+        clicks,
+        revenue_usd,
+        _updated_at
+    from bronze.gam_delivery
+    where
+        _updated_at > (
+            select watermark from ops.watermarks
+            where mart = 'gold.gam_daily_summary'
+        )
+),
+
+additions as materialized (
+    select
+        served_date,
+        content_id,
+        sum(impressions) as impressions,
+        sum(clicks) as clicks,
+        sum(revenue_usd) as revenue_usd,
+        max(_updated_at) as watermark
+    from new_delivery
+    group by served_date, content_id
+),
+
+progress as (
+    update ops.watermarks
+    set
+        watermark = (select max(watermark) from additions),
+        refreshed_at = clock_timestamp()
+    where mart = 'gold.gam_daily_summary' and exists (select from additions)
+)
+
+merge into gold.gam_daily_summary as old
+using additions as new
+on old.served_date = new.served_date and old.content_id = new.content_id
+when matched then update set
+    impressions = old.impressions + new.impressions,
+    clicks = old.clicks + new.clicks,
+    revenue_usd = trim_scale(old.revenue_usd + new.revenue_usd),
+    _updated_at = clock_timestamp()
+when not matched then insert (served_date, content_id, impressions, clicks, revenue_usd, _updated_at)
+values (new.served_date, new.content_id, new.impressions, new.clicks, trim_scale(new.revenue_usd), clock_timestamp());

@@ -1,0 +1,18 @@
+"""Distinct article versions with their row hash."""
+
+from kly_mage.utils.steps import hash_rows
+
+if 'transformer' not in globals():
+    from mage_ai.data_preparation.decorators import test, transformer
+
+
+@transformer
+def hash_cms_articles(rows, *args, **kwargs):
+    """Each distinct row once, with ``_hashrow``; ``_equal_rows`` counts the rows it stands for besides itself."""
+    return hash_rows(rows, 'cms_articles')
+
+
+@test
+def test_usable_rows_have_a_hash(rows, *args):
+    """Exactly the rejected rows have no hash."""
+    assert rows['_hashrow'].is_null().eq(rows['_reject'].is_not_null()).all(), 'a usable row without hash, or the reverse'

@@ -1,0 +1,400 @@
+"""Bronze: one load is one transaction that inserts what is new and accounts for every row it read.
+
+How two loads stay out of each other's way, and a refresh behind both:
+
+- A load locks the table ROW EXCLUSIVE before it looks at the clock; a refresh locks it SHARE, so it waits for loads in
+  flight and no load can publish rows stamped before a watermark that has moved on (kly_mage/data_exporters/*.sql).
+- ``_updated_at`` is the clock after that lock, and beyond every watermark, should the clock have been set back.
+- Equal rows have equal days, so loads lock their days: different days run side by side, and a day loaded twice at once
+  waits its turn and then finds the rows known. The primary key of the registry stands behind it all: rows that get past
+  the locks end in a unique violation and a second try, never in bronze twice.
+"""
+
+import io
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.utils.database import connect, copy, first_line
+from kly_mage.utils.landing import LandingFile
+from kly_mage.utils.schema import (
+    bronze_table,
+    conflicts_table,
+    ensure_columns,
+    ensure_partitions,
+    ensure_schema,
+    registry,
+    table_columns,
+)
+from kly_mage.utils.settings import Settings
+from kly_mage.utils.sources import Source
+from kly_mage.utils.window import Window
+
+logger = logging.getLogger('kly_mage')
+SLICE_ROWS = 200_000
+_DAY_COUNTS = ('rows_equal', 'rows_new', 'rows_known', 'rows_rejected', 'rows_conflicting')
+
+
+@dataclass
+class Counts:
+    """What a load did with the rows it read.
+
+    ``rows_read = rows_equal + rows_new + rows_known + rows_rejected + rows_conflicting``; the distinct rows are the new, the
+    known and the conflicting ones. ``money_read`` is the sum over the usable rows read, None for a source without money.
+    """
+
+    rows_read: int = 0
+    rows_equal: int = 0
+    rows_new: int = 0
+    rows_known: int = 0
+    rows_rejected: int = 0
+    rows_conflicting: int = 0
+    money_read: Decimal | None = None
+    days: dict[date, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def rows_distinct(self) -> int:
+        """Distinct usable rows."""
+        return self.rows_new + self.rows_known + self.rows_conflicting
+
+    def add(self, kind: str, frame: pl.DataFrame, weight: str | None = None) -> None:
+        """Count the rows of ``frame``, or what their column ``weight`` sums up to, as ``kind``, in all and by day."""
+        if not frame.height:
+            return
+        amount = pl.len().cast(pl.Int64) if weight is None else pl.col(weight).sum()
+        for day, count in frame.group_by('_partition_date').agg(amount.alias('n')).iter_rows():
+            for name in (kind, 'rows_read'):
+                setattr(self, name, getattr(self, name) + count)
+                if day and count:
+                    of_day = self.days.setdefault(day, dict.fromkeys((*_DAY_COUNTS, 'rows_read'), 0))
+                    of_day[name] += count
+
+    def summary(self) -> dict[str, Any]:
+        """The totals by their names, as the ledger has them."""
+        totals = {name: value for name, value in asdict(self).items() if name != 'days'}
+        return totals | {'rows_distinct': self.rows_distinct}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be loaded, and who asked for it.
+
+    Attributes:
+        source: the source.
+        window: the days.
+        files: the files the load looks at.
+        undeclared: columns of these files that the declaration does not have.
+        started_by: the Mage trigger or the command.
+        pipeline_run: id of the Mage pipeline run, if there is one.
+    """
+
+    source: Source
+    window: Window
+    files: list[LandingFile]
+    undeclared: list[str]
+    started_by: str
+    pipeline_run: str | None = None
+
+
+def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
+    """Insert the rows that are new, quarantine those that cannot be used, and write the ledger: all or nothing.
+
+    Args:
+        frames: hashed and distinct (``rowhash``), each with ``_reject``, ``_partition_date``, ``_delivered_at``, ``_file``
+            and ``_line``.
+
+    Returns:
+        The load's number, source, days and counts.
+    """
+    source = request.source
+    ensure_schema(settings)
+    ensure_columns(settings, source, request.undeclared)
+    ensure_partitions(settings, source)
+    load_id = _start(settings, request)
+    try:
+        with connect(settings) as connection, connection.cursor() as cursor:
+            transaction = _Transaction(cursor, source, load_id, request.window)
+            for frame in frames:
+                for rows in frame.iter_slices(SLICE_ROWS):
+                    transaction.insert(rows)
+            counts = transaction.finish()
+            _finish(cursor, load_id, counts)
+            _remember_files(cursor, request, load_id)
+    except BaseException as error:
+        _fail(settings, load_id, error)
+        raise
+    done = {'load_id': load_id, 'source': source.name, 'days': str(request.window), **counts.summary()}
+    logger.info('%s %s: %s', source.name, request.window, done)
+    return done
+
+
+def files_read(settings: Settings, source: Source) -> set[tuple[str, int, datetime]]:
+    """Signatures of the files that finished loads have read, in the state they had then."""
+    ensure_schema(settings)
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute('select file, size, modified_at from ops.files where source = %s', (source.name,))
+        return set(cursor.fetchall())
+
+
+def last_day(settings: Settings, source: Source) -> date | None:
+    """The last day a finished load of this source was asked for; None before the first."""
+    ensure_schema(settings)
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute("select max(end_day) from ops.loads where source = %s and status = 'done'", (source.name,))
+        return cursor.fetchone()[0]
+
+
+class _Transaction:
+    """The open transaction of one load."""
+
+    def __init__(self, cursor: Cursor, source: Source, load_id: int, window: Window) -> None:
+        self.cursor, self.source, self.load_id = cursor, source, load_id
+        self.changed = False
+        self.counts = Counts(money_read=Decimal(0) if source.money_columns else None)
+        cursor.execute(sql.SQL('lock table only {} in row exclusive mode').format(bronze_table(source)))
+        # Articles may be in any load: they have one lock for all days.
+        locks = [source.name] if source.any_day else [f'{source.name} {day}' for day in window]
+        cursor.execute('select pg_advisory_xact_lock(hashtextextended(name, 0)) from unnest(%s) as name', (locks,))
+        cursor.execute(
+            "select clock_timestamp(), greatest(clock_timestamp(), max(watermark) + interval '1 microsecond')"
+            ' from ops.watermarks where isfinite(watermark)'
+        )
+        self.created_at, self.stamp = cursor.fetchone()
+        self.columns = [name for name in table_columns(cursor, source) if name not in _FILLED]
+        values = sql.SQL('').join(
+            sql.SQL(', {} {}').format(sql.Identifier(c.name), sql.SQL(_TYPES[c.kind])) for c in source.value_columns
+        )
+        cursor.execute(
+            sql.SQL('create temp table incoming (i int, _hashrow uuid, _delivered_at timestamptz{}) on commit drop').format(
+                values
+            )
+        )
+
+    def insert(self, frame: pl.DataFrame) -> None:
+        """Insert one slice and count it."""
+        rejected = frame.filter(pl.col('_reject').is_not_null())
+        rows = frame.filter(pl.col('_reject').is_null()) if rejected.height else frame
+        self._reject(rejected)
+        self.counts.add('rows_rejected', rejected)
+        self.counts.add('rows_equal', rows, '_equal_rows')
+        for name in self.source.money_columns:
+            self.counts.money_read += (rows[name] * (rows['_equal_rows'] + 1)).sum() if rows.height else 0
+        if not rows.height:
+            return
+        rows = rows.with_columns(pl.col('_hashrow').str.decode('hex')).with_row_index('i')
+        first, further = rows, rows.clear()
+        if self.source.value_columns:
+            is_first = rows['_hashrow'].is_first_distinct()
+            first, further = rows.filter(is_first), rows.filter(~is_first)
+        seen = self._seen(first)
+        new = first.join(seen, on='i', how='anti', maintain_order='left') if seen.height else first
+        self._insert_new(new)
+        old = first.join(seen, on='i', how='inner', maintain_order='left') if seen.height < first.height else None
+        old = old if old is not None else first.with_columns(seen.sort('i').select('equal', 'other'))
+        self.changed |= new.height > 0
+        self.counts.add('rows_new', new)
+        self.counts.add('rows_equal', old.filter('equal'))
+        self.counts.add('rows_known', old.filter(~pl.col('equal') & ~pl.col('other')))
+        if self.source.value_columns:
+            self._conflict(pl.concat([old.filter('other').drop('equal', 'other'), further]))
+        if self.source.versioned:
+            self._delivered_again()
+        self.cursor.execute('truncate incoming')
+
+    def finish(self) -> Counts:
+        """Say that the articles have changed, if they have: nothing else tells ``gold.daily_summary``."""
+        if self.source.versioned and self.changed:
+            self.cursor.execute(
+                'insert into ops.watermarks (mart, watermark, refreshed_at) values (%s, %s, clock_timestamp())'
+                ' on conflict (mart) do update set watermark = excluded.watermark, refreshed_at = excluded.refreshed_at',
+                (f'bronze.{self.source.name}', self.stamp),
+            )
+        return self.counts
+
+    def _seen(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Which rows have their hash in the registry: ``i``, ``equal`` (by this load), ``other`` (with other values)."""
+        values = [column.name for column in self.source.value_columns]
+        # In the order of the hash, look-ups and inserts walk the registry's index from left to right.
+        incoming = rows.select(pl.col('i').cast(pl.Int32), '_hashrow', '_delivered_at', *values).sort('_hashrow')
+        names = sql.SQL(', ').join(map(sql.Identifier, incoming.columns))
+        copy(self.cursor, incoming, sql.SQL('incoming ({})').format(names).as_string(self.cursor))
+        other = sql.SQL('false')
+        if values:
+            other = sql.SQL('({}) is distinct from ({})').format(_row('incoming', values), _row('known', values))
+        query = sql.SQL(
+            'copy (select i, known._updated_at = {stamp} and not {other}, {other}'
+            ' from incoming inner join {registry} as known using (_hashrow)) to stdout (format csv)'
+        ).format(stamp=sql.Literal(self.stamp), other=other, registry=registry(self.source))
+        answer = io.BytesIO()
+        self.cursor.copy_expert(query, answer)
+        schema = {'i': pl.UInt32, 'equal': pl.String, 'other': pl.String}
+        if not answer.tell():
+            return pl.DataFrame(schema=schema | {'equal': pl.Boolean, 'other': pl.Boolean})
+        seen = pl.read_csv(answer.getvalue(), has_header=False, new_columns=list(schema), schema=schema)
+        return seen.with_columns(pl.col('equal', 'other') == 't')
+
+    def _insert_new(self, rows: pl.DataFrame) -> None:
+        if not rows.height:
+            return
+        instant = pl.Datetime('us', 'UTC')
+        stamped = rows.with_columns(
+            pl.lit(self.created_at).cast(instant).alias('_created_at'),
+            pl.lit(self.stamp).cast(instant).alias('_updated_at'),
+            pl.lit(self.load_id, pl.Int64).alias('_load_id'),
+        )
+        keys = ['_hashrow', '_updated_at']
+        if self.source.versioned or self.source.value_columns:
+            keys += ['_delivered_at', *(column.name for column in self.source.value_columns)]
+        self._copy(stamped.select(keys).sort('_hashrow'), registry(self.source))
+        own = [name for name in self.columns if name in rows.columns]
+        self._copy(stamped.select(*own, *_FILLED), bronze_table(self.source))
+
+    def _copy(self, frame: pl.DataFrame, table: sql.Composable) -> None:
+        names = sql.SQL(', ').join(map(sql.Identifier, frame.columns))
+        copy(self.cursor, frame, sql.SQL('{} ({})').format(table, names).as_string(self.cursor))
+
+    def _conflict(self, rows: pl.DataFrame) -> None:
+        """Keep every further version of a row, once, beside the version that counts."""
+        self.counts.add('rows_conflicting', rows)
+        if not rows.height:
+            return
+        values = [column.name for column in self.source.value_columns]
+        own = ['_hashrow', *self.source.names, '_partition_date', '_delivered_at', '_file', '_line']
+        table = conflicts_table(self.source)
+        self.cursor.execute(
+            sql.SQL('create temp table if not exists versions (like {} including defaults) on commit drop').format(table)
+        )
+        self.cursor.execute('alter table versions alter _updated_at drop not null, alter _load_id drop not null')
+        self._copy(rows.select(own), sql.SQL('versions'))
+        self.cursor.execute(
+            sql.SQL(
+                'insert into {table} ({own}, {counted}, _updated_at, _load_id)'
+                ' select {version_own}, {known}, {stamp}, {load_id}'
+                ' from versions inner join {registry} as known using (_hashrow)'
+                ' order by versions._delivered_at on conflict do nothing; truncate versions'
+            ).format(
+                table=table,
+                own=sql.SQL(', ').join(map(sql.Identifier, own)),
+                counted=sql.SQL(', ').join(sql.Identifier(f'counted_{name}') for name in values),
+                version_own=sql.SQL(', ').join(sql.Identifier('versions', name) for name in own),
+                known=sql.SQL(', ').join(sql.Identifier('known', name) for name in values),
+                stamp=sql.Literal(self.stamp),
+                load_id=sql.Literal(self.load_id),
+                registry=registry(self.source),
+            )
+        )
+
+    def _delivered_again(self) -> None:
+        """Note that known versions were delivered again, later: what was edited back counts again."""
+        self.cursor.execute(
+            sql.SQL(
+                'update {registry} as known set _delivered_at = incoming._delivered_at from incoming'
+                ' where incoming._hashrow = known._hashrow and incoming._delivered_at > known._delivered_at'
+            ).format(registry=registry(self.source))
+        )
+        self.changed |= self.cursor.rowcount > 0
+
+    def _reject(self, rows: pl.DataFrame) -> None:
+        if not rows.height:
+            return
+        told = rows.select('_file', '_line', '_reject', pl.col('_partition_date').cast(pl.String).alias('day')).write_json()
+        self.cursor.execute(
+            """
+            insert into bronze.rejects (source, reject_id, file, line, column_name, value, reason, row, day, load_id)
+            select
+                %s,
+                md5(concat_ws(e'\\x1f', _file, _line, _reject))::uuid,
+                _file,
+                _line,
+                _reject::jsonb ->> 'column',
+                _reject::jsonb ->> 'value',
+                _reject::jsonb ->> 'reason',
+                _reject::jsonb -> 'row',
+                day,
+                %s
+            from json_to_recordset(%s) as told (_file text, _line bigint, _reject text, day date)
+            on conflict do nothing
+            """,
+            (self.source.name, self.load_id, told),
+        )
+
+
+_TYPES = {'text': 'text', 'id': 'text', 'timestamp': 'timestamptz', 'count': 'bigint', 'money': 'numeric'}
+_FILLED = ('_partition_date', '_hashrow', '_created_at', '_updated_at', '_load_id')
+
+
+def _row(table: str, names: list[str]) -> sql.Composed:
+    return sql.SQL(', ').join(sql.Identifier(table, name) for name in names)
+
+
+def _start(settings: Settings, request: Request) -> int:
+    """Write the ledger's row before the work, in a transaction of its own: a load that dies stays visible."""
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            'insert into ops.loads (source, start_day, end_day, files, started_by, pipeline_run)'
+            ' values (%s, %s, %s, %s, %s, %s) returning load_id',
+            (
+                request.source.name,
+                request.window.start,
+                request.window.end,
+                json.dumps(
+                    [{'file': f.name, 'size': f.size, 'modified_at': f.modified_at.isoformat()} for f in request.files]
+                ),
+                request.started_by,
+                request.pipeline_run,
+            ),
+        )
+        return int(cursor.fetchone()[0])
+
+
+def _finish(cursor: Cursor, load_id: int, counts: Counts) -> None:
+    totals = counts.summary()
+    cursor.execute(
+        sql.SQL("update ops.loads set status = 'done', finished_at = clock_timestamp(), {} where load_id = {}").format(
+            sql.SQL(', ').join(sql.SQL('{} = {}').format(sql.Identifier(k), sql.Literal(v)) for k, v in totals.items()),
+            sql.Literal(load_id),
+        )
+    )
+    names = ('rows_read', *_DAY_COUNTS)
+    days = [{'day': day.isoformat(), **{name: count[name] for name in names}} for day, count in counts.days.items()]
+    cursor.execute(
+        sql.SQL(
+            'insert into ops.load_days (load_id, day, {names})'
+            ' select {load_id}, day, {names} from json_populate_recordset(null::ops.load_days, {days})'
+        ).format(
+            names=sql.SQL(', ').join(map(sql.Identifier, names)),
+            load_id=sql.Literal(load_id),
+            days=sql.Literal(json.dumps(days)),
+        )
+    )
+
+
+def _remember_files(cursor: Cursor, request: Request, load_id: int) -> None:
+    files = [{'file': f.name, 'size': f.size, 'modified_at': f.modified_at.isoformat()} for f in request.files]
+    cursor.execute(
+        'insert into ops.files (source, file, size, modified_at, load_id)'
+        ' select %s, file, size, modified_at, %s from json_populate_recordset(null::ops.files, %s) order by file'
+        ' on conflict (source, file) do update'
+        ' set size = excluded.size, modified_at = excluded.modified_at, load_id = excluded.load_id',
+        (request.source.name, load_id, json.dumps(files)),
+    )
+
+
+def _fail(settings: Settings, load_id: int, error: BaseException) -> None:
+    """Say in the ledger why the load failed; if not even that works, the row stays `running`, which says enough."""
+    try:
+        with connect(settings) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "update ops.loads set status = 'failed', finished_at = clock_timestamp(), error = %s where load_id = %s",
+                (first_line(error), load_id),
+            )
+    except Exception as second:
+        logger.warning('load %s failed, and the ledger cannot be told: %s', load_id, first_line(second))

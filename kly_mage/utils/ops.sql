@@ -1,0 +1,138 @@
+-- The schemas, and what the warehouse keeps besides the sources' own tables. Safe to run again.
+
+create schema if not exists bronze;
+create schema if not exists gold;
+create schema if not exists ops;
+
+comment on schema bronze is 'Distinct source rows, append-only, partitioned by the day of their ingestion.';
+comment on schema gold is 'What people read: marts per day and article, and their join.';
+comment on schema ops is 'What the pipeline did: loads, files, watermarks.';
+
+create table if not exists ops.settings (
+    name text primary key,
+    value text not null
+);
+comment on table ops.settings is 'One row per fact every load has to agree on (timezone, schema).';
+comment on column ops.settings.name is 'timezone: the zone in which a day is a day; schema: fingerprint of the declarations.';
+comment on column ops.settings.value is 'Its value, fixed by the first load.';
+
+create table if not exists ops.loads (
+    load_id bigint generated always as identity primary key,
+    source text not null,
+    start_day date not null,
+    end_day date not null,
+    files jsonb not null default '[]',
+    status text not null default 'running' check (status in ('running', 'done', 'failed')),
+    rows_read bigint not null default 0,
+    rows_distinct bigint not null default 0,
+    rows_equal bigint not null default 0,
+    rows_new bigint not null default 0,
+    rows_known bigint not null default 0,
+    rows_rejected bigint not null default 0,
+    rows_conflicting bigint not null default 0,
+    money_read numeric,
+    started_at timestamptz not null default clock_timestamp(),
+    finished_at timestamptz,
+    started_by text not null,
+    pipeline_run text,
+    error text
+);
+create index if not exists loads_source_idx on ops.loads (source, load_id);
+comment on table ops.loads is 'One row per load of one source. rows_read = rows_equal + rows_new + rows_known + rows_rejected + rows_conflicting.';
+comment on column ops.loads.load_id is 'The load; _load_id in bronze.';
+comment on column ops.loads.source is 'The source loaded.';
+comment on column ops.loads.start_day is 'First day asked for.';
+comment on column ops.loads.end_day is 'Last day asked for, included.';
+comment on column ops.loads.files is 'Files looked at: name, size in bytes, modified_at.';
+comment on column ops.loads.status is 'running (if it has no living process: it died, and nothing of it was written), done or failed.';
+comment on column ops.loads.rows_read is 'Rows of the files that belong to the days asked for.';
+comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, known or conflicting.';
+comment on column ops.loads.rows_equal is 'Rows equal to an earlier row of the same load.';
+comment on column ops.loads.rows_new is 'Rows inserted into bronze.';
+comment on column ops.loads.rows_known is 'Rows an earlier load had inserted already.';
+comment on column ops.loads.rows_rejected is 'Rows that cannot be used; they stand in bronze.rejects.';
+comment on column ops.loads.rows_conflicting is 'Rows with the hash of another row but other numbers; they stand in the conflicts table.';
+comment on column ops.loads.money_read is 'Sum of the money in the usable rows read, equal rows included; NULL for a source without money.';
+comment on column ops.loads.started_at is 'When the load began.';
+comment on column ops.loads.finished_at is 'When it ended; NULL while it runs and for ever if it died.';
+comment on column ops.loads.started_by is 'The Mage trigger or the command that asked for it.';
+comment on column ops.loads.pipeline_run is 'The Mage pipeline run, if there is one.';
+comment on column ops.loads.error is 'Why it failed.';
+
+create table if not exists ops.load_days (
+    load_id bigint not null references ops.loads (load_id),
+    day date not null,
+    rows_read bigint not null,
+    rows_equal bigint not null,
+    rows_new bigint not null,
+    rows_known bigint not null,
+    rows_rejected bigint not null,
+    rows_conflicting bigint not null,
+    primary key (load_id, day)
+);
+create index if not exists load_days_day_idx on ops.load_days (day);
+comment on table ops.load_days is 'One row per load and day of the rows'' own timestamp.';
+comment on column ops.load_days.load_id is 'The load.';
+comment on column ops.load_days.day is 'Local day of the rows.';
+comment on column ops.load_days.rows_read is 'As in ops.loads, for this day; rows without a readable day are in no day.';
+comment on column ops.load_days.rows_equal is 'As in ops.loads.';
+comment on column ops.load_days.rows_new is 'As in ops.loads.';
+comment on column ops.load_days.rows_known is 'As in ops.loads.';
+comment on column ops.load_days.rows_rejected is 'As in ops.loads.';
+comment on column ops.load_days.rows_conflicting is 'As in ops.loads.';
+
+create table if not exists ops.files (
+    source text not null,
+    file text not null,
+    size bigint not null,
+    modified_at timestamptz not null,
+    load_id bigint not null references ops.loads (load_id),
+    primary key (source, file)
+);
+comment on table ops.files is 'One row per file, as the last load that read it saw it.';
+comment on column ops.files.source is 'The source it belongs to.';
+comment on column ops.files.file is 'Its name relative to the landing zone.';
+comment on column ops.files.size is 'Bytes.';
+comment on column ops.files.modified_at is 'When the file was last changed before that load.';
+comment on column ops.files.load_id is 'The last load that read it.';
+
+create table if not exists ops.watermarks (
+    mart text primary key,
+    watermark timestamptz not null default '-infinity',
+    refreshed_at timestamptz,
+    built_from text
+);
+comment on table ops.watermarks is 'One row per mart: how far into bronze it has counted.';
+comment on column ops.watermarks.mart is 'The mart, or bronze.cms_articles, which its loads move themselves.';
+comment on column ops.watermarks.watermark is 'The newest _updated_at it has counted; loads stamp their rows beyond it.';
+comment on column ops.watermarks.refreshed_at is 'When it moved last.';
+comment on column ops.watermarks.built_from is 'For gold.daily_summary: the watermarks of its inputs when it was built last.';
+
+create table if not exists bronze.rejects (
+    source text not null,
+    reject_id uuid not null,
+    file text not null,
+    line bigint not null,
+    column_name text,
+    value text,
+    reason text not null,
+    row jsonb not null,
+    day date,
+    load_id bigint not null,
+    rejected_at timestamptz not null default clock_timestamp(),
+    resolved_at timestamptz,
+    primary key (source, reject_id)
+);
+comment on table bronze.rejects is 'One row per line of a file that cannot be used, however often it is read.';
+comment on column bronze.rejects.source is 'The source.';
+comment on column bronze.rejects.reject_id is 'Hash over file, line and what is wrong with it.';
+comment on column bronze.rejects.file is 'The file.';
+comment on column bronze.rejects.line is 'The line where the row begins, from 1 (the header).';
+comment on column bronze.rejects.column_name is 'The column that cannot be used; NULL if the row as a whole cannot.';
+comment on column bronze.rejects.value is 'What stands there.';
+comment on column bronze.rejects.reason is 'What is wrong with it.';
+comment on column bronze.rejects.row is 'The whole row as text.';
+comment on column bronze.rejects.day is 'Local day of the row, if its timestamp can be read.';
+comment on column bronze.rejects.load_id is 'The first load that met it.';
+comment on column bronze.rejects.rejected_at is 'When that was.';
+comment on column bronze.rejects.resolved_at is 'When a retry found the row usable; NULL while it waits.';

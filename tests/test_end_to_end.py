@@ -1,0 +1,40 @@
+"""The sample and the real export through the command line, against the oracle."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.utils.settings import REPOSITORY, Settings
+from tests.conftest import REAL_DATA
+from tests.warehouse import Query, assert_gold_is_exact, gold
+
+
+def test_the_sample_in_one_range_and_again(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('KLY_DATA_DIR', str(REPOSITORY / 'data'))
+    command = ['backfill', '--start', '2025-10-01', '--end', '2025-10-31', '--quiet']
+    assert main(command) == 3  # the sample holds rejects and conflicts on purpose
+    assert_gold_is_exact(query, REPOSITORY / 'data')
+    before = gold(query)
+    assert main(command) == 3
+    assert gold(query) == before
+    assert query('select sum(rows_new) from ops.loads where load_id > 3') == [(0,)]
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason='the real GA4 export is not beside this checkout')
+@pytest.mark.parametrize('steps', ['range', 'day by day'])
+def test_the_real_export(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: str
+) -> None:
+    landing = tmp_path / 'real'
+    shutil.copytree(REAL_DATA / 'ga4_events', landing / 'ga4_events')
+    (landing / 'cms_articles').mkdir()
+    (landing / 'gam_delivery').mkdir()
+    monkeypatch.setenv('KLY_DATA_DIR', str(landing))
+    monkeypatch.setenv('KLY_TIMEZONE', 'UTC')
+    days = [f'2020-11-{day:02}' for day in range(1, 31)]
+    for start, end in [(days[0], days[-1])] if steps == 'range' else [(day, day) for day in days]:
+        main(['backfill', '--start', start, '--end', end, '--quiet', '--pipeline', 'articles_performance'])
+    assert query('select count(*) from bronze.ga4_events') == [(8301,)]
+    assert_gold_is_exact(query, landing, 'UTC')
