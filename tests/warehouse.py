@@ -23,7 +23,7 @@ def assert_gold_is_exact(query: Query, landing: Path, timezone: str = 'Asia/Jaka
         found = sorted(
             (tuple(zip(names, row, strict=True)) for row in query(f'select {", ".join(names)} from gold.{table}')), key=str
         )
-        missing, surplus = [r for r in wanted if r not in set(found)], [r for r in found if r not in set(wanted)]
+        missing, surplus = sorted(set(wanted) - set(found), key=str), sorted(set(found) - set(wanted), key=str)
         assert not missing, f'{table}: not in gold {missing[:3]}, but {surplus[:3]}'
         assert len(found) == len(wanted), f'{table}: {surplus[:3]} should not be there'
 

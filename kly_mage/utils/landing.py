@@ -157,8 +157,8 @@ def _header(source: Source, file: LandingFile) -> list[str]:
         LandingError: a required column is missing, or a name is empty, there twice, too long, or one of ours.
     """
     try:
-        with _open(file) as stream:
-            names = next(csv.reader(io.TextIOWrapper(stream, 'utf-8-sig', 'replace', newline='')), [])
+        with _open(file) as stream, io.TextIOWrapper(stream, 'utf-8-sig', 'replace', newline='') as text:
+            names = next(csv.reader(text), [])
     except (EOFError, OSError, csv.Error) as error:
         raise LandingError(f'{file.name}: cannot be read ({error}); deliver the file again') from error
     if not names and not file.size:
