@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -38,6 +39,7 @@ TRANSIENT = (
 )
 _PERMANENT = (psycopg2.errors.DiskFull, psycopg2.errors.InsufficientResources, psycopg2.errors.QueryCanceled)
 _RETRY_SECONDS = (0.2, 1.0, 3.0, 8.0)
+_STARTING = threading.Lock()  # `mage run` runs branches in threads, which a lock between processes lets through
 
 # Why these values: docs/decisions.md, "Settings of the embedded server".
 EMBEDDED_SETTINGS = {
@@ -186,7 +188,9 @@ def _start(folder: Path) -> str:
     import fasteners
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with fasteners.InterProcessLock(folder.parent / 'postgres.lock'):
+    with _STARTING, fasteners.InterProcessLock(folder.parent / 'postgres.lock'):
+        if socket := _running(folder):  # another thread or process was faster
+            return socket
         for attempt in range(3):  # after a crash, recovery may outlast the wheel's own patience of 10 s
             try:
                 embedded = wheel().get_server(folder, cleanup_mode=None, start=False)
