@@ -69,7 +69,7 @@ def cast(text: pl.DataFrame, source: Source, timezone: str, *, nul: bool = True)
         _note(problems, name, 'holds a NUL byte', text[name].str.contains('\0', literal=True))
     for column in source.columns:
         raw, value = text[column.name], values[column.name]
-        if column.kind == 'id' and (raw.str.len_bytes().max() or 0) > ID_LENGTH:
+        if column.kind == 'id' and (raw.str.len_bytes() > ID_LENGTH).any():
             _note(problems, column.name, f'longer than {ID_LENGTH} characters', raw.str.len_chars() > ID_LENGTH)
         if column.kind in _REASONS and value.null_count() > raw.null_count():
             _note(problems, column.name, _REASONS[column.kind], value.is_null() & raw.is_not_null() & (raw != ''))
@@ -120,7 +120,7 @@ def _typed(raw: pl.Series, column: Column, timezone: str) -> pl.Series:
     if column.kind == 'count':
         return _counts(raw)
     if column.kind == 'money':
-        return _money(raw)
+        return money(raw)
     return raw
 
 
@@ -142,7 +142,7 @@ def _timestamps(raw: pl.Series, timezone: str) -> pl.Series:
         offset = fraction.str.extract(r'([+-]\d\d(?::?\d\d)?)$')
         fraction = fraction.str.extract(r'^\.(\d+)').fill_null('')
     micros = fraction.str.strip_prefix('.').str.pad_end(6, '0').cast(pl.Int64)
-    local = seconds + pl.select(pl.duration(microseconds=micros)).to_series()
+    local = seconds + pl.select(pl.duration(microseconds=pl.lit(micros))).to_series()
     if offset is None:
         return local.dt.replace_time_zone('UTC').alias(raw.name)
     ahead = pl.DataFrame(
@@ -189,7 +189,7 @@ def _counts(raw: pl.Series) -> pl.Series:
     return _with_rare(raw, numbers, lambda number: number == int(number) and 0 <= number < _COUNT_LIMIT, int)
 
 
-def _money(raw: pl.Series) -> pl.Series:
+def money(raw: pl.Series) -> pl.Series:
     """Exact decimals; a text that would have to be rounded is none."""
     plain = raw.str.contains(_PLAIN_MONEY)
     numbers = pl.select(pl.when(plain).then(raw)).to_series().cast(MONEY)
