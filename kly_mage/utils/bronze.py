@@ -149,7 +149,8 @@ def last_day(settings: Settings, source: Source) -> date | None:
     ensure_schema(settings)
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute("select max(end_day) from ops.loads where source = %s and status = 'done'", (source.name,))
-        return cursor.fetchone()[0]
+        day: date | None = cursor.fetchone()[0]
+        return day
 
 
 class _Transaction:
@@ -185,10 +186,9 @@ class _Transaction:
         self._reject(rejected)
         self.counts.add('rows_rejected', rejected)
         self.counts.add('rows_equal', rows, '_equal_rows')
-        for name in self.source.money_columns:
-            self.counts.money_read += (rows[name] * (rows['_equal_rows'] + 1)).sum() if rows.height else 0
         if not rows.height:
             return
+        self._count_money(rows)
         rows = rows.with_columns(pl.col('_hashrow').str.decode('hex')).with_row_index('i')
         first, further = rows, rows.clear()
         if self.source.value_columns:
@@ -218,6 +218,12 @@ class _Transaction:
                 (f'bronze.{self.source.name}', self.stamp),
             )
         return self.counts
+
+    def _count_money(self, rows: pl.DataFrame) -> None:
+        """Add the money of these rows, each as often as it was read."""
+        for name in self.source.money_columns:
+            money = rows.select((pl.col(name) * (pl.col('_equal_rows') + 1)).sum()).item()
+            self.counts.money_read = (self.counts.money_read or Decimal(0)) + money
 
     def _seen(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Which rows have their hash in the registry: ``i``, ``equal`` (by this load), ``other`` (with other values)."""

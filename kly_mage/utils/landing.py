@@ -4,7 +4,10 @@ import codecs
 import csv
 import gzip
 import io
+import itertools
 import re
+import sys
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -23,8 +26,9 @@ from kly_mage.utils.frames import Frames
 from kly_mage.utils.sources import Source
 from kly_mage.utils.window import Window
 
-SLICE_BYTES = 16 << 20  # of CSV text per frame; also the longest line a file may have
+SLICE_BYTES = 16 << 20  # of CSV text per frame
 _DATED = re.compile(r'_(\d{8})[^/]*$')
+_DAMAGED = (EOFError, OSError, zlib.error)  # what gzip says of a file that is cut short or no gzip at all
 _ROW_COLUMNS = {'_delivered_at': pl.Datetime('us', 'UTC'), '_file': pl.String(), '_line': pl.Int64()}
 
 
@@ -131,7 +135,7 @@ def _file_day(source: Source, path: Path) -> date | None:
     if not found:
         return None
     try:
-        return datetime.strptime(found[1], '%Y%m%d').date()
+        return date.fromisoformat(found[1])
     except ValueError as error:
         raise LandingError(f'{path.name}: {found[1]} is not a day; name the file {source.name}_YYYYMMDD.csv') from error
 
@@ -158,14 +162,15 @@ def _header(source: Source, file: LandingFile) -> list[str]:
     """
     try:
         with _open(file) as stream, io.TextIOWrapper(stream, 'utf-8-sig', 'replace', newline='') as text:
-            names = next(csv.reader(text), [])
-    except (EOFError, OSError, csv.Error) as error:
-        raise LandingError(f'{file.name}: cannot be read ({error}); deliver the file again') from error
-    if not names and not file.size:
+            names = next(csv.reader(text), None)
+    except (*_DAMAGED, csv.Error) as error:
+        raise LandingError(f'{file.name}: line 1 cannot be read ({error}); deliver the file again') from error
+    if names is None:
         return []
     missing = [column.name for column in source.columns if column.required and column.name not in names]
     if missing:
-        raise LandingError(f'{file.name}: required column missing: {", ".join(missing)}; the header has {", ".join(names)}')
+        found = f'the header has {", ".join(names)[:500]}' if any(names) else 'line 1, the header, is empty'
+        raise LandingError(f'{file.name}: required column missing: {", ".join(missing)}; {found}')
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise LandingError(f'{file.name}: line 1 names a column twice: {", ".join(twice)}')
@@ -209,7 +214,12 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
             if ragged:
                 nothing = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
                 yield _frame(source, file, timezone, nothing, lines, ragged, raw)
-    except (pa.ArrowInvalid, UnicodeDecodeError, EOFError, OSError) as error:
+            if raw.quotes % 2 and (line := _open_quote(file)):
+                raise LandingError(
+                    f'{file.name}: the row of line {line} opens a quote that is never closed, so the rows after it '
+                    'cannot be told apart; deliver the file again'
+                )
+    except (pa.ArrowInvalid, UnicodeDecodeError, *_DAMAGED) as error:
         raise LandingError(_unreadable(file, error)) from error
 
 
@@ -221,20 +231,23 @@ class _Raw(io.RawIOBase):
 
     def __init__(self, stream: IO[bytes]) -> None:
         self.nul = False  # a NUL byte, which PostgreSQL cannot store
-        self.quotes = False  # quoted fields, so there may be line breaks inside
+        self.quotes = 0  # with quoted fields there may be line breaks inside
         self._stream = stream
-        self._decoder = codecs.getincrementaldecoder('utf-8')()
+        self._held = b''  # the beginning of a character; the reader gets whole ones, or else it complains by itself
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size)
+        fresh = self._stream.read(size - len(self._held) if size >= 0 else -1)
+        data, ended = self._held + fresh, size < 0 or len(self._held) + len(fresh) < size
+        whole = len(data) if data.isascii() else codecs.utf_8_decode(data, 'strict', ended)[1]
+        data, self._held = data[:whole], data[whole:]
         self.nul |= b'\0' in data
-        self.quotes |= b'"' in data
-        if not data or not data.isascii() or self._decoder.getstate()[0]:
-            self._decoder.decode(data, final=not data)
-        return data
+        self.quotes += data.count(b'"')
+        if ended and data and not data.endswith((b'\n', b'\r')):
+            data += b'\n'  # or a header alone would be no CSV to the reader
+        return data if data or ended else self.read(size)
 
 
 class _Lines:
@@ -244,20 +257,25 @@ class _Lines:
         self.record = 2  # of the next row; the header is record 1
         self.breaks = 0  # line breaks inside fields so far
 
-    def of(self, rows: pl.DataFrame, skipped: list[int], quotes: bool) -> tuple[pl.Series, list[int]]:
-        """Line numbers of the rows of a slice, and of the ``skipped`` records among them."""
+    def of(self, rows: pl.DataFrame, ragged: list[Any], quotes: bool) -> tuple[pl.Series, list[int]]:
+        """Line numbers of the rows of a slice, and of the ``ragged`` records among them, which the reader skipped."""
         total = rows.height
-        while (more := rows.height + sum(number <= self.record + total for number in skipped)) > total:
+        while (more := rows.height + sum(row.number <= self.record + total for row in ragged)) > total:
             total = more
         records = pl.int_range(self.record, self.record + total, dtype=pl.Int64, eager=True)
-        inside = [number for number in skipped if number < self.record + total]
-        kept = records.filter(~records.is_in(inside)) if inside else records
+        inside = {row.number: row.text.count('\n') for row in ragged if row.number < self.record + total}
+        kept = records.filter(~records.is_in(list(inside))) if inside else records
         breaks = _breaks(rows, quotes)
-        at = [number + self.breaks + int(breaks.filter(kept < number).sum()) for number in inside]
-        lines = kept + breaks.cum_sum().shift(1, fill_value=0) + self.breaks
+        if inside:
+            breaks = pl.concat([breaks, pl.Series(list(inside.values()), dtype=pl.Int64)])
+            breaks = breaks.gather(pl.concat([kept, pl.Series(list(inside), dtype=pl.Int64)]).arg_sort())
+        lines = records + breaks.cum_sum().shift(1, fill_value=0) + self.breaks
         self.record += total
         self.breaks += int(breaks.sum())
-        return lines.alias('_line'), at
+        if not inside:
+            return lines.alias('_line'), []
+        skipped = records.is_in(list(inside))
+        return lines.filter(~skipped).alias('_line'), lines.filter(skipped).to_list()
 
 
 def _breaks(rows: pl.DataFrame, quotes: bool) -> pl.Series:
@@ -273,7 +291,7 @@ def _frame(
     source: Source, file: LandingFile, timezone: str, rows: pl.DataFrame, lines: _Lines, ragged: list[Any], raw: _Raw
 ) -> pl.DataFrame:
     """One slice, typed and located; the rows of ``ragged`` that belong to it become rejects and leave the list."""
-    numbers, at = lines.of(rows, [row.number for row in ragged], raw.quotes)
+    numbers, at = lines.of(rows, ragged, raw.quotes > 0)
     bad, ragged[:] = list(zip(ragged, at, strict=False)), ragged[len(at) :]
     frame = casting.cast(rows, source, timezone, nul=raw.nul).with_columns(numbers)
     if all(rows.null_count().row(0)):  # perhaps an empty line, or one of commas only: no row
@@ -299,13 +317,29 @@ def _frame(
 
 def _unreadable(file: LandingFile, error: Exception) -> str:
     """What is wrong with a file that cannot be read to its end; looks for the line, as nobody waits for this."""
-    number = 0
+    number = 1
     try:
         with _open(file) as stream:
-            for number, line in enumerate(stream, start=1):
+            for line in stream:
                 line.decode()
+                number += 1
     except UnicodeDecodeError as wrong:
         return f'{file.name}: line {number} is not UTF-8 (byte {wrong.start + 1}); export the file as UTF-8'
-    except (EOFError, OSError) as wrong:
-        return f'{file.name}: cut short or damaged after line {number} ({wrong}); deliver the file again'
+    except _DAMAGED as wrong:
+        return f'{file.name}: cut short or damaged at line {number} ({wrong}); deliver the file again'
     return f'{file.name}: not readable as CSV: {error}'
+
+
+def _open_quote(file: LandingFile) -> int | None:
+    """The line of the row whose quote nobody closes; None if all are closed. Only asked if their number is odd."""
+    end = '(end)'
+    limit, line, row = csv.field_size_limit(sys.maxsize), 1, [end]
+    try:
+        with _open(file) as stream, io.TextIOWrapper(stream, 'utf-8-sig', newline='') as text:
+            rows = csv.reader(itertools.chain(text, ['\n', end]))
+            begins = 1
+            while (found := next(rows, None)) is not None:
+                row, line, begins = found, begins, rows.line_num + 1
+    finally:
+        csv.field_size_limit(limit)
+    return None if row == [end] else line

@@ -53,7 +53,8 @@ def blocks(pipelines: Iterable[str]) -> list[Block]:
         path = PROJECT / 'pipelines' / name / 'metadata.yaml'
         if not path.is_file():
             raise PipelineError(f'no pipeline {name}: there are {", ".join(names())}')
-        for entry in yaml.load(path.read_text('utf-8'), Loader=getattr(yaml, 'CSafeLoader', yaml.SafeLoader))['blocks']:
+        loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+        for entry in yaml.load(path.read_text('utf-8'), Loader=loader)['blocks']:  # noqa: S506 -- both loaders are safe ones
             if entry['language'] == 'sql' and entry['type'] == 'data_loader':
                 continue  # shows what a mart has built, in the editor
             upstream = set(entry.get('upstream_blocks') or ())

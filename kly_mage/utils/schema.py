@@ -203,7 +203,8 @@ def _conflicts_ddl(source: Source) -> list[str]:
         f'create table if not exists {table} (',
         ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in columns),
         ');',
-        f'create unique index if not exists {source.name}_conflicts_key on {table} (_hashrow, {version}) nulls not distinct;',
+        f'create unique index if not exists {source.name}_conflicts_key on {table} (_hashrow, {version})'
+        ' nulls not distinct;',
         _comment('table', table, f'One row per further version of a row of bronze.{source.name}: same hash, other numbers.'),
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
     ]

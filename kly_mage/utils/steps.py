@@ -1,7 +1,7 @@
 """What the blocks of a lane call: read the days asked for, hash, insert what is new.
 
-In Mage a block hands on one frame. The command line asks for a stream (``as_stream``): the loader then gives ``Frames``, each
-transformer sees one frame after the other, and the exporter takes them all in one transaction.
+In Mage a block hands on one frame. The command line asks for a stream (``as_stream``): the loader then gives ``Frames``,
+each transformer sees one frame after the other, and the exporter takes them all in one transaction.
 """
 
 from collections.abc import Mapping
@@ -95,8 +95,8 @@ def _files(settings: Settings, source: Source, days: Window) -> list[landing.Lan
 def _polars(frame: Any, source: Source, made_by: str, *columns: str) -> pl.DataFrame:
     if frame is None:
         raise PipelineError(f'no rows to work on: run {made_by}_{source.name} first')
-    frame = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)
-    missing = [n for n in (*source.names, '_partition_date', '_reject', *columns) if n not in frame.columns]
+    rows: pl.DataFrame = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)
+    missing = [n for n in (*source.names, '_partition_date', '_reject', *columns) if n not in rows.columns]
     if missing:
         raise PipelineError(f'{made_by}_{source.name} has to keep the columns {", ".join(missing)}')
-    return frame
+    return rows
