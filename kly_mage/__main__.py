@@ -18,7 +18,7 @@ DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and give its exit code."""
     options = _parser().parse_args(arguments)
-    if options.command in ('backfill', 'reconcile', 'status') and bool(options.start) != bool(options.end):
+    if hasattr(options, 'start') and bool(options.start) != bool(options.end):
         options.start, options.end = options.start or options.end, options.end or options.start
     logging.basicConfig(
         level=logging.DEBUG if options.debug else logging.WARNING, format='%(asctime)s %(levelname)s %(message)s'
@@ -72,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument('--json', action='store_true', help='as JSON')
     shape.add_argument('--csv', action='store_true', help='as CSV')
     shape.add_argument('--html', metavar='FILE', help='as one self-contained page')
+    add('show', 'the most read rows of gold.daily_summary, and the totals', days)
     add('rebuild', 'empty the marts and build them again from bronze')
     status = add('status', 'per source: days loaded, gaps, last load, lateness, rejects', days, source)
     status.add_argument('--json', action='store_true', help='as JSON')
