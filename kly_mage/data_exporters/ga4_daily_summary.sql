@@ -20,8 +20,8 @@ with new_events as (
     from bronze.ga4_events
     where
         _updated_at > (
-            select watermark from ops.watermarks
-            where mart = 'gold.ga4_daily_summary'
+            select watermarks.watermark from ops.watermarks
+            where watermarks.mart = 'gold.ga4_daily_summary'
         )
 ),
 

@@ -19,8 +19,8 @@ with new_delivery as (
     from bronze.gam_delivery
     where
         _updated_at > (
-            select watermark from ops.watermarks
-            where mart = 'gold.gam_daily_summary'
+            select watermarks.watermark from ops.watermarks
+            where watermarks.mart = 'gold.gam_daily_summary'
         )
 ),
 

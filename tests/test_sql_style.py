@@ -1,0 +1,23 @@
+"""The SQL blocks that sqlfluff cannot parse as a whole: it knows no ``WITH`` before ``MERGE``, so the parts are looked at."""
+
+from pathlib import Path
+
+import pytest
+
+from kly_mage.utils.settings import PROJECT, REPOSITORY
+
+MARTS = sorted(path for path in PROJECT.glob('data_exporters/*.sql') if '\nmerge into ' in path.read_text('utf-8'))
+
+
+def test_there_are_two_marts_that_merge() -> None:
+    assert [path.stem for path in MARTS] == ['ga4_daily_summary', 'gam_daily_summary']
+
+
+@pytest.mark.filterwarnings('ignore')
+@pytest.mark.parametrize('path', MARTS, ids=lambda path: path.stem)
+def test_the_steps_of_a_mart_keep_the_style(path: Path) -> None:
+    import sqlfluff
+
+    steps, _ = path.read_text('utf-8').split('\nmerge into ')
+    found = sqlfluff.lint(f'{steps.rstrip()}\n\nselect * from additions\n', config_path=str(REPOSITORY / 'pyproject.toml'))
+    assert [(each['start_line_no'], each['code'], each['description']) for each in found] == []
