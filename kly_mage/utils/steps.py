@@ -9,12 +9,13 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.utils import bronze, landing, rowhash
+from kly_mage.utils import backfills, bronze, landing, rowhash
 from kly_mage.utils.database import export_environment, retrying, server
 from kly_mage.utils.errors import PipelineError
 from kly_mage.utils.frames import Frames
 from kly_mage.utils.settings import Settings, load_settings
 from kly_mage.utils.sources import SOURCES, Source
+from kly_mage.utils.stages import stage
 from kly_mage.utils.window import Window, window
 
 Kwargs = Mapping[str, Any]
@@ -42,7 +43,11 @@ def hash_rows(frame: Any, source_name: str) -> pl.DataFrame:
         frame: what a loader gave, polars or pandas.
     """
     source = SOURCES[source_name]
-    return rowhash.distinct(rowhash.add_hashrow(_polars(frame, source, 'load'), source), source)
+    frame = _polars(frame, source, 'load')
+    with stage('hash'):
+        frame = rowhash.add_hashrow(frame, source)
+    with stage('distinct'):
+        return rowhash.distinct(frame, source)
 
 
 def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, Any]:
@@ -79,7 +84,7 @@ def _server() -> Settings:
 
 def _window(settings: Settings, source: Source, kwargs: Kwargs) -> Window:
     last = bronze.last_day(settings, source) if kwargs.get('catch_up_days') else None
-    return window(kwargs, settings.timezone, last)
+    return window({**kwargs, **backfills.asked(kwargs)}, settings.timezone, last)
 
 
 def _files(settings: Settings, source: Source, days: Window) -> list[landing.LandingFile]:

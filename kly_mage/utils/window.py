@@ -1,5 +1,6 @@
 """Which days a block loads: one function from a block's keyword arguments to days, for Mage and the command line."""
 
+from calendar import monthrange
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -9,6 +10,7 @@ from zoneinfo import ZoneInfo
 from kly_mage.utils.errors import WindowError
 
 CATCH_UP_DAYS = 31
+_SECONDS = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86400, 'week': 604800, 'custom': 1}
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ def window(kwargs: Mapping[str, Any], timezone: str, last_loaded: date | None = 
     """The days a block is asked for.
 
     In this order: ``start_date`` and ``end_date`` (the command line, ``--runtime-vars``); ``run_date`` (the editor and
-    ``mage run``, never a trigger); the interval of a Mage backfill, end excluded as Mage gives it; the local day on which
+    ``mage run``, never a trigger); the interval of a Mage backfill's run; the local day on which
     a trigger fires. ``lag_days`` moves the window back; ``lookback_days`` lets it begin that much earlier, for late rows;
     ``catch_up_days`` lets it begin after ``last_loaded`` if days were missed, but at most that many days back.
 
@@ -70,10 +72,37 @@ def window(kwargs: Mapping[str, Any], timezone: str, last_loaded: date | None = 
 
 
 def _backfill(kwargs: Mapping[str, Any], timezone: str) -> Window:
-    """The interval of one run of a Mage backfill; a backfill of one day has no end."""
+    """The days of one run of a Mage backfill.
+
+    What Mage gives a block is not enough: the last run of a monthly backfill gets the length of the month before, and a
+    backfill of one run gets no end. ``backfill_interval``, ``backfill_units`` and ``backfill_end`` say what was asked for
+    (``backfills.asked``). Runs meet without gap or overlap, and none reaches beyond the last day asked for; only a month
+    (or year) that begins on its first day is always the whole month.
+    """
     start = _day(kwargs.get('ds') or kwargs['execution_date'], timezone)
-    end = kwargs.get('interval_end_datetime')
-    return Window(start, max(start, _utc_day(end) - timedelta(days=1)) if end else start)
+    kind = kwargs.get('backfill_interval')
+    if not kind:  # outside Mage's own process nobody knows more than this
+        end = kwargs.get('interval_end_datetime')
+        return Window(start, max(start, _utc_day(end) - timedelta(days=1)) if end else start)
+    units = _whole(kwargs, 'backfill_units') or 1
+    if kind in ('month', 'year'):
+        following = _months_later(start, units * (12 if kind == 'year' else 1))
+    else:
+        seconds = units * _SECONDS[kind]
+        began = kwargs.get('execution_date')
+        began = began if isinstance(began, datetime) else datetime(start.year, start.month, start.day, tzinfo=UTC)
+        following = (began + timedelta(seconds=seconds - 1)).date() + timedelta(days=1)
+    end = max(start, following - timedelta(days=1))
+    whole_months = kind in ('month', 'year') and start.day == 1
+    if not whole_months and kwargs.get('backfill_end'):
+        end = max(start, min(end, _utc_day(kwargs['backfill_end'])))
+    return Window(start, end)
+
+
+def _months_later(day: date, months: int) -> date:
+    """The same day so many months later, or the last one of a shorter month: as Mage steps."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
 
 
 def _day(value: Any, timezone: str) -> date:
