@@ -10,14 +10,18 @@ import os
 import sys
 from datetime import date
 
-from kly_mage.utils.errors import KlyError
+from kly_mage.utils.errors import KlyError, UsageError
+from kly_mage.utils.sources import SOURCES
 
 DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and give its exit code."""
-    options = _parser().parse_args(arguments)
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit as end:  # after --help or a word it does not know
+        return int(end.code or DONE)
     if hasattr(options, 'start') and bool(options.start) != bool(options.end):
         options.start, options.end = options.start or options.end, options.end or options.start
     logging.basicConfig(
@@ -32,6 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write('interrupted; nothing half-done was kept\n')
         return FAILED
+    except UsageError as error:
+        sys.stderr.write(f'error: {error}\n')
+        return WRONG_USE
     except Exception as error:
         if options.debug:
             raise
@@ -52,9 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument('--debug', action='store_true', help='show every step, and the traceback of an error')
     days = argparse.ArgumentParser(add_help=False)
     days.add_argument('--start', type=_day, metavar='D', help='first day, such as 2025-10-01')
-    days.add_argument('--end', type=_day, metavar='D', help='last day, included')
+    days.add_argument('--end', type=_day, metavar='D', help='last day, included; without it the first day alone')
     source = argparse.ArgumentParser(add_help=False)
-    source.add_argument('--source', metavar='NAME', help='this source only: cms_articles, ga4_events or gam_delivery')
+    source.add_argument(
+        '--source', type=_source, metavar='NAME', help='this source only: cms_articles, ga4_events or gam_delivery'
+    )
     parser = argparse.ArgumentParser(prog='python -m kly_mage', description=__doc__)
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
@@ -62,7 +71,9 @@ def _parser() -> argparse.ArgumentParser:
         return commands.add_parser(name, help=text, description=text, parents=[shared, *parents])
 
     backfill = add('backfill', 'load a range of days, both ends included, and refresh the marts', days)
-    backfill.add_argument('--pipeline', metavar='NAME', help='articles_performance or ads_revenue; without it both')
+    backfill.add_argument(
+        '--pipeline', type=_pipeline, metavar='NAME', help='articles_performance or ads_revenue; without it both'
+    )
     backfill.add_argument('--via-mage', action='store_true', help='as a Mage backfill on the running server')
     backfill.add_argument('--quiet', action='store_true', help='no progress, only the last line')
     backfill.add_argument('--dry-run', action='store_true', help='list the days and files, load nothing')
@@ -78,7 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument('--json', action='store_true', help='as JSON')
     rejects = add('rejects', 'rows that cannot be used, with file, line, column and reason', source)
     rejects.add_argument('--retry', action='store_true', help='load those that have become usable')
-    add('stop', 'stop the embedded PostgreSQL')
+    add('editor', 'PostgreSQL and the Mage editor on this machine, until Ctrl-C')
+    add('stop', 'stop the embedded PostgreSQL, and the editor if it runs')
     add('env', 'print the POSTGRES_* settings in use, for a shell to export (the password left out)')
     return parser
 
@@ -88,6 +100,20 @@ def _day(text: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f'{text!r} is not a day such as 2025-10-01') from None
+
+
+def _source(name: str) -> str:
+    if name not in SOURCES:
+        raise argparse.ArgumentTypeError(f'no source {name!r}: there are {", ".join(SOURCES)}')
+    return name
+
+
+def _pipeline(name: str) -> str:
+    from kly_mage.utils import pipelines  # its imports take half a second, which --help need not wait for
+
+    if name not in pipelines.names():
+        raise argparse.ArgumentTypeError(f'no pipeline {name!r}: there are {", ".join(pipelines.names())}')
+    return name
 
 
 if __name__ == '__main__':

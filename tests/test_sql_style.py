@@ -1,4 +1,4 @@
-"""The SQL blocks that sqlfluff cannot parse as a whole: it knows no ``WITH`` before ``MERGE``, so the parts are looked at."""
+"""The marts, which sqlfluff cannot parse as a whole: it knows no ``WITH`` before ``MERGE``, so their steps are checked."""
 
 from pathlib import Path
 

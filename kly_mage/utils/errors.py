@@ -5,11 +5,15 @@ class KlyError(Exception):
     """Something a person can mend; the command line shows the message without a traceback."""
 
 
-class SettingsError(KlyError):
+class UsageError(KlyError):
+    """The call itself cannot be meant; nothing was tried."""
+
+
+class SettingsError(UsageError):
     """An option or environment variable has an unusable value."""
 
 
-class WindowError(KlyError):
+class WindowError(UsageError):
     """A block or command does not know which days it is to load."""
 
 
@@ -23,3 +27,7 @@ class DatabaseError(KlyError):
 
 class PipelineError(KlyError):
     """A pipeline's ``metadata.yaml`` and its blocks do not fit together."""
+
+
+class EditorError(KlyError):
+    """The Mage editor cannot be started or reached."""
