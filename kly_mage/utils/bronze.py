@@ -36,6 +36,7 @@ from kly_mage.utils.schema import (
 )
 from kly_mage.utils.settings import Settings
 from kly_mage.utils.sources import Source
+from kly_mage.utils.stages import stage
 from kly_mage.utils.window import Window
 
 logger = logging.getLogger('kly_mage')
@@ -194,7 +195,8 @@ class _Transaction:
         if self.source.value_columns:
             is_first = rows['_hashrow'].is_first_distinct()
             first, further = rows.filter(is_first), rows.filter(~is_first)
-        seen = self._seen(first)
+        with stage('known?'):
+            seen = self._seen(first)
         new = first.join(seen, on='i', how='anti', maintain_order='left') if seen.height else first
         self._insert_new(new)
         old = first.join(seen, on='i', how='inner', maintain_order='left') if seen.height < first.height else None
@@ -259,9 +261,11 @@ class _Transaction:
         keys = ['_hashrow', '_updated_at']
         if self.source.versioned or self.source.value_columns:
             keys += ['_delivered_at', *(column.name for column in self.source.value_columns)]
-        self._copy(stamped.select(keys).sort('_hashrow'), registry(self.source))
+        with stage('registry'):
+            self._copy(stamped.select(keys).sort('_hashrow'), registry(self.source))
         own = [name for name in self.columns if name in rows.columns]
-        self._copy(stamped.select(*own, *_FILLED), bronze_table(self.source))
+        with stage('COPY'):
+            self._copy(stamped.select(*own, *_FILLED), bronze_table(self.source))
 
     def _copy(self, frame: pl.DataFrame, table: sql.Composable) -> None:
         names = sql.SQL(', ').join(map(sql.Identifier, frame.columns))

@@ -24,6 +24,7 @@ from kly_mage.utils import casting
 from kly_mage.utils.errors import LandingError
 from kly_mage.utils.frames import Frames
 from kly_mage.utils.sources import Source
+from kly_mage.utils.stages import stage, timed
 from kly_mage.utils.window import Window
 
 SLICE_BYTES = 16 << 20  # of CSV text per frame
@@ -209,7 +210,7 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
                 ),
             )
             lines = _Lines()
-            for batch in reader:
+            for batch in timed('read', reader):
                 yield _frame(source, file, timezone, pl.DataFrame(batch), lines, ragged, raw)
             if ragged:
                 nothing = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
@@ -293,7 +294,8 @@ def _frame(
     """One slice, typed and located; the rows of ``ragged`` that belong to it become rejects and leave the list."""
     numbers, at = lines.of(rows, ragged, raw.quotes > 0)
     bad, ragged[:] = list(zip(ragged, at, strict=False)), ragged[len(at) :]
-    frame = casting.cast(rows, source, timezone, nul=raw.nul).with_columns(numbers)
+    with stage('cast'):
+        frame = casting.cast(rows, source, timezone, nul=raw.nul).with_columns(numbers)
     if all(rows.null_count().row(0)):  # perhaps an empty line, or one of commas only: no row
         frame = frame.filter(~rows.select(pl.all_horizontal(pl.all().is_null())).to_series())
     if bad:

