@@ -22,6 +22,13 @@ from kly_mage.utils.settings import REPOSITORY, Settings, load_settings
 REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs PostgreSQL: those tests run on each version of it."""
+    for item in items:
+        if 'postgres' in getattr(item, 'fixturenames', ()):
+            item.add_marker('database')
+
+
 @pytest.fixture(scope='session')
 def postgres() -> Iterator[str]:
     """The socket folder of a server of this session's own."""

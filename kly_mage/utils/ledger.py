@@ -51,7 +51,8 @@ def rejects(settings: Settings, load_id: int, limit: int) -> list[Reject]:
     """The first rows that this load was the first to reject."""
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(
-            'select file, line, column_name, value, reason from bronze.rejects where load_id = %s order by file, line limit %s',
+            'select file, line, column_name, value, reason from bronze.rejects'
+            ' where load_id = %s order by file, line limit %s',
             (load_id, limit),
         )
         return [Reject(*row) for row in cursor.fetchall()]
