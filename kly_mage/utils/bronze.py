@@ -6,8 +6,10 @@ How two loads stay out of each other's way, and a refresh behind both:
   flight and no load can publish rows stamped before a watermark that has moved on (kly_mage/data_exporters/*.sql).
 - ``_updated_at`` is the clock after that lock, and beyond every watermark, should the clock have been set back.
 - Equal rows have equal days, so loads lock their days: different days run side by side, and a day loaded twice at once
-  waits its turn and then finds the rows known. The primary key of the registry stands behind it all: rows that get past
-  the locks end in a unique violation and a second try, never in bronze twice.
+  waits its turn and then finds the rows known. What loads of different days share (rejects without a day, files) they
+  write last and in one order, so nobody waits long or in a circle.
+- The primary key of the registry stands behind it all: rows that get past the locks end in a unique violation and a
+  second try, never in bronze twice.
 """
 
 import io
@@ -15,7 +17,7 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -23,7 +25,7 @@ import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.utils.database import connect, copy, first_line
+from kly_mage.utils.database import AgainError, connect, copy, first_line, retrying
 from kly_mage.utils.landing import LandingFile
 from kly_mage.utils.schema import (
     bronze_table,
@@ -31,6 +33,7 @@ from kly_mage.utils.schema import (
     ensure_columns,
     ensure_partitions,
     ensure_schema,
+    has_partition,
     registry,
     table_columns,
 )
@@ -41,6 +44,7 @@ from kly_mage.utils.window import Window
 
 logger = logging.getLogger('kly_mage')
 SLICE_ROWS = 200_000
+LOCKED_DAYS = 400  # a longer load locks the source as a whole: PostgreSQL's table of locks is finite
 _DAY_COUNTS = ('rows_equal', 'rows_new', 'rows_known', 'rows_rejected', 'rows_conflicting')
 
 
@@ -128,7 +132,7 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
                     transaction.insert(rows)
             counts = transaction.finish()
             _finish(cursor, load_id, counts)
-            _remember_files(cursor, request, load_id)
+            _remember_files(cursor, request, load_id, transaction.files_read)
     except BaseException as error:
         _fail(settings, load_id, error)
         raise
@@ -139,19 +143,34 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
 
 def files_read(settings: Settings, source: Source) -> set[tuple[str, int, datetime]]:
     """Signatures of the files that finished loads have read, in the state they had then."""
-    ensure_schema(settings)
-    with connect(settings) as connection, connection.cursor() as cursor:
-        cursor.execute('select file, size, modified_at from ops.files where source = %s', (source.name,))
-        return set(cursor.fetchall())
+
+    def work() -> set[tuple[str, int, datetime]]:
+        ensure_schema(settings)
+        with connect(settings) as connection, connection.cursor() as cursor:
+            cursor.execute('select file, size, modified_at from ops.files where source = %s', (source.name,))
+            return set(cursor.fetchall())
+
+    return retrying(work)
 
 
 def last_day(settings: Settings, source: Source) -> date | None:
-    """The last day a finished load of this source was asked for; None before the first."""
-    ensure_schema(settings)
-    with connect(settings) as connection, connection.cursor() as cursor:
-        cursor.execute("select max(end_day) from ops.loads where source = %s and status = 'done'", (source.name,))
-        day: date | None = cursor.fetchone()[0]
-        return day
+    """The last day a finished load of this source was asked for; None before the first.
+
+    A load that was asked for days to come has seen nothing of them: it counts up to the day on which it ran.
+    """
+
+    def work() -> date | None:
+        ensure_schema(settings)
+        with connect(settings) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                'select max(least(end_day, (started_at at time zone %s)::date)) from ops.loads'
+                " where source = %s and status = 'done'",
+                (settings.timezone, source.name),
+            )
+            day: date | None = cursor.fetchone()[0]
+            return day
+
+    return retrying(work)
 
 
 class _Transaction:
@@ -160,16 +179,25 @@ class _Transaction:
     def __init__(self, cursor: Cursor, source: Source, load_id: int, window: Window) -> None:
         self.cursor, self.source, self.load_id = cursor, source, load_id
         self.changed = False
+        self.files_read: set[tuple[str, datetime]] = set()  # name and state, for a source whose files are read once
         self.counts = Counts(money_read=Decimal(0) if source.money_columns else None)
         cursor.execute(sql.SQL('lock table only {} in row exclusive mode').format(bronze_table(source)))
+        days = [f'{source.name} {day}' for day in window]
         # Articles may be in any load: they have one lock for all days.
-        locks = [source.name] if source.any_day else [f'{source.name} {day}' for day in window]
-        cursor.execute('select pg_advisory_xact_lock(hashtextextended(name, 0)) from unnest(%s) as name', (locks,))
+        if source.any_day or len(days) > LOCKED_DAYS:
+            cursor.execute('select pg_advisory_xact_lock(hashtextextended(%s, 0))', (source.name,))
+        else:
+            cursor.execute('select pg_advisory_xact_lock_shared(hashtextextended(%s, 0))', (source.name,))
+            cursor.execute('select pg_advisory_xact_lock(hashtextextended(name, 0)) from unnest(%s) as name', (days,))
+        # Beyond the watermark by the load's own number: no two loads then share a stamp, which tells their rows apart.
         cursor.execute(
-            "select clock_timestamp(), greatest(clock_timestamp(), max(watermark) + interval '1 microsecond')"
-            ' from ops.watermarks where isfinite(watermark)'
+            "select clock_timestamp(), greatest(clock_timestamp(), max(watermark) + %s * interval '1 microsecond')"
+            ' from ops.watermarks where isfinite(watermark)',
+            (load_id,),
         )
         self.created_at, self.stamp = cursor.fetchone()
+        if not has_partition(cursor, source, self.stamp.astimezone(UTC).date()):
+            raise AgainError(f'no partition of bronze.{source.name} for {self.stamp}: the day has changed meanwhile')
         self.columns = [name for name in table_columns(cursor, source) if name not in _FILLED]
         values = sql.SQL('').join(
             sql.SQL(', {} {}').format(sql.Identifier(c.name), sql.SQL(_TYPES[c.kind])) for c in source.value_columns
@@ -182,6 +210,8 @@ class _Transaction:
 
     def insert(self, frame: pl.DataFrame) -> None:
         """Insert one slice and count it."""
+        if self.source.any_day and '_modified_at' in frame.columns:
+            self.files_read.update(frame.select('_file', '_modified_at').unique().rows())
         rejected = frame.filter(pl.col('_reject').is_not_null())
         rows = frame.filter(pl.col('_reject').is_null()) if rejected.height else frame
         self._reject(rejected)
@@ -212,7 +242,11 @@ class _Transaction:
         self.cursor.execute('truncate incoming')
 
     def finish(self) -> Counts:
-        """Say that the articles have changed, if they have: nothing else tells ``gold.daily_summary``."""
+        """Write what may touch other loads; say that articles have changed: nothing else tells ``gold.daily_summary``."""
+        if self.counts.rows_rejected:
+            self.cursor.execute(
+                'insert into bronze.rejects select * from incoming_rejects order by reject_id on conflict do nothing'
+            )
         if self.source.versioned and self.changed:
             self.cursor.execute(
                 'insert into ops.watermarks (mart, watermark, refreshed_at) values (%s, %s, clock_timestamp())'
@@ -318,7 +352,8 @@ class _Transaction:
         told = rows.select('_file', '_line', '_reject', pl.col('_partition_date').cast(pl.String).alias('day')).write_json()
         self.cursor.execute(
             """
-            insert into bronze.rejects (source, reject_id, file, line, column_name, value, reason, row, day, load_id)
+            create temp table if not exists incoming_rejects (like bronze.rejects including defaults) on commit drop;
+            insert into incoming_rejects (source, reject_id, file, line, column_name, value, reason, row, day, load_id)
             select
                 %s,
                 md5(concat_ws(e'\\x1f', _file, _line, _reject))::uuid,
@@ -331,7 +366,6 @@ class _Transaction:
                 day,
                 %s
             from json_to_recordset(%s) as told (_file text, _line bigint, _reject text, day date)
-            on conflict do nothing
             """,
             (self.source.name, self.load_id, told),
         )
@@ -387,8 +421,13 @@ def _finish(cursor: Cursor, load_id: int, counts: Counts) -> None:
     )
 
 
-def _remember_files(cursor: Cursor, request: Request, load_id: int) -> None:
-    files = [{'file': f.name, 'size': f.size, 'modified_at': f.modified_at.isoformat()} for f in request.files]
+def _remember_files(cursor: Cursor, request: Request, load_id: int, read: set[tuple[str, datetime]]) -> None:
+    """Note the state of the files; where a file noted is not read again, only those whose rows this load has had.
+
+    A file may have come or changed since the rows were read: in Mage minutes lie between the loader and the exporter.
+    """
+    states = [f for f in request.files if not request.source.any_day or (f.name, f.modified_at) in read]
+    files = [{'file': f.name, 'size': f.size, 'modified_at': f.modified_at.isoformat()} for f in states]
     cursor.execute(
         'insert into ops.files (source, file, size, modified_at, load_id)'
         ' select %s, file, size, modified_at, %s from json_populate_recordset(null::ops.files, %s) order by file'
@@ -403,7 +442,8 @@ def _fail(settings: Settings, load_id: int, error: BaseException) -> None:
     try:
         with connect(settings) as connection, connection.cursor() as cursor:
             cursor.execute(
-                "update ops.loads set status = 'failed', finished_at = clock_timestamp(), error = %s where load_id = %s",
+                "update ops.loads set status = 'failed', finished_at = clock_timestamp(), error = %s"
+                " where load_id = %s and status = 'running'",  # the connection may have broken after the commit
                 (first_line(error), load_id),
             )
     except Exception as second:

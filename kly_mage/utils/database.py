@@ -29,16 +29,33 @@ T = TypeVar('T')
 logger = logging.getLogger('kly_mage')
 
 MINIMUM_VERSION = 150000
+
+
+class AgainError(Exception):
+    """The world has changed under a load; the next try sees the new one."""
+
+
 # A load may meet these through no fault of its own, and the next try finds another world.
 TRANSIENT = (
+    AgainError,
     psycopg2.OperationalError,
     psycopg2.InterfaceError,
     psycopg2.errors.SerializationFailure,
     psycopg2.errors.DeadlockDetected,
     psycopg2.errors.UniqueViolation,
 )
-_PERMANENT = (psycopg2.errors.DiskFull, psycopg2.errors.InsufficientResources, psycopg2.errors.QueryCanceled)
-_RETRY_SECONDS = (0.2, 1.0, 3.0, 8.0)
+# The next try would meet these again: no space, a limit somebody has set, somebody who wanted it to end.
+_PERMANENT = (
+    psycopg2.errors.OutOfMemory,
+    psycopg2.errors.ConfigurationLimitExceeded,
+    psycopg2.errors.InsufficientResources,
+    psycopg2.errors.QueryCanceled,
+    psycopg2.errors.IoError,
+)
+_RETRY_SECONDS = (0.2, 1.0, 3.0, 8.0, 20.0)  # a server that restarts needs some of it
+# What a server says that will soon let us in.
+_PASSING = ('starting up', 'shutting down', 'recovery mode', 'in recovery', 'not yet accepting', 'too many clients', 'slots')
+_reached: set[tuple[str | None, int]] = set()  # servers that have let us in: if one does not answer, it is on its way back
 _STARTING = threading.Lock()  # `mage run` runs branches in threads, which a lock between processes lets through
 
 # Why these values: docs/decisions.md, "Settings of the embedded server".
@@ -56,7 +73,13 @@ EMBEDDED_SETTINGS = {
     'timezone': 'UTC',
     'log_min_messages': 'warning',
 }
-_SESSION = '-c timezone=UTC -c datestyle=ISO -c jit=off -c client_min_messages=warning -c application_name=kly_mage'
+# What the loads and refreshes rely on, whatever the server's or the user's own settings are.
+_SESSION = (
+    '-c timezone=UTC -c datestyle=ISO -c jit=off -c client_min_messages=warning -c application_name=kly_mage'
+    r' -c default_transaction_isolation=read\ committed -c default_transaction_read_only=off'
+    # If this machine dies, the server finds out within two minutes and lets go of our locks.
+    ' -c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6'
+)
 
 
 def server(settings: Settings) -> Settings:
@@ -101,16 +124,48 @@ def connect(settings: Settings) -> Iterator[Connection]:
 
 
 def retrying(work: Callable[[], T]) -> T:
-    """Do ``work``, again if the connection broke or another transaction was in the way, at most four more times."""
+    """Do ``work``, again if the connection broke or another transaction was in the way, at most five more times.
+
+    ``work`` opens its own connection. If the embedded server has died, it is started again.
+
+    Raises:
+        DatabaseError: the server has no space left for it.
+    """
     for seconds in _RETRY_SECONDS:
         try:
-            return work()
+            return _once(work)
         except _PERMANENT:
             raise
         except TRANSIENT as error:
             logger.warning('%s; trying again in %s s', first_line(error), seconds)
             time.sleep(seconds)
-    return work()
+            if not isinstance(error, psycopg2.errors.UniqueViolation | psycopg2.errors.DeadlockDetected):
+                _revive(error)
+    return _once(work)
+
+
+def _once(work: Callable[[], T]) -> T:
+    try:
+        return work()
+    except psycopg2.errors.DiskFull as error:
+        raise DatabaseError(
+            f'PostgreSQL has no space left ({first_line(error)}); nothing half-done was kept: make room and run it again'
+        ) from error
+
+
+def _revive(error: BaseException) -> None:
+    """Start the embedded server again if it is the one in use and has died; whoever stops it on purpose means it."""
+    settings = load_settings()
+    folder = settings.local_dir / 'postgres'
+    if 'administrator command' in str(error) or 'shutting down' in str(error):
+        return
+    try:
+        left_behind = (folder / 'postmaster.pid').read_text().splitlines()[4]
+    except (OSError, IndexError):
+        return
+    if left_behind == (settings.host or left_behind) and not _running(folder):
+        logger.warning('the embedded PostgreSQL in %s has died; starting it again', folder)
+        _start(folder)
 
 
 def copy(cursor: Cursor, frame: pl.DataFrame, table: str) -> None:
@@ -150,7 +205,7 @@ def _connect(settings: Settings) -> Connection:
             options=_SESSION,
         )
     except psycopg2.OperationalError as error:
-        if _passing(error):
+        if (settings.host, settings.port) in _reached or any(text in str(error) for text in _PASSING):
             raise
         raise DatabaseError(
             f'PostgreSQL at {settings.host}:{settings.port} refused {settings.user}: {first_line(error)}; '
@@ -159,11 +214,8 @@ def _connect(settings: Settings) -> Connection:
     if connection.server_version < MINIMUM_VERSION:
         connection.close()
         raise DatabaseError(f'PostgreSQL {connection.server_version // 10000} is too old: 15 or newer is needed')
+    _reached.add((settings.host, settings.port))
     return connection
-
-
-def _passing(error: psycopg2.OperationalError) -> bool:
-    return any(text in str(error) for text in ('starting up', 'shutting down', 'recovery mode', 'in recovery'))
 
 
 def _running(folder: Path) -> str | None:

@@ -30,7 +30,8 @@ from kly_mage.utils.window import Window
 SLICE_BYTES = 16 << 20  # of CSV text per frame
 _DATED = re.compile(r'_(\d{8})[^/]*$')
 _DAMAGED = (EOFError, OSError, zlib.error)  # what gzip says of a file that is cut short or no gzip at all
-_ROW_COLUMNS = {'_delivered_at': pl.Datetime('us', 'UTC'), '_file': pl.String(), '_line': pl.Int64()}
+_INSTANT = pl.Datetime('us', 'UTC')
+_ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at': _INSTANT, '_line': pl.Int64()}
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,8 @@ def read(source: Source, files: list[LandingFile], window: Window | None, *, tim
 
     A dated file gives the rows of its own day and of ``late_days`` before, a source with ``any_day`` all rows.
     Rows that cannot be used come along with ``_reject`` filled (see ``casting.cast``), those without a readable day in
-    every window. Further columns: ``_file``, ``_line`` (where the row begins, from 1) and ``_delivered_at``.
+    every window. Further columns: ``_file`` and its ``_modified_at``, ``_line`` (where the row begins, from 1)
+    and ``_delivered_at``.
     """
 
     def frames() -> Iterator[pl.DataFrame]:
@@ -314,6 +316,7 @@ def _frame(
     return frame.with_columns(
         (pl.col('_line') + start).cast(pl.Datetime('us', 'UTC')).alias('_delivered_at'),
         pl.lit(file.name).alias('_file'),
+        pl.lit(file.modified_at).cast(_INSTANT).alias('_modified_at'),
     )
 
 

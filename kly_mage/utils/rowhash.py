@@ -50,13 +50,20 @@ def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     marked = frame.with_columns((first | rejected).alias('_first'))
     if marked['_first'].all():
         return marked.drop('_first').with_columns(pl.lit(0, pl.Int64).alias('_equal_rows'))
-    again = marked.filter(~pl.col('_first')).group_by(key).agg(pl.len().cast(pl.Int64).alias('_equal_rows'))
-    return (
+    amounts = [pl.len().cast(pl.Int64).alias('_equal_rows')]
+    if source.versioned:  # an article edited and edited back within one file: the place of the last delivery counts
+        amounts.append(pl.col('_delivered_at').max().alias('_delivered_last'))
+    again = marked.filter(~pl.col('_first')).group_by(key).agg(amounts)
+    joined = (
         marked.filter('_first')
         .drop('_first')
         .join(again, on=key, how='left', nulls_equal=True, maintain_order='left')
         .with_columns(pl.when(~rejected).then(pl.col('_equal_rows')).fill_null(0))
     )
+    if not source.versioned:
+        return joined
+    last = pl.coalesce('_delivered_last', '_delivered_at').alias('_delivered_at')
+    return joined.with_columns(last).drop('_delivered_last')
 
 
 def sql_hashrow(source: Source, columns: list[str]) -> str:

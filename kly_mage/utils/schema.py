@@ -52,6 +52,8 @@ def ensure_schema(settings: Settings) -> None:
         found = _facts(cursor)
         if found.get('schema') != fingerprint:
             cursor.execute(_LOCK)
+            found = _facts(cursor)  # another process may have been faster, and load already
+        if found.get('schema') != fingerprint:
             cursor.execute(ddl)
             for name, value in (('schema', fingerprint), ('timezone', settings.timezone)):
                 keep = 'update set value = excluded.value' if name == 'schema' else 'nothing'
@@ -100,9 +102,9 @@ def ensure_partitions(settings: Settings, source: Source) -> None:
         cursor.execute('select greatest(clock_timestamp(), max(watermark)) from ops.watermarks where isfinite(watermark)')
         first = cursor.fetchone()[0].astimezone(UTC).date()
         for day in (first, first + timedelta(days=1)):
-            if not _has_partition(cursor, source, day):
+            if not has_partition(cursor, source, day):
                 cursor.execute(_LOCK)
-                if not _has_partition(cursor, source, day):
+                if not has_partition(cursor, source, day):
                     _attach_partition(cursor, source, day)
 
 
@@ -114,7 +116,8 @@ def _facts(cursor: Cursor) -> dict[str, str]:
     return dict(cursor.fetchall())
 
 
-def _has_partition(cursor: Cursor, source: Source, day: date) -> bool:
+def has_partition(cursor: Cursor, source: Source, day: date) -> bool:
+    """Whether rows stamped on that day (UTC) have a partition."""
     cursor.execute('select to_regclass(%s) is not null', (f'bronze.{_partition(source, day)}',))
     return bool(cursor.fetchone()[0])
 
