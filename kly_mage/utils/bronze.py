@@ -273,8 +273,16 @@ class _Transaction:
             other = sql.SQL('({}) is distinct from ({})').format(_row('incoming', values), _row('known', values))
         query = sql.SQL(
             'copy (select i, known._updated_at = {stamp} and not {other}, {other}'
-            ' from incoming inner join {registry} as known using (_hashrow)) to stdout (format csv)'
-        ).format(stamp=sql.Literal(self.stamp), other=other, registry=registry(self.source))
+            ' from incoming inner join {registry} as known using (_hashrow)'
+            # The day stands in front of a hash: the rows of a few days are a short stretch of the registry.
+            ' where known._hashrow between {lowest} and {highest}) to stdout (format csv)'
+        ).format(
+            stamp=sql.Literal(self.stamp),
+            other=other,
+            registry=registry(self.source),
+            lowest=sql.Literal(incoming['_hashrow'][0].hex()),
+            highest=sql.Literal(incoming['_hashrow'][-1].hex()),
+        )
         answer = io.BytesIO()
         self.cursor.copy_expert(query, answer)
         schema = {'i': pl.UInt32, 'equal': pl.String, 'other': pl.String}

@@ -3,8 +3,12 @@ r"""The row hash: one canonical text per row, hashed in Python and, for checks, 
 The canonical text is ``v1`` and then, for every hash column that is not NULL, in the order of the column names,
 ``US name = value``. Typed values have one spelling each: an instant is its microseconds since 1970, a decimal has no
 trailing zeros. Inside names and values ``ESC`` and ``US`` are doubled up with ``ESC``, and ``=`` in a name too, so no two
-different rows share a text; NULL is absent, the empty string is present. The hash is the first 128 bits of SHA-256,
-stored as ``uuid``. ``v1`` is the version of this rule: a change of the rule would change it.
+different rows share a text; NULL is absent, the empty string is present. ``v1`` is the version of
+this rule: a change of the rule would change it.
+
+The hash is stored as ``uuid``: the row's UTC day as eight digits, then the first 96 bits of the text's SHA-256. The day in
+front keeps the hashes of a day together in the registry's index: a load then looks at a few neighbouring pages, not at
+all of the history (docs/decisions.md, "The day in front of the hash").
 """
 
 import polars as pl
@@ -32,7 +36,7 @@ def add_hashrow(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
             label = pl.when(pl.col(name).is_null()).then(pl.lit('')).otherwise(label)
             value = value.fill_null('')
         parts += [label, value]
-    digest = plh.concat_str(*parts).chash.sha2_256().str.head(32)
+    digest = pl.concat_str(_day(source.day_column), plh.concat_str(*parts).chash.sha2_256().str.head(24))
     if frame['_reject'].null_count() < frame.height:
         digest = pl.when(pl.col('_reject').is_null()).then(digest)
     return frame.with_columns(digest.alias('_hashrow'))
@@ -85,11 +89,26 @@ def sql_hashrow(source: Source, columns: list[str]) -> str:
             value = f'{quoted}::text'
         else:
             value = f"replace(replace({quoted}, e'\\x1b', e'\\x1b\\x1b'), e'\\x1f', e'\\x1b\\x1f')"
-        label = _label(name).replace('\\', '\\\\').replace("'", "\\'")
+        label = _label(name).replace('\\', '\\\\').replace("'", "''")
         label = label.replace(_US, '\\x1f').replace(_ESC, '\\x1b')
         parts.append(f"coalesce(e'{label}' || {value}, '')")
     text = ' || '.join(parts)
-    return f"substr(encode(sha256(convert_to({text}, 'UTF8')), 'hex'), 1, 32)::uuid"
+    return f"({_sql_day(source.day_column)} || substr(encode(sha256(convert_to({text}, 'UTF8')), 'hex'), 1, 24))::uuid"
+
+
+def _day(name: str) -> pl.Expr:
+    """``YYYYMMDD`` in UTC, ``00000000`` for no instant or one outside the years 1 to 9999."""
+    at = pl.col(name).dt
+    year = at.year().cast(pl.Int32)
+    day = year * 10_000 + at.month().cast(pl.Int32) * 100 + at.day().cast(pl.Int32)
+    return pl.when(year.is_between(1, 9999)).then(day).otherwise(0).cast(pl.String).str.zfill(8)
+
+
+def _sql_day(name: str) -> str:
+    quoted = '"' + name.replace('"', '""') + '"'
+    seconds = f'extract(epoch from {quoted})'  # 0001-01-01 is day -719162 since 1970, 10000-01-01 is day 2932897
+    inside = f'{seconds} >= -719162 * 86400::bigint and {seconds} < 2932897 * 86400::bigint'
+    return f"case when {inside} then to_char({quoted} at time zone 'UTC', 'YYYYMMDD') else '00000000' end"
 
 
 def _label(name: str) -> str:
