@@ -4,23 +4,11 @@ The files are read afresh, slice by slice, and hashed as a load hashes them; wha
 of the warehouse, and set-based joins say where each row is. Memory follows the slice, never the file or the history.
 The ledger is not summed up here: in a re-run, a copy of a known row counts as known, so its counts are those of a load,
 not of the files. What the ledger does know is which load looked at which day and file, and that is what it is asked.
-
-Each row of a file is in exactly one place:
-
-- ``equal``: repeats a row that another line has already delivered
-- ``bronze``: stands in bronze as the file has it
-- ``conflict``: stands in the conflicts table: a row in bronze shares its hash and has other numbers
-- ``rejected``: stands in ``bronze.rejects``
-- ``absent``: was not loaded (yet)
-- ``outside``: is dated outside the days its file may hold, so no load takes it
-- ``lost``: was loaded, but its bronze row is gone
-- ``tampered``: was loaded, but its bronze row was changed afterwards
-
-and gold holds ``bronze``, what has been put into bronze without any file (``unsourced``), and the restatements applied.
 """
 
+import json
+import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -30,171 +18,18 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.utils import casting, landing, rowhash
+from kly_mage.utils import findings, landing, rowhash
+from kly_mage.utils.accounts import MARTS, MISSING, MONEY, Causes, Line, Report
 from kly_mage.utils.database import connect, copy
 from kly_mage.utils.errors import LandingError
 from kly_mage.utils.frames import Frames
 from kly_mage.utils.landing import LandingFile
-from kly_mage.utils.schema import bronze_table, conflicts_table, ensure_schema, registry
+from kly_mage.utils.schema import bronze_table, conflicts_table, ensure_schema, registry, table_columns
 from kly_mage.utils.settings import Settings
 from kly_mage.utils.sources import POSTGRES_TYPES, SOURCES, Source
 from kly_mage.utils.window import Window
 
-PLACES = ('equal', 'bronze', 'conflict', 'rejected', 'absent', 'outside', 'lost', 'tampered')
-MONEY = 'revenue_usd'
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number that the marts sum up, as one row contributes it.
-
-    Attributes:
-        name: its column in the mart.
-        frame: from a typed frame.
-        stored: from a bronze row, as SQL.
-    """
-
-    name: str
-    frame: pl.Expr
-    stored: str
-
-
-@dataclass(frozen=True)
-class Mart:
-    """Where a source's rows end up.
-
-    Attributes:
-        table: the mart.
-        day: its day column.
-        measures: what it sums up; sessions are left out, they do not add up over rows (``verify`` counts them anew).
-    """
-
-    table: str
-    day: str
-    measures: tuple[Measure, ...]
-
-
-def _events(name: str) -> pl.Expr:
-    return (pl.col('event_name') == name).cast(pl.Int32)
-
-
-MARTS: dict[str, Mart] = {
-    'ga4_events': Mart(
-        'gold.ga4_daily_summary',
-        'event_date',
-        (
-            Measure('pageviews', _events('page_view'), "(event_name = 'page_view')::int"),
-            Measure('user_engagements', _events('user_engagement'), "(event_name = 'user_engagement')::int"),
-        ),
-    ),
-    'gam_delivery': Mart(
-        'gold.gam_daily_summary',
-        'served_date',
-        tuple(Measure(name, pl.col(name), name) for name in ('impressions', 'clicks', MONEY)),
-    ),
-}
-
-
-@dataclass
-class Line:
-    """One source and day: how many rows are in which place, and what they amount to.
-
-    ``rows`` and each of ``sums`` map a place to a number; ``read`` is what the files hold in all, ``stored`` what bronze
-    holds, ``unsourced`` what bronze holds and no file does, ``gold`` what the mart says, ``summary`` what
-    ``gold.daily_summary`` says.
-    """
-
-    source: str
-    day: date | None
-    rows: dict[str, int] = field(default_factory=dict)
-    sums: dict[str, dict[str, Decimal]] = field(default_factory=dict)
-
-    def count(self, place: str, rows: int) -> None:
-        """Add rows to a place."""
-        self.rows[place] = self.rows.get(place, 0) + rows
-
-    def add(self, measure: str, place: str, amount: Decimal | int | None) -> None:
-        """Add an amount to a place."""
-        of = self.sums.setdefault(measure, {})
-        of[place] = of.get(place, Decimal(0)) + Decimal(amount or 0)
-
-    def sum(self, measure: str, *places: str) -> Decimal:
-        """What a measure amounts to in these places together."""
-        return sum((self.sums.get(measure, {}).get(place, Decimal(0)) for place in places), Decimal(0))
-
-    @property
-    def rows_unexplained(self) -> int:
-        """Rows of the files that are in no place: 0, or this program is wrong, or bronze holds a row twice."""
-        return self.rows.get('read', 0) - sum(self.rows.get(place, 0) for place in PLACES)
-
-    def gold_difference(self, measure: str) -> Decimal:
-        """How far the mart is from what bronze should have given it."""
-        return self.sum(measure, 'gold') - self.sum(measure, 'bronze', 'unsourced', 'applied')
-
-    @property
-    def adds_up(self) -> bool:
-        """Whether nothing is missing, changed, or counted otherwise than it should be."""
-        return (
-            not any(self.rows.get(place) for place in ('absent', 'outside', 'lost', 'tampered', 'unsourced'))
-            and not self.rows_unexplained
-            and not any(self.gold_difference(measure) for measure in self.sums)
-        )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know, in one line, with the command that mends it.
-
-    Attributes:
-        kind: what sort of thing.
-        source: whose, or both of them.
-        text: the line.
-        command: what mends or shows it; None if nothing has to be done.
-        wrong: whether the numbers are not right until it is mended.
-    """
-
-    kind: str
-    source: str
-    text: str
-    command: str | None = None
-    wrong: bool = True
-
-
-@dataclass
-class Report:
-    """What a reconciliation found."""
-
-    window: Window | None
-    checked_at: datetime
-    lines: list[Line] = field(default_factory=list)
-    findings: list[Finding] = field(default_factory=list)
-
-    @property
-    def accounted(self) -> bool:
-        """Whether every row and every cent is where it belongs."""
-        return not any(finding.wrong for finding in self.findings) and all(line.adds_up for line in self.lines)
-
-    def total(self, source: str) -> Line:
-        """All days of a source as one line."""
-        total = Line(source, None)
-        for line in self.lines:
-            if line.source == source:
-                for place, rows in line.rows.items():
-                    total.count(place, rows)
-                for measure, places in line.sums.items():
-                    for place, amount in places.items():
-                        total.add(measure, place, amount)
-        return total
-
-    @property
-    def sources(self) -> list[str]:
-        """The sources looked at, in the order of their declaration."""
-        return list(dict.fromkeys(line.source for line in self.lines))
-
-    @property
-    def verdict(self) -> str:
-        """The last line: whether every cent is accounted for."""
-        return _verdict(self)
+_LINE_BITS = 40
 
 
 def reconcile(
@@ -203,20 +38,26 @@ def reconcile(
     window: Window | None = None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Report:
-    """Read the files again and find every row of them in the warehouse.
+    """Read the files again and find every row of them in the warehouse; leaves the result in ``ops.file_checks``.
 
     Args:
         settings: with a host (``database.server``).
         sources: their names.
         window: only rows of these days, and only the files a load of these days looks at; None for everything.
-        progress: is told source, bytes of its files read so far and bytes in all.
+        progress: is told source, bytes of its files read so far, and bytes in all.
     """
     ensure_schema(settings)
-    report = Report(window, datetime.now(UTC))
+    report = Report(window, datetime.now(UTC), sources=[name for name in SOURCES if name in set(sources)])
     with connect(settings) as connection:
-        for name in sources:
+        with connection.cursor() as cursor:  # one at a time, until the connection ends: both would leave their counts
+            cursor.execute("select pg_advisory_lock(hashtext('kly_mage reconcile'))")
+        for name in report.sources:
             _Check(connection, settings, SOURCES[name], report, progress).run()
-    report.lines.sort(key=lambda line: (list(SOURCES).index(line.source), line.day is None, line.day or date.min))
+        with connection.cursor() as cursor:
+            _add_facts(cursor, report)
+            _add_days(cursor, report)
+    report.lines.sort(key=lambda line: (report.sources.index(line.source), line.day is None, line.day or date.min))
+    report.findings = findings.find(report)
     return report
 
 
@@ -231,28 +72,22 @@ class _Check:
         report: Report,
         progress: Callable[[str, int, int], None],
     ) -> None:
-        self.connection, self.settings, self.source, self.report, self.progress = (
-            connection,
-            settings,
-            source,
-            report,
-            progress,
-        )
-        self.window = report.window
-        self.mart = MARTS.get(source.name)
-        self.measures = self.mart.measures if self.mart else ()
+        self.connection, self.settings, self.source = connection, settings, source
+        self.report, self.progress, self.window = report, progress, report.window
+        self.causes = report.causes[source.name] = Causes(source.name)
+        self.measures = MARTS[source.name].measures if source.name in MARTS else ()
         self.lines: dict[date | None, Line] = {}
         # What is kept of a row: the columns the hash leaves out, and the measures that are not among them.
         self.values = {column.name: POSTGRES_TYPES[column.kind] for column in source.value_columns}
         self.further = [measure for measure in self.measures if measure.name not in self.values]
-        self.kept = [*self.values, *(measure.name for measure in self.further)]
 
     def run(self) -> None:
-        """Fill in the report's lines and findings of this source."""
+        """Fill in the report's lines and causes of this source."""
         files = self._files()
         with self.connection.cursor() as cursor:
             self._tables(cursor)
             self._read(cursor, files)
+            cursor.execute('analyze fresh')
             self.connection.commit()
             # One snapshot for all that follows: a load that ends meanwhile is not seen by halves.
             cursor.execute('set transaction isolation level repeatable read')
@@ -261,6 +96,8 @@ class _Check:
             self._count_rejects(cursor)
             self._count_stored(cursor)
             self._count_gold(cursor)
+            self._explain(cursor, files)
+            self._keep(cursor, files)
             cursor.execute('drop table fresh, fresh_rejects, versions')
         self.connection.commit()
         self.report.lines += self.lines.values()
@@ -268,62 +105,68 @@ class _Check:
     def line(self, day: date | None) -> Line:
         """The line of a day."""
         if day not in self.lines:
-            self.lines[day] = Line(self.source.name, day)
-            for measure in self.measures:
-                self.lines[day].sums[measure.name] = {}
+            self.lines[day] = Line(self.source.name, day, sums={measure.name: {} for measure in self.measures})
         return self.lines[day]
 
     def _files(self) -> list[LandingFile]:
         try:
             files = landing.find_files(self.source, self.settings.data_dir, self.settings.timezone)
         except LandingError as error:
-            self._found('unreadable', str(error))
+            self.causes.unreadable.append(str(error))
             return []
         if self.window and not self.source.any_day:
             return landing.files_for(files, self.window, self.settings.late_days)
         return files
 
-    def _found(self, kind: str, text: str, command: str | None = None, *, wrong: bool = True) -> None:
-        self.report.findings.append(Finding(kind, self.source.name, text, command, wrong))
+    # --- reading -------------------------------------------------------------------------------------------------------
 
     def _tables(self, cursor: Cursor) -> None:
         kinds = self.values | dict.fromkeys((measure.name for measure in self.further), 'int')
         columns = ''.join(f', "{name}" {kind}' for name, kind in kinds.items())
         cursor.execute(
-            f'create temp table fresh (_hashrow uuid, day date, file int, line bigint, is_outside boolean{columns});'
-            'create temp table fresh_rejects'
-            ' (file text, line bigint, reject text, day date, is_outside boolean, amount numeric)'
+            # at: the place in the order of delivery, number of the file and line in one number
+            f'create temp table fresh (_hashrow uuid, day date, at bigint, is_outside boolean, undeclared text{columns});'
+            'create temp table fresh_rejects (at bigint, file text, line bigint, reject text, day date, is_outside boolean)'
         )
 
     def _read(self, cursor: Cursor, files: list[LandingFile]) -> None:
         """All rows of the files into the temporary tables."""
-        done, total = 0, sum(file.size for file in files)
+        done, total, last = 0, sum(file.size for file in files), 0
         self.progress(self.source.name, done, total)
-        number = 0
-        for file, frame in Frames(lambda: self._frames(files)).ahead():  # type: ignore[arg-type, misc]
-            while files[number] is not file:
-                done, number = done + files[number].size, number + 1
+        for frame in Frames(lambda: self._frames(files)).ahead():
+            number = int(frame['_number'][0])
+            if number != last:
+                done, last = done + sum(file.size for file in files[last:number]), number
                 self.progress(self.source.name, done, total)
             rejected = frame.filter(pl.col('_reject').is_not_null())
             rows = frame.filter(pl.col('_reject').is_null()) if rejected.height else frame
+            at = (pl.col('_number').cast(pl.Int64) * (1 << _LINE_BITS) + pl.col('_line')).alias('at')
             if rows.height:
                 named = rows.select(
                     pl.col('_hashrow').str.decode('hex'),
                     pl.col('_partition_date').alias('day'),
-                    pl.lit(number, pl.Int32).alias('file'),
-                    pl.col('_line').alias('line'),
+                    at,
                     pl.col('_outside').alias('is_outside'),
+                    *self._undeclared(rows),
                     *(pl.col(name) for name in self.values),
                     *(measure.frame.alias(measure.name) for measure in self.further),
                 )
-                names = ', '.join(f'"{name}"' for name in named.columns)
-                copy(cursor, named, f'fresh ({names})')
+                copy(cursor, named, 'fresh ({})'.format(', '.join(f'"{name}"' for name in named.columns)))
             if rejected.height:
-                self._read_rejects(cursor, rejected, file)
+                named = rejected.select(
+                    at,
+                    pl.col('_file').alias('file'),
+                    pl.col('_line').alias('line'),
+                    pl.col('_reject').alias('reject'),
+                    pl.coalesce('_partition_date', pl.lit(files[number].day, pl.Date)).alias('day'),
+                    pl.col('_outside').alias('is_outside'),
+                )
+                copy(cursor, named, 'fresh_rejects (at, file, line, reject, day, is_outside)')
         self.progress(self.source.name, total, total)
 
-    def _frames(self, files: list[LandingFile]) -> Iterator[tuple[LandingFile, pl.DataFrame]]:
-        for file in files:
+    def _frames(self, files: list[LandingFile]) -> Iterator[pl.DataFrame]:
+        """Hashed rows of the days asked for, with the number of their file; a file that breaks off is noted."""
+        for number, file in enumerate(files):
             frames = landing.read(
                 self.source, [file], None, timezone=self.settings.timezone, late_days=self.settings.late_days
             )
@@ -331,9 +174,10 @@ class _Check:
                 for frame in frames:
                     rows = self._within(frame, file)
                     if rows.height:
-                        yield file, rowhash.add_hashrow(rows, self.source)
+                        rows = rows.with_columns(pl.lit(number, pl.Int32).alias('_number'))
+                        yield rowhash.add_hashrow(rows, self.source)
             except LandingError as error:
-                self._found('unreadable', str(error), 'deliver the file again, then load its days')
+                self.causes.unreadable.append(str(error))
 
     def _within(self, frame: pl.DataFrame, file: LandingFile) -> pl.DataFrame:
         """The rows of the days asked for; ``_outside`` marks those that no load takes from this file."""
@@ -345,155 +189,168 @@ class _Check:
         if self.window is None:
             return frame
         # A row without a readable day goes with its file, and with any day if the file has none.
-        told = pl.coalesce(day, pl.lit(file.day if not self.source.any_day else None, pl.Date))
+        told = pl.coalesce(day, pl.lit(None if self.source.any_day else file.day, pl.Date))
         return frame.filter(told.is_between(self.window.start, self.window.end).fill_null(True))
 
-    def _read_rejects(self, cursor: Cursor, rows: pl.DataFrame, file: LandingFile) -> None:
-        amount = pl.lit(None, casting.MONEY)
-        if MONEY in self.source.money_columns:
-            text = pl.col('_reject').str.json_path_match(f'$.row.{MONEY}')
-            told = rows.select(text.alias(MONEY))
-            amount = pl.lit(casting.money(told[MONEY]))
-        frame = rows.select(
-            pl.col('_file').alias('file'),
-            pl.col('_line').alias('line'),
-            pl.col('_reject').alias('reject'),
-            pl.coalesce('_partition_date', pl.lit(file.day, pl.Date)).alias('day'),
-            pl.col('_outside').alias('is_outside'),
-            amount.alias('amount'),
-        )
-        copy(cursor, frame, 'fresh_rejects (file, line, reject, day, is_outside, amount)')
+    def _undeclared(self, rows: pl.DataFrame) -> list[pl.Expr]:
+        """What the file says beyond the declaration: it may tell conflicting rows apart."""
+        if not self.values:
+            return []
+        names = [name for name in rows.columns if name not in self.source.names and not name.startswith('_')]
+        if not names:
+            return []
+        return [pl.struct(names).struct.json_encode().alias('undeclared')]
+
+    # --- finding -------------------------------------------------------------------------------------------------------
 
     def _place(self, cursor: Cursor) -> None:
         """Find each distinct version of a row in bronze, the registry and the conflicts table."""
         names = [sql.Identifier(name) for name in self.values]
-        same = {
-            alias: sql.SQL(' and ').join(
-                [sql.SQL('true')]
-                + [sql.SQL('{0}.{1} is not distinct from {2}.{1}').format(sql.SQL(alias), n, sql.SQL('v')) for n in names]
-            )
-            for alias in ('stored', 'known', 'further')
-        }
-        unchanged = sql.SQL(' and ').join(
-            [same['stored'], sql.SQL('stored._partition_date is not distinct from v.day')]
-            + [sql.SQL('{} = v.{}').format(sql.SQL(m.stored), sql.Identifier(m.name)) for m in self.further]
-        )
-        cursor.execute('analyze fresh')
+
+        def same(alias: str) -> sql.Composable:
+            pairs = [sql.SQL('{0}.{1} is not distinct from v.{1}').format(sql.SQL(alias), name) for name in names]
+            return sql.SQL(' and ').join([sql.SQL('true'), *pairs])
+
         cursor.execute(
             sql.SQL(
                 'create temp table versions as'
                 ' with v as ('
                 '     select _hashrow, min(day) as day, count(*) as copies, bool_and(is_outside) as is_outside,'
-                '         min(file) as file {kept}'
+                '         min(at) as at {values} {further}'
                 '     from fresh group by _hashrow {values}'
                 ' )'
-                " select v.*, case when stored._hashrow is null then 'absent' when {unchanged} then 'bronze' else 'other' end"
-                ' as place'
-                ' from v left join {bronze} as stored using (_hashrow)'
+                ' select v.*, case'
+                "     when stored._hashrow is null then 'absent'"
+                "     when stored.is_intact and {same} then 'bronze'"
+                "     else 'other'"
+                ' end as place'
+                ' from v left join ('
+                '     select _hashrow {values}, {hash} = _hashrow and _partition_date is not distinct from'
+                '         ({day} at time zone {zone})::date as is_intact from {bronze}'
+                ' ) as stored using (_hashrow)'
             ).format(
-                kept=sql.SQL('').join(
-                    [sql.SQL(', {}').format(n) for n in names]
-                    + [sql.SQL(', min({0}) as {0}').format(sql.Identifier(m.name)) for m in self.further]
-                ),
                 values=sql.SQL('').join(sql.SQL(', {}').format(name) for name in names),
-                unchanged=unchanged,
+                further=sql.SQL('').join(sql.SQL(', min({0}) as {0}').format(sql.Identifier(m.name)) for m in self.further),
+                same=same('stored'),
+                hash=sql.SQL(rowhash.sql_hashrow(self.source, table_columns(cursor, self.source))),
+                day=sql.Identifier(self.source.day_column),
+                zone=sql.Literal(self.settings.timezone),
                 bronze=bronze_table(self.source),
             )
         )
-        statements = [
-            sql.SQL(
-                "update versions as v set place = case place when 'absent' then 'lost' else 'tampered' end from {} as known"
-                " where place in ('absent', 'other') and known._hashrow = v._hashrow and {}"
-            ).format(registry(self.source), same['known'])
-        ]
-        if self.values:
-            statements.append(
-                sql.SQL(
-                    "update versions as v set place = 'conflict' from {} as further"
-                    " where place in ('absent', 'other') and further._hashrow = v._hashrow and {}"
-                ).format(conflicts_table(self.source), same['further'])
-            )
-        statements.append(
-            sql.SQL("update versions set place = 'tampered' where place = 'other' and {}").format(
-                sql.Literal(not self.values)
-            )
-        )
-        statements.append(
-            sql.SQL(
-                "update versions set place = case when is_outside then 'outside' else 'absent' end"
-                " where place in ('absent', 'other')"
-            )
-        )
-        for statement in statements:
-            cursor.execute(statement)
         cursor.execute('analyze versions')
+        loaded = sql.SQL(
+            "update versions as v set place = case place when 'absent' then 'lost' else 'tampered' end from {} as known"
+            " where place in ('absent', 'other') and known._hashrow = v._hashrow and {}"
+        )
+        cursor.execute(loaded.format(registry(self.source), same('known')))
+        if self.values:
+            conflicting = sql.SQL(
+                "update versions as v set place = 'conflict' from {} as further"
+                " where place in ('absent', 'other') and further._hashrow = v._hashrow and {}"
+            )
+            cursor.execute(conflicting.format(conflicts_table(self.source), same('further')))
+        cursor.execute(
+            "update versions set place = case when is_outside then 'outside' else 'absent' end"
+            " where place in ('absent', 'other')"
+        )
 
     def _count_rows(self, cursor: Cursor) -> None:
-        sums = ''.join(f', sum("{m.name}"), sum("{m.name}" * (copies - 1))' for m in self.measures)
-        cursor.execute(f'select day, place, count(*), sum(copies - 1){sums} from versions group by day, place')
-        for day, place, rows, equal, *amounts in cursor.fetchall():
-            line = self.line(day)
-            line.count(place, rows)
-            line.count('equal', int(equal))
-            for measure, once, again in zip(self.measures, amounts[::2], amounts[1::2], strict=True):
-                line.add(measure.name, place, once)
-                line.add(measure.name, 'equal', again)
-        # Counted apart from the places, so that a row in two of them or in none shows.
+        # Both are counted for themselves, so that a row in two places or in none shows.
         sums = ''.join(f', sum("{m.name}")' for m in self.measures)
         cursor.execute(f'select day, count(*){sums} from fresh group by day')
         for day, rows, *amounts in cursor.fetchall():
-            line = self.line(day)
-            line.count('read', rows)
-            for measure, amount in zip(self.measures, amounts, strict=True):
-                line.add(measure.name, 'read', amount)
+            self._add(day, 'read', rows, amounts)
+        sums = ''.join(f', sum("{m.name}"), sum("{m.name}" * (copies - 1))' for m in self.measures)
+        cursor.execute(f'select day, place, count(*), sum(copies - 1){sums} from versions group by day, place')
+        for day, place, rows, equal, *amounts in cursor.fetchall():
+            self._add(day, place, rows, amounts[::2])
+            self._add(day, 'equal', int(equal), amounts[1::2])
+        alike = ''.join(f' and fresh."{name}" is not distinct from versions."{name}"' for name in self.values)
+        cursor.execute(
+            f"""
+            with files as (
+                select versions._hashrow, versions.at, min(versions.day) as day, count(*) as copies,
+                    count(distinct fresh.at >> {_LINE_BITS}) as files
+                from versions inner join fresh on versions._hashrow = fresh._hashrow{alike}
+                where versions.copies > 1
+                group by versions._hashrow, versions.at
+            )
+            select day, sum(copies - files) from files group by day
+            """
+        )
+        for day, rows in cursor.fetchall():
+            self.line(day).count('equal_same_file', int(rows))
+        cursor.execute(
+            f"""
+            select v.day, count(*)
+            from versions as v
+            where place = 'conflict' and exists (
+                select from versions as other
+                where other._hashrow = v._hashrow and other.at < v.at and other.at >> {_LINE_BITS} = v.at >> {_LINE_BITS}
+            )
+            group by v.day
+            """
+        )
+        for day, rows in cursor.fetchall():
+            self.line(day).count('conflict_same_file', rows)
+
+    def _add(self, day: date | None, place: str, rows: int, amounts: Iterable[Decimal | None]) -> None:
+        line = self.line(day)
+        line.count(place, rows)
+        for measure, amount in zip(self.measures, amounts, strict=True):
+            line.add(measure.name, place, amount)
 
     def _count_rejects(self, cursor: Cursor) -> None:
         cursor.execute(
             """
-            select
-                fresh.day,
-                case when known.reject_id is not null then 'rejected' when is_outside then 'outside' else 'absent' end,
-                count(*),
-                sum(amount)
-            from fresh_rejects as fresh
-            left join bronze.rejects as known
-                on known.source = %s and known.resolved_at is null
-                and known.reject_id = md5(concat_ws(e'\\x1f', fresh.file, fresh.line, fresh.reject))::uuid
-            group by 1, 2
+            with told as (
+                select
+                    fresh.day,
+                    case when known.reject_id is not null then 'rejected' when is_outside then 'outside' else 'absent' end
+                        as place,
+                    ops.readable_money(fresh.reject::jsonb #>> array['row', %s]) as amount
+                from fresh_rejects as fresh
+                left join bronze.rejects as known
+                    on known.source = %s and known.resolved_at is null
+                    and known.reject_id = md5(concat_ws(e'\\x1f', fresh.file, fresh.line, fresh.reject))::uuid
+            )
+            select day, place, count(*), sum(amount) from told group by day, place
             """,
-            (self.source.name,),
+            (MONEY, self.source.name),
         )
         for day, place, rows, amount in cursor.fetchall():
             line = self.line(day)
             for name in ('read', place):
                 line.count(name, rows)
-                if self.source.money_columns:
+                if MONEY in line.sums:
                     line.add(MONEY, name, amount)
 
     def _count_stored(self, cursor: Cursor) -> None:
         """What bronze holds by day, and what of it no file holds."""
         sums = sql.SQL('').join(sql.SQL(f', sum({m.stored})') for m in self.measures)
-        days = self._days('_partition_date')
         for place, condition in (
-            ('stored', sql.SQL('true')),
-            ('unsourced', sql.SQL('not exists (select from versions where versions._hashrow = stored._hashrow)')),
+            ('stored', 'true'),
+            (
+                'unsourced',
+                'not exists (select from versions'
+                " where versions._hashrow = stored._hashrow and place in ('bronze', 'tampered'))",
+            ),
         ):
             cursor.execute(
                 sql.SQL('select _partition_date, count(*){} from {} as stored where {} and {} group by 1').format(
-                    sums, bronze_table(self.source), condition, days
+                    sums, bronze_table(self.source), sql.SQL(condition), self._days('_partition_date')
                 )
             )
             for day, rows, *amounts in cursor.fetchall():
-                line = self.line(day)
-                line.count(place, rows)
-                for measure, amount in zip(self.measures, amounts, strict=True):
-                    line.add(measure.name, place, amount)
+                self._add(day, place, rows, amounts)
 
     def _count_gold(self, cursor: Cursor) -> None:
-        if self.mart is None:
+        if not self.measures:
             return
+        mart = MARTS[self.source.name]
         sums = ', '.join(f'sum({m.name})' for m in self.measures)
-        tables = [('gold', self.mart.table, self.mart.day)]
+        tables = [('gold', mart.table, mart.day)]
         cursor.execute("select to_regclass('gold.daily_summary') is not null")
         if cursor.fetchone()[0]:
             tables.append(('summary', 'gold.daily_summary', 'date'))
@@ -504,9 +361,8 @@ class _Check:
                 )
             )
             for day, *amounts in cursor.fetchall():
-                if any(amounts) or day in self.lines:
-                    for measure, amount in zip(self.measures, amounts, strict=True):
-                        self.line(day).add(measure.name, place, amount)
+                if day in self.lines or any(amounts):
+                    self._add(day, place, 0, amounts)
 
     def _days(self, column: str) -> sql.Composable:
         if self.window is None:
@@ -515,30 +371,210 @@ class _Check:
             sql.Identifier(column), sql.Literal(self.window.start), sql.Literal(self.window.end)
         )
 
+    # --- explaining ----------------------------------------------------------------------------------------------------
 
-def _verdict(report: Report) -> str:
-    money = [line for line in report.lines if MONEY in line.sums]
-    missing = sum((line.sum(MONEY, 'absent', 'outside', 'lost', 'tampered') for line in money), Decimal(0))
-    surplus = sum((line.sum(MONEY, 'unsourced') for line in money), Decimal(0))
-    off = sum((abs(line.gold_difference(MONEY)) for line in money), Decimal(0))
-    rows = sum(line.rows.get(place, 0) for line in report.lines for place in ('absent', 'outside', 'lost', 'tampered'))
-    parts = []
-    if missing:
-        parts.append(f'{dollars(missing)} of the files is not in gold')
-    if surplus:
-        parts.append(f'{dollars(surplus)} in gold is in no file')
-    if off:
-        parts.append(f'gold and bronze differ by {dollars(off)}')
-    if parts:
-        return 'not accounted for: ' + ', '.join(parts)
-    if report.accounted:
-        return 'every cent accounted for' if money else 'every row accounted for'
-    told = f'{rows:,} rows are' if rows else 'something above is'
-    return f'every cent accounted for, but {told} not' if money else f'not accounted for: {told} not where it belongs'
+    def _explain(self, cursor: Cursor, files: list[LandingFile]) -> None:
+        """What the findings say beyond the counts."""
+        causes, name = self.causes, self.source.name
+        cursor.execute(
+            "select distinct day::date from ops.loads, generate_series(start_day, end_day, interval '1 day') as day"
+            " where source = %s and status = 'done' and end_day - start_day < 36500",
+            (name,),
+        )
+        causes.covered = {day for (day,) in cursor.fetchall()}
+        cursor.execute(
+            f"""
+            with missing as (
+                select place, at, day from versions where place in ('absent', 'outside')
+                union all
+                select case when is_outside then 'outside' else 'absent' end, at, day from fresh_rejects as fresh
+                where not exists (
+                    select from bronze.rejects as known where known.source = %s and known.resolved_at is null
+                    and known.reject_id = md5(concat_ws(e'\\x1f', fresh.file, fresh.line, fresh.reject))::uuid
+                )
+            )
+            select place, at >> {_LINE_BITS}, count(*), min(day), max(day), min(at) & {(1 << _LINE_BITS) - 1}
+            from missing group by 1, 2 order by 2
+            """,
+            (name,),
+        )
+        for place, number, rows, first, last, line in cursor.fetchall():
+            file = files[number]
+            if place == 'absent':
+                causes.absent.append((file.name, file.day, rows, first, last))
+            elif file.day:
+                causes.outside.append((file.name, file.day, rows, first, last, line))
+        cursor.execute(
+            f'select place, day, at >> {_LINE_BITS}, at & {(1 << _LINE_BITS) - 1} from versions'
+            " where place in ('lost', 'tampered') order by day, at limit 100000"
+        )
+        for place, day, number, line in cursor.fetchall():
+            causes.damaged.setdefault(place, []).append((day, files[number].name, line))
+        cursor.execute(
+            sql.SQL(
+                'select _partition_date from {} as stored where {}'
+                ' and not exists (select from {} as known where known._hashrow = stored._hashrow) order by 1'
+            ).format(bronze_table(self.source), self._days('_partition_date'), registry(self.source))
+        )
+        for (day,) in cursor.fetchall():
+            causes.damaged.setdefault('unregistered', []).append((day, None, None))
+        self._explain_files(cursor, files)
+        if name in MARTS:
+            cursor.execute(
+                sql.SQL(
+                    'select count(*) from {} where _updated_at > (select watermark from ops.watermarks where mart = %s)'
+                ).format(bronze_table(self.source)),
+                (MARTS[name].table,),
+            )
+            causes.uncounted = cursor.fetchone()[0]
+        cursor.execute(
+            sql.SQL(
+                'select count(*) from bronze.rejects as known where source = %s and resolved_at is null'
+                ' and file = any(%s) and {} and not exists ('
+                '     select from fresh_rejects as fresh where fresh.file = known.file and fresh.line = known.line'
+                "     and md5(concat_ws(e'\\x1f', fresh.file, fresh.line, fresh.reject))::uuid = known.reject_id"
+                ' )'
+            ).format(sql.SQL('day is not null and {}').format(self._days('day')) if self.window else sql.SQL('true')),
+            (name, [file.name for file in files]),
+        )
+        causes.stale_rejects = cursor.fetchone()[0]
+        self._tell_apart(cursor)
+
+    def _explain_files(self, cursor: Cursor, files: list[LandingFile]) -> None:
+        cursor.execute('select file, size, modified_at from ops.files where source = %s', (self.source.name,))
+        seen = {file: (size, modified) for file, size, modified in cursor.fetchall()}
+        for file in files:
+            if file.name in seen and seen[file.name] != (file.size, file.modified_at):
+                self.causes.changed.append((file.name, file.day, seen[file.name][0], file.size))
+        for name in sorted(seen.keys() - {file.name for file in files}):
+            if not (self.settings.data_dir / name).exists():
+                day = _day_of(name)
+                near = self.window is None or (
+                    day and self.window.start <= day and (day - self.window.end).days <= self.settings.late_days
+                )
+                if near:
+                    self.causes.gone.append((name, day))
+
+    def _tell_apart(self, cursor: Cursor) -> None:
+        """Find the columns in which rows of one file and one key differ: these are no restatements but finer rows."""
+        words = [column.name for column in self.source.value_columns if column.kind in ('text', 'id')]
+        if not any(line.rows.get('conflict_same_file') for line in self.lines.values()):
+            return
+        named = ''.join(f', \'{name}\', fresh."{name}"' for name in words)
+        cursor.execute(
+            f"""
+            select fresh._hashrow, fresh.at >> {_LINE_BITS}, array_agg(distinct versions.at),
+                jsonb_agg(coalesce(fresh.undeclared, '{{}}')::jsonb || jsonb_build_object('_at', versions.at{named}))
+            from versions inner join fresh using (_hashrow)
+            where versions.copies > 0 and fresh._hashrow in (select _hashrow from versions where place = 'conflict')
+                {''.join(f' and fresh."{name}" is not distinct from versions."{name}"' for name in self.values)}
+            group by 1, 2 having count(distinct versions.at) > 1
+            limit 10000
+            """
+        )
+        candidates: set[str] | None = None
+        for _, _, _, rows in cursor.fetchall():
+            names = {name for row in rows for name in row} - {'_at'}
+            apart = set()
+            for name in names:
+                versions: dict[int, set[Any]] = {}
+                for row in rows:
+                    versions.setdefault(row['_at'], set()).add(row.get(name))
+                seen = [value for values in versions.values() for value in values]
+                if len(set(seen)) == len(seen):
+                    apart.add(name)
+            candidates = apart if candidates is None else candidates & apart
+        self.causes.same_file = sorted(candidates or ())
+
+    def _count_late(self, cursor: Cursor, files: list[LandingFile]) -> None:
+        """Distinct rows by the days from their own to that of the file that brought them first."""
+        cursor.execute(
+            f"""
+            with first as (
+                select _hashrow, min(day) as day, min(at) as at from versions
+                where not is_outside and place not in ('absent', 'outside') group by _hashrow
+            ),
+            files as (
+                select number - 1 as number, day from unnest(%s::date[]) with ordinality as file (day, number)
+            )
+            select first.day, files.day - first.day, count(*)
+            from first inner join files on first.at >> {_LINE_BITS} = files.number
+            where files.day > first.day group by 1, 2
+            """,
+            ([file.day for file in files],),
+        )
+        for day, lag, rows in cursor.fetchall():
+            self.line(day).late[lag] = rows
+
+    def _keep(self, cursor: Cursor, files: list[LandingFile]) -> None:
+        """Leave the counts for ``gold.reconciliation``."""
+        if not self.source.any_day:  # articles may be of any day when they are delivered
+            self._count_late(cursor, files)
+        cursor.execute(
+            sql.SQL('delete from ops.file_checks where source = %s and {}').format(self._days('day')), (self.source.name,)
+        )
+        rows_kept = []
+        for line in self.lines.values():
+            money = MONEY in line.sums
+            of = line.rows.get
+            rows_kept.append(
+                {
+                    'source': line.source,
+                    'day': line.day.isoformat() if line.day else None,
+                    'rows_in_files': of('read', 0),
+                    'rows_equal_same_file': of('equal_same_file', 0),
+                    'rows_equal_later_file': of('equal', 0) - of('equal_same_file', 0),
+                    'rows_conflicting_same_file': of('conflict_same_file', 0),
+                    'rows_not_loaded': of('absent', 0),
+                    'rows_outside': of('outside', 0),
+                    'rows_lost': of('lost', 0),
+                    'rows_changed': of('tampered', 0),
+                    'rows_in_no_file': of('unsourced', 0),
+                    'rows_late': {str(lag): rows for lag, rows in sorted(line.late.items())},
+                    'revenue_in_files': str(line.sum(MONEY, 'read')) if money else None,
+                    'revenue_in_equal_rows': str(line.sum(MONEY, 'equal')) if money else None,
+                    'revenue_missing': str(line.sum(MONEY, *MISSING)) if money else None,
+                    'revenue_in_no_file': str(line.sum(MONEY, 'unsourced')) if money else None,
+                    'checked_at': self.report.checked_at.isoformat(),
+                }
+            )
+        cursor.execute(
+            'insert into ops.file_checks select * from json_populate_recordset(null::ops.file_checks, %s)'
+            ' on conflict (source, day) do nothing',
+            (json.dumps(rows_kept),),
+        )
 
 
-def dollars(amount: Decimal) -> str:
-    """An exact amount as people read it: all its digits, at least cents."""
-    text = f'{amount.normalize():,f}'
-    whole, _, fraction = text.partition('.')
-    return f'{whole}.{fraction.ljust(2, "0")} USD'
+def _add_facts(cursor: Cursor, report: Report) -> None:
+    cursor.execute('select * from gold.reconciliation where source = any(%s)', (report.sources,))
+    names = [column.name for column in cursor.description]
+    facts = {(row[0], row[1]): dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
+    for line in report.lines:
+        line.facts = facts.get((line.source, line.day), {})
+
+
+def _add_days(cursor: Cursor, report: Report) -> None:
+    window = report.window or Window(date.min, date.max)
+    cursor.execute(
+        """
+        select coalesce(ga4.day, gam.day), coalesce(ga4.pageviews, 0), coalesce(ga4.sessions, 0), coalesce(gam.revenue, 0)
+        from (
+            select event_date as day, sum(pageviews) as pageviews, sum(sessions) as sessions
+            from gold.ga4_daily_summary group by event_date
+        ) as ga4
+        full join (
+            select served_date as day, sum(revenue_usd) as revenue from gold.gam_daily_summary group by served_date
+        ) as gam on ga4.day = gam.day
+        where coalesce(ga4.day, gam.day) between %s and %s
+        order by 1
+        """,
+        (window.start, window.end),
+    )
+    names = ('pageviews', 'sessions', MONEY)
+    report.days = {day: dict(zip(names, map(Decimal, numbers), strict=True)) for day, *numbers in cursor.fetchall()}
+
+
+def _day_of(name: str) -> date | None:
+    """The day in the name of a file that is not there any more."""
+    found = re.search(r'_(\d{8})[^/]*$', name)
+    return datetime.strptime(found[1], '%Y%m%d').replace(tzinfo=UTC).date() if found else None

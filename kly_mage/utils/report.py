@@ -1,48 +1,118 @@
-"""What a reconciliation found, for a terminal."""
+"""What a reconciliation found, for a terminal and for programs."""
 
+import csv
+import json
 import sys
+from datetime import date, datetime
 from decimal import Decimal
+from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from kly_mage.utils.reconcile import MARTS, MONEY, Line, Report
+from kly_mage.utils.accounts import MARTS, MONEY, PLACES, Line, Report
+from kly_mage.utils.findings import verdict
 
-ROWS = (
-    ('read', 'in the files'),
-    ('equal', 'equal'),
-    ('bronze', 'in bronze'),
-    ('conflict', 'conflicting'),
-    ('rejected', 'rejected'),
-)
-MISSING = (
-    ('absent', 'not loaded'),
-    ('outside', 'outside'),
-    ('lost', 'lost'),
-    ('tampered', 'changed'),
-    ('unsourced', 'in no file'),
-)
+TITLES = {
+    'read': 'in the files',
+    'equal': 'equal',
+    'bronze': 'in bronze',
+    'conflict': 'conflicting',
+    'rejected': 'rejected',
+    'absent': 'not loaded',
+    'outside': 'outside',
+    'lost': 'lost',
+    'tampered': 'changed',
+    'unsourced': 'in no file',
+}
+ALWAYS = ('read', 'equal', 'bronze', 'conflict', 'rejected')
 
 
-def write_table(report: Report) -> None:
-    """Rows and money per source, as tables on standard output."""
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 120)
+def write_table(report: Report, *, every_day: bool = False) -> None:
+    """Rows and numbers per source, the days that do not add up (or every day), and the findings, on standard output."""
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140)
     totals = [report.total(source) for source in report.sources]
-    rare = [(place, title) for place, title in MISSING if any(line.rows.get(place) for line in totals)]
-    table = _table('Rows', 'source', *(title for _, title in (*ROWS, *rare)))
+    shown = [place for place in TITLES if place in ALWAYS or any(line.rows.get(place) for line in totals)]
+    table = _table('Rows', 'source', *(TITLES[place] for place in shown))
     for line in totals:
-        table.add_row(line.source, *(f'{line.rows.get(place, 0):,}' for place, _ in (*ROWS, *rare)))
+        table.add_row(line.source, *(f'{line.rows.get(place, 0):,}' for place in shown))
     console.print(table)
-    titles = [title for _, title in (*ROWS, *rare)]
-    table = _table('Numbers', '', *titles, 'gold', 'difference')
+    table = _table('Numbers', '', *(TITLES[place] for place in shown), 'gold', 'difference')
     for line in totals:
-        for measure in MARTS[line.source].measures if line.source in MARTS else ():
-            cells = [_amount(line, measure.name, place) for place, _ in (*ROWS, *rare)]
-            difference = line.gold_difference(measure.name)
-            table.add_row(measure.name, *cells, _amount(line, measure.name, 'gold'), f'{plain(difference)}')
+        for name in line.sums:
+            amounts = [line.sum(name, place) for place in (*shown, 'gold')]
+            table.add_row(name, *map(plain, amounts), plain(line.gold_difference(name)))
     if table.row_count:
         console.print(table)
+    for source in report.sources:
+        lines = [line for line in report.lines_of(source) if every_day or not line.adds_up]
+        measure = most_telling(source)
+        if not lines:
+            continue
+        titles = [TITLES[place] for place in shown]
+        money = [f'{measure} in the files', 'gold', 'difference'] if measure else []
+        table = _table(source, 'day', *titles, *money)
+        for line in lines:
+            amounts = []
+            if measure:
+                amounts = [line.sum(measure, 'read'), line.sum(measure, 'gold'), line.gold_difference(measure)]
+            rows = (f'{line.rows.get(place, 0):,}' for place in shown)
+            table.add_row(str(line.day or 'no day'), *rows, *map(plain, amounts))
+        console.print(table)
+    for wrong, title in ((True, 'To be mended'), (False, 'Good to know')):
+        found = [finding for finding in report.findings if finding.wrong is wrong]
+        if found:
+            console.print(f'[bold]{title}[/bold]')
+            for finding in found:
+                console.print(f'- {escape(finding.text)}', soft_wrap=True)
+                if finding.command:
+                    console.print(f'    {escape(finding.command)}', style='cyan', soft_wrap=True)
+            console.print()
+
+
+def as_json(report: Report) -> str:
+    """Everything, money as exact text."""
+    return json.dumps(
+        {
+            'start': report.window.start if report.window else None,
+            'end': report.window.end if report.window else None,
+            'checked_at': report.checked_at,
+            'accounted': report.accounted,
+            'verdict': verdict(report),
+            'sources': {
+                source: {
+                    'total': _record(report.total(source)) | {'rejects': report.rejects(source)},
+                    'days': [_record(line) | {'facts': line.facts} for line in report.lines_of(source)],
+                }
+                for source in report.sources
+            },
+            'findings': [vars(finding) for finding in report.findings],
+        },
+        default=_text,
+        indent=1,
+    )
+
+
+def write_csv(report: Report, stream: TextIO) -> None:
+    """One row per source and day: rows and each measure by place."""
+    places = ['read', *PLACES, 'unsourced']
+    measures = list(dict.fromkeys(name for line in report.lines for name in line.sums))
+    header = ['source', 'day', *(f'rows_{place}' for place in places)]
+    header += [f'{name}_{place}' for name in measures for place in (*places, 'gold', 'difference')]
+    header += ['adds_up']
+    writer = csv.writer(stream, lineterminator='\n')
+    writer.writerow(header)
+    for line in report.lines:
+        row: list[Any] = [line.source, line.day or '', *(line.rows.get(place, 0) for place in places)]
+        for name in measures:
+            if name not in line.sums:
+                row += [''] * (len(places) + 2)
+                continue
+            row += [f'{line.sum(name, place):f}' for place in (*places, 'gold')]
+            row.append(f'{line.gold_difference(name):f}')
+        writer.writerow([*row, str(line.adds_up).lower()])
 
 
 def plain(amount: Decimal) -> str:
@@ -51,9 +121,33 @@ def plain(amount: Decimal) -> str:
     return text.rstrip('0').rstrip('.') if '.' in text else text
 
 
-def _amount(line: Line, measure: str, place: str) -> str:
-    text = plain(line.sum(measure, place))
-    return text if text != '0' or measure == MONEY else '0'
+def most_telling(source: str) -> str | None:
+    """The measure to show where there is room for one: money before pageviews."""
+    names = [measure.name for measure in MARTS[source].measures] if source in MARTS else []
+    return MONEY if MONEY in names else names[0] if names else None
+
+
+def _record(line: Line) -> dict[str, Any]:
+    places = ('read', *PLACES, 'unsourced', 'stored', 'equal_same_file', 'conflict_same_file')
+    return {
+        'day': line.day,
+        'rows': {place: line.rows.get(place, 0) for place in places},
+        'late': line.late,
+        'sums': {
+            name: {place: f'{line.sum(name, place):f}' for place in (*PLACES, 'read', 'unsourced', 'stored', 'gold')}
+            | {'difference': f'{line.gold_difference(name):f}'}
+            for name in line.sums
+        },
+        'adds_up': line.adds_up,
+    }
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, (date, datetime)):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return f'{value:f}'
+    raise TypeError(f'{value!r} has no place in JSON')
 
 
 def _table(title: str, first: str, *others: str) -> Table:

@@ -145,10 +145,10 @@ def _attach_partition(cursor: Cursor, source: Source, day: date) -> None:
 
 def _ddl() -> str:
     """Everything that must stand before the first load, as one text."""
-    ops, articles, gold = (
-        Path(__file__).with_name(f'{name}.sql').read_text('utf-8') for name in ('ops', 'articles', 'gold')
+    ops, *gold = (
+        Path(__file__).with_name(f'{name}.sql').read_text('utf-8') for name in ('ops', 'articles', 'gold', 'reconciliation')
     )
-    return '\n'.join([ops, *(_source_ddl(source) for source in SOURCES.values()), articles, gold])
+    return '\n'.join([ops, *(_source_ddl(source) for source in SOURCES.values()), *gold])
 
 
 def _source_ddl(source: Source) -> str:

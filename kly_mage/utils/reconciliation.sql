@@ -1,0 +1,389 @@
+-- What the ledger, bronze and gold say about each source and day, side by side, for people who live in SQL. What only the
+-- files know comes from the last run of `reconcile`, which leaves it in ops.file_checks. Safe to run again.
+
+create table if not exists ops.file_checks (
+    source text not null,
+    day date,
+    rows_in_files bigint not null,
+    rows_equal_same_file bigint not null,
+    rows_equal_later_file bigint not null,
+    rows_conflicting_same_file bigint not null,
+    rows_not_loaded bigint not null,
+    rows_outside bigint not null,
+    rows_lost bigint not null,
+    rows_changed bigint not null,
+    rows_in_no_file bigint not null,
+    rows_late jsonb not null,
+    revenue_in_files numeric,
+    revenue_in_equal_rows numeric,
+    revenue_missing numeric,
+    revenue_in_no_file numeric,
+    checked_at timestamptz not null,
+    unique nulls not distinct (source, day)
+);
+comment on table ops.file_checks is 'One row per source and day: what the last reconcile found when it read the files again.';
+comment on column ops.file_checks.source is 'The source.';
+comment on column ops.file_checks.day is 'Local day of the rows; NULL for rows without one.';
+comment on column ops.file_checks.rows_in_files is 'Rows of that day in all files, rejected ones included.';
+comment on column ops.file_checks.rows_equal_same_file is 'Rows that repeat a row of the same file.';
+comment on column ops.file_checks.rows_equal_later_file is 'Rows that repeat a row of an earlier file.';
+comment on column ops.file_checks.rows_conflicting_same_file is 'Conflicting rows whose other version stands in the same file.';
+comment on column ops.file_checks.rows_not_loaded is 'Rows that no load has taken so far.';
+comment on column ops.file_checks.rows_outside is 'Rows that no load takes: their day is not one their file may hold.';
+comment on column ops.file_checks.rows_lost is 'Rows that were loaded and are gone from bronze.';
+comment on column ops.file_checks.rows_changed is 'Rows that were loaded and changed in bronze afterwards.';
+comment on column ops.file_checks.rows_in_no_file is 'Rows of bronze that stand in no file (any more).';
+comment on column ops.file_checks.rows_late is 'Distinct rows by how many days after their own day they were first delivered.';
+comment on column ops.file_checks.revenue_in_files is 'Revenue of all rows in the files, as far as it is readable.';
+comment on column ops.file_checks.revenue_in_equal_rows is 'Of this, the revenue of rows that repeat another.';
+comment on column ops.file_checks.revenue_missing is 'Of this, the revenue of rows not loaded, outside, lost or changed.';
+comment on column ops.file_checks.revenue_in_no_file is 'Revenue in bronze that stands in no file.';
+comment on column ops.file_checks.checked_at is 'When the files were read.';
+
+create or replace function ops.readable_money(value text) returns numeric
+immutable strict parallel safe
+language sql
+return (
+    select amount
+    from (
+        select case
+            when value ~ '^[+-]?([0-9]{1,40}([.][0-9]{0,40})?|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$' then value::numeric
+        end as amount
+    ) as spelled
+    where abs(amount) < 1e18 and amount = round(amount, 12)
+);
+comment on function ops.readable_money is 'The amount a text spells, NULL if it spells none.';
+
+create or replace view gold.reconciliation as
+with known_content as (
+    select distinct content_id from bronze.cms_articles
+),
+
+stored as (
+    select
+        'cms_articles' as source,
+        _partition_date as day,
+        count(*) as in_bronze,
+        null::bigint as pageviews,
+        null::bigint as user_engagements,
+        null::numeric as impressions,
+        null::numeric as clicks,
+        null::numeric as revenue_usd,
+        null::bigint as without_content,
+        null::bigint as unknown_content,
+        null::bigint as without_session,
+        null::numeric as revenue_without_content,
+        null::numeric as revenue_of_unknown_content,
+        null::bigint as negative,
+        null::numeric as revenue_negative
+    from bronze.cms_articles
+    group by _partition_date
+    union all
+    select
+        'ga4_events',
+        event._partition_date,
+        count(*),
+        count(*) filter (where event.event_name = 'page_view'),
+        count(*) filter (where event.event_name = 'user_engagement'),
+        null,
+        null,
+        null,
+        count(*) filter (where nullif(event.content_id, '') is null),
+        count(*) filter (where event.content_id <> '' and known_content.content_id is null),
+        count(*) filter (where nullif(event.user_pseudo_id, '') is null or nullif(event.session_id, '') is null),
+        null,
+        null,
+        null,
+        null
+    from bronze.ga4_events as event
+    left join known_content
+        on event.content_id = known_content.content_id
+    group by event._partition_date
+    union all
+    select
+        'gam_delivery',
+        delivery._partition_date,
+        count(*),
+        null,
+        null,
+        sum(delivery.impressions),
+        sum(delivery.clicks),
+        sum(delivery.revenue_usd),
+        count(*) filter (where nullif(delivery.content_id, '') is null),
+        count(*) filter (where delivery.content_id <> '' and known_content.content_id is null),
+        null,
+        sum(delivery.revenue_usd) filter (where nullif(delivery.content_id, '') is null),
+        sum(delivery.revenue_usd) filter (where delivery.content_id <> '' and known_content.content_id is null),
+        count(*) filter (where delivery.revenue_usd < 0),
+        sum(delivery.revenue_usd) filter (where delivery.revenue_usd < 0)
+    from bronze.gam_delivery as delivery
+    left join known_content
+        on delivery.content_id = known_content.content_id
+    group by delivery._partition_date
+),
+
+conflicts as (
+    select
+        'gam_delivery' as source,
+        _partition_date as day,
+        count(*) as conflicting,
+        sum(revenue_usd) as revenue_usd,
+        sum(revenue_usd - counted_revenue_usd) as revenue_change
+    from bronze.gam_delivery_conflicts
+    group by _partition_date
+),
+
+-- A row without a readable day goes with the day of its file.
+located_rejects as (
+    select
+        source,
+        coalesce(day, to_date(substring(file from '_([0-9]{8})[^/]*$'), 'YYYYMMDD')) as day,
+        day is null as is_without_day,
+        regexp_replace(reason, '^[0-9]+ fields, the header has [0-9]+$', 'wrong number of fields') as reason,
+        case when source = 'gam_delivery' then ops.readable_money(row ->> 'revenue_usd') end as revenue_usd
+    from bronze.rejects
+    where resolved_at is null
+),
+
+rejects_by_reason as (
+    select
+        source,
+        day,
+        reason,
+        count(*) as rejected,
+        count(*) filter (where is_without_day) as without_day,
+        sum(revenue_usd) as revenue_usd
+    from located_rejects
+    group by source, day, reason
+),
+
+rejects as (
+    select
+        source,
+        day,
+        sum(rejected) as rejected,
+        sum(without_day) as without_day,
+        sum(revenue_usd) as revenue_usd,
+        jsonb_object_agg(reason, rejected) as reasons
+    from rejects_by_reason
+    group by source, day
+),
+
+-- The last load of a day saw most of it. Articles are spread over loads: for them only the files themselves tell.
+reads as (
+    select distinct on (load.source, load_day.day)
+        load.source,
+        load_day.day,
+        load_day.rows_read,
+        load.load_id,
+        load.finished_at
+    from ops.load_days as load_day
+    inner join ops.loads as load
+        on load_day.load_id = load.load_id
+    where load.status = 'done'
+    order by load.source asc, load_day.day asc, load.load_id desc
+),
+
+marts as (
+    select
+        'ga4_events' as source,
+        ga4.event_date as day,
+        sum(ga4.pageviews) as pageviews,
+        sum(ga4.user_engagements) as user_engagements,
+        null::numeric as impressions,
+        null::numeric as clicks,
+        null::numeric as revenue_usd,
+        count(*) filter (where gam.content_id is null) as one_sided,
+        sum(ga4.pageviews) filter (where gam.content_id is null) as one_sided_amount
+    from gold.ga4_daily_summary as ga4
+    left join gold.gam_daily_summary as gam
+        on ga4.event_date = gam.served_date and ga4.content_id = gam.content_id
+    group by ga4.event_date
+    union all
+    select
+        'gam_delivery',
+        gam.served_date,
+        null,
+        null,
+        sum(gam.impressions),
+        sum(gam.clicks),
+        sum(gam.revenue_usd),
+        count(*) filter (where ga4.content_id is null),
+        sum(gam.revenue_usd) filter (where ga4.content_id is null)
+    from gold.gam_daily_summary as gam
+    left join gold.ga4_daily_summary as ga4
+        on gam.served_date = ga4.event_date and gam.content_id = ga4.content_id
+    group by gam.served_date
+),
+
+days as (
+    select
+        source,
+        day
+    from stored
+    union
+    select
+        source,
+        day
+    from conflicts
+    union
+    select
+        source,
+        day
+    from rejects
+    union
+    select
+        source,
+        day
+    from reads
+    union
+    select
+        source,
+        day
+    from marts
+    union
+    select
+        source,
+        day
+    from ops.file_checks
+),
+
+counted as (
+    select
+        days.source,
+        days.day,
+        case
+            when days.source = 'cms_articles' then file_check.rows_in_files
+            when reads.rows_read is not null or rejects.without_day is not null
+                then coalesce(reads.rows_read, 0) + coalesce(rejects.without_day, 0)
+        end as rows_read,
+        coalesce(stored.in_bronze, 0) as rows_in_bronze,
+        coalesce(conflicts.conflicting, 0) as rows_conflicting,
+        coalesce(rejects.rejected, 0) as rows_rejected,
+        coalesce(rejects.reasons, '{}') as rejects,
+        stored,
+        conflicts,
+        rejects as reject,
+        reads,
+        marts,
+        file_check
+    from days
+    left join stored
+        on days.source = stored.source and days.day is not distinct from stored.day
+    left join conflicts
+        on days.source = conflicts.source and days.day is not distinct from conflicts.day
+    left join rejects
+        on days.source = rejects.source and days.day is not distinct from rejects.day
+    left join reads
+        on days.source = reads.source and days.day is not distinct from reads.day
+    left join marts
+        on days.source = marts.source and days.day is not distinct from marts.day
+    left join ops.file_checks as file_check
+        on days.source = file_check.source and days.day is not distinct from file_check.day
+)
+
+select
+    source,
+    day,
+    rows_read,
+    greatest(rows_read - rows_in_bronze - rows_conflicting - rows_rejected, 0) as rows_equal,
+    rows_in_bronze,
+    rows_conflicting,
+    rows_rejected,
+    greatest(rows_in_bronze + rows_conflicting + rows_rejected - rows_read, 0) as rows_not_in_last_load,
+    rejects,
+    (stored).pageviews as pageviews_in_bronze,
+    (marts).pageviews as pageviews_in_gold,
+    (stored).user_engagements as user_engagements_in_bronze,
+    (marts).user_engagements as user_engagements_in_gold,
+    (stored).impressions as impressions_in_bronze,
+    (marts).impressions as impressions_in_gold,
+    (stored).clicks as clicks_in_bronze,
+    (marts).clicks as clicks_in_gold,
+    (stored).revenue_usd as revenue_in_bronze,
+    (marts).revenue_usd as revenue_in_gold,
+    coalesce((marts).revenue_usd, 0) - coalesce((stored).revenue_usd, 0) as revenue_difference,
+    (conflicts).revenue_usd as revenue_in_conflicts,
+    (conflicts).revenue_change as revenue_change_in_conflicts,
+    (reject).revenue_usd as revenue_in_rejects,
+    (stored).without_content as rows_without_content,
+    (stored).revenue_without_content as revenue_without_content,
+    (stored).unknown_content as rows_of_unknown_content,
+    (stored).revenue_of_unknown_content as revenue_of_unknown_content,
+    (stored).without_session as rows_without_session,
+    (stored).negative as rows_of_negative_revenue,
+    (stored).revenue_negative as revenue_negative,
+    (marts).one_sided as contents_on_one_side,
+    case when source = 'ga4_events' then (marts).one_sided_amount end as pageviews_without_ads,
+    case when source = 'gam_delivery' then (marts).one_sided_amount end as revenue_without_events,
+    (file_check).rows_in_files as rows_in_files,
+    (file_check).rows_equal_same_file as rows_equal_same_file,
+    (file_check).rows_equal_later_file as rows_equal_later_file,
+    (file_check).rows_conflicting_same_file as rows_conflicting_same_file,
+    (file_check).rows_not_loaded as rows_not_loaded,
+    (file_check).rows_outside as rows_outside,
+    (file_check).rows_lost as rows_lost,
+    (file_check).rows_changed as rows_changed,
+    (file_check).rows_in_no_file as rows_in_no_file,
+    (file_check).rows_late as rows_late,
+    (file_check).revenue_in_files as revenue_in_files,
+    (file_check).revenue_in_equal_rows as revenue_in_equal_rows,
+    (file_check).revenue_missing as revenue_missing,
+    (file_check).revenue_in_no_file as revenue_in_no_file,
+    (file_check).checked_at as files_checked_at,
+    (reads).load_id as last_load_id,
+    (reads).finished_at as last_loaded_at
+from counted;
+
+comment on view gold.reconciliation is
+'One row per source and day: rows read, where they are, what bronze and gold amount to; from rows_in_files on: of the last reconcile.';
+comment on column gold.reconciliation.source is 'The source.';
+comment on column gold.reconciliation.day is 'Local day of the rows; a reject without one goes with its file; NULL for articles without.';
+comment on column gold.reconciliation.rows_read is 'Rows the last load read (articles: of the files): all those below, minus not in last load.';
+comment on column gold.reconciliation.rows_equal is 'Rows that repeat another.';
+comment on column gold.reconciliation.rows_in_bronze is 'Rows in bronze.';
+comment on column gold.reconciliation.rows_conflicting is 'Rows in the conflicts table: hash of a bronze row, other numbers.';
+comment on column gold.reconciliation.rows_rejected is 'Rejected rows that wait.';
+comment on column gold.reconciliation.rows_not_in_last_load is 'Rows the warehouse has beyond those the last load read: a file went away.';
+comment on column gold.reconciliation.rejects is 'Rejected rows by reason.';
+comment on column gold.reconciliation.pageviews_in_bronze is 'page_view events in bronze.';
+comment on column gold.reconciliation.pageviews_in_gold is 'Pageviews in the mart.';
+comment on column gold.reconciliation.user_engagements_in_bronze is 'user_engagement events in bronze.';
+comment on column gold.reconciliation.user_engagements_in_gold is 'Engagements in the mart.';
+comment on column gold.reconciliation.impressions_in_bronze is 'Impressions in bronze.';
+comment on column gold.reconciliation.impressions_in_gold is 'Impressions in the mart.';
+comment on column gold.reconciliation.clicks_in_bronze is 'Clicks in bronze.';
+comment on column gold.reconciliation.clicks_in_gold is 'Clicks in the mart.';
+comment on column gold.reconciliation.revenue_in_bronze is 'Revenue in bronze, US dollars.';
+comment on column gold.reconciliation.revenue_in_gold is 'Revenue in the mart.';
+comment on column gold.reconciliation.revenue_difference is 'Gold minus bronze: 0, or a refresh is due, or restatements are applied.';
+comment on column gold.reconciliation.revenue_in_conflicts is 'Revenue of the conflicting rows.';
+comment on column gold.reconciliation.revenue_change_in_conflicts is 'The same minus what counts in their place.';
+comment on column gold.reconciliation.revenue_in_rejects is 'Revenue still readable in rejected rows.';
+comment on column gold.reconciliation.rows_without_content is 'Rows in bronze without content: (not set) in gold.';
+comment on column gold.reconciliation.revenue_without_content is 'Their revenue.';
+comment on column gold.reconciliation.rows_of_unknown_content is 'Rows in bronze whose content the CMS does not know.';
+comment on column gold.reconciliation.revenue_of_unknown_content is 'Their revenue.';
+comment on column gold.reconciliation.rows_without_session is 'Events without user or session: they count no session.';
+comment on column gold.reconciliation.rows_of_negative_revenue is 'Ad rows that take revenue back.';
+comment on column gold.reconciliation.revenue_negative is 'What they take back.';
+comment on column gold.reconciliation.contents_on_one_side is 'Contents with events and no ads, or with ads and no events.';
+comment on column gold.reconciliation.pageviews_without_ads is 'Pageviews of contents without ads that day.';
+comment on column gold.reconciliation.revenue_without_events is 'Revenue of contents without events that day.';
+comment on column gold.reconciliation.rows_in_files is 'Rows in all files when they were last reconciled.';
+comment on column gold.reconciliation.rows_equal_same_file is 'Rows that repeat a row of the same file.';
+comment on column gold.reconciliation.rows_equal_later_file is 'Rows that repeat a row of an earlier file.';
+comment on column gold.reconciliation.rows_conflicting_same_file is 'Conflicting rows whose other version stands in the same file.';
+comment on column gold.reconciliation.rows_not_loaded is 'Rows that no load has taken.';
+comment on column gold.reconciliation.rows_outside is 'Rows that no load takes.';
+comment on column gold.reconciliation.rows_lost is 'Rows that were loaded and are gone from bronze.';
+comment on column gold.reconciliation.rows_changed is 'Rows that were loaded and changed in bronze.';
+comment on column gold.reconciliation.rows_in_no_file is 'Rows of bronze that stand in no file.';
+comment on column gold.reconciliation.rows_late is 'Distinct rows by the days between their own day and their first delivery.';
+comment on column gold.reconciliation.revenue_in_files is 'Revenue of all rows in the files.';
+comment on column gold.reconciliation.revenue_in_equal_rows is 'Of this, in rows that repeat another.';
+comment on column gold.reconciliation.revenue_missing is 'Of this, not in gold although it should be.';
+comment on column gold.reconciliation.revenue_in_no_file is 'Revenue in bronze that stands in no file.';
+comment on column gold.reconciliation.files_checked_at is 'When the files were reconciled; NULL if never.';
+comment on column gold.reconciliation.last_load_id is 'The last load of the day.';
+comment on column gold.reconciliation.last_loaded_at is 'When it ended.';
