@@ -80,42 +80,42 @@ stored as (
     group by _partition_date
     union all
     select
-        'ga4_events',
-        event._partition_date,
-        count(*),
-        count(*) filter (where event.event_name = 'page_view'),
-        count(*) filter (where event.event_name = 'user_engagement'),
-        null,
-        null,
-        null,
-        count(*) filter (where nullif(event.content_id, '') is null),
-        count(*) filter (where event.content_id <> '' and known_content.content_id is null),
-        count(*) filter (where nullif(event.user_pseudo_id, '') is null or nullif(event.session_id, '') is null),
-        null,
-        null,
-        null,
-        null
+        'ga4_events' as source,
+        event._partition_date as day,
+        count(*) as in_bronze,
+        count(*) filter (where event.event_name = 'page_view') as pageviews,
+        count(*) filter (where event.event_name = 'user_engagement') as user_engagements,
+        null as impressions,
+        null as clicks,
+        null as revenue_usd,
+        count(*) filter (where nullif(event.content_id, '') is null) as without_content,
+        count(*) filter (where event.content_id <> '' and known_content.content_id is null) as unknown_content,
+        count(*) filter (where nullif(event.user_pseudo_id, '') is null or nullif(event.session_id, '') is null) as without_session,
+        null as revenue_without_content,
+        null as revenue_of_unknown_content,
+        null as negative,
+        null as revenue_negative
     from bronze.ga4_events as event
     left join known_content
         on event.content_id = known_content.content_id
     group by event._partition_date
     union all
     select
-        'gam_delivery',
-        delivery._partition_date,
-        count(*),
-        null,
-        null,
-        sum(delivery.impressions),
-        sum(delivery.clicks),
-        sum(delivery.revenue_usd),
-        count(*) filter (where nullif(delivery.content_id, '') is null),
-        count(*) filter (where delivery.content_id <> '' and known_content.content_id is null),
-        null,
-        sum(delivery.revenue_usd) filter (where nullif(delivery.content_id, '') is null),
-        sum(delivery.revenue_usd) filter (where delivery.content_id <> '' and known_content.content_id is null),
-        count(*) filter (where delivery.revenue_usd < 0),
-        sum(delivery.revenue_usd) filter (where delivery.revenue_usd < 0)
+        'gam_delivery' as source,
+        delivery._partition_date as day,
+        count(*) as in_bronze,
+        null as pageviews,
+        null as user_engagements,
+        sum(delivery.impressions) as impressions,
+        sum(delivery.clicks) as clicks,
+        sum(delivery.revenue_usd) as revenue_usd,
+        count(*) filter (where nullif(delivery.content_id, '') is null) as without_content,
+        count(*) filter (where delivery.content_id <> '' and known_content.content_id is null) as unknown_content,
+        null as without_session,
+        sum(delivery.revenue_usd) filter (where nullif(delivery.content_id, '') is null) as revenue_without_content,
+        sum(delivery.revenue_usd) filter (where delivery.content_id <> '' and known_content.content_id is null) as revenue_of_unknown_content,
+        count(*) filter (where delivery.revenue_usd < 0) as negative,
+        sum(delivery.revenue_usd) filter (where delivery.revenue_usd < 0) as revenue_negative
     from bronze.gam_delivery as delivery
     left join known_content
         on delivery.content_id = known_content.content_id
@@ -201,15 +201,15 @@ marts as (
     group by ga4.event_date
     union all
     select
-        'gam_delivery',
-        gam.served_date,
-        null,
-        null,
-        sum(gam.impressions),
-        sum(gam.clicks),
-        sum(gam.revenue_usd),
-        count(*) filter (where ga4.content_id is null),
-        sum(gam.revenue_usd) filter (where ga4.content_id is null)
+        'gam_delivery' as source,
+        gam.served_date as day,
+        null as pageviews,
+        null as user_engagements,
+        sum(gam.impressions) as impressions,
+        sum(gam.clicks) as clicks,
+        sum(gam.revenue_usd) as revenue_usd,
+        count(*) filter (where ga4.content_id is null) as one_sided,
+        sum(gam.revenue_usd) filter (where ga4.content_id is null) as one_sided_amount
     from gold.gam_daily_summary as gam
     left join gold.ga4_daily_summary as ga4
         on gam.served_date = ga4.event_date and gam.content_id = ga4.content_id
