@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from kly_mage.utils import landing, ledger, pipelines
+from kly_mage.utils import landing, ledger, pipelines, via_mage
 from kly_mage.utils.console import note, say
 from kly_mage.utils.database import server
 from kly_mage.utils.errors import WindowError
@@ -25,10 +25,15 @@ def run(options: argparse.Namespace) -> int:
     chosen = [options.pipeline] if options.pipeline else pipelines.names()
     if options.dry_run:
         return _plan(load_settings(), _sources(chosen), days)
-    outputs = pipelines.run(chosen, start_date=days.start, end_date=days.end, started_by='command line')
-    settings, loads = server(load_settings()), list(outputs.values())
+    if options.via_mage:
+        pipelines.blocks(chosen)  # a name that is none is said before the server is asked
+        loads = via_mage.run(chosen, days, options.quiet)
+    else:
+        outputs = pipelines.run(chosen, start_date=days.start, end_date=days.end, started_by='command line')
+        loads = list(outputs.values())
+    settings = server(load_settings())
     missing = {load['source']: _missing(settings, SOURCES[load['source']], days) for load in loads}
-    if not options.quiet:
+    if not options.quiet and not options.via_mage:
         for line in _progress(settings, loads, days, missing):
             note(line)
         for line in _attention(settings, loads, missing):

@@ -1,13 +1,19 @@
-"""``stop``: end the embedded PostgreSQL; its data stay."""
+"""``stop``: end the editor and the embedded PostgreSQL; the data stay."""
 
 import argparse
 
+from kly_mage.utils import editor
 from kly_mage.utils.console import say
 from kly_mage.utils.database import stop_embedded
 from kly_mage.utils.settings import load_settings
 
 
 def run(options: argparse.Namespace) -> int:
-    """Stop the server if it runs."""
-    say('PostgreSQL stopped' if stop_embedded(load_settings()) else 'no embedded PostgreSQL is running')
+    """Stop what runs."""
+    settings = load_settings()
+    if editor.running(settings):
+        editor.stop(settings)
+        say('Mage and PostgreSQL stopped' if not settings.host else 'Mage stopped')
+    else:
+        say('PostgreSQL stopped' if stop_embedded(settings) else 'no embedded PostgreSQL is running')
     return 0
