@@ -205,6 +205,7 @@ def _environment(settings: Settings) -> dict[str, str]:
         'DISABLE_AUTORELOAD': 'true',
         'ENV': 'production',
         'HIDE_ENV_VAR_VALUES': '1',
+        'PYTHONWARNINGS': os.environ.get('PYTHONWARNINGS') or 'ignore',  # else they fill the blocks' outputs
         'SERVER_VERBOSITY': os.environ.get('SERVER_VERBOSITY') or 'warning',
         'SCHEDULER_TRIGGER_INTERVAL': os.environ.get('SCHEDULER_TRIGGER_INTERVAL') or '1',
     }

@@ -1,0 +1,18 @@
+"""Page RPM by section: revenue per 1,000 pageviews over everything in gold.daily_summary."""
+
+from kly_mage.utils.charts import frame
+
+if 'data_source' not in globals():
+    from mage_ai.data_preparation.decorators import data_source
+
+
+@data_source
+def page_rpm_by_section(*args, **kwargs):
+    """One row per section with pageviews."""
+    return frame("""
+        select section, round(sum(revenue_usd) * 1000 / sum(pageviews), 2) as page_rpm_usd
+        from gold.daily_summary
+        group by section
+        having sum(pageviews) > 0
+        order by page_rpm_usd desc
+    """)

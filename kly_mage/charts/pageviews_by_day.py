@@ -1,0 +1,18 @@
+"""Pageviews and sessions by day. Sessions are summed over articles: one that reads two articles counts in both."""
+
+from kly_mage.utils.charts import frame
+
+if 'data_source' not in globals():
+    from mage_ai.data_preparation.decorators import data_source
+
+
+@data_source
+def pageviews_by_day(*args, **kwargs):
+    """One row per day of the last 31."""
+    return frame("""
+        select to_char(date, 'MM-DD') as day, sum(pageviews) as pageviews, sum(sessions) as sessions
+        from gold.daily_summary
+        where date > (select max(date) - 31 from gold.daily_summary where pageviews > 0)
+        group by date
+        order by date
+    """)
