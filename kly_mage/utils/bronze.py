@@ -26,6 +26,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.utils.database import AgainError, connect, copy, first_line, retrying
+from kly_mage.utils.errors import RuleError
 from kly_mage.utils.landing import LandingFile
 from kly_mage.utils.schema import (
     bronze_table,
@@ -181,6 +182,7 @@ class _Transaction:
         self.changed = False
         self.files_read: set[tuple[str, datetime]] = set()  # name and state, for a source whose files are read once
         self.counts = Counts(money_read=Decimal(0) if source.money_columns else None)
+        self.broken = {rule: 0 for rule in source.rules if not rule.is_query}
         cursor.execute(sql.SQL('lock table only {} in row exclusive mode').format(bronze_table(source)))
         days = [f'{source.name} {day}' for day in window]
         # Articles may be in any load: they have one lock for all days.
@@ -229,6 +231,7 @@ class _Transaction:
             seen = self._seen(first)
         new = first.join(seen, on='i', how='anti', maintain_order='left') if seen.height else first
         self._insert_new(new)
+        self._check_rules(new)
         old = first.join(seen, on='i', how='inner', maintain_order='left') if seen.height < first.height else None
         old = old if old is not None else first.with_columns(seen.sort('i').select('equal', 'other'))
         self.changed |= new.height > 0
@@ -245,8 +248,11 @@ class _Transaction:
         """Write what may touch other loads; say that articles have changed: nothing else tells ``gold.daily_summary``."""
         if self.counts.rows_rejected:
             self.cursor.execute(
-                'insert into bronze.rejects select * from incoming_rejects order by reject_id on conflict do nothing'
+                'insert into bronze.rejects select * from incoming_rejects order by reject_id'
+                # A row that was mended, and came back broken, waits again.
+                ' on conflict (source, reject_id) do update set resolved_at = null where rejects.resolved_at is not null'
             )
+        self._finish_rules()
         if self.source.versioned and self.changed:
             self.cursor.execute(
                 'insert into ops.watermarks (mart, watermark, refreshed_at) values (%s, %s, clock_timestamp())'
@@ -254,6 +260,32 @@ class _Transaction:
                 (f'bronze.{self.source.name}', self.stamp),
             )
         return self.counts
+
+    def _check_rules(self, new: pl.DataFrame) -> None:
+        """Count the new rows that break a rule; a rule that cannot be decided, for a NULL, is not broken."""
+        if new.height and self.broken:
+            found = new.select(pl.sql_expr(rule.broken).sum().alias(str(n)) for n, rule in enumerate(self.broken))
+            for rule, count in zip(self.broken, found.row(0), strict=True):
+                self.broken[rule] += count or 0
+
+    def _finish_rules(self) -> None:
+        """Ask the rules that look at other tables, leave the counts, and stop the load if a rule says so."""
+        for rule in self.source.rules if self.counts.rows_new else ():
+            if rule.is_query:
+                query = sql.SQL('with new_rows as (select * from {} where _updated_at = {} and _load_id = {}) {}').format(
+                    bronze_table(self.source), sql.Literal(self.stamp), sql.Literal(self.load_id), sql.SQL(rule.broken)
+                )
+                self.cursor.execute(query)
+                self.broken[rule] = self.cursor.fetchone()[0]
+        broken = {rule: count for rule, count in self.broken.items() if count}
+        stops = [f'{count:,} rows break "{rule.name}"' for rule, count in broken.items() if rule.level == 'stop']
+        if stops:
+            raise RuleError(
+                f'{self.source.name}: {"; ".join(stops)}; nothing of this load was written. Mend the files, or let the rule '
+                'warn in kly_mage/utils/sources.py'
+            )
+        for rule, count in broken.items():
+            self.cursor.execute('insert into ops.load_rules values (%s, %s, %s)', (self.load_id, rule.name, count))
 
     def _count_money(self, rows: pl.DataFrame) -> None:
         """Add the money of these rows, each as often as it was read."""

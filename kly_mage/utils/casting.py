@@ -120,7 +120,7 @@ def _typed(raw: pl.Series, column: Column, timezone: str) -> pl.Series:
     if column.kind == 'count':
         return _counts(raw)
     if column.kind == 'money':
-        return money(raw)
+        return _money(raw)
     return raw
 
 
@@ -189,7 +189,7 @@ def _counts(raw: pl.Series) -> pl.Series:
     return _with_rare(raw, numbers, lambda number: number == int(number) and 0 <= number < _COUNT_LIMIT, int)
 
 
-def money(raw: pl.Series) -> pl.Series:
+def _money(raw: pl.Series) -> pl.Series:
     """Exact decimals; a text that would have to be rounded is none."""
     plain = raw.str.contains(_PLAIN_MONEY)
     numbers = pl.select(pl.when(plain).then(raw)).to_series().cast(MONEY)

@@ -21,6 +21,10 @@ class LandingError(KlyError):
     """The landing zone or one of its files cannot be used at all; nothing of that source is written."""
 
 
+class RuleError(KlyError):
+    """Rows break a ``stop`` rule of their source; nothing of the load is written."""
+
+
 class DatabaseError(KlyError):
     """PostgreSQL cannot be reached or is not set up the way this project needs it."""
 

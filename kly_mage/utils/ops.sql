@@ -81,6 +81,17 @@ comment on column ops.load_days.rows_known is 'As in ops.loads.';
 comment on column ops.load_days.rows_rejected is 'As in ops.loads.';
 comment on column ops.load_days.rows_conflicting is 'As in ops.loads.';
 
+create table if not exists ops.load_rules (
+    load_id bigint not null references ops.loads (load_id),
+    rule text not null,
+    rows_broken bigint not null,
+    primary key (load_id, rule)
+);
+comment on table ops.load_rules is 'One row per load and data quality rule that rows it inserted break.';
+comment on column ops.load_rules.load_id is 'The load.';
+comment on column ops.load_rules.rule is 'What should hold, as the declaration of the source says it.';
+comment on column ops.load_rules.rows_broken is 'New rows for which it does not hold.';
+
 create table if not exists ops.files (
     source text not null,
     file text not null,

@@ -36,6 +36,28 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """Something that should hold for every row of a source; each load counts its new rows that break it.
+
+    Attributes:
+        name: what holds, in a few words.
+        broken: when a row breaks it: a SQL condition over the declared columns; or, if it has to look at other tables, a
+            whole ``select count(*)`` over ``new_rows`` (the rows of the load) joined with whatever it needs.
+        level: ``warn`` rules are counted in ``ops.load_rules`` and shown by ``status``; a broken ``stop`` rule fails the
+            load before anything of it can be seen.
+    """
+
+    name: str
+    broken: str
+    level: Literal['warn', 'stop'] = 'warn'
+
+    @property
+    def is_query(self) -> bool:
+        """Whether the database has to answer, because other tables are needed."""
+        return self.broken.lstrip().startswith('select')
+
+
+@dataclass(frozen=True)
 class Source:
     """One source: its files, its columns, what makes two of its rows the same.
 
@@ -48,6 +70,7 @@ class Source:
         any_day: every load takes every row of the files not loaded yet, whatever its day, because rows of other
             sources refer to it.
         versioned: rows are versions of something, and the last one delivered counts (``gold.articles``).
+        rules: what should hold for its rows.
     """
 
     name: str
@@ -57,6 +80,7 @@ class Source:
     hash_columns: tuple[str, ...] | None = None
     any_day: bool = False
     versioned: bool = False
+    rules: tuple[Rule, ...] = ()
 
     @property
     def value_columns(self) -> tuple[Column, ...]:
@@ -94,6 +118,18 @@ CMS_ARTICLES = Source(
     day_column='publish_timestamp',
     any_day=True,
     versioned=True,
+    rules=(
+        Rule('an article has a title', "title is null or title = ''"),
+        Rule('an article has a publish time', 'publish_timestamp is null'),
+    ),
+)
+
+# What GA4 collects by itself and what it recommends to publishers; a name outside is mostly a typing error in a tag.
+_EVENT_NAMES = (
+    'add_payment_info add_shipping_info add_to_cart add_to_wishlist ad_click ad_impression begin_checkout click'
+    ' file_download first_visit form_start form_submit generate_lead login page_view purchase refund remove_from_cart'
+    ' scroll search select_content select_item select_promotion session_start share sign_up user_engagement'
+    ' video_complete video_progress video_start view_cart view_item view_item_list view_promotion view_search_results'
 )
 
 GA4_EVENTS = Source(
@@ -112,6 +148,18 @@ GA4_EVENTS = Source(
         Column('traffic_source', 'text', 'Where the visitor came from, such as google or (direct).'),
     ),
     day_column='event_timestamp',
+    rules=(
+        Rule(
+            'an event has a name GA4 knows',
+            'event_name not in ({})'.format(', '.join(f"'{name}'" for name in _EVENT_NAMES.split())),
+        ),
+        Rule(
+            'an article is published before its events',
+            'select count(*) from new_rows inner join gold.articles as article'
+            ' on new_rows.content_id = article.content_id'
+            ' where new_rows.event_timestamp < article.publish_timestamp',
+        ),
+    ),
 )
 
 GAM_DELIVERY = Source(
@@ -130,6 +178,10 @@ GAM_DELIVERY = Source(
     ),
     day_column='served_at',
     hash_columns=('served_at', 'ad_unit', 'line_item', 'creative', 'content_id'),
+    rules=(
+        Rule('clicks are at most the impressions', 'clicks > impressions'),
+        Rule('revenue comes with impressions', 'revenue_usd > 0 and impressions = 0'),
+    ),
 )
 
 SOURCES: dict[str, Source] = {source.name: source for source in (CMS_ARTICLES, GA4_EVENTS, GAM_DELIVERY)}
