@@ -18,6 +18,7 @@ _MONEY_LIMIT = Decimal(10) ** 18
 _MONEY_STEP = Decimal('1e-12')
 _WIDE = Context(prec=80)
 _COUNT_LIMIT = 2**63
+_EARLY, _LATE = -62_135_500_000_000_000, 253_402_200_000_000_000  # some hours inside the years 1 to 9999
 
 # Only the shapes ISO 8601 has; the parser alone would also take `2025-1-1` or a leading blank.
 # Digits are spelled out: \d would be any digit of Unicode, which the parsers then refuse.
@@ -116,7 +117,7 @@ def _reject(text: pl.DataFrame, problems: list[tuple[str, str, pl.Series]]) -> p
 
 def _typed(raw: pl.Series, column: Column, timezone: str) -> pl.Series:
     if column.kind == 'timestamp':
-        return _timestamps(raw, timezone)
+        return _of_the_calendar(_timestamps(raw, timezone), timezone)
     if column.kind == 'count':
         return _counts(raw)
     if column.kind == 'money':
@@ -170,6 +171,15 @@ def _timestamps(raw: pl.Series, timezone: str) -> pl.Series:
         )
         .alias(raw.name)
     ).to_series()
+
+
+def _of_the_calendar(instants: pl.Series, timezone: str) -> pl.Series:
+    """Null for instants whose year, here or in UTC, is not one of 1 to 9999: Python has no dates for them."""
+    numbers = instants.to_physical()
+    if not ((numbers < _EARLY) | (numbers > _LATE)).any():
+        return instants
+    here, utc = instants.dt.convert_time_zone(timezone).dt.year(), instants.dt.year()
+    return pl.select(pl.when(here.is_between(1, 9999) & utc.is_between(1, 9999)).then(instants)).to_series()
 
 
 def _spelled_out(iso: pl.Series) -> tuple[pl.Series, pl.Series]:
