@@ -1,0 +1,72 @@
+"""Progress of what takes long: a bar with the time left on a terminal, plain lines otherwise, nothing if not wanted."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from kly_mage.utils.console import note
+
+PLAIN_SECONDS = 5.0  # between two plain lines about one thing: a log is read later
+
+
+class Step(Protocol):
+    """Tells how far one thing has got."""
+
+    def __call__(self, what: str, done: float, total: float, told: str = '') -> None:
+        """``what`` is being done; ``told`` adds a few words, such as counts."""
+
+
+@contextmanager
+def progress(*, quiet: bool = False) -> Iterator[Step]:
+    """A function to call as often as one likes; what it writes goes to standard error, beside the result."""
+    if quiet:
+        yield _silent
+    elif sys.stderr.isatty():
+        yield from _bars()
+    else:
+        yield _plain(PLAIN_SECONDS)
+
+
+def _silent(what: str, done: float, total: float, told: str = '') -> None:
+    """Say nothing."""
+
+
+def _plain(seconds: float) -> Step:
+    """One line when a thing ends, and one every few seconds before, with the time left."""
+    begun: dict[str, float] = {}
+    last: dict[str, float] = {}
+    ended: set[str] = set()
+
+    def step(what: str, done: float, total: float, told: str = '') -> None:
+        now = time.monotonic()
+        start = begun.setdefault(what, now)
+        words = f' ({told})' if told else ''
+        if done >= total:
+            if what not in ended:
+                ended.add(what)
+                note(f'{what}: done in {now - start:.1f} s{words}')
+            return
+        if now - last.setdefault(what, start) >= seconds and done > 0:
+            last[what] = now
+            left = (now - start) * (total - done) / done
+            note(f'{what}: {done / total:.0%}, {left:.0f} s left{words}')
+
+    return step
+
+
+def _bars() -> Iterator[Step]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn('{task.description}'), BarColumn(), TextColumn('{task.percentage:>3.0f} %'))
+    with Progress(*columns, TimeRemainingColumn(), TextColumn('{task.fields[told]}'), console=Console(stderr=True)) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def step(what: str, done: float, total: float, told: str = '') -> None:
+            if what not in tasks:
+                tasks[what] = bars.add_task(what, total=total, told=told)
+            bars.update(tasks[what], completed=done, total=total, told=told)
+
+        yield step
