@@ -152,8 +152,8 @@ BY_HAND = {
         'gold.ga4_daily_sessions',
     ),
     'a session invented': (
-        f'insert into gold.ga4_daily_sessions values ({NEVER})',
-        [f'select {NEVER}'],
+        "insert into gold.ga4_daily_sessions values ('2025-10-01', 4711)",
+        ["select '4711'"],
         'gold.ga4_daily_sessions',
     ),
     'a number in gold changed': (

@@ -9,79 +9,76 @@ select pg_advisory_xact_lock(hashtext('gold.ga4_daily_summary'));  -- one refres
 -- this waits for those in flight, and those that come later are stamped beyond the new watermark.
 lock table only bronze.ga4_events in share mode;
 
+-- One row per session on an article on a day, or for all events there that name no user or no session: their
+-- session_key is NULL. A table, not a WITH: what follows is then planned for as many rows as there are.
+create temp table visits on commit drop as
 with new_events as (
     select
         _partition_date as event_date,
         coalesce(nullif(content_id, ''), '(not set)') as content_id,
-        nullif(user_pseudo_id, '') as user_pseudo_id,
-        nullif(session_id, '') as session_id,
+        hashtextextended(nullif(user_pseudo_id, ''), hashtextextended(nullif(session_id, ''), 0)) as session,
         event_name,
         _updated_at
     from bronze.ga4_events
     where
         _updated_at > (
-            select watermarks.watermark from ops.watermarks
-            where watermarks.mart = 'gold.ga4_daily_summary'
+            select mart.watermark from ops.watermarks as mart
+            where mart.mart = 'gold.ga4_daily_summary'
         )
-),
+)
 
--- One row per session on an article on a day, or per visitor without one.
-visits as materialized (
-    select
-        event_date,
-        content_id,
-        user_pseudo_id,
-        session_id,
-        count(*) filter (where event_name = 'page_view') as pageviews,
-        count(*) filter (where event_name = 'user_engagement') as user_engagements,
-        max(_updated_at) as watermark
-    from new_events
-    group by event_date, content_id, user_pseudo_id, session_id
-),
+select
+    event_date,
+    content_id,
+    hashtextextended(content_id, session) as session_key,
+    count(*) filter (where event_name = 'page_view') as pageviews,
+    count(*) filter (where event_name = 'user_engagement') as user_engagements,
+    max(_updated_at) as watermark
+from new_events
+group by event_date, content_id, session;
 
-keyed_visits as materialized (
+with judged as materialized (
     select
-        event_date,
-        content_id,
-        pageviews,
-        user_engagements,
-        watermark,
-        -- jsonb text keeps the parts apart whatever they hold; NULL when GA4 names no user or no session.
-        case
-            when user_pseudo_id is not null and session_id is not null
-                then md5(jsonb_build_array(event_date, content_id, user_pseudo_id, session_id)::text)::uuid
-        end as session_key
+        visits.event_date,
+        visits.content_id,
+        visits.session_key,
+        visits.pageviews,
+        visits.user_engagements,
+        visits.watermark,
+        visits.session_key is not null and counted.session_key is null as is_new
     from visits
+    left join gold.ga4_daily_sessions as counted
+        on visits.event_date = counted.event_date and visits.session_key = counted.session_key
 ),
 
 new_sessions as (
-    insert into gold.ga4_daily_sessions (session_key)
-    select session_key from keyed_visits
-    where session_key is not null
-    order by session_key
-    on conflict do nothing
-    returning session_key
+    insert into gold.ga4_daily_sessions (event_date, session_key)
+    select
+        event_date,
+        session_key
+    from judged
+    where is_new
+    order by event_date, session_key
 ),
 
-additions as (
+additions as materialized (
     select
-        visit.event_date,
-        visit.content_id,
-        sum(visit.pageviews) as pageviews,
-        count(session.session_key) as sessions,
-        sum(visit.user_engagements) as user_engagements
-    from keyed_visits as visit
-    left join new_sessions as session
-        on visit.session_key = session.session_key
-    group by visit.event_date, visit.content_id
+        event_date,
+        content_id,
+        sum(pageviews) as pageviews,
+        count(*) filter (where is_new) as sessions,
+        sum(user_engagements) as user_engagements,
+        max(watermark) as watermark
+    from judged
+    group by event_date, content_id
 ),
 
 progress as (
     update ops.watermarks
     set
-        watermark = (select max(watermark) from visits),
+        watermark = (select max(watermark) from additions),
         refreshed_at = clock_timestamp()
-    where mart = 'gold.ga4_daily_summary' and exists (select from visits)
+    where mart = 'gold.ga4_daily_summary' and exists (select from additions)
 )
 
 merge into gold.ga4_daily_summary as old
@@ -94,3 +91,5 @@ when matched then update set
     _updated_at = clock_timestamp()
 when not matched then insert (event_date, content_id, pageviews, sessions, user_engagements, _updated_at)
 values (new.event_date, new.content_id, new.pageviews, new.sessions, new.user_engagements, clock_timestamp());
+
+drop table visits;

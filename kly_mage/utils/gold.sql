@@ -18,9 +18,15 @@ comment on column gold.ga4_daily_summary.sessions is
 comment on column gold.ga4_daily_summary.user_engagements is 'Number of user_engagement events.';
 comment on column gold.ga4_daily_summary._updated_at is 'When a refresh last changed the row.';
 
-create table if not exists gold.ga4_daily_sessions (session_key uuid primary key);
+create table if not exists gold.ga4_daily_sessions (
+    event_date date not null,
+    session_key bigint not null,
+    primary key (event_date, session_key)
+);
 comment on table gold.ga4_daily_sessions is 'One row per session counted in gold.ga4_daily_summary.';
-comment on column gold.ga4_daily_sessions.session_key is 'md5 over event date, content_id, user_pseudo_id and session_id.';
+comment on column gold.ga4_daily_sessions.event_date is 'Local day of the events.';
+comment on column gold.ga4_daily_sessions.session_key is
+'64-bit hash over content_id, user_pseudo_id and session_id, each seeded with the hash of the next.';
 insert into ops.watermarks (mart) values ('gold.ga4_daily_summary') on conflict do nothing;
 
 create table if not exists gold.gam_daily_summary (

@@ -169,7 +169,7 @@ def _check_gold(cursor: Cursor, report: Report) -> None:
         report.checked[f'gold.{mart.name}'] = _count(cursor, found)
         if mart.registry:
             found, truth = _gold(f'{mart.registry}_found'), _gold(mart.registry)
-            report.add(f'gold.{mart.registry}', _compare(cursor, found, truth, ('session_key',), ()), in_gold=True)
+            report.add(f'gold.{mart.registry}', _compare(cursor, found, truth, ('event_date', 'session_key'), ()), in_gold=True)
             report.checked[f'gold.{mart.registry}'] = _count(cursor, found)
     cursor.execute("select relkind = 'm' from pg_class where oid = to_regclass('gold.daily_summary')")
     (is_view,) = cursor.fetchone() or (None,)
