@@ -27,7 +27,7 @@ from kly_mage.utils.sources import Source
 from kly_mage.utils.stages import stage, timed
 from kly_mage.utils.window import Window
 
-SLICE_BYTES = 16 << 20  # of CSV text per frame
+SLICE_BYTES = 16 << 20  # of CSV text per frame; also the longest row that is sure to be read
 _DATED = re.compile(r'_(\d{8})[^/]*$')
 _DAMAGED = (EOFError, OSError, zlib.error)  # what gzip says of a file that is cut short or no gzip at all
 _INSTANT = pl.Datetime('us', 'UTC')
@@ -332,6 +332,8 @@ def _unreadable(file: LandingFile, error: Exception) -> str:
         return f'{file.name}: line {number} is not UTF-8 (byte {wrong.start + 1}); export the file as UTF-8'
     except _DAMAGED as wrong:
         return f'{file.name}: cut short or damaged at line {number} ({wrong}); deliver the file again'
+    if 'straddling' in str(error):
+        return f'{file.name}: a row is longer than {SLICE_BYTES >> 20} MB; a quote in it may be open'
     return f'{file.name}: not readable as CSV: {error}'
 
 
