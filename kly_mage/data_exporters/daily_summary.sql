@@ -2,6 +2,8 @@
 -- Inputs: gold.ga4_daily_summary, gold.gam_daily_summary, gold.articles.
 -- A re-run is safe: the view is computed anew from its inputs; while that lasts, readers see the old one.
 
+-- Each statement has to see what was committed while the lock was waited for, whatever the database defaults to.
+set transaction isolation level read committed;
 select pg_advisory_xact_lock(hashtext('gold.daily_summary'));  -- one refresh at a time; readers go on
 
 -- The definition. Edit it and run the block: the view is built again if it differs.

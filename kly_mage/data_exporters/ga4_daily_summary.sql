@@ -2,12 +2,17 @@
 -- Inputs: the rows of bronze.ga4_events that came in since the last refresh (ops.watermarks).
 -- A re-run is safe: the rows read, the sessions counted and the watermark move in one transaction.
 
+-- Each statement has to see what was committed while the locks were waited for, whatever the database defaults to.
+set transaction isolation level read committed;
 set local work_mem = '256MB';
 select pg_advisory_xact_lock(hashtext('gold.ga4_daily_summary'));  -- one refresh at a time; readers go on
 
 -- Loads hold this table in row exclusive mode from before they take their _updated_at until they commit:
 -- this waits for those in flight, and those that come later are stamped beyond the new watermark.
 lock table only bronze.ga4_events in share mode;
+
+-- To the planner, rows beyond some moment are a third of all: it would read whole partitions and pass the index by.
+set local enable_seqscan = off;
 
 -- One row per session on an article on a day, or for all events there that name no user or no session: their
 -- session_key is NULL. A table, not a WITH: what follows is then planned for as many rows as there are.
@@ -36,6 +41,8 @@ select
     max(_updated_at) as watermark
 from new_events
 group by event_date, content_id, session;
+
+set local enable_seqscan = on;
 
 with judged as materialized (
     select

@@ -2,6 +2,10 @@
 -- Inputs: the rows of bronze.gam_delivery that came in since the last refresh (ops.watermarks).
 -- A re-run is safe: the rows read, their sums and the watermark move in one transaction.
 
+-- Each statement has to see what was committed while the locks were waited for, whatever the database defaults to.
+set transaction isolation level read committed;
+-- To the planner, rows beyond some moment are a third of all: it would read whole partitions and pass the index by.
+set local enable_seqscan = off;
 select pg_advisory_xact_lock(hashtext('gold.gam_daily_summary'));  -- one refresh at a time; readers go on
 
 -- Loads hold this table in row exclusive mode from before they take their _updated_at until they commit:

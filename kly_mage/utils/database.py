@@ -72,6 +72,7 @@ EMBEDDED_SETTINGS = {
     'max_locks_per_transaction': '256',
     'timezone': 'UTC',
     'log_min_messages': 'warning',
+    'autovacuum_naptime': '15s',
 }
 # What the loads and refreshes rely on, whatever the server's or the user's own settings are.
 _SESSION = (

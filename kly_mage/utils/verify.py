@@ -144,6 +144,7 @@ def _refill(cursor: Cursor, mart: Mart) -> None:
     cursor.execute(sql.SQL('delete from {}').format(_gold(mart.name)))
     cursor.execute("update ops.watermarks set watermark = '-infinity' where mart = %s", (f'gold.{mart.name}',))
     cursor.execute(_block(mart.name))
+    cursor.execute('set local enable_seqscan = on')  # the block has turned it off for itself
 
 
 def _check_gold(cursor: Cursor, report: Report) -> None:
