@@ -27,8 +27,10 @@ def report(kwargs: Mapping[str, Any]) -> str:
         kwargs: what Mage gives a failure callback.
     """
     line = message(kwargs)
-    told = kwargs.get('logger')
-    (told if told is not None else logger).error(line)
+    if kwargs.get('logger') is not None:  # Mage's: it writes the log of the run, and shares one tag among all its blocks
+        kwargs['logger'].error(line, block_uuid=kwargs.get('parent_block_uuid'))
+    else:
+        logger.error(line)
     address = os.environ.get(WEBHOOK)
     if address:
         _post(address, line, kwargs)
