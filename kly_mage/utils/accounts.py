@@ -26,6 +26,7 @@ from kly_mage.utils.window import Window
 PLACES = ('equal', 'bronze', 'conflict', 'rejected', 'absent', 'outside', 'lost', 'tampered')
 MISSING = ('absent', 'outside', 'lost', 'tampered')
 MONEY = 'revenue_usd'
+DAMAGED = 100_000
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,8 @@ class Causes:
         covered: days that a finished load was asked for.
         absent: per file: its day, rows that were not loaded, their first and last day.
         outside: per file: its day, rows that no load takes, their first and last day, line of the first.
-        damaged: per place (lost, tampered, unregistered): rows with their day, and file and line if a file has them.
+        damaged: per place (lost, tampered, unregistered, unsourced): rows with their day, file and line if a file has them,
+            and hash; at most ``DAMAGED`` per place.
         changed: files that are not as the last load that read them saw them: name, day, size then, size now.
         gone: files that loads have read and that are not there any more, and their day.
         unreadable: files that cannot be read, in a sentence each.
@@ -169,7 +171,7 @@ class Causes:
     covered: set[date] = field(default_factory=set)
     absent: list[tuple[str, date | None, int, date | None, date | None]] = field(default_factory=list)
     outside: list[tuple[str, date, int, date, date, int]] = field(default_factory=list)
-    damaged: dict[str, list[tuple[date | None, str | None, int | None]]] = field(default_factory=dict)
+    damaged: dict[str, list[tuple[date | None, str | None, int | None, str]]] = field(default_factory=dict)
     changed: list[tuple[str, date | None, int, int]] = field(default_factory=list)
     gone: list[tuple[str, date | None]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)

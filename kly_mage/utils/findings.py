@@ -149,14 +149,12 @@ def _damaged(name: str, causes: Causes) -> Iterator[Finding]:
         rows = causes.damaged.get(place, [])
         if not rows:
             continue
-        days = [day for day, _, _ in rows]
-        _, file, line = rows[0]
+        days = [day for day, *_ in rows]
+        _, file, line, _ = rows[0]
         told = '1 row was' if len(rows) == 1 else f'{len(rows):,} rows were'
         first = f' ({"" if len(rows) == 1 else "the first: "}{file}, line {line})' if file else ''
         text = text.format(told).replace('it was loaded', 'it was loaded' if len(rows) == 1 else 'they were loaded')
-        known = [day for day in days if day]
-        span = f' --start {min(known)} --end {max(known)}' if known and None not in days else ''
-        command = f'python -m kly_mage reconcile --mend --source {name}{span}'
+        command = _mend(name, days)
         yield Finding(place, name, f'{name} {_spans(days)}: {text}{first}', command)
 
 
@@ -171,14 +169,15 @@ def _unsourced(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding
         command = 'put the files back; ' + ', '.join(file for file, _ in causes.gone[:3])
     else:
         why = 'a file changed after it was loaded'
-        command = (
-            f'python -m kly_mage reconcile --mend --source {name} --start {min(d for d in days if d)} ' if any(days) else ''
-        )
-        command += f'--end {max(d for d in days if d)}' if any(days) else ''
+        command = _mend(name, days)
     worth = _worth(lines, 'unsourced')
-    yield Finding(
-        'in no file', name, f'{name} {_spans(days)}: {_rows(rows)} of bronze in no file{worth}; {why}', command or None
-    )
+    yield Finding('in no file', name, f'{name} {_spans(days)}: {_rows(rows)} of bronze in no file{worth}; {why}', command)
+
+
+def _mend(name: str, days: list[date | None]) -> str:
+    known = [day for day in days if day]
+    span = f' --start {min(known)} --end {max(known)}' if known and None not in days else ''
+    return f'python -m kly_mage reconcile --mend --source {name}{span}'
 
 
 def _gold(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
@@ -193,7 +192,7 @@ def _gold(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
                 why = f'{_rows(causes.uncounted)} of bronze {"waits" if causes.uncounted == 1 else "wait"} for a refresh'
                 command = backfill([max(day for day in days if day)])
             elif place == 'gold':
-                why, command = 'it was changed by hand', REBUILD
+                why, command = 'not what bronze gives', REBUILD
             else:
                 why, command = 'it waits for a refresh', backfill([max(day for day in days if day)])
             text = f'{table} {_spans(days)}: {measure.name} off by {_signed(total)}; {why}'

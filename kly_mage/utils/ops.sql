@@ -37,6 +37,7 @@ create table if not exists ops.loads (
     pipeline_run text,
     error text
 );
+alter table ops.loads add column if not exists rows_removed bigint not null default 0;
 create index if not exists loads_source_idx on ops.loads (source, load_id);
 comment on table ops.loads is 'One row per load of one source. rows_read = rows_equal + rows_new + rows_known + rows_rejected + rows_conflicting.';
 comment on column ops.loads.load_id is 'The load; _load_id in bronze.';
@@ -49,6 +50,7 @@ comment on column ops.loads.rows_read is 'Rows of the files that belong to the d
 comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, known or conflicting.';
 comment on column ops.loads.rows_equal is 'Rows equal to an earlier row of the same load.';
 comment on column ops.loads.rows_new is 'Rows inserted into bronze.';
+comment on column ops.loads.rows_removed is 'Of these, rows that reconcile --mend has taken out since, because they were not as the files have them.';
 comment on column ops.loads.rows_known is 'Rows an earlier load had inserted already.';
 comment on column ops.loads.rows_rejected is 'Rows that cannot be used; they stand in bronze.rejects.';
 comment on column ops.loads.rows_conflicting is 'Rows with the hash of another row but other numbers; they stand in the conflicts table.';

@@ -22,14 +22,14 @@ class Step(Protocol):
 def progress(*, quiet: bool = False) -> Iterator[Step]:
     """A function to call as often as one likes; what it writes goes to standard error, beside the result."""
     if quiet:
-        yield _silent
+        yield silent
     elif sys.stderr.isatty():
         yield from _bars()
     else:
         yield _plain(PLAIN_SECONDS)
 
 
-def _silent(what: str, done: float, total: float, told: str = '') -> None:
+def silent(what: str, done: float, total: float, told: str = '') -> None:
     """Say nothing."""
 
 
@@ -41,6 +41,9 @@ def _plain(seconds: float) -> Step:
 
     def step(what: str, done: float, total: float, told: str = '') -> None:
         now = time.monotonic()
+        if done <= 0:  # it begins, perhaps again
+            begun[what] = last[what] = now
+            ended.discard(what)
         start = begun.setdefault(what, now)
         words = f' ({told})' if told else ''
         if done >= total:

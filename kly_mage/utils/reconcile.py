@@ -19,24 +19,28 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.utils import findings, landing, rowhash
-from kly_mage.utils.accounts import MARTS, MISSING, MONEY, Causes, Line, Report
+from kly_mage.utils.accounts import DAMAGED, MARTS, MISSING, MONEY, Causes, Line, Report
 from kly_mage.utils.database import connect, copy
 from kly_mage.utils.errors import LandingError
 from kly_mage.utils.frames import Frames
 from kly_mage.utils.landing import LandingFile
+from kly_mage.utils.progress import Step, silent
 from kly_mage.utils.schema import bronze_table, conflicts_table, ensure_schema, registry, table_columns
 from kly_mage.utils.settings import Settings
 from kly_mage.utils.sources import POSTGRES_TYPES, SOURCES, Source
 from kly_mage.utils.window import Window
 
 _LINE_BITS = 40
+_UNSOURCED = (
+    "not exists (select from versions where versions._hashrow = stored._hashrow and place in ('bronze', 'tampered'))"
+)
 
 
 def reconcile(
     settings: Settings,
     sources: Iterable[str] = tuple(SOURCES),
     window: Window | None = None,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
+    progress: Step = silent,
 ) -> Report:
     """Read the files again and find every row of them in the warehouse; leaves the result in ``ops.file_checks``.
 
@@ -44,7 +48,7 @@ def reconcile(
         settings: with a host (``database.server``).
         sources: their names.
         window: only rows of these days, and only the files a load of these days looks at; None for everything.
-        progress: is told source, bytes of its files read so far, and bytes in all.
+        progress: is told how many bytes of a source's files are read.
     """
     ensure_schema(settings)
     report = Report(window, datetime.now(UTC), sources=[name for name in SOURCES if name in set(sources)])
@@ -70,7 +74,7 @@ class _Check:
         settings: Settings,
         source: Source,
         report: Report,
-        progress: Callable[[str, int, int], None],
+        progress: Step,
     ) -> None:
         self.connection, self.settings, self.source = connection, settings, source
         self.report, self.progress, self.window = report, progress, report.window
@@ -91,16 +95,26 @@ class _Check:
             self.connection.commit()
             # One snapshot for all that follows: a load that ends meanwhile is not seen by halves.
             cursor.execute('set transaction isolation level repeatable read')
-            self._place(cursor)
-            self._count_rows(cursor)
-            self._count_rejects(cursor)
-            self._count_stored(cursor)
-            self._count_gold(cursor)
-            self._explain(cursor, files)
-            self._keep(cursor, files)
+            steps: list[Callable[[Cursor], None]] = [
+                self._place,
+                self._count_rows,
+                self._count_rejects,
+                self._count_stored,
+                self._count_gold,
+                lambda cursor: self._explain(cursor, files),
+                lambda cursor: self._keep(cursor, files),
+            ]
+            for done, step in enumerate(steps):
+                self.progress(f'comparing {self.source.name}', done, len(steps))
+                step(cursor)
+            self.progress(f'comparing {self.source.name}', len(steps), len(steps), told=self._told())
             cursor.execute('drop table fresh, fresh_rejects, versions')
         self.connection.commit()
         self.report.lines += self.lines.values()
+
+    def _told(self) -> str:
+        rows = sum(line.rows.get('read', 0) for line in self.lines.values())
+        return f'{rows:,} rows of {len(self.lines):,} days'
 
     def line(self, day: date | None) -> Line:
         """The line of a day."""
@@ -132,12 +146,12 @@ class _Check:
     def _read(self, cursor: Cursor, files: list[LandingFile]) -> None:
         """All rows of the files into the temporary tables."""
         done, total, last = 0, sum(file.size for file in files), 0
-        self.progress(self.source.name, done, total)
+        self.progress(f'reading {self.source.name}', done, total)
         for frame in Frames(lambda: self._frames(files)).ahead():
             number = int(frame['_number'][0])
             if number != last:
                 done, last = done + sum(file.size for file in files[last:number]), number
-                self.progress(self.source.name, done, total)
+                self.progress(f'reading {self.source.name}', done, total)
             rejected = frame.filter(pl.col('_reject').is_not_null())
             rows = frame.filter(pl.col('_reject').is_null()) if rejected.height else frame
             at = (pl.col('_number').cast(pl.Int64) * (1 << _LINE_BITS) + pl.col('_line')).alias('at')
@@ -162,7 +176,7 @@ class _Check:
                     pl.col('_outside').alias('is_outside'),
                 )
                 copy(cursor, named, 'fresh_rejects (at, file, line, reject, day, is_outside)')
-        self.progress(self.source.name, total, total)
+        self.progress(f'reading {self.source.name}', total, total)
 
     def _frames(self, files: list[LandingFile]) -> Iterator[pl.DataFrame]:
         """Hashed rows of the days asked for, with the number of their file; a file that breaks off is noted."""
@@ -331,11 +345,7 @@ class _Check:
         sums = sql.SQL('').join(sql.SQL(f', sum({m.stored})') for m in self.measures)
         for place, condition in (
             ('stored', 'true'),
-            (
-                'unsourced',
-                'not exists (select from versions'
-                " where versions._hashrow = stored._hashrow and place in ('bronze', 'tampered'))",
-            ),
+            ('unsourced', _UNSOURCED),
         ):
             cursor.execute(
                 sql.SQL('select _partition_date, count(*){} from {} as stored where {} and {} group by 1').format(
@@ -405,19 +415,27 @@ class _Check:
             elif file.day:
                 causes.outside.append((file.name, file.day, rows, first, last, line))
         cursor.execute(
-            f'select place, day, at >> {_LINE_BITS}, at & {(1 << _LINE_BITS) - 1} from versions'
-            " where place in ('lost', 'tampered') order by day, at limit 100000"
+            f'select place, day, at >> {_LINE_BITS}, at & {(1 << _LINE_BITS) - 1}, _hashrow::text from versions'
+            f" where place in ('lost', 'tampered') order by day, at limit {DAMAGED}"
         )
-        for place, day, number, line in cursor.fetchall():
-            causes.damaged.setdefault(place, []).append((day, files[number].name, line))
-        cursor.execute(
-            sql.SQL(
-                'select _partition_date from {} as stored where {}'
-                ' and not exists (select from {} as known where known._hashrow = stored._hashrow) order by 1'
-            ).format(bronze_table(self.source), self._days('_partition_date'), registry(self.source))
-        )
-        for (day,) in cursor.fetchall():
-            causes.damaged.setdefault('unregistered', []).append((day, None, None))
+        for place, day, number, line, row in cursor.fetchall():
+            causes.damaged.setdefault(place, []).append((day, files[number].name, line, row))
+        for place, condition in (
+            ('unregistered', 'not exists (select from {} as known where known._hashrow = stored._hashrow)'),
+            ('unsourced', _UNSOURCED),
+        ):
+            cursor.execute(
+                sql.SQL(
+                    'select _partition_date, _hashrow::text from {} as stored where {} and {} order by 1 limit {}'
+                ).format(
+                    bronze_table(self.source),
+                    self._days('_partition_date'),
+                    sql.SQL(condition).format(registry(self.source)),
+                    sql.Literal(DAMAGED),
+                )
+            )
+            for day, row in cursor.fetchall():
+                causes.damaged.setdefault(place, []).append((day, None, None, row))
         self._explain_files(cursor, files)
         if name in MARTS:
             cursor.execute(
@@ -448,7 +466,7 @@ class _Check:
                 self.causes.changed.append((file.name, file.day, seen[file.name][0], file.size))
         for name in sorted(seen.keys() - {file.name for file in files}):
             if not (self.settings.data_dir / name).exists():
-                day = _day_of(name)
+                day = day_of_file(name)
                 near = self.window is None or (
                     day and self.window.start <= day and (day - self.window.end).days <= self.settings.late_days
                 )
@@ -574,7 +592,7 @@ def _add_days(cursor: Cursor, report: Report) -> None:
     report.days = {day: dict(zip(names, map(Decimal, numbers), strict=True)) for day, *numbers in cursor.fetchall()}
 
 
-def _day_of(name: str) -> date | None:
-    """The day in the name of a file that is not there any more."""
+def day_of_file(name: str) -> date | None:
+    """The day in the name of a file, which need not be there any more."""
     found = re.search(r'_(\d{8})[^/]*$', name)
     return datetime.strptime(found[1], '%Y%m%d').replace(tzinfo=UTC).date() if found else None

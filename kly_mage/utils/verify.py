@@ -290,7 +290,7 @@ def _rows_against_ledger(cursor: Cursor, source: Source) -> Iterator[str]:
             '  select _load_id as load_id, count(*) as rows, min(_created_at) as first, max(_created_at) as last'
             '  from {table} group by _load_id'
             '), told as ('
-            "  select load_id, case status when 'done' then rows_new else 0 end as rows from ops.loads"
+            "  select load_id, case status when 'done' then rows_new - rows_removed else 0 end as rows from ops.loads"
             '  where source = {source}'
             ') select load_id, coalesce(stored.rows, 0), told.rows, first::text, last::text'
             ' from stored full join told using (load_id)'

@@ -2,11 +2,15 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from kly_mage.utils import report as reports
-from kly_mage.utils.console import say
+from kly_mage.utils.console import note, say
 from kly_mage.utils.database import server
 from kly_mage.utils.findings import verdict
+from kly_mage.utils.mend import mend
+from kly_mage.utils.page import page
+from kly_mage.utils.progress import progress
 from kly_mage.utils.reconcile import reconcile
 from kly_mage.utils.settings import load_settings
 from kly_mage.utils.sources import SOURCES
@@ -17,12 +21,23 @@ def run(options: argparse.Namespace) -> int:
     """Print what was found, the verdict last. 3 if anything is not where it belongs."""
     window = Window(options.start, options.end) if options.start else None
     sources = [options.source] if options.source else list(SOURCES)
-    report = reconcile(server(load_settings()), sources, window)
+    # A machine that reads the result wants no progress beside it, unless somebody looks on.
+    with progress(quiet=options.quiet or (not sys.stderr.isatty() and (options.json or options.csv))) as step:
+        settings = server(load_settings())
+        report = reconcile(settings, sources, window, step)
+        if options.mend:
+            for line in mend(settings, report):
+                note(line)
+            report = reconcile(settings, sources, window, step)
     if options.json:
         say(reports.as_json(report))
     elif options.csv:
         reports.write_csv(report, sys.stdout)
+    elif options.html:
+        Path(options.html).write_text(page(report), 'utf-8')
+        say(verdict(report))
     else:
-        reports.write_table(report)
+        if not options.quiet:
+            reports.write_table(report, every_day=options.days)
         say(verdict(report))
     return 0 if report.accounted else 3
