@@ -5,6 +5,8 @@
 -- Each statement has to see what was committed while the locks were waited for, whatever the database defaults to.
 set transaction isolation level read committed;
 set local work_mem = '256MB';
+-- Index pages are in memory or on flash: few keys are looked up there, the history is not scanned for them.
+set local random_page_cost = 1.1;
 select pg_advisory_xact_lock(hashtext('gold.ga4_daily_summary'));  -- one refresh at a time; readers go on
 
 -- Loads hold this table in row exclusive mode from before they take their _updated_at until they commit:
@@ -100,3 +102,4 @@ when not matched then insert (event_date, content_id, pageviews, sessions, user_
 values (new.event_date, new.content_id, new.pageviews, new.sessions, new.user_engagements, clock_timestamp());
 
 drop table visits;
+set local random_page_cost to default;

@@ -183,6 +183,8 @@ class _Transaction:
         self.files_read: set[tuple[str, datetime]] = set()  # name and state, for a source whose files are read once
         self.counts = Counts(money_read=Decimal(0) if source.money_columns else None)
         self.broken = {rule: 0 for rule in source.rules if not rule.is_query}
+        # Look hashes up in the registry's index: the cost then follows the rows at hand, not the history.
+        cursor.execute('set local enable_hashjoin = off; set local random_page_cost = 1.1')
         cursor.execute(sql.SQL('lock table only {} in row exclusive mode').format(bronze_table(source)))
         days = [f'{source.name} {day}' for day in window]
         # Articles may be in any load: they have one lock for all days.
