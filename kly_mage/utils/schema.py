@@ -109,8 +109,7 @@ def ensure_partitions(settings: Settings, source: Source) -> None:
 
 
 def _facts(cursor: Cursor) -> dict[str, str]:
-    cursor.execute("select to_regclass('ops.settings') is not null")
-    if not cursor.fetchone()[0]:
+    if not _exists(cursor, 'ops', 'settings'):
         return {}
     cursor.execute('select name, value from ops.settings')
     return dict(cursor.fetchall())
@@ -118,7 +117,16 @@ def _facts(cursor: Cursor) -> dict[str, str]:
 
 def has_partition(cursor: Cursor, source: Source, day: date) -> bool:
     """Whether rows stamped on that day (UTC) have a partition."""
-    cursor.execute('select to_regclass(%s) is not null', (f'bronze.{_partition(source, day)}',))
+    return _exists(cursor, 'bronze', _partition(source, day))
+
+
+def _exists(cursor: Cursor, schema: str, table: str) -> bool:
+    """Whether a table is there; not with ``to_regclass``, which remembers a no, also over a wait for a lock."""
+    cursor.execute(
+        'select exists (select from pg_class where relname = %s'
+        ' and relnamespace = (select oid from pg_namespace where nspname = %s))',
+        (table, schema),
+    )
     return bool(cursor.fetchone()[0])
 
 
