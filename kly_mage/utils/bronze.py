@@ -236,12 +236,15 @@ class _Transaction:
         self._check_rules(new)
         old = first.join(seen, on='i', how='inner', maintain_order='left') if seen.height < first.height else None
         old = old if old is not None else first.with_columns(seen.sort('i').select('equal', 'other'))
+        if further.height:  # the registry knows the first of their key by now; they may differ from it, or be it again
+            self.cursor.execute('truncate incoming')
+            old = pl.concat([old, further.join(self._seen(further), on='i', how='inner', maintain_order='left')])
         self.changed |= new.height > 0
         self.counts.add('rows_new', new)
         self.counts.add('rows_equal', old.filter('equal'))
         self.counts.add('rows_known', old.filter(~pl.col('equal') & ~pl.col('other')))
         if self.source.value_columns:
-            self._conflict(pl.concat([old.filter('other').drop('equal', 'other'), further]))
+            self._conflict(old.filter('other').drop('equal', 'other'))
         if self.source.versioned:
             self._delivered_again()
         self.cursor.execute('truncate incoming')
