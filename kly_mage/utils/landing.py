@@ -5,6 +5,7 @@ import csv
 import gzip
 import io
 import itertools
+import itertools
 import re
 import sys
 import zlib
@@ -27,7 +28,8 @@ from kly_mage.utils.sources import Source
 from kly_mage.utils.stages import stage, timed
 from kly_mage.utils.window import Window
 
-SLICE_BYTES = 16 << 20  # of CSV text per frame; also the longest row that is sure to be read
+SLICE_BYTES = 2 << 20  # what is read at once; pyarrow keeps 32 such slices ready. Also the longest row that is sure to be read
+FRAME_SLICES = 4  # slices per frame
 _DATED = re.compile(r'_(\d{8})[^/]*$')
 _DAMAGED = (EOFError, OSError, zlib.error)  # what gzip says of a file that is cut short or no gzip at all
 _INSTANT = pl.Datetime('us', 'UTC')
@@ -212,8 +214,10 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
                 ),
             )
             lines = _Lines()
-            for batch in timed('read', reader):
-                yield _frame(source, file, timezone, pl.DataFrame(batch), lines, ragged, raw)
+            slices = timed('read', reader)
+            while batches := list(itertools.islice(slices, FRAME_SLICES)):
+                rows = pl.DataFrame(pa.Table.from_batches(batches))
+                yield _frame(source, file, timezone, rows, lines, ragged, raw)
             if ragged:
                 nothing = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
                 yield _frame(source, file, timezone, nothing, lines, ragged, raw)
