@@ -5,7 +5,6 @@ import csv
 import gzip
 import io
 import itertools
-import itertools
 import re
 import sys
 import zlib
@@ -28,8 +27,9 @@ from kly_mage.utils.sources import Source
 from kly_mage.utils.stages import stage, timed
 from kly_mage.utils.window import Window
 
-SLICE_BYTES = 2 << 20  # what is read at once; pyarrow keeps 32 such slices ready. Also the longest row that is sure to be read
-FRAME_SLICES = 4  # slices per frame
+# What is read at once, and the longest row that is sure to be read. pyarrow keeps 32 of them ready, so they are small.
+SLICE_BYTES = 2 << 20
+FRAME_SLICES = 4
 _DATED = re.compile(r'_(\d{8})[^/]*$')
 _DAMAGED = (EOFError, OSError, zlib.error)  # what gzip says of a file that is cut short or no gzip at all
 _INSTANT = pl.Datetime('us', 'UTC')
