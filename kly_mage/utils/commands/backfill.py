@@ -104,7 +104,7 @@ def _progress(settings: Settings, loads: list[Load], days: Window, missing: dict
 
 def _parts(numbers: dict[str, int]) -> str:
     told = ', '.join(f'{numbers[part]:,} {part}' for part in ledger.PARTS if numbers.get(part))
-    return f'{numbers["read"]:,} rows ({told})' if told else 'no rows'
+    return f'{_rows(numbers["read"])} ({told})' if told else 'no rows'
 
 
 def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[date]]) -> Iterable[str]:
