@@ -196,13 +196,14 @@ def _gold(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
             else:
                 why, command = 'it waits for a refresh', backfill([max(day for day in days if day)])
             text = f'{table} {_spans(days)}: {measure.name} off by {_signed(total)}; {why}'
-            yield Finding('gold', name, text, command)
+            yield Finding(place, name, text, command)
 
 
 def _difference(line: Line, measure: str, place: str) -> Decimal:
+    off = line.gold_difference(measure)
     if place == 'gold':
-        return line.gold_difference(measure)
-    return line.sum(measure, 'summary') - line.sum(measure, 'gold')
+        return off
+    return line.sum(measure, 'summary') - line.sum(measure, 'gold') if not off else Decimal(0)
 
 
 def _rejects(report: Report, name: str, causes: Causes, total: Line) -> Iterator[Finding]:

@@ -228,7 +228,11 @@ class _Check:
         cursor.execute(
             sql.SQL(
                 'create temp table versions as'
-                ' with v as ('
+                # A row that is as its load wrote it has that load's transaction, which the ledger has too; only others are
+                # hashed again, which costs more than all the rest. (After a restore from a dump, that is all of them.)
+                ' with written as ('
+                '     select load_id, (array_agg(xmin))[1] as by from ops.load_days group by load_id'
+                ' ), v as ('
                 '     select _hashrow, min(day) as day, count(*) as copies, bool_and(is_outside) as is_outside,'
                 '         min(at) as at {values} {further}'
                 '     from fresh group by _hashrow {values}'
@@ -239,11 +243,15 @@ class _Check:
                 "     else 'other'"
                 ' end as place'
                 ' from v left join ('
-                '     select _hashrow {values}, {hash} = _hashrow and _partition_date is not distinct from'
-                '         ({day} at time zone {zone})::date as is_intact from {bronze}'
+                '     select stored._hashrow {stored_values}, coalesce(stored.xmin = written.by, false) or ('
+                '         {hash} = _hashrow'
+                '         and _partition_date is not distinct from ({day} at time zone {zone})::date'
+                '     ) as is_intact'
+                '     from {bronze} as stored left join written on stored._load_id = written.load_id'
                 ' ) as stored using (_hashrow)'
             ).format(
                 values=sql.SQL('').join(sql.SQL(', {}').format(name) for name in names),
+                stored_values=sql.SQL('').join(sql.SQL(', stored.{}').format(name) for name in names),
                 further=sql.SQL('').join(sql.SQL(', min({0}) as {0}').format(sql.Identifier(m.name)) for m in self.further),
                 same=same('stored'),
                 hash=sql.SQL(rowhash.sql_hashrow(self.source, table_columns(cursor, self.source))),
@@ -342,18 +350,20 @@ class _Check:
 
     def _count_stored(self, cursor: Cursor) -> None:
         """What bronze holds by day, and what of it no file holds."""
+        self._count_bronze(cursor, 'stored', 'true')
+        found = sum(line.rows.get(place, 0) for line in self.lines.values() for place in ('bronze', 'tampered'))
+        if found != sum(line.rows.get('stored', 0) for line in self.lines.values()):
+            self._count_bronze(cursor, 'unsourced', _UNSOURCED)
+
+    def _count_bronze(self, cursor: Cursor, place: str, condition: str) -> None:
         sums = sql.SQL('').join(sql.SQL(f', sum({m.stored})') for m in self.measures)
-        for place, condition in (
-            ('stored', 'true'),
-            ('unsourced', _UNSOURCED),
-        ):
-            cursor.execute(
-                sql.SQL('select _partition_date, count(*){} from {} as stored where {} and {} group by 1').format(
-                    sums, bronze_table(self.source), sql.SQL(condition), self._days('_partition_date')
-                )
+        cursor.execute(
+            sql.SQL('select _partition_date, count(*){} from {} as stored where {} and {} group by 1').format(
+                sums, bronze_table(self.source), sql.SQL(condition), self._days('_partition_date')
             )
-            for day, rows, *amounts in cursor.fetchall():
-                self._add(day, place, rows, amounts)
+        )
+        for day, rows, *amounts in cursor.fetchall():
+            self._add(day, place, rows, amounts)
 
     def _count_gold(self, cursor: Cursor) -> None:
         if not self.measures:
@@ -420,22 +430,24 @@ class _Check:
         )
         for place, day, number, line, row in cursor.fetchall():
             causes.damaged.setdefault(place, []).append((day, files[number].name, line, row))
-        for place, condition in (
-            ('unregistered', 'not exists (select from {} as known where known._hashrow = stored._hashrow)'),
-            ('unsourced', _UNSOURCED),
-        ):
+        if any(line.rows.get('unsourced') for line in self.lines.values()):
             cursor.execute(
                 sql.SQL(
-                    'select _partition_date, _hashrow::text from {} as stored where {} and {} order by 1 limit {}'
+                    'select _partition_date, _hashrow::text, exists ('
+                    '     select from {} as known where known._hashrow = stored._hashrow'
+                    ' ) from {} as stored where {} and {} order by 1 limit {}'
                 ).format(
+                    registry(self.source),
                     bronze_table(self.source),
                     self._days('_partition_date'),
-                    sql.SQL(condition).format(registry(self.source)),
+                    sql.SQL(_UNSOURCED),
                     sql.Literal(DAMAGED),
                 )
             )
-            for day, row in cursor.fetchall():
-                causes.damaged.setdefault(place, []).append((day, None, None, row))
+            for day, row, is_registered in cursor.fetchall():
+                causes.damaged.setdefault('unsourced', []).append((day, None, None, row))
+                if not is_registered:
+                    causes.damaged.setdefault('unregistered', []).append((day, None, None, row))
         self._explain_files(cursor, files)
         if name in MARTS:
             cursor.execute(
@@ -509,8 +521,9 @@ class _Check:
         cursor.execute(
             f"""
             with first as (
-                select _hashrow, min(day) as day, min(at) as at from versions
-                where not is_outside and place not in ('absent', 'outside') group by _hashrow
+                select {'distinct on (_hashrow)' if self.values else ''} day, at from versions
+                where not is_outside and place not in ('absent', 'outside')
+                {'order by _hashrow, at' if self.values else ''}
             ),
             files as (
                 select number - 1 as number, day from unnest(%s::date[]) with ordinality as file (day, number)

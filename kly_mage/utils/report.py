@@ -110,9 +110,14 @@ def write_csv(report: Report, stream: TextIO) -> None:
             if name not in line.sums:
                 row += [''] * (len(places) + 2)
                 continue
-            row += [f'{line.sum(name, place):f}' for place in (*places, 'gold')]
-            row.append(f'{line.gold_difference(name):f}')
+            row += [exact(line.sum(name, place)) for place in (*places, 'gold')]
+            row.append(exact(line.gold_difference(name)))
         writer.writerow([*row, str(line.adds_up).lower()])
+
+
+def exact(amount: Decimal) -> str:
+    """A number with all its digits, for programs."""
+    return plain(amount).replace(',', '')
 
 
 def plain(amount: Decimal) -> str:
@@ -134,8 +139,8 @@ def _record(line: Line) -> dict[str, Any]:
         'rows': {place: line.rows.get(place, 0) for place in places},
         'late': line.late,
         'sums': {
-            name: {place: f'{line.sum(name, place):f}' for place in (*PLACES, 'read', 'unsourced', 'stored', 'gold')}
-            | {'difference': f'{line.gold_difference(name):f}'}
+            name: {place: exact(line.sum(name, place)) for place in (*PLACES, 'read', 'unsourced', 'stored', 'gold')}
+            | {'difference': exact(line.gold_difference(name))}
             for name in line.sums
         },
         'adds_up': line.adds_up,
@@ -146,7 +151,7 @@ def _text(value: Any) -> str:
     if isinstance(value, (date, datetime)):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return f'{value:f}'
+        return exact(value)
     raise TypeError(f'{value!r} has no place in JSON')
 
 
