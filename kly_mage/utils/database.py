@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 import psycopg2
@@ -92,8 +92,16 @@ def server(settings: Settings) -> Settings:
     if settings.host:
         return settings
     folder = settings.local_dir / 'postgres'
-    socket = _running(folder) or _start(folder)
-    _create_database(socket, settings.dbname)
+    for attempt in range(3):  # it may die between two looks at it
+        socket = _running(folder) or _start(folder)
+        try:
+            _create_database(socket, settings.dbname)
+            break
+        except psycopg2.OperationalError:
+            if attempt == 2:
+                raise
+            time.sleep(_RETRY_SECONDS[attempt])
+    _reached.add((socket, 5432))
     return replace(settings, host=socket, port=5432, user='postgres', password=None)
 
 
@@ -244,6 +252,7 @@ def _start(folder: Path) -> str:
     with _STARTING, fasteners.InterProcessLock(folder.parent / 'postgres.lock'):
         if socket := _running(folder):  # another thread or process was faster
             return socket
+        _forget_the_dead(folder)
         for attempt in range(3):  # after a crash, recovery may outlast the wheel's own patience of 10 s
             try:
                 embedded = wheel().get_server(folder, cleanup_mode=None, start=False)
@@ -261,12 +270,45 @@ def _start(folder: Path) -> str:
     return (folder / 'postmaster.pid').read_text().splitlines()[4]
 
 
+def _forget_the_dead(folder: Path) -> None:
+    """Remove the lock file of a server that was killed and that nobody has buried: PostgreSQL takes a zombie for alive.
+
+    Raises:
+        DatabaseError: processes of that server still run, so its data must not be touched.
+    """
+    import psutil
+
+    lock_file = folder / 'postmaster.pid'
+    try:
+        process = psutil.Process(int(lock_file.read_text().split()[0]))
+        if process.status() != psutil.STATUS_ZOMBIE:
+            return
+    except (OSError, IndexError, ValueError, psutil.Error):
+        return  # PostgreSQL sees for itself that nobody is there
+    for _ in range(100):  # its sessions end by themselves as soon as they notice
+        if not any(_works_in(other, folder) for other in psutil.process_iter()):
+            lock_file.unlink(missing_ok=True)
+            return
+        time.sleep(0.1)
+    raise DatabaseError(f'the embedded PostgreSQL in {folder} was killed, but processes of it still run; end them first')
+
+
+def _works_in(process: Any, folder: Path) -> bool:
+    import psutil
+
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == folder.resolve()
+    except (OSError, psutil.Error):
+        return False
+
+
 def stop_embedded(settings: Settings) -> bool:
     """Stop the embedded server; False if it does not run."""
     folder = settings.local_dir / 'postgres'
     if not _running(folder):
         return False
     embedded = wheel().get_server(folder, cleanup_mode=None)
+    embedded.ensure_postgres_running()  # it may be another one than this process has started
     embedded.stop()
     return True
 
