@@ -1,7 +1,8 @@
 """Page RPM by section: revenue per 1,000 pageviews over everything in gold.daily_summary."""
 
-from kly_mage.utils.charts import frame
+from kly_mage.utils.charts import complete_decorators, frame
 
+complete_decorators()
 if 'data_source' not in globals():
     from mage_ai.data_preparation.decorators import data_source
 

@@ -1,7 +1,8 @@
 """Pageviews and sessions by day. Sessions are summed over articles: one that reads two articles counts in both."""
 
-from kly_mage.utils.charts import frame
+from kly_mage.utils.charts import complete_decorators, frame
 
+complete_decorators()
 if 'data_source' not in globals():
     from mage_ai.data_preparation.decorators import data_source
 

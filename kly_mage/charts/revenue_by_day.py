@@ -1,7 +1,8 @@
 """Revenue and impressions by day, the impressions in hundreds so that both fit one axis."""
 
-from kly_mage.utils.charts import frame
+from kly_mage.utils.charts import complete_decorators, frame
 
+complete_decorators()
 if 'data_source' not in globals():
     from mage_ai.data_preparation.decorators import data_source
 

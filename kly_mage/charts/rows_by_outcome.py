@@ -1,7 +1,8 @@
 """What became of the rows that were read, by source, over all finished loads."""
 
-from kly_mage.utils.charts import frame
+from kly_mage.utils.charts import complete_decorators, frame
 
+complete_decorators()
 if 'data_source' not in globals():
     from mage_ai.data_preparation.decorators import data_source
 

@@ -9,6 +9,15 @@ from kly_mage.utils.schema import ensure_schema
 from kly_mage.utils.settings import load_settings
 
 
+def complete_decorators() -> None:
+    """Give Mage 0.9.80 the two decorators that it looks for when a chart runs and does not have."""
+    from mage_ai.data_preparation import decorators
+
+    for name in ('chart', 'data_source'):
+        if not hasattr(decorators, name):
+            setattr(decorators, name, lambda function: function)
+
+
 def frame(query: str) -> Any:
     """The rows of a query as the pandas frame Mage draws from; numbers as floats, which is all its charts know.
 

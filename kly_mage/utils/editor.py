@@ -185,6 +185,7 @@ def _environment(settings: Settings) -> dict[str, str]:
     """What the server and all its children see. Its own database for Mage's metadata: with SQLite, backfills get stuck."""
     data = Path(os.environ.get('MAGE_DATA_DIR') or REPOSITORY / '.mage_data').absolute()
     data.mkdir(parents=True, exist_ok=True)
+    _kernel_startup(data / 'ipython')
     own = {
         MARK: str(settings.local_dir),
         'POSTGRES_HOST': str(settings.host),
@@ -214,6 +215,14 @@ def _environment(settings: Settings) -> dict[str, str]:
         if settings.password:  # not in the URL: Mage logs it
             own['PGPASSWORD'] = settings.password
     return {**os.environ, **own}
+
+
+def _kernel_startup(folder: Path) -> None:
+    """Blocks run in a kernel of their own, which saves pipelines too: it gets the same corrections when it starts."""
+    startup = folder / 'profile_default' / 'startup'
+    startup.mkdir(parents=True, exist_ok=True)
+    text = 'from kly_mage.utils.mage_server import correct\n\ncorrect()\n'
+    (startup / 'kly_mage.py').write_text(text, 'utf-8')
 
 
 def _metadata_database(settings: Settings) -> str:
