@@ -77,7 +77,8 @@ def run_process(command: list[str], environment: dict[str, str], cost: Cost) -> 
     watcher = threading.Thread(target=_watch_memory, args=(process.pid, cost))
     watcher.start()
     assert process.stderr is not None
-    told = process.stderr.read()
+    with process.stderr:
+        told = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     watcher.join()
