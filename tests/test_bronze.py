@@ -1,6 +1,7 @@
 """What becomes of every row: bronze once, or known, equal, rejected, conflicting; to the row and to the cent."""
 
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -266,6 +267,24 @@ def test_every_row_and_every_cent_is_somewhere(settings: Settings, query: Query,
         'select event_date::text, content_id, pageviews, sessions, user_engagements'
         ' from gold.ga4_daily_summary order by 1, 2'
     ) == [('2025-10-01', '7', 3, 2, 1), ('2025-10-02', '7', 1, 1, 0), ('2025-10-03', '9', 1, 1, 0)]
+
+
+def test_days_that_grow_with_every_delivery_add_up(settings: Settings, query: Query, tmp_path: Path) -> None:
+    """Old + new in both marts: late rows come to days that were counted before."""
+    small_month(settings)
+    away = tmp_path / 'not delivered yet'
+    settings.data_dir.rename(away)
+    for day in ('20251001', '20251002', '20251003'):
+        for path in away.glob(f'*/*_{day}*'):
+            (settings.data_dir / path.parent.name).mkdir(parents=True, exist_ok=True)
+            path.rename(settings.data_dir / path.parent.name / path.name)
+        backfill('2025-10-01', '2025-10-03')
+        assert_gold_is_exact(query, settings.data_dir)
+    # As above: a + b + c = 1.00 on the 1st after the first delivery, 0.01 more with the second.
+    assert query("select revenue_usd::text, impressions from gold.gam_daily_summary where served_date = '2025-10-01'") == [
+        ('1.01', 40)
+    ]
+    assert query('select pageviews, sessions from gold.ga4_daily_summary order by event_date') == [(3, 2), (1, 1), (1, 1)]
 
 
 @pytest.mark.parametrize('order', ORDERS)
