@@ -1,0 +1,278 @@
+"""Random programs of deliveries, loads, crashes and rebuilds, against the oracle; whatever the order, gold is exact.
+
+A program delivers files in the order of time (a later file has a later day or a later name), and loads days whenever it
+likes. At its end every day is loaded once more, as a daily run would: then gold has to be what the oracle reads from all
+files.
+"""
+
+import itertools
+import os
+import random
+import shutil
+import tempfile
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+
+from kly_mage.__main__ import main
+from kly_mage.utils import bronze, pipelines
+from kly_mage.utils.database import connect
+from kly_mage.utils.settings import Settings, load_settings
+from kly_mage.utils.verify import rebuild, verify
+from tests.scenes import deliver, load, refresh
+from tests.warehouse import Query, assert_gold_is_exact, gold
+
+DAYS = 4
+days = st.integers(1, DAYS)
+people = st.sampled_from(['u1', 'u2', '', '""'])
+sessions = st.sampled_from(['s1', 's2', ''])
+contents = st.sampled_from(['a1', 'a2', '', '""', '(not set)'])
+names = st.sampled_from(['page_view', 'user_engagement', 'scroll'])
+spellings = st.sampled_from(['{day}T05:0{minute}:00Z', '{day} 12:0{minute}:00', '{day}T12:0{minute}:00+07:00'])
+minutes = st.integers(0, 2)
+lags = st.sampled_from([0, 0, 0, 1, 2, 3])
+numbers = st.tuples(st.integers(0, 3), st.integers(0, 2), st.sampled_from(['0.1', '0.10', '1e-6', '-0.05', '0']))
+events = st.lists(st.tuples(lags, spellings, minutes, names, people, sessions, contents), min_size=1, max_size=5)
+ads = st.lists(st.tuples(lags, spellings, minutes, contents, numbers), min_size=1, max_size=4)
+titles = st.lists(
+    st.tuples(st.sampled_from(['a1', 'a2', 'a3']), st.sampled_from(['First', 'Second', ''])), min_size=1, max_size=3
+)
+
+
+class CrashedError(Exception):
+    """What the program throws into an open transaction."""
+
+
+def instant(day: int, lag: int, spelling: str, minute: int) -> str:
+    return spelling.format(day=f'2025-10-{max(1, day - lag):02}', minute=minute)
+
+
+def event_row(day: int, parts: tuple[Any, ...]) -> str:
+    lag, spelling, minute, *values = parts
+    return ','.join([instant(day, lag, spelling, minute), *values])
+
+
+def ad_row(day: int, parts: tuple[Any, ...]) -> str:
+    lag, spelling, minute, content, (impressions, clicks, revenue) = parts
+    return f'{instant(day, lag, spelling, minute)},/top,l,c,{content},{impressions},{clicks},{revenue}'
+
+
+class Programs(RuleBasedStateMachine):
+    """What can happen to a warehouse, in any order."""
+
+    database: Settings
+    query: Query
+
+    @initialize()
+    def empty(self) -> None:
+        self.landing = Path(tempfile.mkdtemp(prefix='kly_program_'))
+        for source in ('cms_articles', 'ga4_events', 'gam_delivery'):
+            (self.landing / source).mkdir()
+        os.environ['KLY_DATA_DIR'] = str(self.landing)
+        self.names, self.day = itertools.count(), 1
+        empty_warehouse(self.query)
+
+    def teardown(self) -> None:
+        if not hasattr(self, 'landing'):
+            return
+        try:
+            run(1, DAYS)
+            assert_gold_is_exact(self.query, self.landing)
+            report = verify(load_settings())
+            assert report is not None
+            assert report.differences == []
+        finally:
+            shutil.rmtree(self.landing)
+
+    @rule()
+    def the_next_day_begins(self) -> None:
+        self.day = min(self.day + 1, DAYS)
+
+    @rule(rows=events)
+    def deliver_events(self, rows: list[Any]) -> None:
+        self._deliver('ga4_events', [event_row(self.day, row) for row in rows])
+
+    @rule(rows=ads)
+    def deliver_ads(self, rows: list[Any]) -> None:
+        self._deliver('gam_delivery', [ad_row(self.day, row) for row in rows])
+
+    @rule(rows=titles)
+    def deliver_articles(self, rows: list[Any]) -> None:
+        self._deliver('cms_articles', [f'{article},site,{title},author,news,2025-10-01' for article, title in rows])
+
+    @rule(source=st.sampled_from(['ga4_events', 'gam_delivery', 'cms_articles']))
+    def deliver_the_last_file_again(self, source: str) -> None:
+        paths = sorted((self.landing / source).iterdir())
+        if paths:
+            _, *rows = paths[-1].read_text('utf-8').splitlines()
+            self._deliver(source, rows)
+
+    @rule(start=days, end=days, pipeline=st.sampled_from([None, 'ads_revenue', 'articles_performance']))
+    def run_a_range(self, start: int, end: int, pipeline: str | None) -> None:
+        run(min(start, end), max(start, end), pipeline)
+
+    @rule(source=st.sampled_from(['ga4_events', 'gam_delivery']), day=days)
+    def load_a_day_without_its_refresh(self, source: str, day: int) -> None:
+        load(load_settings(), source, day)
+
+    @rule(mart=st.sampled_from(['ga4_daily_summary', 'gam_daily_summary']))
+    def refresh_a_mart(self, mart: str) -> None:
+        refresh(mart)
+
+    @rule(source=st.sampled_from(['ga4_events', 'gam_delivery']), day=days)
+    def crash_inside_a_load(self, source: str, day: int) -> None:
+        def crash(*values: object) -> None:
+            raise CrashedError
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bronze, '_finish', crash)
+            with pytest.raises(CrashedError):
+                load(load_settings(), source, day)
+
+    @rule(mart=st.sampled_from(['ga4_daily_summary', 'gam_daily_summary']))
+    def crash_inside_a_refresh(self, mart: str) -> None:
+        text = pipelines.Block(mart, 'data_exporter', 'sql', ()).sql()
+        with connect(self.database) as connection, connection.cursor() as cursor:
+            cursor.execute(text)
+            connection.rollback()
+
+    @rule()
+    def rebuild_gold(self) -> None:
+        rebuild(load_settings())
+
+    @rule()
+    def set_the_clock_back(self) -> None:
+        """What a clock ahead leaves behind: stamps and a watermark half an hour from now."""
+        self.query("update ops.watermarks set watermark = now() + interval '30 minutes' where mart = 'bronze.cms_articles'")
+
+    @invariant()
+    def the_ledger_adds_up(self) -> None:
+        sums = 'rows_equal + rows_new + rows_known + rows_rejected + rows_conflicting'
+        assert self.query(f'select count(*) from ops.loads where rows_read <> {sums}') == [(0,)]
+
+    def _deliver(self, source: str, rows: list[str]) -> None:
+        deliver(self.landing, f'{source}_202510{self.day:02}_{next(self.names):03}.csv', *rows)
+
+
+def run(start: int, end: int, pipeline: str | None = None) -> None:
+    wanted = [pipeline] if pipeline else pipelines.names()
+    pipelines.run(wanted, start_date=date(2025, 10, start), end_date=date(2025, 10, end), started_by='program')
+
+
+def empty_warehouse(query: Query) -> None:
+    """As after the first start; DELETE, because a few rows go faster so than a hundred files are made anew."""
+    query(
+        """
+        do $$ declare name text; begin
+            for name in
+                select oid::regclass from pg_class
+                where relkind in ('r', 'p') and not relispartition
+                    and relnamespace::regnamespace::text in ('bronze', 'ops', 'gold')
+                    and relname not in ('settings', 'watermarks')
+                order by relname = 'loads'
+            loop execute 'delete from ' || name; end loop;
+        end $$;
+        update ops.watermarks set watermark = '-infinity', built_from = null
+        """
+    )
+
+
+@pytest.fixture
+def prepared(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('KLY_DATA_DIR', str(settings.data_dir))
+    run(1, 1)
+    Programs.database, Programs.query = settings, staticmethod(query)
+
+
+def check(programs: int, steps: int) -> None:
+    run_state_machine_as_test(
+        Programs,
+        settings=hypothesis_settings(
+            max_examples=programs,
+            stateful_step_count=steps,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+@pytest.mark.usefixtures('prepared')
+def test_random_programs_end_in_exact_numbers() -> None:
+    check(programs=40, steps=8)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('prepared')
+def test_many_random_programs_end_in_exact_numbers() -> None:
+    check(programs=250, steps=14)
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_all_orders_and_slicings_of_one_set_of_rows_end_in_the_same_gold(
+    settings: Settings, query: Query, seed: int
+) -> None:
+    """Whole files or cut into pieces at any line, days in any order or all in one range: gold is the same, byte for byte."""
+    chance = random.Random(seed)
+    run(1, 1)
+    files: dict[tuple[str, int], list[str]] = {}
+    for day in range(1, DAYS + 1):
+        files['ga4_events', day] = [
+            event_row(
+                day,
+                (
+                    chance.choice([0, 0, 1, 2, 3]),
+                    '{day}T05:0{minute}:00Z',
+                    chance.randrange(3),
+                    chance.choice(['page_view', 'user_engagement']),
+                    chance.choice(['u1', 'u2', '']),
+                    chance.choice(['s1', 's2', '']),
+                    chance.choice(['a1', 'a2', '']),
+                ),
+            )
+            for _ in range(30)
+        ]
+        files['gam_delivery', day] = [
+            ad_row(
+                day,
+                (
+                    chance.choice([0, 0, 1, 2, 3]),
+                    '{day}T05:0{minute}:00Z',
+                    chance.randrange(3),
+                    chance.choice(['a1', 'a2', '']),
+                    (chance.randrange(3), chance.randrange(2), chance.choice(['0.1', '0.25', '-0.000001'])),
+                ),
+            )
+            for _ in range(15)
+        ]
+        files['cms_articles', day] = [
+            f'a{chance.randrange(3)},site,{chance.choice(["First", "Second"])},author,news,2025-10-01' for _ in range(4)
+        ]
+    seen = []
+    for way in range(4):
+        empty_warehouse(query)
+        for (source, day), rows in files.items():
+            for path in (settings.data_dir / source).glob(f'*_202510{day:02}*'):
+                path.unlink()
+            cuts = sorted(chance.sample(range(1, len(rows)), chance.randrange(3))) if way else []
+            for number, (start, end) in enumerate(itertools.pairwise([0, *cuts, len(rows)])):
+                deliver(settings.data_dir, f'{source}_202510{day:02}_{number}.csv', *rows[start:end])
+        if way % 2:
+            order = list(range(1, DAYS + 1))
+            chance.shuffle(order)
+            for day in order:
+                run(day, day)
+        else:
+            run(1, DAYS)
+        seen.append(gold(query))
+    assert_gold_is_exact(query, settings.data_dir)
+    for other in seen[1:]:
+        assert other == seen[0]
+    assert main(['verify']) == 0
