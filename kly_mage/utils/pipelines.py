@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from kly_mage.utils.database import connect, retrying, server
+from kly_mage.utils.database import connect, first_line, retrying, server
 from kly_mage.utils.errors import PipelineError
 from kly_mage.utils.frames import Frames
 from kly_mage.utils.settings import PROJECT, load_settings
@@ -22,12 +22,17 @@ _FOLDERS = {'data_loader': 'data_loaders', 'transformer': 'transformers', 'data_
 
 @dataclass(frozen=True)
 class Block:
-    """One block of a pipeline: its uuid is its file's name."""
+    """One block of the pipelines: ``uuid`` is its file, ``lanes`` its upstream blocks in each pipeline that has it."""
 
     uuid: str
     type: str
     language: str
-    upstream: tuple[str, ...]
+    lanes: tuple[tuple[str, ...], ...]
+
+    @property
+    def upstream(self) -> tuple[str, ...]:
+        """Its upstream blocks in all pipelines."""
+        return tuple(sorted({uuid for lane in self.lanes for uuid in lane}))
 
     def function(self) -> Callable[..., Any]:
         """The Python block's own function."""
@@ -59,10 +64,9 @@ def blocks(pipelines: Iterable[str]) -> list[Block]:
         for entry in yaml.load(path.read_text('utf-8'), Loader=loader)['blocks']:  # noqa: S506 -- both loaders are safe ones
             if entry['language'] == 'sql' and entry['type'] == 'data_loader':
                 continue  # shows what a mart has built, in the editor
-            upstream = set(entry.get('upstream_blocks') or ())
-            if entry['uuid'] in found:
-                upstream |= set(found[entry['uuid']].upstream)
-            found[entry['uuid']] = Block(entry['uuid'], entry['type'], entry['language'], tuple(sorted(upstream)))
+            uuid, lane = entry['uuid'], tuple(entry.get('upstream_blocks') or ())
+            lanes = (*found[uuid].lanes, lane) if uuid in found else (lane,)
+            found[uuid] = Block(uuid, entry['type'], entry['language'], lanes)
     try:
         order = list(TopologicalSorter({block.uuid: block.upstream for block in found.values()}).static_order())
     except CycleError as error:
@@ -77,15 +81,29 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
     """Run the blocks of these pipelines once over the days that ``kwargs`` name.
 
     Loaders give streams, transformers see them frame by frame, each exporter takes its stream in one transaction; SQL
-    blocks run once, after everything above them.
+    blocks run once, after everything above them. A block that fails holds up what hangs on it in its own pipeline only.
 
     Returns:
         What each exporter returned, by block.
+
+    Raises:
+        Exception: the first failure, after the others were logged and everything else was done.
     """
     outputs: dict[str, Any] = {}
+    failures: list[Exception] = []
     for block in blocks(pipelines):
-        outputs[block.uuid] = _run_block(block, [outputs[uuid] for uuid in block.upstream], kwargs)
+        if not any(all(uuid in outputs for uuid in lane) for lane in block.lanes):
+            continue
+        try:
+            inputs = [outputs[uuid] for uuid in block.upstream if uuid in outputs]
+            outputs[block.uuid] = _run_block(block, inputs, kwargs)
+        except Exception as error:
+            failures.append(error)
     logger.debug('seconds by stage: %s', json.dumps(seconds_by_stage()))
+    for further in failures[1:]:
+        logger.error('%s', first_line(further))
+    if failures:
+        raise failures[0]
     return {uuid: output for uuid, output in outputs.items() if isinstance(output, dict)}
 
 
