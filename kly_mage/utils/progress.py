@@ -2,11 +2,15 @@
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
+import polars as pl
+
+from kly_mage.utils import landing
 from kly_mage.utils.console import note
+from kly_mage.utils.frames import Frames
 
 PLAIN_SECONDS = 5.0  # between two plain lines about one thing: a log is read later
 
@@ -27,6 +31,30 @@ def progress(*, quiet: bool = False) -> Iterator[Step]:
         yield from _bars()
     else:
         yield _plain(PLAIN_SECONDS)
+
+
+def reading(frames: Frames, step: Step, what: str, files: Sequence[landing.LandingFile]) -> Frames:
+    """The same frames, each of them told to ``step``: bytes of the files read so far, rows, and the file at hand."""
+    sizes = {file.name: file.size for file in files}
+    total, before, sofar = sum(sizes.values()), dict[str, int](), 0
+    for name, size in sizes.items():
+        before[name], sofar = sofar, sofar + size
+
+    def walk() -> Iterator[pl.DataFrame]:
+        rows, slices, name = 0, 0, ''
+        step(what, 0, total)
+        for frame in frames:
+            yield frame
+            rows += frame.height
+            if frame.height and (at := frame['_file'][0]) in sizes:
+                slices = slices + 1 if at == name else 1
+                name = at
+                # Of a compressed file nobody knows how much is left: it ends when the next one begins.
+                inside = min(slices * landing.SLICE_BYTES, sizes[name] * 0.99)
+                step(what, before[name] + inside, total, f'{rows:,} rows, {name}')
+        step(what, total, total, f'{rows:,} rows')
+
+    return Frames(walk)
 
 
 def silent(what: str, done: float, total: float, told: str = '') -> None:

@@ -24,7 +24,7 @@ from kly_mage.utils.database import connect, copy
 from kly_mage.utils.errors import LandingError
 from kly_mage.utils.frames import Frames
 from kly_mage.utils.landing import LandingFile
-from kly_mage.utils.progress import Step, silent
+from kly_mage.utils.progress import Step, reading, silent
 from kly_mage.utils.schema import bronze_table, conflicts_table, ensure_schema, registry, table_columns
 from kly_mage.utils.settings import Settings
 from kly_mage.utils.sources import POSTGRES_TYPES, SOURCES, Source
@@ -145,13 +145,9 @@ class _Check:
 
     def _read(self, cursor: Cursor, files: list[LandingFile]) -> None:
         """All rows of the files into the temporary tables."""
-        done, total, last = 0, sum(file.size for file in files), 0
-        self.progress(f'reading {self.source.name}', done, total)
-        for frame in Frames(lambda: self._frames(files)).ahead():
+        frames = reading(Frames(lambda: self._frames(files)), self.progress, f'reading {self.source.name}', files)
+        for frame in frames.ahead():
             number = int(frame['_number'][0])
-            if number != last:
-                done, last = done + sum(file.size for file in files[last:number]), number
-                self.progress(f'reading {self.source.name}', done, total)
             rejected = frame.filter(pl.col('_reject').is_not_null())
             rows = frame.filter(pl.col('_reject').is_null()) if rejected.height else frame
             at = (pl.col('_number').cast(pl.Int64) * (1 << _LINE_BITS) + pl.col('_line')).alias('at')
@@ -176,7 +172,6 @@ class _Check:
                     pl.col('_outside').alias('is_outside'),
                 )
                 copy(cursor, named, 'fresh_rejects (at, file, line, reject, day, is_outside)')
-        self.progress(f'reading {self.source.name}', total, total)
 
     def _frames(self, files: list[LandingFile]) -> Iterator[pl.DataFrame]:
         """Hashed rows of the days asked for, with the number of their file; a file that breaks off is noted."""

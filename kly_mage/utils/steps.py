@@ -13,6 +13,7 @@ from kly_mage.utils import backfills, bronze, landing, rowhash
 from kly_mage.utils.database import export_environment, retrying, server
 from kly_mage.utils.errors import PipelineError
 from kly_mage.utils.frames import Frames
+from kly_mage.utils.progress import reading, silent
 from kly_mage.utils.settings import Settings, load_settings
 from kly_mage.utils.sources import SOURCES, Source
 from kly_mage.utils.stages import stage
@@ -33,7 +34,9 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
     files = _files(settings, source, days)
     landing.undeclared_columns(source, files)  # a file that cannot be used is said before anything is read
     frames = landing.read(source, files, days, timezone=settings.timezone, late_days=settings.late_days)
-    return frames if kwargs.get('as_stream') else landing.whole(source, frames)
+    if not kwargs.get('as_stream'):
+        return landing.whole(source, frames)
+    return reading(frames, kwargs.get('progress') or silent, f'loading {source.name}', files)
 
 
 def hash_rows(frame: Any, source_name: str) -> pl.DataFrame:

@@ -9,6 +9,7 @@ from kly_mage.utils import landing, ledger, pipelines, via_mage
 from kly_mage.utils.console import note, say
 from kly_mage.utils.database import server
 from kly_mage.utils.errors import WindowError
+from kly_mage.utils.progress import progress
 from kly_mage.utils.settings import Settings, load_settings
 from kly_mage.utils.sources import SOURCES, Source
 from kly_mage.utils.window import Window
@@ -29,8 +30,9 @@ def run(options: argparse.Namespace) -> int:
         pipelines.blocks(chosen)  # a name that is none is said before the server is asked
         loads = via_mage.run(chosen, days, options.quiet)
     else:
-        outputs = pipelines.run(chosen, start_date=days.start, end_date=days.end, started_by='command line')
-        loads = list(outputs.values())
+        with progress(quiet=options.quiet) as step:
+            asked = {'start_date': days.start, 'end_date': days.end, 'started_by': 'command line', 'progress': step}
+            loads = list(pipelines.run(chosen, **asked).values())
     settings = server(load_settings())
     missing = {load['source']: _missing(settings, SOURCES[load['source']], days) for load in loads}
     if not options.quiet and not options.via_mage:
