@@ -36,6 +36,7 @@ from kly_mage.utils.schema import (
     ensure_schema,
     has_partition,
     registry,
+    restatements_table,
     table_columns,
 )
 from kly_mage.utils.settings import Settings
@@ -184,7 +185,7 @@ class _Transaction:
         self.counts = Counts(money_read=Decimal(0) if source.money_columns else None)
         self.broken = {rule: 0 for rule in source.rules if not rule.is_query}
         # Look hashes up in the registry's index: the cost then follows the rows at hand, not the history.
-        cursor.execute('set local enable_hashjoin = off; set local random_page_cost = 1.1')
+        cursor.execute('set local enable_hashjoin = off; set local random_page_cost = 1.1')  # until finish
         cursor.execute(sql.SQL('lock table only {} in row exclusive mode').format(bronze_table(source)))
         days = [f'{source.name} {day}' for day in window]
         # Articles may be in any load: they have one lock for all days.
@@ -245,6 +246,8 @@ class _Transaction:
         self.counts.add('rows_known', old.filter(~pl.col('equal') & ~pl.col('other')))
         if self.source.value_columns:
             self._conflict(old.filter('other').drop('equal', 'other'))
+        if self.source.applies_restatements:
+            self._note_versions(old)
         if self.source.versioned:
             self._delivered_again()
         self.cursor.execute('truncate incoming')
@@ -257,7 +260,12 @@ class _Transaction:
                 # A row that was mended, and came back broken, waits again.
                 ' on conflict (source, reject_id) do update set resolved_at = null where rejects.resolved_at is not null'
             )
-        self._finish_rules()
+        # Rules join all rows of the load, which the planner takes for one: a loop over them would never end.
+        self.cursor.execute('set local enable_hashjoin = on; set local enable_nestloop = off')
+        with stage('rules'):
+            self._finish_rules()
+        if self.source.applies_restatements:
+            self._restate()
         if self.source.versioned and self.changed:
             self.cursor.execute(
                 'insert into ops.watermarks (mart, watermark, refreshed_at) values (%s, %s, clock_timestamp())'
@@ -378,6 +386,58 @@ class _Transaction:
                 stamp=sql.Literal(self.stamp),
                 load_id=sql.Literal(self.load_id),
                 registry=registry(self.source),
+            )
+        )
+
+    def _note_versions(self, rows: pl.DataFrame) -> None:
+        """Put the versions of known rows aside, equal ones too: what was restated and taken back counts again."""
+        self.cursor.execute(
+            sql.SQL('create temp table if not exists delivered (like {}) on commit drop').format(
+                restatements_table(self.source)
+            )
+        )
+        self.cursor.execute('alter table delivered alter _updated_at drop not null, alter _load_id drop not null')
+        if rows.height:
+            own = ['_hashrow', *self.source.names, '_partition_date', '_delivered_at', '_file', '_line']
+            self._copy(rows.select(own), sql.SQL('delivered'))
+
+    def _restate(self) -> None:
+        """Let the version of the newest file count, of its rows the first; the marts add the difference, once.
+
+        The files of a day are a minute apart in the order of delivery, so the minute tells the files apart.
+        """
+        self._note_versions(pl.DataFrame())
+        values = [column.name for column in self.source.value_columns]
+        own = ['_hashrow', *self.source.names, '_partition_date', '_delivered_at', '_file', '_line']
+        self.cursor.execute(
+            sql.SQL(
+                'with newest as ('
+                "  select distinct on (_hashrow) {own} from delivered order by _hashrow, date_trunc('minute', _delivered_at) desc,"
+                '  _delivered_at'
+                '), later as ('
+                '  select {newest_own}, {known_as} from newest inner join {registry} as known using (_hashrow)'
+                "  where date_trunc('minute', newest._delivered_at) > date_trunc('minute', known._delivered_at)"
+                '), noted as ('
+                '  insert into {table} ({own}, {counted}, _updated_at, _load_id)'
+                '  select {own}, {counted}, {stamp}, {load_id} from later where ({now}) is distinct from ({counted})'
+                ') update {registry} as known set _delivered_at = later._delivered_at, {set} from later'
+                ' where known._hashrow = later._hashrow'
+            ).format(
+                own=sql.SQL(', ').join(map(sql.Identifier, own)),
+                newest_own=sql.SQL(', ').join(sql.Identifier('newest', name) for name in own),
+                known_as=sql.SQL(', ').join(
+                    sql.SQL('{} as {}').format(sql.Identifier('known', name), sql.Identifier(f'counted_{name}'))
+                    for name in values
+                ),
+                registry=registry(self.source),
+                table=restatements_table(self.source),
+                counted=sql.SQL(', ').join(sql.Identifier(f'counted_{name}') for name in values),
+                now=sql.SQL(', ').join(map(sql.Identifier, values)),
+                stamp=sql.Literal(self.stamp),
+                load_id=sql.Literal(self.load_id),
+                set=sql.SQL(', ').join(
+                    sql.SQL('{} = {}').format(sql.Identifier(name), sql.Identifier('later', name)) for name in values
+                ),
             )
         )
 
