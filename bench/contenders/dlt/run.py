@@ -28,7 +28,7 @@ HOST, DATABASE, FILE = sys.argv[1:]
     write_disposition={'disposition': 'merge', 'strategy': 'insert-only'},
     columns={'_hashrow': {'data_type': 'text', 'nullable': False}},
 )
-def events():  # noqa: ANN201 -- a generator of Arrow batches
+def events():
     """The file's rows with their hash."""
     connection = duckdb.connect()
     connection.execute("set timezone = 'UTC'")
