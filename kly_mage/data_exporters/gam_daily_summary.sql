@@ -1,5 +1,5 @@
 -- Grain: one row per serving date and content_id.
--- Inputs: the rows of bronze.gam_delivery that came in since the last refresh (ops.watermarks).
+-- Inputs: the rows of bronze.gam_delivery that came in since the last refresh (ops.watermarks), and what was restated.
 -- A re-run is safe: the rows read, their sums and the watermark move in one transaction.
 
 -- Each statement has to see what was committed while the locks were waited for, whatever the database defaults to.
@@ -21,6 +21,21 @@ with new_delivery as (
         revenue_usd,
         _updated_at
     from bronze.gam_delivery
+    where
+        _updated_at > (
+            select watermarks.watermark from ops.watermarks
+            where watermarks.mart = 'gold.gam_daily_summary'
+        )
+    union all
+    -- Where restatements apply: the new version instead of the one counted before.
+    select
+        _partition_date as served_date,
+        coalesce(nullif(content_id, ''), '(not set)') as content_id,
+        impressions - counted_impressions as impressions,
+        clicks - counted_clicks as clicks,
+        revenue_usd - counted_revenue_usd as revenue_usd,
+        _updated_at
+    from bronze.gam_delivery_restatements
     where
         _updated_at > (
             select watermarks.watermark from ops.watermarks

@@ -412,8 +412,8 @@ class _Transaction:
         self.cursor.execute(
             sql.SQL(
                 'with newest as ('
-                "  select distinct on (_hashrow) {own} from delivered order by _hashrow, date_trunc('minute', _delivered_at) desc,"
-                '  _delivered_at'
+                '  select distinct on (_hashrow) {own} from delivered'
+                "  order by _hashrow, date_trunc('minute', _delivered_at) desc, _delivered_at"
                 '), later as ('
                 '  select {newest_own}, {known_as} from newest inner join {registry} as known using (_hashrow)'
                 "  where date_trunc('minute', newest._delivered_at) > date_trunc('minute', known._delivered_at)"

@@ -57,6 +57,9 @@ def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     amounts = [pl.len().cast(pl.Int64).alias('_equal_rows')]
     if source.versioned:  # an article edited and edited back within one file: the place of the last delivery counts
         amounts.append(pl.col('_delivered_at').max().alias('_delivered_last'))
+    elif source.applies_restatements:  # as above, but of the rows of one file the first counts
+        at, file = pl.col('_delivered_at'), pl.col('_delivered_at').dt.truncate('1m')
+        amounts.append(at.filter(file == file.max()).min().alias('_delivered_last'))
     again = marked.filter(~pl.col('_first')).group_by(key).agg(amounts)
     joined = (
         marked.filter('_first')
@@ -64,10 +67,12 @@ def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
         .join(again, on=key, how='left', nulls_equal=True, maintain_order='left')
         .with_columns(pl.when(~rejected).then(pl.col('_equal_rows')).fill_null(0))
     )
-    if not source.versioned:
+    if '_delivered_last' not in joined.columns:
         return joined
-    last = pl.coalesce('_delivered_last', '_delivered_at').alias('_delivered_at')
-    return joined.with_columns(last).drop('_delivered_last')
+    first, last = pl.col('_delivered_at'), pl.col('_delivered_last')
+    if source.applies_restatements:
+        last = pl.when(last.dt.truncate('1m') > first.dt.truncate('1m')).then(last)
+    return joined.with_columns(pl.coalesce(last, first).alias('_delivered_at')).drop('_delivered_last')
 
 
 def sql_hashrow(source: Source, columns: list[str]) -> str:

@@ -40,6 +40,11 @@ def conflicts_table(source: Source) -> sql.Composed:
     return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_conflicts'))
 
 
+def restatements_table(source: Source) -> sql.Composed:
+    """The quoted name of the table of versions that came to count in place of others."""
+    return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_restatements'))
+
+
 def ensure_schema(settings: Settings) -> None:
     """Create or complete everything but partitions; costs one query when there is nothing to do.
 
@@ -196,6 +201,7 @@ def _source_ddl(source: Source) -> str:
 
 def _conflicts_ddl(source: Source) -> list[str]:
     table, values = f'bronze.{source.name}_conflicts', source.value_columns
+    restated = f'bronze.{source.name}_restatements'
     columns = [('_hashrow', 'uuid not null', 'The hash the rows share.')]
     columns += [(c.name, POSTGRES_TYPES[c.kind], f'{c.description} In this version.') for c in source.columns]
     columns += [
@@ -218,6 +224,17 @@ def _conflicts_ddl(source: Source) -> list[str]:
         ' nulls not distinct;',
         _comment('table', table, f'One row per further version of a row of bronze.{source.name}: same hash, other numbers.'),
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
+        f'create table if not exists {restated} (like {table});',
+        f'create index if not exists {source.name}_restatements_updated_at_idx on {restated} (_updated_at);',
+        _comment(
+            'table',
+            restated,
+            f'One row per change of what counts, where restatements apply to bronze.{source.name}: new and old.',
+        ),
+        *(
+            _comment('column', f'{restated}."{column}"', text.replace('that counts', 'that counted until then'))
+            for column, _, text in columns
+        ),
     ]
 
 

@@ -71,6 +71,8 @@ class Source:
             sources refer to it.
         versioned: rows are versions of something, and the last one delivered counts (``gold.articles``).
         rules: what should hold for its rows.
+        restatements: which version counts if a later file brings other numbers for a key: ``keep`` the first, ``apply``
+            the newest. Two rows of one file with one key are no restatement: the first of them counts.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Source:
     any_day: bool = False
     versioned: bool = False
     rules: tuple[Rule, ...] = ()
+    restatements: Literal['keep', 'apply'] = 'keep'
 
     @property
     def value_columns(self) -> tuple[Column, ...]:
@@ -88,6 +91,11 @@ class Source:
         if self.hash_columns is None:
             return ()
         return tuple(column for column in self.columns if column.name not in self.hash_columns)
+
+    @property
+    def applies_restatements(self) -> bool:
+        """Whether the newest version of a row counts, not the first."""
+        return self.restatements == 'apply' and bool(self.value_columns)
 
     @property
     def money_columns(self) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.utils import pipelines, rowhash
 from kly_mage.utils.database import connect, retrying, server
-from kly_mage.utils.schema import bronze_table, conflicts_table, ensure_schema, registry, table_columns
+from kly_mage.utils.schema import bronze_table, conflicts_table, ensure_schema, registry, restatements_table, table_columns
 from kly_mage.utils.settings import Settings
 from kly_mage.utils.sources import SOURCES, Source
 
@@ -170,7 +170,9 @@ def _check_gold(cursor: Cursor, report: Report) -> None:
         report.checked[f'gold.{mart.name}'] = _count(cursor, found)
         if mart.registry:
             found, truth = _gold(f'{mart.registry}_found'), _gold(mart.registry)
-            report.add(f'gold.{mart.registry}', _compare(cursor, found, truth, ('event_date', 'session_key'), ()), in_gold=True)
+            report.add(
+                f'gold.{mart.registry}', _compare(cursor, found, truth, ('event_date', 'session_key'), ()), in_gold=True
+            )
             report.checked[f'gold.{mart.registry}'] = _count(cursor, found)
     cursor.execute("select relkind = 'm' from pg_class where oid = to_regclass('gold.daily_summary')")
     (is_view,) = cursor.fetchone() or (None,)
@@ -253,13 +255,13 @@ def _rows_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
     names = ['_updated_at', *counted]
     cursor.execute(
         sql.SQL(
-            'with stored as (select _hashrow, count(*) as rows, {any_of} from {table} group by _hashrow)'
+            'with stored as (select _hashrow, count(*) as rows, {any_of} from {rows} as counted group by _hashrow)'
             ' select _hashrow::text, coalesce(stored.rows, 0), known._updated_at is not null, {stored_text}, {known_text}'
             ' from stored full join {registry} as known using (_hashrow)'
             ' where stored.rows is distinct from 1 or ({stored}) is distinct from ({known}) order by _hashrow'
         ).format(
             any_of=sql.SQL(', ').join(sql.SQL('min({0}) as {0}').format(sql.Identifier(name)) for name in names),
-            table=bronze_table(source),
+            rows=_rows_as_counted(source),
             registry=registry(source),
             stored=_columns('stored', names),
             known=_columns('known', names),
@@ -280,6 +282,29 @@ def _rows_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
             for name, here, there in pairs:
                 if here != there:
                     yield f'{key}: {name} is {here}, {register} has {there}'
+
+
+def _rows_as_counted(source: Source) -> sql.Composable:
+    """The rows of bronze with the numbers that count: those of the last restatement, where restatements apply."""
+    values = [column.name for column in source.value_columns]
+    if not values:
+        return bronze_table(source)
+    return sql.SQL(
+        '(select stored._hashrow, stored._updated_at, {counted} from {table} as stored left join ('
+        '  select distinct on (_hashrow) _hashrow, {values}, true as is_restated from {restated}'
+        '  order by _hashrow, _load_id desc'
+        ') as restated using (_hashrow))'
+    ).format(
+        counted=sql.SQL(', ').join(
+            sql.SQL('case when is_restated then {} else {} end as {}').format(
+                sql.Identifier('restated', name), sql.Identifier('stored', name), sql.Identifier(name)
+            )
+            for name in values
+        ),
+        values=sql.SQL(', ').join(map(sql.Identifier, values)),
+        table=bronze_table(source),
+        restated=restatements_table(source),
+    )
 
 
 def _rows_against_ledger(cursor: Cursor, source: Source) -> Iterator[str]:
