@@ -178,7 +178,8 @@ class Folder:
     def contestant(self, work: Path) -> type[Contestant]:
         """The class that runs it: ``run.py HOST DATABASE FILE`` loads one file and brings its mart up to date."""
         about: dict[str, Any] = json.loads((self.path / 'about.json').read_text())
-        python, script = self.python(work), str(self.path / 'run.py')
+        python = sys.executable if about.get('environment') == 'project' else self.python(work)
+        script = str(self.path / 'run.py')
 
         class Contender(Contestant):
             name = about['name']
