@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from kly_mage.utils import landing, ledger, pipelines, via_mage
+from kly_mage.utils import landing, ledger, pipelines
 from kly_mage.utils.console import note, say
 from kly_mage.utils.database import server
 from kly_mage.utils.errors import WindowError
@@ -28,6 +28,8 @@ def run(options: argparse.Namespace) -> int:
         return _plan(load_settings(), _sources(chosen), days)
     if options.via_mage:
         pipelines.blocks(chosen)  # a name that is none is said before the server is asked
+        from kly_mage.utils import via_mage  # what a Mage server needs takes a tenth of a small load to import
+
         loads = via_mage.run(chosen, days, options.quiet)
     else:
         with progress(quiet=options.quiet) as step:
