@@ -9,7 +9,7 @@ import shlex
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from kly_mage.utils import database, landing, reconcile
 from kly_mage.utils.accounts import PLACES, Report
 from kly_mage.utils.findings import verdict
 from kly_mage.utils.settings import REPOSITORY, Settings, load_settings
+from kly_mage.utils.sources import GAM_DELIVERY
+from kly_mage.utils.sources import SOURCES as SOURCES_DECLARED
 from kly_mage.utils.window import Window
 from tests.scenes import HEADERS, deliver, deliver_october
 from tests.warehouse import Query
@@ -494,6 +496,23 @@ def test_the_column_that_tells_rows_of_one_file_apart_is_found(settings: Setting
     finding = next(each for each in said()['findings'] if each['kind'] == 'same key in one file')
     assert finding['text'].endswith(f'no restatement. Column {column} tells them apart')
     assert finding['command'] == f'add {column} to hash_columns of gam_delivery in kly_mage/utils/sources.py'
+
+
+def test_where_restatements_apply_gold_is_the_newest_version_and_accounted_for(
+    settings: Settings, said: Said, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOURCES_DECLARED, 'gam_delivery', replace(GAM_DELIVERY, restatements='apply'))
+    deliver_october(settings.data_dir)
+    backfill(1, 4)
+    report = said()
+    assert report['accounted']
+    sums = report['sources']['gam_delivery']['total']['sums']['revenue_usd']
+    # Each of the days 1 to 3 has a row of 0.0d0 that the next day restates to 0.5.
+    assert Decimal(sums['gold']) - Decimal(sums['bronze']) == Decimal('1.5') - Decimal('0.06')
+    assert 'the newest version counts' in ' '.join(finding['text'] for finding in report['findings'])
+    query("update bronze.gam_delivery set revenue_usd = 9 where content_id = 'a0' and _partition_date = '2025-10-02'")
+    finding = wrong(said())['tampered']
+    assert finding['text'].startswith('gam_delivery 2025-10-02: 1 row was changed in bronze')
 
 
 def test_a_range_of_days_is_that_part_of_the_whole(october: Path, said: Said) -> None:

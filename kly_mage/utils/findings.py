@@ -229,8 +229,10 @@ def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterat
     same, table = total.rows.get('conflict_same_file', 0), f'bronze.{name}_conflicts'
     if rows > same:
         change = report.fact(name, 'revenue_change_in_conflicts')
+        applied = any('applied' in places for places in total.sums.values())
         text = (
-            f'{name}: {_rows(rows - same)} restated in a later file; the first version counts. All conflicts hold '
+            f'{name}: {_rows(rows - same)} restated in a later file; the {"newest" if applied else "first"} version counts. '
+            f'All conflicts hold '
             f'{dollars(total.sum(MONEY, "conflict"))}, {_signed(change)} USD against what counts'
         )
         yield Finding('restated', name, text, f'see {table}', wrong=False)

@@ -235,10 +235,12 @@ class _Check:
                 ' select v.*, case'
                 "     when stored._hashrow is null then 'absent'"
                 "     when stored.is_intact and {same} then 'bronze'"
-                "     else 'other'"
+                "     when stored.is_written then 'other'"
+                "     else 'suspect'"
                 ' end as place'
                 ' from v left join ('
-                '     select stored._hashrow {stored_values}, coalesce(stored.xmin = written.by, false) or ('
+                '     select stored._hashrow {stored_values}, coalesce(stored.xmin = written.by, false) as is_written,'
+                '     coalesce(stored.xmin = written.by, false) or ('
                 '         {hash} = _hashrow'
                 '         and _partition_date is not distinct from ({day} at time zone {zone})::date'
                 '     ) as is_intact'
@@ -256,21 +258,34 @@ class _Check:
             )
         )
         cursor.execute('analyze versions')
-        loaded = sql.SQL(
-            "update versions as v set place = case place when 'absent' then 'lost' else 'tampered' end from {} as known"
-            " where place in ('absent', 'other') and known._hashrow = v._hashrow and {}"
-        )
-        cursor.execute(loaded.format(registry(self.source), same('known')))
         if self.values:
             conflicting = sql.SQL(
                 "update versions as v set place = 'conflict' from {} as further"
-                " where place in ('absent', 'other') and further._hashrow = v._hashrow and {}"
+                " where place in ('absent', 'other', 'suspect') and further._hashrow = v._hashrow and {}"
             )
             cursor.execute(conflicting.format(conflicts_table(self.source), same('further')))
+        # The registry has the numbers that count: those of the first version, unless restatements have come to count.
+        loaded = sql.SQL(
+            "update versions as v set place = case place when 'absent' then 'lost' else 'tampered' end from {} as known"
+            " where place in ('absent', 'suspect') and known._hashrow = v._hashrow and ({} or {})"
+        )
+        restated = sql.Literal(self._is_restated(cursor))
+        cursor.execute(loaded.format(registry(self.source), same('known'), restated))
         cursor.execute(
             "update versions set place = case when is_outside then 'outside' else 'absent' end"
-            " where place in ('absent', 'other')"
+            " where place in ('absent', 'other', 'suspect')"
         )
+
+    def _is_restated(self, cursor: Cursor) -> bool:
+        """Whether newer versions have come to count instead of the first ones (``restatements: apply``)."""
+        cursor.execute('select to_regclass(%s) is not null', (f'bronze.{self.source.name}_restatements',))
+        if not cursor.fetchone()[0]:
+            return False
+        cursor.execute(sql.SQL('select exists (select from bronze.{})').format(self._restatements()))
+        return bool(cursor.fetchone()[0])
+
+    def _restatements(self) -> sql.Identifier:
+        return sql.Identifier(f'{self.source.name}_restatements')
 
     def _count_rows(self, cursor: Cursor) -> None:
         # Both are counted for themselves, so that a row in two places or in none shows.
@@ -379,6 +394,16 @@ class _Check:
                 if day in self.lines or any(amounts):
                     self._add(day, place, 0, amounts)
 
+        if self._is_restated(cursor):
+            changes = (f'sum({m.name} - counted_{m.name})' for m in self.measures)
+            cursor.execute(
+                sql.SQL('select _partition_date, {} from bronze.{} where {} group by 1').format(
+                    sql.SQL(', '.join(changes)), self._restatements(), self._days('_partition_date')
+                )
+            )
+            for day, *amounts in cursor.fetchall():
+                self._add(day, 'applied', 0, amounts)
+
     def _days(self, column: str) -> sql.Composable:
         if self.window is None:
             return sql.SQL('true')
@@ -445,13 +470,17 @@ class _Check:
                     causes.damaged.setdefault('unregistered', []).append((day, None, None, row))
         self._explain_files(cursor, files)
         if name in MARTS:
-            cursor.execute(
-                sql.SQL(
-                    'select count(*) from {} where _updated_at > (select watermark from ops.watermarks where mart = %s)'
-                ).format(bronze_table(self.source)),
-                (MARTS[name].table,),
-            )
-            causes.uncounted = cursor.fetchone()[0]
+            tables = [bronze_table(self.source)]
+            if self._is_restated(cursor):
+                tables.append(sql.SQL('bronze.{}').format(self._restatements()))
+            for table in tables:
+                cursor.execute(
+                    sql.SQL(
+                        'select count(*) from {} where _updated_at > (select watermark from ops.watermarks where mart = %s)'
+                    ).format(table),
+                    (MARTS[name].table,),
+                )
+                causes.uncounted += cursor.fetchone()[0]
         cursor.execute(
             sql.SQL(
                 'select count(*) from bronze.rejects as known where source = %s and resolved_at is null'
