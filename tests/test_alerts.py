@@ -73,3 +73,18 @@ def test_a_webhook_that_does_not_answer_fails_nothing_and_is_not_named(
     alerts.report(failure(RuntimeError('x')))
     assert 'could not be posted' in caplog.text
     assert 'services/geheim' not in caplog.text
+
+
+def test_the_logger_of_a_run_is_told_which_block_and_the_plain_one_of_the_editor_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class RunLogger:
+        said: tuple[str, dict[str, str]] | None = None
+
+        def error(self, line: str, **tags: str) -> None:
+            self.said = (line, tags)
+
+    of_run = RunLogger()
+    line = alerts.report({**failure(RuntimeError('x')), 'logger': of_run})
+    assert of_run.said == (line, {'block_uuid': 'load_gam_delivery'})
+    assert alerts.report({**failure(RuntimeError('in_the_editor')), 'logger': logging.getLogger('x')}) in caplog.text

@@ -207,10 +207,10 @@ def test_every_block_runs_from_its_play_button_and_shows_something(server: Serve
             page.get_by_text('rows_conflicting').first.wait_for()
     truth = expected(LANDING, 'Asia/Jakarta', 3)
     if pipeline == 'ads_revenue':
-        wanted = sum(row.revenue_usd for row in truth.gam_daily_summary if str(row.served_date) == START)
+        wanted = sum(row['revenue_usd'] for row in truth.gam_daily_summary if str(row['served_date']) == START)
         found = server.query('select sum(revenue_usd) from gold.gam_daily_summary where served_date = %s', START)
     else:
-        wanted = sum(row.pageviews for row in truth.ga4_daily_summary if str(row.event_date) == START)
+        wanted = sum(row['pageviews'] for row in truth.ga4_daily_summary if str(row['event_date']) == START)
         found = server.query('select sum(pageviews) from gold.ga4_daily_summary where event_date = %s', START)
     assert found == [(wanted,)]
 
@@ -229,10 +229,18 @@ def test_running_a_block_twice_does_no_harm(server: Server, page: Page) -> None:
 def test_opening_running_and_saving_changes_nothing_in_the_pipeline(server: Server, page: Page, pipeline: str) -> None:
     EditorPage(page, server.url, pipeline)
     path = server.repository / f'kly_mage/pipelines/{pipeline}/metadata.yaml'
-    since = path.stat().st_mtime_ns
     page.locator('.monaco-editor .view-lines').first.click()
-    page.keyboard.press('Control+s')
-    wait_for(lambda: path.stat().st_mtime_ns != since, 20, 'the save')
+    for keys in ('# x', 'Backspace'):
+        since = path.stat().st_mtime_ns
+        if keys == 'Backspace':
+            for _ in range(3):
+                page.keyboard.press(keys)
+        else:
+            page.keyboard.press('Control+End')
+            page.keyboard.type(keys)
+        page.wait_for_timeout(700)
+        page.keyboard.press('Control+s')
+        wait_for(lambda before=since: path.stat().st_mtime_ns != before, 30, 'the save')
     text = committed(f'pipelines/{pipeline}/metadata.yaml').replace('    delay: 5\n', '    delay: 1\n')
     after, wanted = yaml.safe_load(path.read_text('utf-8')), yaml.safe_load(text)
     assert list(after) == list(wanted)  # Mage's own order, so that a diff shows no moved lines

@@ -27,10 +27,11 @@ def report(kwargs: Mapping[str, Any]) -> str:
         kwargs: what Mage gives a failure callback.
     """
     line = message(kwargs)
-    if kwargs.get('logger') is not None:  # Mage's: it writes the log of the run, and shares one tag among all its blocks
-        kwargs['logger'].error(line, block_uuid=kwargs.get('parent_block_uuid'))
-    else:
-        logger.error(line)
+    told = kwargs.get('logger') or logger
+    if isinstance(told, logging.Logger):
+        told.error(line)
+    else:  # a run's: all blocks share it, and the block it names is the first one
+        told.error(line, block_uuid=kwargs.get('parent_block_uuid'))
     address = os.environ.get(WEBHOOK)
     if address:
         _post(address, line, kwargs)
