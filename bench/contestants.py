@@ -159,27 +159,19 @@ class Floor(Contestant):
 
 @dataclass(frozen=True)
 class Folder:
-    """A contender in a folder of ``bench/contenders``: ``requirements.txt``, ``run.py`` and what it says of itself."""
+    """A contender in a folder of ``bench/contenders``: ``run.py`` and, in ``about.json``, what it is and needs.
+
+    ``environment`` is ``project`` for the interpreter at hand, or the folder whose ``requirements.txt`` is installed into
+    an environment of its own.
+    """
 
     path: Path
 
-    def python(self, work: Path) -> str:
-        """The interpreter of its own virtual environment, which is made when missing."""
-        home = work / f'venv_{self.path.name}'
-        python = home / 'bin' / 'python'
-        if not (home / 'done').exists():
-            subprocess.run([sys.executable, '-m', 'venv', str(home)], check=True)
-            subprocess.run(
-                [str(python), '-m', 'pip', 'install', '-q', '-r', str(self.path / 'requirements.txt')], check=True
-            )
-            (home / 'done').touch()
-        return str(python)
-
     def contestant(self, work: Path) -> type[Contestant]:
-        """The class that runs it: ``run.py HOST DATABASE FILE`` loads one file and brings its mart up to date."""
+        """The class that runs it: ``run.py ARGUMENTS HOST DATABASE FILE`` loads one file and brings its mart up to date."""
         about: dict[str, Any] = json.loads((self.path / 'about.json').read_text())
-        python = sys.executable if about.get('environment') == 'project' else self.python(work)
-        script = str(self.path / 'run.py')
+        python = sys.executable if about['environment'] == 'project' else self._python(work, about['environment'])
+        command = [python, str(self.path / about.get('script', 'run.py')), *about.get('arguments', [])]
 
         class Contender(Contestant):
             name = about['name']
@@ -187,13 +179,22 @@ class Folder:
             result = about['result']
 
             def step(self, file: Path, cost: Cost) -> None:
-                code, told = run_process(
-                    [python, script, self.host, self.database, str(file)], {'KLY_BENCH_WORK': str(work)}, cost
-                )
+                code, told = run_process([*command, self.host, self.database, str(file)], {}, cost)
                 if code:
                     raise RuntimeError(f'{self.name} failed:\n{told[-3000:]}')
 
         return Contender
+
+    def _python(self, work: Path, name: str) -> str:
+        """The interpreter of a virtual environment, which is made when missing."""
+        home = work / f'venv_{name}'
+        python = home / 'bin' / 'python'
+        if not (home / 'done').exists():
+            subprocess.run([sys.executable, '-m', 'venv', str(home)], check=True)
+            requirements = self.path.parent / name / 'requirements.txt'
+            subprocess.run([str(python), '-m', 'pip', 'install', '-q', '-r', str(requirements)], check=True)
+            (home / 'done').touch()
+        return str(python)
 
 
 def backfill(host: str, name: str, landing: Path, start: Any, end: Any, cost: Cost) -> None:

@@ -1,7 +1,7 @@
-"""Load one file with dlt and bring the mart up to date: ``run.py HOST DATABASE FILE``.
+"""Load one file with dlt and bring the mart up to date: ``run.py STRATEGY HOST DATABASE FILE``.
 
 Given the best that dlt offers for rows that are to be inserted once: Arrow tables instead of dicts, hashing done by DuckDB,
-COPY of CSV files, merge by primary key.
+COPY of CSV files, merge by primary key with dlt's default strategy or one that only inserts.
 """
 
 import os
@@ -19,13 +19,13 @@ import dlt
 import duckdb
 import psycopg2
 
-HOST, DATABASE, FILE = sys.argv[1:]
+STRATEGY, HOST, DATABASE, FILE = sys.argv[1:]
 
 
 @dlt.resource(
     name='events',
     primary_key='_hashrow',
-    write_disposition={'disposition': 'merge', 'strategy': 'insert-only'},
+    write_disposition={'disposition': 'merge', 'strategy': STRATEGY},
     columns={'_hashrow': {'data_type': 'text', 'nullable': False}},
 )
 def events():
