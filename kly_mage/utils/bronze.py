@@ -17,7 +17,7 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -39,7 +39,7 @@ from kly_mage.utils.schema import (
     restatements_table,
     table_columns,
 )
-from kly_mage.utils.settings import Settings
+from kly_mage.utils.settings import UTC, Settings
 from kly_mage.utils.sources import Source
 from kly_mage.utils.stages import stage
 from kly_mage.utils.window import Window

@@ -5,7 +5,7 @@ import gzip
 import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -16,7 +16,7 @@ from kly_mage.utils.database import connect
 from kly_mage.utils.errors import LandingError
 from kly_mage.utils.landing import LandingFile
 from kly_mage.utils.schema import ensure_schema
-from kly_mage.utils.settings import Settings
+from kly_mage.utils.settings import UTC, Settings
 from kly_mage.utils.sources import Source
 from kly_mage.utils.window import Window
 

@@ -19,14 +19,14 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import tornado.httputil
 import tornado.web
 
-from kly_mage.utils.settings import PROJECT
+from kly_mage.utils.settings import PROJECT, UTC
 
 # Without these the sign-in page cannot be shown or used. None of them knows anything about the project.
 _OPEN = re.compile(

@@ -9,7 +9,7 @@ not of the files. What the ledger does know is which load looked at which day an
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -26,7 +26,7 @@ from kly_mage.utils.frames import Frames
 from kly_mage.utils.landing import LandingFile
 from kly_mage.utils.progress import Step, reading, silent
 from kly_mage.utils.schema import bronze_table, conflicts_table, ensure_schema, registry, table_columns
-from kly_mage.utils.settings import Settings
+from kly_mage.utils.settings import UTC, Settings
 from kly_mage.utils.sources import POSTGRES_TYPES, SOURCES, Source
 from kly_mage.utils.window import Window
 

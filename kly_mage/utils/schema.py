@@ -1,7 +1,7 @@
 """Schemas, tables, partitions and columns: made when missing, by however many processes at once."""
 
 import hashlib
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from psycopg2 import sql
@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.utils.database import connect
 from kly_mage.utils.errors import DatabaseError
-from kly_mage.utils.settings import Settings
+from kly_mage.utils.settings import UTC, Settings
 from kly_mage.utils.sources import POSTGRES_TYPES, SOURCES, Source
 
 SYSTEM_COLUMNS = {

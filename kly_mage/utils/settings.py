@@ -2,11 +2,13 @@
 
 import os
 from dataclasses import dataclass, field
+from datetime import timezone
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from kly_mage.utils.errors import SettingsError
 
+UTC = timezone.utc  # noqa: UP017 -- Mage's own Docker image has Python 3.10, which lacks datetime.UTC
 PROJECT = Path(__file__).resolve().parents[1]
 REPOSITORY = PROJECT.parent
 

@@ -1,7 +1,7 @@
 """``backfill --via-mage``: the same days as Mage backfills on the running server."""
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from kly_mage.utils import editor
@@ -9,7 +9,7 @@ from kly_mage.utils.console import note
 from kly_mage.utils.database import connect, server
 from kly_mage.utils.errors import EditorError
 from kly_mage.utils.mage_client import FINISHED, MageClient
-from kly_mage.utils.settings import Settings, load_settings
+from kly_mage.utils.settings import UTC, Settings, load_settings
 from kly_mage.utils.window import Window
 
 POLL_SECONDS = 0.5

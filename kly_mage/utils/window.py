@@ -3,11 +3,12 @@
 from calendar import monthrange
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from kly_mage.utils.errors import WindowError
+from kly_mage.utils.settings import UTC
 
 CATCH_UP_DAYS = 31
 _SECONDS = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86400, 'week': 604800, 'custom': 1}
