@@ -48,10 +48,10 @@ comment on column ops.loads.files is 'Files looked at: name, size in bytes, modi
 comment on column ops.loads.status is 'running (if it has no living process: it died, and nothing of it was written), done or failed.';
 comment on column ops.loads.rows_read is 'Rows of the files that belong to the days asked for.';
 comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, known or conflicting.';
-comment on column ops.loads.rows_equal is 'Rows equal to an earlier row of the same load.';
+comment on column ops.loads.rows_equal is 'Rows equal to one this load inserted, or to one in the same slice of a file.';
 comment on column ops.loads.rows_new is 'Rows inserted into bronze.';
 comment on column ops.loads.rows_removed is 'Of these, rows that reconcile --mend has taken out since, because they were not as the files have them.';
-comment on column ops.loads.rows_known is 'Rows an earlier load had inserted already.';
+comment on column ops.loads.rows_known is 'Rows an earlier load had inserted already; a copy of one in another slice too.';
 comment on column ops.loads.rows_rejected is 'Rows that cannot be used; they stand in bronze.rejects.';
 comment on column ops.loads.rows_conflicting is 'Rows with the hash of another row but other numbers; they stand in the conflicts table.';
 comment on column ops.loads.money_read is 'Sum of the money in the usable rows read, equal rows included; NULL for a source without money.';
