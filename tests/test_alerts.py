@@ -88,3 +88,8 @@ def test_the_logger_of_a_run_is_told_which_block_and_the_plain_one_of_the_editor
     line = alerts.report({**failure(RuntimeError('x')), 'logger': of_run})
     assert of_run.said == (line, {'block_uuid': 'load_gam_delivery'})
     assert alerts.report({**failure(RuntimeError('in_the_editor')), 'logger': logging.getLogger('x')}) in caplog.text
+
+
+def test_a_block_tried_in_the_editor_calls_nobody(webhook: Webhook) -> None:
+    alerts.report({**failure(RuntimeError('x')), 'env': 'dev'})
+    assert webhook.posts == []

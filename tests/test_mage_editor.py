@@ -190,7 +190,7 @@ def test_a_socket_refuses_a_page_of_another_site(server: Server) -> None:
 @pytest.mark.browser
 def test_a_block_without_its_upstream_says_what_to_do(server: Server, page: Page) -> None:
     said = EditorPage(page, server.url, 'ads_revenue').run('export_gam_delivery')
-    assert 'run hash_gam_delivery first' in said
+    assert "Please run upstream blocks ['hash_gam_delivery']" in said
 
 
 @pytest.mark.browser

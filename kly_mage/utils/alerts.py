@@ -33,7 +33,7 @@ def report(kwargs: Mapping[str, Any]) -> str:
     else:  # a run's: all blocks share it, and the block it names is the first one
         told.error(line, block_uuid=kwargs.get('parent_block_uuid'))
     address = os.environ.get(WEBHOOK)
-    if address:
+    if address and kwargs.get('env') != 'dev':  # who tries a block in the editor sees it fail; nobody has to be called
         _post(address, line, kwargs)
     return line
 
