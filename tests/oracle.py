@@ -118,7 +118,7 @@ class Expected:
 # --- values -----------------------------------------------------------------------------------------------------------
 
 
-class Broken(Exception):
+class BrokenRowError(Exception):
     """A record is a reject; the message is the class of the reason."""
 
 
@@ -133,7 +133,7 @@ def instant_of(text: str, zone: ZoneInfo) -> datetime:
     """An ISO 8601 timestamp as an instant in UTC; without an offset it is local to `zone`, without a time midnight."""
     match = TIMESTAMP.fullmatch(text)
     if not match:
-        raise Broken('bad_timestamp')
+        raise BrokenRowError('bad_timestamp')
     year, month, day, hour, minute, second, fraction, offset = match.groups()
     try:
         local = datetime(
@@ -149,9 +149,9 @@ def instant_of(text: str, zone: ZoneInfo) -> datetime:
         instant = local.astimezone(UTC)
         # A local time that a clock change skips is no instant: it does not survive the way to UTC and back.
         if instant.astimezone(local.tzinfo).replace(tzinfo=None) != local.replace(tzinfo=None):
-            raise Broken('bad_timestamp')
+            raise BrokenRowError('bad_timestamp')
     except (ValueError, OverflowError) as error:
-        raise Broken('bad_timestamp') from error
+        raise BrokenRowError('bad_timestamp') from error
     return instant
 
 
@@ -180,7 +180,7 @@ def count_of(text: str) -> int:
     """A whole number from 0 to the largest bigint, however spelled: `12`, `12.0`, `+12` and `1.2e1` are one value."""
     value = number_of(text)
     if value is None or value < 0 or value != int(value) or value > LARGEST_BIGINT:
-        raise Broken('bad_count')
+        raise BrokenRowError('bad_count')
     return int(value)
 
 
@@ -188,19 +188,19 @@ def money_of(text: str) -> Decimal:
     """An exact amount of at most 18 digits before and 12 after the point; needless zeros do not count."""
     value = number_of(text)
     if value is None or abs(value) >= 10**18 or (Fraction(value) * 10**12).denominator != 1:
-        raise Broken('bad_money')
+        raise BrokenRowError('bad_money')
     return value
 
 
 def id_of(text: str) -> str:
     """An id: text that is not longer than any id is."""
     if len(text) > LONGEST_ID:
-        raise Broken('too_long')
+        raise BrokenRowError('too_long')
     return text
 
 
 def typed(source: str, record: dict[str, str | None], zone: ZoneInfo) -> dict[str, Any]:
-    """The record's values with their types; None is no value. Raises Broken for a reject."""
+    """The record's values with their types; None is no value. Raises BrokenRowError for a reject."""
     convert: dict[str, Callable[[str], Any]] = {
         'id': id_of,
         'text': str,
@@ -209,12 +209,12 @@ def typed(source: str, record: dict[str, str | None], zone: ZoneInfo) -> dict[st
         'money': money_of,
     }
     if any(text is not None and '\0' in text for text in record.values()):
-        raise Broken('nul_byte')
+        raise BrokenRowError('nul_byte')
     values: dict[str, Any] = {}
     for column, kind in COLUMNS[source].items():
         text = record.get(column)
         if not text and column in REQUIRED[source]:
-            raise Broken('missing_required')
+            raise BrokenRowError('missing_required')
         # An empty string is a text like any other, but no timestamp and no number.
         is_missing = text is None or (text == '' and kind in {'timestamp', 'count', 'money'})
         values[column] = None if is_missing else convert[kind](text or '')
@@ -324,10 +324,10 @@ def accepted_rows(landing: Path, source: str, zone: ZoneInfo, late_days: int, re
             counts.read += 1
             try:
                 if len(fields) != len(names):
-                    raise Broken('wrong_field_count')
+                    raise BrokenRowError('wrong_field_count')
                 record = dict(zip(names, fields, strict=True))
                 values = typed(source, record, zone)
-            except Broken as reason:
+            except BrokenRowError as reason:
                 counts.rejected += 1
                 result.rejects[source, str(reason)] += 1
                 result.rejected_records.append((source, path.name, line, str(reason)))
