@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from kly_mage.utils.database import connect, first_line, retrying, server
-from kly_mage.utils.errors import PipelineError
+from kly_mage.utils.errors import DatabaseError, PipelineError
 from kly_mage.utils.frames import Frames
 from kly_mage.utils.settings import PROJECT, load_settings
 from kly_mage.utils.stages import seconds_by_stage, stage
@@ -97,6 +97,8 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
         try:
             inputs = [outputs[uuid] for uuid in block.upstream if uuid in outputs]
             outputs[block.uuid] = _run_block(block, inputs, kwargs)
+        except DatabaseError:  # it would meet every block
+            raise
         except Exception as error:
             failures.append(error)
     logger.debug('seconds by stage: %s', json.dumps(seconds_by_stage()))
