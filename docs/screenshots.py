@@ -32,6 +32,8 @@ def main() -> None:
         opened.run('preview_daily_summary')
         opened.run_chart('pageviews_by_day')
         opened.center('preview_daily_summary')
+        page.mouse.move(640, 500)
+        page.mouse.wheel(0, 1150)  # from the block's text down to its rows
         page.wait_for_timeout(1500)
         page.screenshot(path=REPOSITORY / 'docs/editor.png')
     shutil.rmtree(folder, ignore_errors=True)
