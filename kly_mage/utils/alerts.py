@@ -48,9 +48,12 @@ def message(kwargs: Mapping[str, Any]) -> str:
     attempts = (kwargs.get('retry') or {}).get('attempts')
     tried = f' after {attempts} attempts' if attempts and int(attempts) > 1 else ''
     started = f' ({kwargs["trigger_name"]})' if kwargs.get('trigger_name') else ''
+    remedy = 'Mend the cause, then retry the run in Mage (Runs, Retry incomplete blocks)'
+    if kwargs.get('env') == 'dev':
+        remedy = 'Mend the cause, then run the block again'
     return redacted(
-        f'{pipeline}: block {block} failed{tried} for the run of {when}{started}{run}: {why}. '
-        'Nothing half-done was kept. Mend the cause, then retry the run in Mage (Runs, Retry incomplete blocks)'
+        f'{pipeline}: block {block} failed{tried} for the run of {when}{started}{run}: {why.rstrip(".")}. '
+        f'Nothing half-done was kept. {remedy}'
     )
 
 
