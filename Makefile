@@ -36,10 +36,10 @@ editor: install
 	@exec $(KLY) editor
 
 test: install lint
-	$(BIN)/python -m pytest -m 'not slow and not browser'
+	$(BIN)/python -m pytest -m 'not slow and not mage and not browser'
 	KLY_TEST_POSTGRES=15 $(BIN)/python -m pytest -m 'database and not slow and not mage and not browser' --ignore tests/test_crash.py
-	# On a busy machine a browser may miss its moment: what failed is tried once more, alone.
-	$(BIN)/python -m pytest -m 'browser and not slow' || $(BIN)/python -m pytest -m 'browser and not slow' --last-failed
+	# On a busy machine Mage's kernel or a browser may miss its moment: what failed is tried once more, alone.
+	$(BIN)/python -m pytest -m '(mage or browser) and not slow' || $(BIN)/python -m pytest -m '(mage or browser) and not slow' --last-failed
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow
