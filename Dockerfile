@@ -3,4 +3,5 @@ FROM mageai/mageai:0.9.80
 COPY requirements.txt /tmp/requirements.txt
 RUN pip3 install --no-cache-dir -r /tmp/requirements.txt
 WORKDIR /home/src
-CMD ["mage", "start", "kly_mage", "--host", "0.0.0.0", "--port", "6789"]
+# With the guard that `make editor` has: whoever is not signed in gets the sign-in page, and a first start fires no run.
+CMD ["python3", "-m", "kly_mage.utils.mage_server", "0.0.0.0", "6789"]
