@@ -40,7 +40,7 @@ from kly_mage.utils.schema import (
     table_columns,
 )
 from kly_mage.utils.settings import UTC, Settings
-from kly_mage.utils.sources import Source
+from kly_mage.utils.sources import POSTGRES_TYPES, Source
 from kly_mage.utils.stages import stage
 from kly_mage.utils.window import Window
 
@@ -205,7 +205,7 @@ class _Transaction:
             raise AgainError(f'no partition of bronze.{source.name} for {self.stamp}: the day has changed meanwhile')
         self.columns = [name for name in table_columns(cursor, source) if name not in _FILLED]
         values = sql.SQL('').join(
-            sql.SQL(', {} {}').format(sql.Identifier(c.name), sql.SQL(_TYPES[c.kind])) for c in source.value_columns
+            sql.SQL(', {} {}').format(sql.Identifier(c.name), sql.SQL(POSTGRES_TYPES[c.kind])) for c in source.value_columns
         )
         cursor.execute(
             sql.SQL('create temp table incoming (i int, _hashrow uuid, _delivered_at timestamptz{}) on commit drop').format(
@@ -476,12 +476,16 @@ class _Transaction:
         )
 
 
-_TYPES = {'text': 'text', 'id': 'text', 'timestamp': 'timestamptz', 'count': 'bigint', 'money': 'numeric'}
 _FILLED = ('_partition_date', '_hashrow', '_created_at', '_updated_at', '_load_id')
 
 
 def _row(table: str, names: list[str]) -> sql.Composed:
     return sql.SQL(', ').join(sql.Identifier(table, name) for name in names)
+
+
+def _states(files: list[LandingFile]) -> str:
+    """The files and what tells their states apart, as the ledger keeps them."""
+    return json.dumps([{'file': f.name, 'size': f.size, 'modified_at': f.modified_at.isoformat()} for f in files])
 
 
 def _start(settings: Settings, request: Request) -> int:
@@ -494,9 +498,7 @@ def _start(settings: Settings, request: Request) -> int:
                 request.source.name,
                 request.window.start,
                 request.window.end,
-                json.dumps(
-                    [{'file': f.name, 'size': f.size, 'modified_at': f.modified_at.isoformat()} for f in request.files]
-                ),
+                _states(request.files),
                 request.started_by,
                 request.pipeline_run,
             ),
@@ -531,14 +533,13 @@ def _remember_files(cursor: Cursor, request: Request, load_id: int, read: set[tu
 
     A file may have come or changed since the rows were read: in Mage minutes lie between the loader and the exporter.
     """
-    states = [f for f in request.files if not request.source.any_day or (f.name, f.modified_at) in read]
-    files = [{'file': f.name, 'size': f.size, 'modified_at': f.modified_at.isoformat()} for f in states]
+    files = [f for f in request.files if not request.source.any_day or (f.name, f.modified_at) in read]
     cursor.execute(
         'insert into ops.files (source, file, size, modified_at, load_id)'
         ' select %s, file, size, modified_at, %s from json_populate_recordset(null::ops.files, %s) order by file'
         ' on conflict (source, file) do update'
         ' set size = excluded.size, modified_at = excluded.modified_at, load_id = excluded.load_id',
-        (request.source.name, load_id, json.dumps(files)),
+        (request.source.name, load_id, _states(files)),
     )
 
 
