@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from bench import history, oracle, report
+from bench import history, oracle, report, scan
 from bench.contestants import Contestant, Floor, Folder, Ours, Yardstick, database
 from bench.data import Job, write
 from bench.measure import Cost, Meter
@@ -42,11 +42,14 @@ def main(arguments: list[str] | None = None) -> int:
         with _embedded_server() as (host, postmaster), database(host, 'postgres') as admin:
             meter = Meter(admin, postmaster)
             told.server(admin)
-            for name in options.jobs or ['month', 'day']:
+            for name in options.jobs or ['month', 'day', 'scan']:
                 if name == 'history':
                     told.history(history.run(host, meter, work, options.history_days, options.history_rows))
                     continue
-                job = replace(JOBS[name], rows=options.rows or JOBS[name].rows)
+                if name == 'scan':
+                    told.scan(scan.run(host, meter, work, _job('month', options.rows), options.repeat))
+                    continue
+                job = _job(name, options.rows)
                 told.job(name, job, _run(job, [Yardstick, Ours, Floor, *folders], host, meter, work, options.repeat))
     except (oracle.WrongResultError, RuntimeError) as error:
         sys.stderr.write(f'error: {error}\n')
@@ -54,6 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
     if not options.no_results:
         told.write(Path(__file__).with_name('RESULTS.md'))
     return 0
+
+
+def _job(name: str, rows: int | None) -> Job:
+    return replace(JOBS[name], rows=rows or JOBS[name].rows)
 
 
 def _run(
@@ -100,7 +107,9 @@ def _embedded_server() -> Iterator[tuple[str, int]]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='python -m bench', description=__doc__)
-    parser.add_argument('jobs', nargs='*', choices=[*JOBS, 'history', []], help='month and day, if none is named')
+    parser.add_argument(
+        'jobs', nargs='*', choices=[*JOBS, 'scan', 'history', []], help='month, day and scan, if none is named'
+    )
     parser.add_argument('--rows', type=int, metavar='N', help='events per job instead of 1 or 5 million')
     parser.add_argument('--repeat', type=int, default=3, metavar='N', help='rounds (3)')
     parser.add_argument('--contender', action='append', default=[], choices=sorted(CONTENDERS), help='one more contestant')

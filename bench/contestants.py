@@ -199,7 +199,18 @@ class Folder:
 
 def backfill(host: str, name: str, landing: Path, start: Any, end: Any, cost: Cost) -> None:
     """One run of the project's command over the days from ``start`` to ``end``."""
-    command = [sys.executable, '-m', 'kly_mage', 'backfill', '--pipeline', 'articles_performance', '--quiet', '--debug']
+    days = ['--start', str(start), '--end', str(end)]
+    told = command(
+        host, name, landing, ['backfill', '--pipeline', 'articles_performance', '--quiet', '--debug', *days], cost
+    )
+    for line in told.splitlines():
+        _, found, stages = line.partition('seconds by stage: ')
+        if found:
+            cost.stages = json.loads(stages)
+
+
+def command(host: str, name: str, landing: Path, arguments: list[str], cost: Cost) -> str:
+    """``python -m kly_mage ARGUMENTS`` as a whole process; gives what it said on stderr."""
     environment = {
         'PYTHONPATH': str(REPOSITORY),
         'KLY_DATA_DIR': str(landing),
@@ -210,13 +221,10 @@ def backfill(host: str, name: str, landing: Path, start: Any, end: Any, cost: Co
         'POSTGRES_USER': 'postgres',
         'POSTGRES_PASSWORD': '',
     }
-    code, told = run_process([*command, '--start', str(start), '--end', str(end)], environment, cost)
+    code, told = run_process([sys.executable, '-m', 'kly_mage', *arguments], environment, cost)
     if code:
         raise RuntimeError(f'kly_mage failed with {code}:\n{told[-3000:]}')
-    for line in told.splitlines():
-        _, found, stages = line.partition('seconds by stage: ')
-        if found:
-            cost.stages = json.loads(stages)
+    return told
 
 
 def _size(host: str, name: str, condition: str) -> int:

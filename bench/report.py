@@ -14,6 +14,7 @@ from bench.contestants import REPOSITORY, Contestant, Yardstick
 from bench.data import Job
 from bench.history import Point
 from bench.measure import Cost, median
+from bench.scan import WAYS, Scan
 
 TARGETS = {
     'month': {'first': 0.60, 'again': 0.30, 'late': 0.60},
@@ -108,6 +109,27 @@ class Report:
                 f'| {point.day} | {seconds:.2f} | {seconds / base:.2f} | {cpu:.2f} | {cpu / base_cpu:.2f} |'
                 f' {median(point.costs, lambda c: c.wal) / 1e6:.1f} | {stages} |'
             )
+
+    def scan(self, scan: Scan) -> None:
+        """What it costs to read a source again."""
+        rounds = len(scan.costs['raw_scan'])
+        self._add(
+            '',
+            f'## scan: a file of {scan.rows:,} events read again, median of {rounds}',
+            '',
+            '| way | seconds | to the raw scan | target | CPU s | to the raw scan | client MB |',
+            '|---|---|---|---|---|---|---|',
+        )
+        for way, costs in scan.costs.items():
+            seconds, cpu, peak = (
+                median(costs, what) for what in (lambda c: c.seconds, lambda c: c.cpu, lambda c: c.peak_mb)
+            )
+            base, base_cpu = (median(scan.costs['raw_scan'], what) for what in (lambda c: c.seconds, lambda c: c.cpu))
+            self._add(
+                f'| {way} | {seconds:.2f} | {seconds / base:.2f} | {"2" if way == "read" else ""} | {cpu:.2f} |'
+                f' {cpu / base_cpu:.2f} | {peak:.0f} |'
+            )
+        self._add('', *(f'- {way}: {says}' for way, says in WAYS.items()))
 
     def write(self, path: Path) -> None:
         """Keep it."""

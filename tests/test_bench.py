@@ -32,7 +32,7 @@ def test_the_benchmark_measures_its_contestants_and_finds_them_right(
         yield postgres, int((Path(postgres) / 'postmaster.pid').read_text().splitlines()[0])
 
     monkeypatch.setattr(bench, '_embedded_server', server)
-    assert bench.main(['month', '--rows', '5000', '--repeat', '1', '--no-results', '--work', str(tmp_path)]) == 0
+    assert bench.main(['month', 'scan', '--rows', '5000', '--repeat', '1', '--no-results', '--work', str(tmp_path)]) == 0
     out = capsys.readouterr().out
     lines = {
         tuple(cell.strip() for cell in line.split('|')[1:3]): line for line in out.splitlines() if line.startswith('| ')
@@ -41,6 +41,8 @@ def test_the_benchmark_measures_its_contestants_and_finds_them_right(
         assert lines['plain_sql', step].split('|')[4].strip() == '1.00'
         assert float(lines['kly_mage', step].split('|')[9]) > 50, 'the peak memory of a Python process in MB'
     assert ('floor', 'first') in lines
+    assert lines['raw_scan', next(cells[1] for cells in lines if cells[0] == 'raw_scan')].split('|')[3].strip() == '1.00'
+    assert any(cells[0] == 'reconcile' for cells in lines)
     for stage in ('read', 'hash', 'distinct', 'known?', 'registry', 'COPY', 'ga4_daily_summary', 'daily_summary'):
         assert f'{stage} ' in next(line for line in out.splitlines() if 'stage, kly_mage first' in line)
 

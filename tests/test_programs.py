@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from kly_mage.__main__ import main
-from kly_mage.utils import bronze, pipelines
+from kly_mage.utils import bronze, known, pipelines
 from kly_mage.utils.database import connect
 from kly_mage.utils.settings import Settings, load_settings
 from kly_mage.utils.verify import rebuild, verify
@@ -69,8 +69,11 @@ class Programs(RuleBasedStateMachine):
     database: Settings
     query: Query
 
-    @initialize()
-    def empty(self) -> None:
+    @initialize(fetched_per_lookup=st.sampled_from([0, 1, 8]))
+    def empty(self, fetched_per_lookup: int) -> None:
+        known.FETCHED_PER_LOOKUP = (
+            fetched_per_lookup  # whether bronze's hashes are fetched, looked up, or first this, then that
+        )
         self.landing = Path(tempfile.mkdtemp(prefix='kly_program_'))
         for source in ('cms_articles', 'ga4_events', 'gam_delivery'):
             (self.landing / source).mkdir()
@@ -186,6 +189,7 @@ def empty_warehouse(query: Query) -> None:
 @pytest.fixture
 def prepared(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('KLY_DATA_DIR', str(settings.data_dir))
+    monkeypatch.setattr(known, 'FETCHED_PER_LOOKUP', known.FETCHED_PER_LOOKUP)  # programs change it
     run(1, 1)
     Programs.database, Programs.query = settings, staticmethod(query)
 

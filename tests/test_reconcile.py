@@ -634,7 +634,7 @@ def test_reading_holds_one_slice_and_not_the_file(settings: Settings, monkeypatc
     rows = [f'2025-10-01T05:00:00Z,page_view,user{n},s1,a1' for n in range(20_000)]
     deliver(settings.data_dir, 'ga4_events_20251001.csv', *rows)
     backfill(1)
-    monkeypatch.setattr(landing, 'SLICE_BYTES', 32 << 10)
+    monkeypatch.setattr(landing, 'SLICE_BYTES', 16 << 10)
     heights = []
     send = reconcile.copy
 

@@ -12,7 +12,6 @@ How two loads stay out of each other's way, and a refresh behind both:
   second try, never in bronze twice.
 """
 
-import io
 import json
 import logging
 from collections.abc import Iterable
@@ -25,8 +24,10 @@ import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
+from kly_mage.utils import rowhash
 from kly_mage.utils.database import AgainError, connect, copy, first_line, retrying
 from kly_mage.utils.errors import RuleError
+from kly_mage.utils.known import KnownRows
 from kly_mage.utils.landing import LandingFile
 from kly_mage.utils.schema import (
     bronze_table,
@@ -40,7 +41,7 @@ from kly_mage.utils.schema import (
     table_columns,
 )
 from kly_mage.utils.settings import UTC, Settings
-from kly_mage.utils.sources import POSTGRES_TYPES, Source
+from kly_mage.utils.sources import Source
 from kly_mage.utils.stages import stage
 from kly_mage.utils.window import Window
 
@@ -204,14 +205,7 @@ class _Transaction:
         if not has_partition(cursor, source, self.stamp.astimezone(UTC).date()):
             raise AgainError(f'no partition of bronze.{source.name} for {self.stamp}: the day has changed meanwhile')
         self.columns = [name for name in table_columns(cursor, source) if name not in _FILLED]
-        values = sql.SQL('').join(
-            sql.SQL(', {} {}').format(sql.Identifier(c.name), sql.SQL(POSTGRES_TYPES[c.kind])) for c in source.value_columns
-        )
-        cursor.execute(
-            sql.SQL('create temp table incoming (i int, _hashrow uuid, _delivered_at timestamptz{}) on commit drop').format(
-                values
-            )
-        )
+        self.known = KnownRows(cursor, source, sql.Literal(self.stamp))
 
     def insert(self, frame: pl.DataFrame) -> None:
         """Insert one slice and count it."""
@@ -225,21 +219,21 @@ class _Transaction:
         if not rows.height:
             return
         self._count_money(rows)
-        rows = rows.with_columns(pl.col('_hashrow').str.decode('hex')).with_row_index('i')
+        day = pl.col('_hashrow').str.head(8).alias('_utc_day')
+        rows = rows.with_columns(day, rowhash.stored(rows['_hashrow'])).with_row_index('i')
         first, further = rows, rows.clear()
         if self.source.value_columns:
             is_first = rows['_hashrow'].is_first_distinct()
             first, further = rows.filter(is_first), rows.filter(~is_first)
         with stage('known?'):
-            seen = self._seen(first)
+            seen = self.known.find(first)
         new = first.join(seen, on='i', how='anti', maintain_order='left') if seen.height else first
         self._insert_new(new)
         self._check_rules(new)
         old = first.join(seen, on='i', how='inner', maintain_order='left') if seen.height < first.height else None
         old = old if old is not None else first.with_columns(seen.sort('i').select('equal', 'other'))
         if further.height:  # the registry knows the first of their key by now; they may differ from it, or be it again
-            self.cursor.execute('truncate incoming')
-            old = pl.concat([old, further.join(self._seen(further), on='i', how='inner', maintain_order='left')])
+            old = pl.concat([old, further.join(self.known.find(further), on='i', how='inner', maintain_order='left')])
         self.changed |= new.height > 0
         self.counts.add('rows_new', new)
         self.counts.add('rows_equal', old.filter('equal'))
@@ -250,7 +244,6 @@ class _Transaction:
             self._note_versions(old)
         if self.source.versioned:
             self._delivered_again()
-        self.cursor.execute('truncate incoming')
 
     def finish(self) -> Counts:
         """Write what may touch other loads; say that articles have changed: nothing else tells ``gold.daily_summary``."""
@@ -306,36 +299,6 @@ class _Transaction:
             money = rows.select((pl.col(name) * (pl.col('_equal_rows') + 1)).sum()).item()
             self.counts.money_read = (self.counts.money_read or Decimal(0)) + money
 
-    def _seen(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Which rows have their hash in the registry: ``i``, ``equal`` (by this load), ``other`` (with other values)."""
-        values = [column.name for column in self.source.value_columns]
-        # In the order of the hash, look-ups and inserts walk the registry's index from left to right.
-        incoming = rows.select(pl.col('i').cast(pl.Int32), '_hashrow', '_delivered_at', *values).sort('_hashrow')
-        names = sql.SQL(', ').join(map(sql.Identifier, incoming.columns))
-        copy(self.cursor, incoming, sql.SQL('incoming ({})').format(names).as_string(self.cursor))
-        other = sql.SQL('false')
-        if values:
-            other = sql.SQL('({}) is distinct from ({})').format(_row('incoming', values), _row('known', values))
-        query = sql.SQL(
-            'copy (select i, known._updated_at = {stamp} and not {other}, {other}'
-            ' from incoming inner join {registry} as known using (_hashrow)'
-            # The day stands in front of a hash: the rows of a few days are a short stretch of the registry.
-            ' where known._hashrow between {lowest} and {highest}) to stdout (format csv)'
-        ).format(
-            stamp=sql.Literal(self.stamp),
-            other=other,
-            registry=registry(self.source),
-            lowest=sql.Literal(incoming['_hashrow'][0].hex()),
-            highest=sql.Literal(incoming['_hashrow'][-1].hex()),
-        )
-        answer = io.BytesIO()
-        self.cursor.copy_expert(query, answer)
-        schema = {'i': pl.UInt32, 'equal': pl.String, 'other': pl.String}
-        if not answer.tell():
-            return pl.DataFrame(schema=schema | {'equal': pl.Boolean, 'other': pl.Boolean})
-        seen = pl.read_csv(answer.getvalue(), has_header=False, new_columns=list(schema), schema=schema)
-        return seen.with_columns(pl.col('equal', 'other') == 't')
-
     def _insert_new(self, rows: pl.DataFrame) -> None:
         if not rows.height:
             return
@@ -350,6 +313,7 @@ class _Transaction:
             keys += ['_delivered_at', *(column.name for column in self.source.value_columns)]
         with stage('registry'):
             self._copy(stamped.select(keys).sort('_hashrow'), registry(self.source))
+        self.known.add(rows)
         own = [name for name in self.columns if name in rows.columns]
         with stage('COPY'):
             self._copy(stamped.select(*own, *_FILLED), bronze_table(self.source))
@@ -477,10 +441,6 @@ class _Transaction:
 
 
 _FILLED = ('_partition_date', '_hashrow', '_created_at', '_updated_at', '_load_id')
-
-
-def _row(table: str, names: list[str]) -> sql.Composed:
-    return sql.SQL(', ').join(sql.Identifier(table, name) for name in names)
 
 
 def _states(files: list[LandingFile]) -> str:

@@ -1,6 +1,5 @@
 """PostgreSQL: the embedded server or an external one, connections, COPY, and trying again where that helps."""
 
-import io
 import logging
 import os
 import threading
@@ -52,6 +51,7 @@ _PERMANENT = (
     psycopg2.errors.QueryCanceled,
     psycopg2.errors.IoError,
 )
+_COPIED_ROWS, _SENT_BYTES = 1_000, 1 << 17  # encoded and sent at once; a socket takes some 200 kB
 _RETRY_SECONDS = (0.2, 1.0, 3.0, 8.0, 20.0)  # a server that restarts needs some of it
 # What a server says that will soon let us in.
 _PASSING = ('starting up', 'shutting down', 'recovery mode', 'in recovery', 'not yet accepting', 'too many clients', 'slots')
@@ -184,17 +184,36 @@ def copy(cursor: Cursor, frame: pl.DataFrame, table: str) -> None:
         frame: its columns are those of ``table`` that are filled; ``pl.Binary`` of 16 bytes for a uuid.
         table: quoted name with the list of columns.
     """
-    batches = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks().to_batches()
-    if not batches:
+    if not frame.height:
         return
-    encoder = ArrowToPostgresBinaryEncoder(batches[0].schema)
-    buffer = io.BytesIO()
-    buffer.write(encoder.write_header())
+    # Encoded in small pieces as they are sent: the server works on one while the next is made.
+    pieces = (piece.to_arrow(compat_level=pl.CompatLevel.oldest()) for piece in frame.iter_slices(_COPIED_ROWS))
+    batches = (batch for piece in pieces for batch in piece.combine_chunks().to_batches())
+    encoder = ArrowToPostgresBinaryEncoder(frame.clear().to_arrow(compat_level=pl.CompatLevel.oldest()).schema)
+    cursor.copy_expert(f'copy {table} from stdin (format binary)', _Pieces(_encoded(encoder, batches)), size=_SENT_BYTES)
+    if cursor.rowcount != frame.height:
+        raise DatabaseError(f'COPY into {table} took {cursor.rowcount} of {frame.height} rows')
+
+
+def _encoded(encoder: Any, batches: Iterator[Any]) -> Iterator[bytes]:
+    yield encoder.write_header()
     for batch in batches:
-        buffer.write(encoder.write_batch(batch))
-    buffer.write(encoder.finish())
-    buffer.seek(0)
-    cursor.copy_expert(f'copy {table} from stdin (format binary)', buffer, size=1 << 20)
+        yield encoder.write_batch(batch)
+    yield encoder.finish()
+
+
+class _Pieces:
+    """Bytes that are made while they are read, as a file: a ``read`` gives less than it is asked for at the end only."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._held = pieces, bytearray()
+
+    def read(self, size: int) -> bytes:
+        while len(self._held) < size and (piece := next(self._pieces, None)) is not None:
+            self._held += piece
+        taken = bytes(self._held[:size])
+        del self._held[:size]
+        return taken
 
 
 def first_line(error: BaseException) -> str:

@@ -28,8 +28,8 @@ from kly_mage.utils.stages import stage, timed
 from kly_mage.utils.window import Window
 
 # What is read at once, and the longest row that is sure to be read. pyarrow keeps 32 of them ready, so they are small.
-SLICE_BYTES = 2 << 20
-FRAME_SLICES = 4
+SLICE_BYTES = 1 << 20
+FRAME_SLICES = 8
 _DATED = re.compile(r'_(\d{8})[^/]*$')
 _DAMAGED = (EOFError, OSError, zlib.error)  # what gzip says of a file that is cut short or no gzip at all
 _INSTANT = pl.Datetime('us', 'UTC')

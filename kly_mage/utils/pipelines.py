@@ -130,6 +130,8 @@ def _run_block(block: Block, inputs: list[Any], kwargs: dict[str, Any]) -> Any:
     if block.type == 'transformer':
         (frames,) = inputs
         return (
-            frames.map(lambda frame: function(frame, **kwargs)) if isinstance(frames, Frames) else function(frames, **kwargs)
+            frames.ahead().map(lambda frame: function(frame, **kwargs))
+            if isinstance(frames, Frames)
+            else function(frames, **kwargs)
         )
     return function(*(frames.ahead() if isinstance(frames, Frames) else frames for frames in inputs), **kwargs)

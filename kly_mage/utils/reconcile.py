@@ -153,7 +153,7 @@ class _Check:
             at = (pl.col('_number').cast(pl.Int64) * (1 << _LINE_BITS) + pl.col('_line')).alias('at')
             if rows.height:
                 named = rows.select(
-                    pl.col('_hashrow').str.decode('hex'),
+                    rowhash.stored(rows['_hashrow']),
                     pl.col('_partition_date').alias('day'),
                     at,
                     pl.col('_outside').alias('is_outside'),
