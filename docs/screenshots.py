@@ -12,7 +12,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from tests.mage_browser import EditorPage, browser_page, create_backfill, sign_in  # noqa: E402 - after the path
+from kly_mage.utils.editor import EMAIL  # noqa: E402 - after the path
+from tests.mage_browser import EditorPage, browser_page, create_backfill, sign_in  # noqa: E402
 from tests.mage_server import running_editor  # noqa: E402
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix='kly_pictures_', dir='/tmp'))
     folder.chmod(0o755)
     with running_editor(folder) as (server, _), browser_page(1500, 900) as page:
-        sign_in(page, server.url, 'admin@admin.com', server.password)
+        sign_in(page, server.url, EMAIL, server.password)
         number = create_backfill(page, server.url, 'articles_performance', date(2025, 10, 1), date(2025, 10, 31))
         assert server.backfilled(number) == 'completed'
         page.goto(f'{server.url}/pipelines/articles_performance/backfills/{number}')

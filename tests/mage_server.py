@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import psycopg2
 
+from kly_mage.utils.editor import EMAIL
 from kly_mage.utils.mage_client import FINISHED, MageClient
 from kly_mage.utils.settings import REPOSITORY
 
@@ -121,7 +122,7 @@ class Server:
 
     @property
     def client(self) -> MageClient:
-        return MageClient(self.url, 'admin@admin.com', self.password)
+        return MageClient(self.url, EMAIL, self.password)
 
     def query(self, statement: str, *values: Any, database: str = 'kly') -> list[tuple[Any, ...]]:
         """Rows from the server's own PostgreSQL."""

@@ -18,6 +18,7 @@ import websocket
 import yaml
 from playwright.sync_api import Page
 
+from kly_mage.utils.editor import EMAIL
 from kly_mage.utils.errors import EditorError
 from kly_mage.utils.mage_client import API_KEY
 from kly_mage.utils.settings import REPOSITORY
@@ -65,7 +66,7 @@ def webhook(editor: tuple[Server, Webhook]) -> Webhook:
 @pytest.fixture(scope='module')
 def page(editor: tuple[Server, Webhook]) -> Iterator[Page]:
     with browser_page() as opened:
-        sign_in(opened, editor[0].url, 'admin@admin.com', editor[0].password)
+        sign_in(opened, editor[0].url, EMAIL, editor[0].password)
         yield opened
 
 
@@ -157,7 +158,7 @@ def test_sign_in_and_status_are_open(server: Server) -> None:
 def test_a_wrong_password_or_the_well_known_one_is_refused(server: Server) -> None:
     for password in ('admin', 'wrong', ''):
         with pytest.raises(EditorError, match='refuses'):
-            type(server.client)(server.url, 'admin@admin.com', password)
+            type(server.client)(server.url, EMAIL, password)
 
 
 def test_a_token_signed_with_mages_own_secret_is_refused(server: Server) -> None:

@@ -81,16 +81,19 @@ def test_two_runs_at_once_on_no_database_at_all_both_succeed(embedded: Path) -> 
     assert query("select count(*), count(*) filter (where status = 'done') from ops.loads") == [(3, 3)]
 
 
+@pytest.mark.parametrize(
+    'days', [range(1, 3), pytest.param(range(1, 32), marks=pytest.mark.slow)], ids=['two days', 'October']
+)
 def test_mage_run_by_day_and_the_command_line_give_the_same_gold(
-    settings: Settings, query: Query, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, query: Query, tmp_path: Path, days: range
 ) -> None:
-    some_days(settings.data_dir, '20251001', '20251002')
-    for day in ('2025-10-02', '2025-10-01'):
-        finished(*(start(pipeline, tmp_path, run_date=day) for pipeline in PIPELINES))
+    some_days(settings.data_dir, *(f'202510{day:02}' for day in days))
+    for day in sorted(days, key=lambda day: day % 2):  # not in order
+        finished(*(start(pipeline, tmp_path, run_date=f'2025-10-{day:02}') for pipeline in PIPELINES))
     assert_gold_is_exact(query, settings.data_dir)
     by_mage = gold(query)
     query('drop schema bronze, gold, ops cascade')
-    main(['backfill', '--start', '2025-10-01', '--end', '2025-10-02', '--quiet'])
+    main(['backfill', '--start', '2025-10-01', '--end', f'2025-10-{days[-1]:02}', '--quiet'])
     assert gold(query) == by_mage
 
 

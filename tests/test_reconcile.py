@@ -545,9 +545,21 @@ def money_of(landing_zone: Path) -> dict[str, Decimal]:
     return sums
 
 
-def damage(chance: random.Random, landing_zone: Path, query: Query) -> None:
+TAMPERING = {
+    'gam_delivery': {
+        'change row': 'update bronze.gam_delivery set revenue_usd = revenue_usd * 2 where clicks > 1',
+        'gold': 'update gold.gam_daily_summary set revenue_usd = revenue_usd + 1 where impressions > 10',
+    },
+    'ga4_events': {
+        'change row': "update bronze.ga4_events set event_name = 'page_view' where user_pseudo_id > 'u2'",
+        'gold': 'update gold.ga4_daily_summary set pageviews = pageviews + 1 where sessions > 1',
+    },
+}
+
+
+def damage(chance: random.Random, landing_zone: Path, query: Query, source: str) -> None:
     """Anything that happens to files and tables."""
-    path = chance.choice(sorted((landing_zone / 'gam_delivery').glob('*.csv')))
+    path = chance.choice(sorted((landing_zone / source).glob('*.csv')))
     kind = chance.choice(['delete file', 'change file', 'append', 'delete row', 'change row', 'gold', 'nothing'])
     if kind == 'delete file':
         path.unlink()
@@ -556,13 +568,34 @@ def damage(chance: random.Random, landing_zone: Path, query: Query) -> None:
     elif kind == 'append':
         path.write_text(path.read_text() + path.read_text().splitlines()[-1].replace('l', 'm') + '\n')
     elif kind == 'delete row':
-        query(
-            'delete from bronze.gam_delivery where ctid in (select ctid from bronze.gam_delivery order by random() limit 1)'
-        )
-    elif kind == 'change row':
-        query('update bronze.gam_delivery set revenue_usd = revenue_usd * 2 where clicks > 1')
-    elif kind == 'gold':
-        query('update gold.gam_daily_summary set revenue_usd = revenue_usd + 1 where impressions > 10')
+        query(f'delete from bronze.{source} where ctid in (select ctid from bronze.{source} order by random() limit 1)')
+    elif kind in TAMPERING[source]:
+        query(TAMPERING[source][kind])
+
+
+def random_events(chance: random.Random, landing_zone: Path) -> None:
+    """Event files of five days: rows again, rows late or far too late, broken in any way."""
+    seen: list[str] = []
+    for day in range(1, 6):
+        rows = []
+        for _ in range(chance.randrange(1, 15)):
+            kind = chance.choice(['new', 'new', 'new', 'again', 'late', 'outside', 'broken'])
+            own = max(1, day - chance.randrange(1, 4)) if kind == 'late' else day
+            own = own + 20 if kind == 'outside' else own
+            row = (
+                f'2025-10-{own:02}T12:00:{chance.randrange(60):02}Z,{chance.choice(["page_view", "scroll"])},'
+                f'u{chance.randrange(5)},{chance.choice(["0", "7", ""])},a{chance.randrange(3)}'
+            )
+            if kind == 'again' and seen:
+                row = chance.choice(seen)
+                if int(row[8:10]) + 3 < day:
+                    continue  # no load would take it from this file
+            if kind == 'broken':
+                row = chance.choice([f'yesterday{row[20:]}', re.sub(',[a-z_]+,u', ',,u', row), f'{row},more'])
+            elif kind != 'outside':
+                seen.append(row)
+            rows.append(row)
+        deliver(landing_zone, f'ga4_events_202510{day:02}.csv', *rows)
 
 
 def random_october(chance: random.Random, landing_zone: Path) -> None:
@@ -600,11 +633,37 @@ def test_rows_and_money_add_up_for_every_day_whatever_happened(settings: Setting
         first = chance.randrange(1, 6)
         backfill(first, chance.randrange(first, 6))
     for _ in range(chance.randrange(4)):
-        damage(chance, settings.data_dir, query)
+        damage(chance, settings.data_dir, query, 'gam_delivery')
     report = reconcile.reconcile(settings, ['gam_delivery'])
     assert_adds_up(report, settings.data_dir, query)
     in_range = reconcile.reconcile(settings, ['gam_delivery'], Window(*[report.lines[0].day] * 2))  # type: ignore[list-item]
     assert len(in_range.lines) == 1
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_rows_and_pageviews_add_up_for_every_day_whatever_happened(settings: Settings, query: Query, seed: int) -> None:
+    chance = random.Random(seed)
+    random_events(chance, settings.data_dir)
+    for _ in range(chance.randrange(1, 4)):
+        first = chance.randrange(1, 6)
+        backfill(first, chance.randrange(first, 6))
+    for _ in range(chance.randrange(4)):
+        damage(chance, settings.data_dir, query, 'ga4_events')
+    report = reconcile.reconcile(settings, ['ga4_events'])
+    delivered = [
+        row for path in (settings.data_dir / 'ga4_events').glob('*.csv') for row in path.read_text().splitlines()[1:]
+    ]
+    usable = [row.split(',') for row in delivered if re.fullmatch(r'2025-[^,]*,[a-z_]+(,[^,]*){3}', row)]
+    assert sum(line.rows['read'] for line in report.lines if 'read' in line.rows) == len(delivered)
+    gold = dict(query('select event_date, sum(pageviews) from gold.ga4_daily_summary group by 1'))
+    for line in report.lines:
+        assert line.rows_unexplained == 0, line
+        assert line.sum('pageviews', 'gold') == gold.get(line.day, 0), line
+        of_day = [row for row in usable if row[0][:10] == str(line.day)]
+        assert line.sum('pageviews', 'read') == sum(row[1] == 'page_view' for row in of_day), line
+        assert line.sum('pageviews', 'read') == line.sum('pageviews', *PLACES), line
+    wrong = any(line.gold_difference('pageviews') or line.rows.get('absent') for line in report.lines)
+    assert not (wrong and report.accounted)
 
 
 def assert_adds_up(report: Report, landing_zone: Path, query: Query) -> None:
