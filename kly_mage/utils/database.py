@@ -221,15 +221,26 @@ def first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def _open(**where: Any) -> Connection:
+    """A connection; while the server says that it will soon let us in, it is asked again."""
+    for seconds in (*_RETRY_SECONDS, None):
+        try:
+            return psycopg2.connect(connect_timeout=10, **where)
+        except psycopg2.OperationalError as error:
+            if seconds is None or not any(text in str(error) for text in _PASSING):
+                raise
+            time.sleep(seconds)
+    raise AssertionError  # the last turn returns or raises
+
+
 def _connect(settings: Settings) -> Connection:
     try:
-        connection = psycopg2.connect(
+        connection = _open(
             host=settings.host,
             port=settings.port,
             dbname=settings.dbname,
             user=settings.user,
             password=settings.password,
-            connect_timeout=10,
             options=_SESSION,
         )
     except psycopg2.OperationalError as error:
@@ -250,7 +261,7 @@ def _running(folder: Path) -> str | None:
     """The socket folder of the embedded server if it answers."""
     try:
         lines = (folder / 'postmaster.pid').read_text().splitlines()
-        psycopg2.connect(host=lines[4], port=lines[3], dbname='postgres', user='postgres', connect_timeout=5).close()
+        _open(host=lines[4], port=lines[3], dbname='postgres', user='postgres').close()
     except (OSError, IndexError, psycopg2.OperationalError):
         return None
     return lines[4]
@@ -334,7 +345,7 @@ def stop_embedded(settings: Settings) -> bool:
 
 @cache
 def _create_database(socket: str, name: str) -> None:
-    connection = psycopg2.connect(host=socket, dbname='postgres', user='postgres')
+    connection = _open(host=socket, dbname='postgres', user='postgres')
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:
