@@ -19,7 +19,7 @@ import psycopg2.errors
 import pytest
 
 from kly_mage.__main__ import main
-from kly_mage.utils import bronze, database
+from kly_mage.utils import bronze, database, reconcile
 from kly_mage.utils.database import connect, retrying
 from kly_mage.utils.errors import DatabaseError
 from kly_mage.utils.settings import REPOSITORY, Settings, load_settings
@@ -91,6 +91,7 @@ def assert_exact_after_a_run_again(settings: Settings) -> None:
     assert main(['backfill', *DAYS]) == 3  # rejects and conflicts are there on purpose
     assert_gold_is_exact(query, settings.data_dir)
     assert main(['verify']) == 0
+    assert reconcile.reconcile(settings).accounted
     sums = 'rows_equal + rows_new + rows_known + rows_rejected + rows_conflicting'
     assert query(f"select count(*) from ops.loads where status = 'done' and rows_read <> {sums}") == [(0,)]
     assert query("select count(*) from ops.loads where status <> 'done' and rows_new > 0") == [(0,)]
