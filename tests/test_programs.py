@@ -71,9 +71,8 @@ class Programs(RuleBasedStateMachine):
 
     @initialize(fetched_per_lookup=st.sampled_from([0, 1, 8]))
     def empty(self, fetched_per_lookup: int) -> None:
-        known.FETCHED_PER_LOOKUP = (
-            fetched_per_lookup  # whether bronze's hashes are fetched, looked up, or first this, then that
-        )
+        # Bronze's hashes are looked up, or fetched, or first this, then that.
+        known.FETCHED_PER_LOOKUP = fetched_per_lookup
         self.landing = Path(tempfile.mkdtemp(prefix='kly_program_'))
         for source in ('cms_articles', 'ga4_events', 'gam_delivery'):
             (self.landing / source).mkdir()
