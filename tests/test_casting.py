@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from kly_mage.utils.casting import cast, typed_schema
 from kly_mage.utils.sources import Column, Source
@@ -106,6 +108,13 @@ def test_what_is_no_instant_is_rejected_with_its_value(text: str) -> None:
     assert (row['at'], row['_partition_date']) == (None, None)
     told = json.loads(row['_reject'])
     assert (told['column'], told['value'], told['reason']) == ('at', text, 'not an ISO 8601 timestamp')
+
+
+@given(st.from_regex(r'\A20[0-9]{2}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:?[0-6][0-9](:?[0-6][0-9])?[.,]?[0-9 ]{0,7}Z\Z'))
+def test_an_instant_is_the_same_whatever_the_spelling_of_its_neighbours(text: str) -> None:
+    """Columns that are all like GA4's are read by another parser."""
+    beside = pl.DataFrame({'at': [text, '2025-10-01'], 'name': ['n', 'n']})
+    assert cast(beside, SOURCE, 'Asia/Jakarta')['at'][0] == typed(at=text)['at']
 
 
 def test_the_day_is_the_local_day() -> None:

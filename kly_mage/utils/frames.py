@@ -2,9 +2,12 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TypeVar
 
 import polars as pl
+
+T = TypeVar('T')
 
 
 class Frames:
@@ -27,16 +30,20 @@ class Frames:
         """The stream of what ``function`` makes of each frame."""
         return Frames(lambda: map(function, self))
 
-    def ahead(self, depth: int = 1) -> 'Frames':
-        """The same frames, made by a thread that works up to ``depth`` frames ahead of the reader."""
-        return Frames(lambda: _ahead(self, depth))
+    def ahead(self) -> 'Frames':
+        """The same frames, made by a thread that works one frame ahead of the reader."""
+        return Frames(lambda: made_ahead(self))
 
 
-def _ahead(frames: Iterable[pl.DataFrame], depth: int) -> Iterator[pl.DataFrame]:
-    ready: queue.Queue[pl.DataFrame | BaseException | None] = queue.Queue(depth)
+def made_ahead(items: Iterable[T]) -> Generator[T, None, None]:
+    """The same items (none of them None), made by a thread that works one item ahead of the reader.
+
+    What the thread raises is raised here. Closing the generator ends the thread.
+    """
+    ready: queue.Queue[T | BaseException | None] = queue.Queue(1)
     stopped = threading.Event()
 
-    def put(item: pl.DataFrame | BaseException | None) -> bool:
+    def put(item: T | BaseException | None) -> bool:
         while not stopped.is_set():
             try:
                 ready.put(item, timeout=0.1)
@@ -47,8 +54,8 @@ def _ahead(frames: Iterable[pl.DataFrame], depth: int) -> Iterator[pl.DataFrame]
 
     def work() -> None:
         try:
-            for frame in frames:
-                if not put(frame):
+            for item in items:
+                if not put(item):
                     return
             put(None)
         except BaseException as error:  # handed to the reader, which raises it

@@ -1,6 +1,7 @@
 """The landing zone: which files hold a source's rows, and their rows as typed frames, slice by slice."""
 
 import codecs
+import contextlib
 import csv
 import gzip
 import io
@@ -22,7 +23,7 @@ import pyarrow.csv
 
 from kly_mage.utils import casting
 from kly_mage.utils.errors import LandingError
-from kly_mage.utils.frames import Frames
+from kly_mage.utils.frames import Frames, made_ahead
 from kly_mage.utils.sources import Source
 from kly_mage.utils.stages import stage, timed
 from kly_mage.utils.window import Window
@@ -214,10 +215,11 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
                 ),
             )
             lines = _Lines()
-            slices = timed('read', reader)
-            while batches := list(itertools.islice(slices, FRAME_SLICES)):
-                rows = pl.DataFrame(pa.Table.from_batches(batches))
-                yield _frame(source, file, timezone, rows, lines, ragged, raw)
+            groups = iter(lambda: list(itertools.islice(reader, FRAME_SLICES)), [])
+            with contextlib.closing(made_ahead(timed('read', groups))) as ready:
+                for batches in ready:
+                    rows = pl.DataFrame(pa.Table.from_batches(batches))
+                    yield _frame(source, file, timezone, rows, lines, ragged, raw)
             if ragged:
                 nothing = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
                 yield _frame(source, file, timezone, nothing, lines, ragged, raw)
@@ -299,7 +301,8 @@ def _frame(
 ) -> pl.DataFrame:
     """One slice, typed and located; the rows of ``ragged`` that belong to it become rejects and leave the list."""
     numbers, at = lines.of(rows, ragged, raw.quotes > 0)
-    bad, ragged[:] = list(zip(ragged, at, strict=False)), ragged[len(at) :]
+    bad = list(zip(ragged, at, strict=False))
+    del ragged[: len(at)]  # in place: the thread that reads ahead may be adding to it
     with stage('cast'):
         frame = casting.cast(rows, source, timezone, nul=raw.nul).with_columns(numbers)
     if all(rows.null_count().row(0)):  # perhaps an empty line, or one of commas only: no row

@@ -37,7 +37,7 @@ def add_hashrow(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
             label = pl.when(pl.col(name).is_null()).then(pl.lit('')).otherwise(label)
             value = value.fill_null('')
         parts += [label, value]
-    digest = pl.concat_str(_day(source.day_column), plh.concat_str(*parts).chash.sha2_256().str.head(24))
+    digest = pl.concat_str(_day(frame[source.day_column]), plh.concat_str(*parts).chash.sha2_256().str.head(24))
     if frame['_reject'].null_count() < frame.height:
         digest = pl.when(pl.col('_reject').is_null()).then(digest)
     return frame.with_columns(digest.alias('_hashrow'))
@@ -114,12 +114,12 @@ def sql_hashrow(source: Source, columns: list[str]) -> str:
     return f"({_sql_day(source.day_column)} || substr(encode(sha256(convert_to({text}, 'UTF8')), 'hex'), 1, 24))::uuid"
 
 
-def _day(name: str) -> pl.Expr:
+def _day(instants: pl.Series) -> pl.Series:
     """``YYYYMMDD`` in UTC, ``00000000`` for no instant or one outside the years 1 to 9999."""
-    at = pl.col(name).dt
-    year = at.year().cast(pl.Int32)
-    day = year * 10_000 + at.month().cast(pl.Int32) * 100 + at.day().cast(pl.Int32)
-    return pl.when(year.is_between(1, 9999)).then(day).otherwise(0).cast(pl.String).str.zfill(8)
+    days = instants.dt.date()
+    some = days.unique().drop_nulls()
+    some = some.filter(some.dt.year().is_between(1, 9999))
+    return days.replace_strict(some, some.dt.to_string('%Y%m%d'), default='00000000', return_dtype=pl.String)
 
 
 def _sql_day(name: str) -> str:
@@ -137,10 +137,16 @@ def _escaped(text: str) -> str:
     return text.replace(_ESC, _ESC + _ESC).replace(_US, _ESC + _US)
 
 
+def _holds(text: pl.Series, *characters: str) -> bool:
+    """Whether one of the (ASCII) characters is in the column; all bytes are searched at once, four times as fast."""
+    data = text.to_arrow().buffers()[2]
+    return data is not None and any(character.encode() in data.to_pybytes() for character in characters)
+
+
 def _canonical(frame: pl.DataFrame, name: str) -> pl.Expr:
     dtype, column = frame.schema[name], pl.col(name)
     if dtype == pl.String:
-        if frame[name].str.contains_any([_US, _ESC]).any():
+        if _holds(frame[name], _US, _ESC):
             column = column.str.replace_all(_ESC, _ESC + _ESC, literal=True)
             column = column.str.replace_all(_US, _ESC + _US, literal=True)
         return column
