@@ -9,6 +9,7 @@ Mage 0.9.80 has no setting for these, so they are put in before its server start
 - A pipeline that is saved does not get the path of this machine into its ``metadata.yaml``.
 - Callbacks run for failures only: for a success, Mage would read the block's whole output into memory to call nothing.
 - The password in ``.env`` is the one that counts, also if Mage's database remembers another.
+- What the kernel says reaches the block that made it say so, also from the first block on.
 """
 
 import contextlib
@@ -49,13 +50,17 @@ def main(host: str = '127.0.0.1', port: str = '6789') -> None:
     import mage_ai.server.server as mage
     from mage_ai.orchestration.db.database_manager import database_manager
     from mage_ai.server import scheduler_manager
+    from mage_ai.server.active_kernel import get_active_kernel_client
     from mage_ai.server.setup import initialize_globals
 
     database_manager.run_migrations()
     correct()
+    number_apart()
     make_app, sign_ins = mage.make_app, mage.initialize_user_authentication
 
     def guarded(*args: Any, **kwargs: Any) -> Any:
+        # Mage subscribes some seconds after it takes the first request; what the kernel says until then would be lost.
+        get_active_kernel_client().iopub_channel.start()
         return guard(make_app(*args, **kwargs))
 
     def with_our_password(project_type: Any) -> Any:
@@ -130,6 +135,25 @@ def correct() -> None:
     Pipeline.to_dict_base = without_this_machine
     CallbackBlock.execute_callback = on_failure
     PipelineSchedule.create_or_update_batch = classmethod(waiting)
+
+
+def number_apart() -> None:
+    """Have no two connections to the kernel number their messages alike.
+
+    A page asks every few seconds how much memory the kernel uses. Jupyter numbers messages by session and count, and a
+    client takes over its manager's session but not its count: Mage's first questions bear the numbers of the first blocks.
+    The answer to a question is then taken for the end of the block, whose output comes too late.
+    """
+    from jupyter_client.session import Session, new_id
+
+    clone = Session.clone
+
+    def with_its_own_id(self: Session) -> Session:
+        copy = clone(self)
+        copy.session = new_id()
+        return copy
+
+    Session.clone = with_its_own_id  # type: ignore[method-assign]
 
 
 def guard(application: tornado.web.Application) -> tornado.web.Application:
