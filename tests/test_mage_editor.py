@@ -223,6 +223,12 @@ def test_the_first_block_of_a_kernel_is_heard_while_a_page_asks_for_its_memory(s
         assert 'heard' in str([message.get('data') for message in end()])
 
 
+def test_the_kernel_has_the_corrections_too(server: Server) -> None:
+    code = 'from mage_ai.data_preparation.models.pipeline import Pipeline\nprint(getattr(Pipeline, "corrected", "none"))'
+    with kernel(server) as run:
+        assert 'True' in str([message.get('data') for message in run(code)()])
+
+
 @pytest.mark.browser
 def test_a_block_without_its_upstream_says_what_to_do(server: Server, page: Page) -> None:
     said = EditorPage(page, server.url, 'ads_revenue').run('export_gam_delivery')

@@ -222,7 +222,8 @@ def _kernel_startup(folder: Path) -> None:
     startup = folder / 'profile_default' / 'startup'
     startup.mkdir(parents=True, exist_ok=True)
     text = 'from kly_mage.utils.mage_server import correct\n\ncorrect()\n'
-    (startup / 'kly_mage.py').write_text(text, 'utf-8')
+    # Not kly_mage.py: while it runs, its folder is searched first, and it would find itself instead of the package.
+    (startup / 'corrections.py').write_text(text, 'utf-8')
 
 
 def _metadata_database(settings: Settings) -> str:
