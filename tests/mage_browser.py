@@ -94,16 +94,15 @@ class EditorPage:
 
     def run(self, block: str, seconds: float = 60) -> str:
         """Press the play button of a block and wait for its end; gives everything the kernel said."""
-        for _ in range(4):
+        for _ in range(3):
             self._press(block)
-            if not self._end(block, seconds):
-                continue  # the click came too early for the page
-            said = [text for text in self._said[block] if text != 'None']
-            if said:
-                return '\n'.join(said)
-            break
-        self.page.screenshot(path='/tmp/kly_browser.png')
-        raise AssertionError(f'{block} says nothing; the page is in /tmp/kly_browser.png')
+            if self._end(block, seconds):
+                break  # or else the click came too early for the page
+        said = [text for text in self._said[block] if text != 'None']
+        if not said:
+            self.page.screenshot(path='/tmp/kly_browser.png')
+            raise AssertionError(f'{block} says nothing; the page is in /tmp/kly_browser.png')
+        return '\n'.join(said)
 
     def _press(self, block: str) -> None:
         self.page.get_by_text(block, exact=True).first.wait_for()
