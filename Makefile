@@ -28,7 +28,7 @@ install: .venv/installed
 .venv/installed: requirements.lock
 	$(PYTHON) -m venv .venv
 	$(PIP) $$(grep ^uv== requirements.lock)
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.lock || $(PIP) -r requirements.lock
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock || $(PIP) -r requirements.lock
 	@touch $@
 
 # The sample holds rejects and conflicts on purpose: exit code 3 (done, but something needs a look) is what it should give.

@@ -71,9 +71,9 @@ class Meter:
 
 def run_process(command: list[str], environment: dict[str, str], cost: Cost) -> tuple[int, str]:
     """Run a client as a whole process; its CPU and peak memory go into ``cost``. Gives its exit code and stderr."""
-    process = subprocess.Popen(
-        command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    environment = os.environ | environment
+    environment.pop('PYTHONDONTWRITEBYTECODE', None)  # or each start compiles anew what is compiled once elsewhere
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     watcher = threading.Thread(target=_watch_memory, args=(process.pid, cost))
     watcher.start()
     assert process.stderr is not None

@@ -5,7 +5,7 @@ import os
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -186,16 +186,15 @@ def copy(cursor: Cursor, frame: pl.DataFrame, table: str) -> None:
     """
     if not frame.height:
         return
+    rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
     # Encoded in small pieces as they are sent: the server works on one while the next is made.
-    pieces = (piece.to_arrow(compat_level=pl.CompatLevel.oldest()) for piece in frame.iter_slices(_COPIED_ROWS))
-    batches = (batch for piece in pieces for batch in piece.combine_chunks().to_batches())
-    encoder = ArrowToPostgresBinaryEncoder(frame.clear().to_arrow(compat_level=pl.CompatLevel.oldest()).schema)
-    cursor.copy_expert(f'copy {table} from stdin (format binary)', _Pieces(_encoded(encoder, batches)), size=_SENT_BYTES)
+    pieces = _encoded(ArrowToPostgresBinaryEncoder(rows.schema), rows.to_batches(_COPIED_ROWS))
+    cursor.copy_expert(f'copy {table} from stdin (format binary)', _Pieces(pieces), size=_SENT_BYTES)
     if cursor.rowcount != frame.height:
         raise DatabaseError(f'COPY into {table} took {cursor.rowcount} of {frame.height} rows')
 
 
-def _encoded(encoder: Any, batches: Iterator[Any]) -> Iterator[bytes]:
+def _encoded(encoder: Any, batches: Iterable[Any]) -> Iterator[bytes]:
     yield encoder.write_header()
     for batch in batches:
         yield encoder.write_batch(batch)
