@@ -222,9 +222,7 @@ def test_a_refresh_reads_the_new_rows_of_a_large_partition_only(settings: Settin
     )
     deliver(settings.data_dir, 'ga4_events_20251002.csv', '2025-10-02T01:00:00Z,page_view,u1,s1,a1')
     run_days(1)
-    # What autovacuum does for pages that are full, within seconds.
-    query("select brin_summarize_new_values(relid) from pg_partition_tree('bronze.ga4_events_updated_at_idx') where isleaf")
-    load(settings, 'ga4_events', 2)
+    load(settings, 'ga4_events', 2)  # sees to it that the index knows of the rows before
     text = plan(settings, 'ga4_daily_summary')
     (partition,) = query('select distinct tableoid::regclass::text from bronze.ga4_events')[0]
     assert f'Seq Scan on {partition.removeprefix("bronze.")} ' not in text

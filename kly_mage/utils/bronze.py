@@ -38,6 +38,7 @@ from kly_mage.utils.schema import (
     has_partition,
     registry,
     restatements_table,
+    summarize_partitions,
     table_columns,
 )
 from kly_mage.utils.settings import UTC, Settings
@@ -126,6 +127,7 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
     ensure_schema(settings)
     ensure_columns(settings, source, request.undeclared)
     ensure_partitions(settings, source)
+    summarize_partitions(settings, source)
     load_id = _start(settings, request)
     try:
         with connect(settings) as connection, connection.cursor() as cursor:
@@ -211,8 +213,9 @@ class _Transaction:
         """Insert one slice and count it."""
         if self.source.any_day and '_modified_at' in frame.columns:
             self.files_read.update(frame.select('_file', '_modified_at').unique().rows())
-        rejected = frame.filter(pl.col('_reject').is_not_null())
-        rows = frame.filter(pl.col('_reject').is_null()) if rejected.height else frame
+        rejected, rows = frame.clear(), frame
+        if frame['_reject'].null_count() < frame.height:
+            rejected, rows = (frame.filter(kind) for kind in (pl.col('_reject').is_not_null(), pl.col('_reject').is_null()))
         self._reject(rejected)
         self.counts.add('rows_rejected', rejected)
         self.counts.add('rows_equal', rows, '_equal_rows')
@@ -220,20 +223,19 @@ class _Transaction:
             return
         self._count_money(rows)
         day = pl.col('_hashrow').str.head(8).alias('_utc_day')
-        rows = rows.with_columns(day, rowhash.stored(rows['_hashrow'])).with_row_index('i')
+        rows = rows.with_columns(day, rowhash.stored(rows['_hashrow']))
         first, further = rows, rows.clear()
         if self.source.value_columns:
             is_first = rows['_hashrow'].is_first_distinct()
             first, further = rows.filter(is_first), rows.filter(~is_first)
         with stage('known?'):
             seen = self.known.find(first)
-        new = first.join(seen, on='i', how='anti', maintain_order='left') if seen.height else first
+        new = _without(first, seen['i'])
         self._insert_new(new)
         self._check_rules(new)
-        old = first.join(seen, on='i', how='inner', maintain_order='left') if seen.height < first.height else None
-        old = old if old is not None else first.with_columns(seen.sort('i').select('equal', 'other'))
+        old = self._known(first, seen)
         if further.height:  # the registry knows the first of their key by now; they may differ from it, or be it again
-            old = pl.concat([old, further.join(self.known.find(further), on='i', how='inner', maintain_order='left')])
+            old = pl.concat([old, self._known(further, self.known.find(further))])
         self.changed |= new.height > 0
         self.counts.add('rows_new', new)
         self.counts.add('rows_equal', old.filter('equal'))
@@ -245,6 +247,11 @@ class _Transaction:
         if self.source.versioned:
             self._delivered_again()
 
+    def _known(self, rows: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
+        """The rows that ``seen`` is about, with its ``equal`` and ``other``; where nothing differs, just their days."""
+        columns = rows.columns if self.source.value_columns else ['_partition_date']
+        return rows.select(columns)[seen['i']].with_columns(seen['equal'], seen['other'])
+
     def finish(self) -> Counts:
         """Write what may touch other loads; say that articles have changed: nothing else tells ``gold.daily_summary``."""
         if self.counts.rows_rejected:
@@ -253,8 +260,10 @@ class _Transaction:
                 # A row that was mended, and came back broken, waits again.
                 ' on conflict (source, reject_id) do update set resolved_at = null where rejects.resolved_at is not null'
             )
-        # Rules join all rows of the load, which the planner takes for one: a loop over them would never end.
+        # Rules join all rows of the load, which the planner takes for one: a loop over them would never end. It would also
+        # read the whole partition for them.
         self.cursor.execute('set local enable_hashjoin = on; set local enable_nestloop = off')
+        self.cursor.execute('set local enable_seqscan = off')
         with stage('rules'):
             self._finish_rules()
         if self.source.applies_restatements:
@@ -312,7 +321,7 @@ class _Transaction:
         if self.source.versioned or self.source.value_columns:
             keys += ['_delivered_at', *(column.name for column in self.source.value_columns)]
         with stage('registry'):
-            self._copy(stamped.select(keys).sort('_hashrow'), registry(self.source))
+            self._copy(stamped.select(keys)[rowhash.order(stamped['_hashrow'])], registry(self.source))
         self.known.add(rows)
         own = [name for name in self.columns if name in rows.columns]
         with stage('COPY'):
@@ -438,6 +447,13 @@ class _Transaction:
             """,
             (self.source.name, self.load_id, told),
         )
+
+
+def _without(rows: pl.DataFrame, places: pl.Series) -> pl.DataFrame:
+    """The rows, those at some places left out."""
+    if not len(places):
+        return rows
+    return rows.filter(pl.repeat(True, rows.height, eager=True).scatter(places, False))
 
 
 _FILLED = ('_partition_date', '_hashrow', '_created_at', '_updated_at', '_load_id')

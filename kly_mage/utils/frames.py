@@ -36,38 +36,33 @@ class Frames:
 
 
 def made_ahead(items: Iterable[T]) -> Generator[T, None, None]:
-    """The same items (none of them None), made by a thread that works one item ahead of the reader.
+    """The same items, made by a thread that works one item ahead of the reader.
 
     What the thread raises is raised here. Closing the generator ends the thread.
     """
-    ready: queue.Queue[T | BaseException | None] = queue.Queue(1)
+    ready: queue.SimpleQueue[list[T] | BaseException] = queue.SimpleQueue()
+    wanted = threading.Semaphore(1)  # an item is begun when the one before has been taken
     stopped = threading.Event()
-
-    def put(item: T | BaseException | None) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
 
     def work() -> None:
         try:
-            for item in items:
-                if not put(item):
-                    return
-            put(None)
+            walk = iter(items)
+            while wanted.acquire() and not stopped.is_set():
+                ready.put([next(walk)])
+        except StopIteration:
+            ready.put([])
         except BaseException as error:  # handed to the reader, which raises it
-            put(error)
+            ready.put(error)
 
     thread = threading.Thread(target=work, name='frames-ahead', daemon=True)
     thread.start()
     try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+        while box := ready.get():
+            wanted.release()
+            if isinstance(box, BaseException):
+                raise box
+            yield box.pop()  # nothing is held on to: a frame goes when its reader lets it go
     finally:
         stopped.set()
+        wanted.release()
         thread.join()

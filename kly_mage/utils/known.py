@@ -34,7 +34,7 @@ class KnownRows:
         self.cursor, self.source, self.stamp = cursor, source, stamp
         self.values = [column.name for column in source.value_columns]
         self.rows_seen = 0
-        self.too_many = 0  # so many hashes were not all there is of the days last asked for
+        self.filled = False  # whether there are rows in the temp table
         self.kept: dict[str, list[pl.DataFrame]] = {}  # by day: all its hashes, and whether they are this load's
         declared = sql.SQL('').join(
             sql.SQL(', {} {}').format(sql.Identifier(c.name), sql.SQL(POSTGRES_TYPES[c.kind])) for c in source.value_columns
@@ -49,21 +49,25 @@ class KnownRows:
         """Which rows have their hash in the registry.
 
         Args:
-            rows: with ``i`` (their number), ``_hashrow`` (16 bytes), ``_utc_day`` (its first eight digits),
-                ``_delivered_at`` and the value columns; no hash twice.
+            rows: with ``_hashrow`` (16 bytes), ``_utc_day`` (its first eight digits), ``_delivered_at`` and the value
+                columns; no hash twice.
 
         Returns:
-            ``i`` of the known rows, ``equal`` (known from this load, with the same values), ``other`` (known with other
-            values). Rows looked up are in the temp table ``incoming`` until the next call.
+            ``i`` (the place among ``rows``) of the known ones, in their order, ``equal`` (known from this load, with the
+            same values), ``other`` (known with other values). Rows looked up are in the temp table ``incoming`` until the
+            next call.
         """
-        self.cursor.execute('truncate incoming')
+        if self.filled:
+            self.cursor.execute('truncate incoming')
+        self.filled = False
+        rows = rows.select('_hashrow', '_utc_day', '_delivered_at', *self.values).with_row_index('i')
         if self._keep(rows):
             known = pl.concat(frame for frames in self.kept.values() for frame in frames)
             found = known.join(rows.select('i', '_hashrow'), on='_hashrow')
             if not self.values and not self.source.versioned:
-                return found.select(pl.col('i').cast(pl.UInt32), 'equal', other=False)
+                return found.select('i', 'equal', other=False).sort('i')
             rows = rows.join(found, on='i', how='semi')
-        return self._look_up(rows) if rows.height else pl.DataFrame(schema=_ANSWER)
+        return self._look_up(rows).sort('i') if rows.height else pl.DataFrame(schema=_ANSWER)
 
     def add(self, rows: pl.DataFrame) -> None:
         """Note rows that this load has put into the registry."""
@@ -82,12 +86,25 @@ class KnownRows:
         held = sum(frame.height for frames in self.kept.values() for frame in frames)
         room = min(self.rows_seen * FETCHED_PER_LOOKUP, MOST_KEPT) - held
         missing = sorted(days - self.kept.keys())
-        # If there was too little room before, a little more will not help.
-        if room < 2 * self.too_many or (missing and not self._fetch(missing, room)):
-            self.too_many = max(self.too_many, room)
+        if room < 0 or (missing and not (self._guess(missing) < 2 * room and self._fetch(missing, room))):
             self.kept.clear()
             return False
         return True
+
+    def _guess(self, days: list[str]) -> int:
+        """About how many hashes the registry has of some days: evenly spread, one in 256 begins with a zero byte."""
+        self.cursor.execute(
+            sql.SQL(
+                'select 256 * count(*) from unnest({lowest}::uuid[], {highest}::uuid[]) as day (lowest, highest)'
+                ' inner join {registry} as known on known._hashrow between day.lowest and day.highest'
+            ).format(
+                lowest=sql.Literal([day + '0' * 24 for day in days]),
+                highest=sql.Literal([day + '00' + 'f' * 22 for day in days]),
+                registry=registry(self.source),
+            )
+        )
+        count: int = self.cursor.fetchone()[0]
+        return count
 
     def _fetch(self, days: list[str], most: int) -> bool:
         """Add to ``kept`` what the registry has of some days, unless that is more than ``most`` hashes."""
@@ -125,6 +142,7 @@ class KnownRows:
         # In the order of the hash, look-ups walk the registry's index from left to right.
         incoming = rows.select(pl.col('i').cast(pl.Int32), '_hashrow', '_delivered_at', *self.values).sort('_hashrow')
         names = sql.SQL(', ').join(map(sql.Identifier, incoming.columns))
+        self.filled = True
         copy(self.cursor, incoming, sql.SQL('incoming ({})').format(names).as_string(self.cursor))
         other = sql.SQL('false')
         if self.values:

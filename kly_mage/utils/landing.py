@@ -215,11 +215,9 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
                 ),
             )
             lines = _Lines()
-            groups = iter(lambda: list(itertools.islice(reader, FRAME_SLICES)), [])
-            with contextlib.closing(made_ahead(timed('read', groups))) as ready:
-                for batches in ready:
-                    rows = pl.DataFrame(pa.Table.from_batches(batches))
-                    yield _frame(source, file, timezone, rows, lines, ragged, raw)
+            with contextlib.closing(made_ahead(timed('read', _groups(reader)))) as ready:
+                for rows in ready:
+                    yield _frame(source, file, timezone, rows.pop(), lines, ragged, raw)
             if ragged:
                 nothing = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
                 yield _frame(source, file, timezone, nothing, lines, ragged, raw)
@@ -230,6 +228,25 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
                 )
     except (pa.ArrowInvalid, UnicodeDecodeError, *_DAMAGED) as error:
         raise LandingError(_unreadable(file, error)) from error
+
+
+def frame_slices() -> Iterator[int]:
+    """How many slices make up each frame of a file: one at first, so that loading begins soon, then more."""
+    size = 1
+    while True:
+        yield size
+        size = min(2 * size, FRAME_SLICES)
+
+
+def _groups(reader: Iterator[pa.RecordBatch]) -> Iterator[list[pl.DataFrame]]:
+    """The rows of each frame, in a box that its reader empties: what nobody needs any more should not wait there."""
+    for size in frame_slices():
+        batches = list(itertools.islice(reader, size))
+        if not batches:
+            return
+        rows = [pl.DataFrame(pa.Table.from_batches(batches))]
+        batches.clear()
+        yield rows
 
 
 class _Raw(io.RawIOBase):

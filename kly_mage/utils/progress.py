@@ -41,14 +41,15 @@ def reading(frames: Frames, step: Step, what: str, files: Sequence[landing.Landi
         before[name], sofar = sofar, sofar + size
 
     def walk() -> Iterator[pl.DataFrame]:
-        rows, slices, name = 0, 0, ''
+        rows, slices, name, grown = 0, 0, '', landing.frame_slices()
         step(what, 0, total)
         for frame in frames:
             yield frame
             rows += frame.height
             if frame.height and (at := frame['_file'][0]) in sizes:
-                slices = slices + 1 if at == name else 1
-                name = at
+                if at != name:
+                    slices, name, grown = 0, at, landing.frame_slices()
+                slices += next(grown)
                 # Of a compressed file nobody knows how much is left: it ends when the next one begins.
                 inside = min(slices * landing.SLICE_BYTES, sizes[name] * 0.99)
                 step(what, before[name] + inside, total, f'{rows:,} rows, {name}')

@@ -11,6 +11,7 @@ front keeps the hashes of a day together in the registry's index: a load then lo
 all of the history (docs/decisions.md, "The day in front of the hash").
 """
 
+import numpy as np
 import polars as pl
 import polars_hash as plh
 import pyarrow as pa
@@ -86,6 +87,12 @@ def binary(joined: bytes) -> pl.Series:
     """A column of 16 bytes each, of their bytes in a row."""
     array = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(joined) // 16, [None, pa.py_buffer(joined)])
     return pl.Series(array.cast(pa.binary()))
+
+
+def order(hashrow: pl.Series) -> pl.Series:
+    """Places of the rows in the order of their stored hash's first half: near enough for an index, a third of the work."""
+    halves = np.frombuffer(hashrow.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()[2], '>u8')
+    return pl.Series(halves[: 2 * len(hashrow) : 2].astype('u8').argsort())
 
 
 def sql_hashrow(source: Source, columns: list[str]) -> str:

@@ -1,9 +1,12 @@
 """Schemas, tables, partitions and columns: made when missing, by however many processes at once."""
 
 import hashlib
+import logging
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+import psycopg2
+import psycopg2.errors
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
@@ -12,6 +15,7 @@ from kly_mage.utils.errors import DatabaseError
 from kly_mage.utils.settings import UTC, Settings
 from kly_mage.utils.sources import POSTGRES_TYPES, SOURCES, Source
 
+logger = logging.getLogger('kly_mage')
 SYSTEM_COLUMNS = {
     '_partition_date': ('date', "Local day of the row's own timestamp; NULL if it has none."),
     '_hashrow': ('uuid not null', "The row's hash over canonical values; its rule is in kly_mage/utils/rowhash.py."),
@@ -111,6 +115,25 @@ def ensure_partitions(settings: Settings, source: Source) -> None:
                 cursor.execute(_LOCK)
                 if not has_partition(cursor, source, day):
                     _attach_partition(cursor, source, day)
+
+
+def summarize_partitions(settings: Settings, source: Source) -> None:
+    """Bring the BRIN indexes of the latest partitions up to date with the loads so far.
+
+    Pages that an index has not summarized yet are read by whoever looks for new rows: rules and refreshes would read the
+    last load again. Autovacuum gets there some time; if it is there just now, it is left to it.
+    """
+    try:
+        with connect(settings) as connection, connection.cursor() as cursor:
+            cursor.execute("set local lock_timeout = '20ms'")
+            cursor.execute(
+                'select brin_summarize_new_values(index.indexrelid) from ('
+                '  select relid from pg_partition_tree(%s) where isleaf order by relid::text collate "C" desc limit 3'
+                ') as latest inner join pg_index as index on latest.relid = index.indrelid',
+                (f'bronze.{source.name}',),
+            )
+    except psycopg2.errors.LockNotAvailable:
+        logger.debug('%s: the index of new rows is at work elsewhere', source.name)
 
 
 def _facts(cursor: Cursor) -> dict[str, str]:
