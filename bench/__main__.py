@@ -50,7 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
                     told.scan(scan.run(host, meter, work, _job('month', options.rows), options.repeat))
                     continue
                 job = _job(name, options.rows)
-                told.job(name, job, _run(job, [Yardstick, Ours, Floor, *folders], host, meter, work, options.repeat))
+                kinds = [Yardstick, Ours, Floor, *(folders if name == 'month' else [])]
+                told.job(name, job, _run(job, kinds, host, meter, work, options.repeat))
     except (oracle.WrongResultError, RuntimeError) as error:
         sys.stderr.write(f'error: {error}\n')
         return 1
@@ -112,7 +113,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument('--rows', type=int, metavar='N', help='events per job instead of 1 or 5 million')
     parser.add_argument('--repeat', type=int, default=3, metavar='N', help='rounds (3)')
-    parser.add_argument('--contender', action='append', default=[], choices=sorted(CONTENDERS), help='one more contestant')
+    parser.add_argument(
+        '--contender', action='append', default=[], choices=sorted(CONTENDERS), help='further contestant of month'
+    )
     parser.add_argument('--history-days', type=int, default=365, metavar='N', help='days of the job history (365)')
     parser.add_argument('--history-rows', type=int, default=10_000, metavar='N', help='events per day there (10,000)')
     parser.add_argument('--no-results', action='store_true', help='leave RESULTS.md as it is')
