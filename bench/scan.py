@@ -19,7 +19,7 @@ from kly_mage.utils import landing
 from kly_mage.utils.sources import SOURCES
 
 WAYS = {
-    'raw_scan': 'the CSV reader alone: pyarrow, text columns, slices of the same size, one thread',
+    'raw_scan': 'the CSV reader alone: pyarrow with the same options, text columns, slices of the same size, one thread',
     'read': 'the project reading the file: typed, each row with its file and line',
     'reconcile': '`python -m kly_mage reconcile`, the whole process: read, hashed, each row found in bronze and in gold',
 }
@@ -61,11 +61,16 @@ def run(host: str, meter: Meter, work: Path, job: Job, rounds: int) -> Scan:
 
 
 def _raw_scan(file: Path) -> int:
-    options = pyarrow.csv.ReadOptions(block_size=landing.SLICE_BYTES, use_threads=False)
     with file.open('rb') as stream:
         header = stream.readline().decode().strip().split(',')
-    text = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(header, pyarrow.string()))
-    with pyarrow.csv.open_csv(file, read_options=options, convert_options=text) as reader:
+    with pyarrow.csv.open_csv(
+        file,
+        read_options=pyarrow.csv.ReadOptions(block_size=landing.SLICE_BYTES, use_threads=False),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(header, pyarrow.string()), strings_can_be_null=True, null_values=['']
+        ),
+    ) as reader:
         return sum(batch.num_rows for batch in reader)
 
 

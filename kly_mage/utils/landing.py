@@ -216,8 +216,9 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
             )
             lines = _Lines()
             with contextlib.closing(made_ahead(timed('read', _groups(reader)))) as ready:
-                for rows in ready:
-                    yield _frame(source, file, timezone, rows.pop(), lines, ragged, raw)
+                for batches in ready:
+                    rows = as_type(pl.DataFrame, pl.from_arrow(pa.Table.from_batches(batches), rechunk=False))
+                    yield _frame(source, file, timezone, rows, lines, ragged, raw)
             if ragged:
                 nothing = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
                 yield _frame(source, file, timezone, nothing, lines, ragged, raw)
@@ -238,15 +239,13 @@ def frame_slices() -> Iterator[int]:
         size = min(2 * size, FRAME_SLICES)
 
 
-def _groups(reader: Iterator[pa.RecordBatch]) -> Iterator[list[pl.DataFrame]]:
-    """The rows of each frame, in a box that its reader empties: what nobody needs any more should not wait there."""
+def _groups(reader: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
+    """The slices of each frame."""
     for size in frame_slices():
         batches = list(itertools.islice(reader, size))
         if not batches:
             return
-        rows = [pl.DataFrame(pa.Table.from_batches(batches))]
-        batches.clear()
-        yield rows
+        yield batches
 
 
 class _Raw(io.RawIOBase):
@@ -292,6 +291,10 @@ class _Lines:
         inside = {row.number: row.text.count('\n') for row in ragged if row.number < self.record + total}
         kept = records.filter(~records.is_in(list(inside))) if inside else records
         breaks = _breaks(rows, quotes)
+        if breaks is None and not inside:
+            self.record += total
+            return (records + self.breaks).alias('_line'), []
+        breaks = pl.repeat(0, rows.height, dtype=pl.Int64, eager=True) if breaks is None else breaks
         if inside:
             breaks = pl.concat([breaks, pl.Series(list(inside.values()), dtype=pl.Int64)])
             breaks = breaks.gather(pl.concat([kept, pl.Series(list(inside), dtype=pl.Int64)]).arg_sort())
@@ -304,11 +307,11 @@ class _Lines:
         return lines.filter(~skipped).alias('_line'), lines.filter(skipped).to_list()
 
 
-def _breaks(rows: pl.DataFrame, quotes: bool) -> pl.Series:
-    """Line breaks inside the fields of each row."""
+def _breaks(rows: pl.DataFrame, quotes: bool) -> pl.Series | None:
+    """Line breaks inside the fields of each row; None if there are none."""
     broken = [name for name in rows.columns if quotes and rows[name].str.contains('\n', literal=True).any()]
     if not broken:
-        return pl.Series([0], dtype=pl.Int64).new_from_index(0, rows.height)
+        return None
     counts = rows.select(pl.sum_horizontal(pl.col(broken).str.count_matches('\n', literal=True)))
     return counts.to_series().cast(pl.Int64)
 
