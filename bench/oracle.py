@@ -18,7 +18,8 @@ def expected(files: list[Path]) -> Answer:
 
     Kept beside the first file, as the files do not change.
     """
-    kept = files[0].with_name('expected_' + '_'.join(file.parents[1].name for file in files) + '.json')
+    names = [file.parents[1].name for file in files]
+    kept = files[0].with_name(f'expected_{"_".join(names) if len(names) < 3 else len(names)}.json')
     if not kept.exists():
         with duckdb.connect() as connection:
             rows = connection.execute(

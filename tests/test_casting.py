@@ -1,16 +1,17 @@
 """Text becomes typed values, and what cannot says where and why."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kly_mage.utils.casting import cast, typed_schema
+from kly_mage.utils.casting import cast, local_days, typed_schema
 from kly_mage.utils.sources import Column, Source
 
 SOURCE = Source(
@@ -278,3 +279,42 @@ def test_columns_come_in_the_order_of_the_declaration_whatever_the_file_says() -
 def test_no_rows_have_the_same_types() -> None:
     found = cast(pl.DataFrame(schema={'name': pl.String}), SOURCE, 'UTC')
     assert dict(found.schema) == typed_schema(SOURCE)
+
+
+ZONES = [
+    'Asia/Jakarta',
+    'Europe/Berlin',
+    'America/New_York',
+    'Australia/Lord_Howe',
+    'Asia/Kathmandu',
+    'Asia/Pyongyang',
+    'UTC',
+]
+EARLIEST, LATEST = datetime.fromisoformat('0001-01-03'), datetime.fromisoformat('9999-10-01')
+CHANGES = {  # a second before and at a change of these clocks
+    'Europe/Berlin': datetime(2025, 10, 26, 1, tzinfo=UTC),
+    'Australia/Lord_Howe': datetime(2025, 4, 5, 15, tzinfo=UTC),
+    'Asia/Kathmandu': datetime(1985, 12, 31, 18, 30, tzinfo=UTC),
+    'Asia/Pyongyang': datetime(2015, 8, 14, 15, tzinfo=UTC),
+}
+
+
+@given(
+    st.sampled_from(ZONES),
+    st.datetimes(min_value=EARLIEST, max_value=LATEST, timezones=st.just(UTC)),
+    st.lists(st.one_of(st.none(), st.timedeltas(timedelta(), timedelta(days=70))), max_size=5),
+)
+def test_days_are_those_of_the_local_clock(zone: str, start: datetime, later: list[timedelta | None]) -> None:
+    instants = pl.Series([gap and start + gap for gap in later], dtype=pl.Datetime('us', 'UTC'))
+    assert local_days(instants, zone).to_list() == instants.dt.convert_time_zone(zone).dt.date().to_list()
+
+
+@pytest.mark.parametrize('zone', CHANGES)
+def test_days_around_a_change_of_the_clock(zone: str) -> None:
+    change = CHANGES[zone]
+    instants = [
+        change + timedelta(hours=hour) + step for hour in range(-30, 30) for step in (timedelta(), timedelta(seconds=-1))
+    ]
+    assert len({instant.astimezone(ZoneInfo(zone)).utcoffset() for instant in instants}) == 2
+    wanted = [instant.astimezone(ZoneInfo(zone)).date() for instant in instants]
+    assert local_days(pl.Series(instants, dtype=pl.Datetime('us', 'UTC')), zone).to_list() == wanted
