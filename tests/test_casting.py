@@ -305,7 +305,7 @@ CHANGES = {  # a second before and at a change of these clocks
     st.lists(st.one_of(st.none(), st.timedeltas(timedelta(), timedelta(days=70))), max_size=5),
 )
 def test_days_are_those_of_the_local_clock(zone: str, start: datetime, later: list[timedelta | None]) -> None:
-    instants = pl.Series([gap and start + gap for gap in later], dtype=pl.Datetime('us', 'UTC'))
+    instants = pl.Series([None if gap is None else start + gap for gap in later], dtype=pl.Datetime('us', 'UTC'))
     assert local_days(instants, zone).to_list() == instants.dt.convert_time_zone(zone).dt.date().to_list()
 
 
