@@ -27,6 +27,7 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.utils import rowhash
 from kly_mage.utils.database import AgainError, connect, copy, first_line, retrying
 from kly_mage.utils.errors import RuleError
+from kly_mage.utils.frames import SLICE_ROWS
 from kly_mage.utils.known import KnownRows
 from kly_mage.utils.landing import LandingFile
 from kly_mage.utils.schema import (
@@ -47,7 +48,6 @@ from kly_mage.utils.stages import stage
 from kly_mage.utils.window import Window
 
 logger = logging.getLogger('kly_mage')
-SLICE_ROWS = 200_000
 LOCKED_DAYS = 400  # a longer load locks the source as a whole: PostgreSQL's table of locks is finite
 _DAY_COUNTS = ('rows_equal', 'rows_new', 'rows_known', 'rows_rejected', 'rows_conflicting')
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 import polars as pl
 
 T = TypeVar('T')
+SLICE_ROWS = 100_000  # of a whole frame, as Mage has them, so many rows are worked on at once: what that takes is bounded
 
 
 class Frames:

@@ -16,6 +16,7 @@ import polars as pl
 import polars_hash as plh
 import pyarrow as pa
 
+from kly_mage.utils.frames import SLICE_ROWS
 from kly_mage.utils.sources import Source
 
 _US, _ESC = '\x1f', '\x1b'
@@ -31,6 +32,12 @@ def hash_columns(source: Source, columns: tuple[str, ...] | list[str]) -> list[s
 
 def add_hashrow(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     """Add ``_hashrow``: 32 hexadecimal digits, null for rejected rows."""
+    if frame.height <= SLICE_ROWS:
+        return frame.with_columns(_hashrow(frame, source))
+    return frame.with_columns(pl.concat(_hashrow(rows, source) for rows in frame.iter_slices(SLICE_ROWS)))
+
+
+def _hashrow(frame: pl.DataFrame, source: Source) -> pl.Series:
     parts: list[pl.Expr] = [pl.lit(VERSION)]
     for name in hash_columns(source, frame.columns):
         value, label = _canonical(frame, name), pl.lit(_label(name))
@@ -41,7 +48,7 @@ def add_hashrow(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     digest = pl.concat_str(_day(frame[source.day_column]), plh.concat_str(*parts).chash.sha2_256().str.head(24))
     if frame['_reject'].null_count() < frame.height:
         digest = pl.when(pl.col('_reject').is_null()).then(digest)
-    return frame.with_columns(digest.alias('_hashrow'))
+    return frame.select(digest.alias('_hashrow')).to_series()
 
 
 def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
