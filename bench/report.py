@@ -95,18 +95,22 @@ class Report:
             '',
             '## history: equal days loaded one by one, the whole process each, median of five days',
             '',
-            '| around day | seconds | to the first | CPU s | to the first | WAL MB | stages |',
-            '|---|---|---|---|---|---|---|',
+            '| around day | seconds | to the first | without the view | to the first | CPU s | to the first | WAL MB | stages |',
+            '|---|---|---|---|---|---|---|---|---|',
         )
         for point in points:
             seconds, cpu = (median(point.costs, what) for what in (lambda c: c.seconds, lambda c: c.cpu))
             base, base_cpu = (median(first.costs, what) for what in (lambda c: c.seconds, lambda c: c.cpu))
+            rest, base_rest = (
+                median(costs, lambda c: c.seconds - c.stages['daily_summary']) for costs in (point.costs, first.costs)
+            )
             stages = ', '.join(
                 f'{stage} {median(point.costs, lambda c, s=stage: c.stages.get(s, 0.0)):.2f}'
                 for stage in point.costs[0].stages
             )
             self._add(
-                f'| {point.day} | {seconds:.2f} | {seconds / base:.2f} | {cpu:.2f} | {cpu / base_cpu:.2f} |'
+                f'| {point.day} | {seconds:.2f} | {seconds / base:.2f} | {rest:.2f} | {rest / base_rest:.2f} |'
+                f' {cpu:.2f} | {cpu / base_cpu:.2f} |'
                 f' {median(point.costs, lambda c: c.wal) / 1e6:.1f} | {stages} |'
             )
 

@@ -4,11 +4,13 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 done but something needs a look.
 """
 
 import argparse
+import gc
 import importlib
 import logging
 import os
 import sys
 from datetime import date
+from typing import Any
 
 from kly_mage.utils.errors import KlyError, UsageError
 from kly_mage.utils.sources import SOURCES
@@ -28,8 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         level=logging.DEBUG if options.debug else logging.WARNING, format='%(asctime)s %(levelname)s %(message)s'
     )
     try:
-        command = importlib.import_module(f'kly_mage.utils.commands.{options.command}')
-        return int(command.run(options))
+        return int(_command(options.command).run(options))
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -44,6 +45,15 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         sys.stderr.write(f'error: {_message(error)}\n')
         return FAILED
+
+
+def _command(name: str) -> Any:
+    """The module of a command. While it is imported nothing is looked for that could be freed: all of it stays."""
+    gc.disable()
+    try:
+        return importlib.import_module(f'kly_mage.utils.commands.{name}')
+    finally:
+        gc.enable()
 
 
 def _message(error: Exception) -> str:
@@ -120,4 +130,6 @@ def _pipeline(name: str) -> str:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    code = main()
+    gc.freeze()  # the end of the process frees everything; what stays until then need not be searched
+    sys.exit(code)
