@@ -95,7 +95,8 @@ class Report:
             '',
             '## history: equal days loaded one by one, the whole process each, median of five days',
             '',
-            '| around day | seconds | to the first | without the view | to the first | CPU s | to the first | WAL MB | stages |',
+            '| around day | seconds | to the first | without the view | to the first | CPU s | to the first | WAL MB'
+            ' | stages |',
             '|---|---|---|---|---|---|---|---|---|',
         )
         for point in points:
