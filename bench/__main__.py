@@ -20,8 +20,8 @@ from bench import history, oracle, report, scan
 from bench.contestants import Contestant, Floor, Folder, Ours, Yardstick, database
 from bench.data import Job, write
 from bench.measure import Cost, Meter
-from kly_mage.utils.database import server, stop_embedded
-from kly_mage.utils.settings import load_settings
+from kly_mage.common.settings import load_settings
+from kly_mage.warehouse.postgres.connection import server, stop_embedded
 
 JOBS = {
     'month': Job(1_000_000, 31),

@@ -15,8 +15,8 @@ import pyarrow.csv
 from bench.contestants import Ours, command, fresh
 from bench.data import Job, write
 from bench.measure import Cost, Meter, run_process
-from kly_mage.utils import landing
-from kly_mage.utils.sources import SOURCES
+from kly_mage.declared.sources import SOURCES
+from kly_mage.landing import files as landing
 
 WAYS = {
     'raw_scan': 'the CSV reader alone: pyarrow with the same options, text columns, slices of the same size, one thread',

@@ -12,9 +12,9 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPOSITORY))
 
-from kly_mage.utils.editor import EMAIL  # noqa: E402 - after the path
-from tests.mage_browser import EditorPage, browser_page, create_backfill, sign_in  # noqa: E402
-from tests.mage_server import running_editor  # noqa: E402
+from kly_mage.mage.editor import EMAIL  # noqa: E402 - after the path
+from tests.mage.browser import EditorPage, browser_page, create_backfill, sign_in  # noqa: E402
+from tests.mage.server import running_editor  # noqa: E402
 
 
 def main() -> None:

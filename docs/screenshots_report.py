@@ -14,8 +14,8 @@ import psycopg2
 from playwright.sync_api import sync_playwright
 
 from kly_mage.__main__ import main
-from kly_mage.utils.database import server
-from kly_mage.utils.settings import REPOSITORY, load_settings
+from kly_mage.common.settings import REPOSITORY, load_settings
+from kly_mage.warehouse.postgres.connection import server
 
 CHROMIUM = '/usr/bin/chromium'
 SHOT = REPOSITORY / 'docs' / 'reconciliation.png'

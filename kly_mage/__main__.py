@@ -12,8 +12,8 @@ import sys
 from datetime import date
 from typing import Any
 
-from kly_mage.utils.errors import KlyError, UsageError
-from kly_mage.utils.sources import SOURCES
+from kly_mage.common.errors import KlyError, UsageError
+from kly_mage.declared.sources import SOURCES
 
 DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
 
@@ -51,7 +51,7 @@ def _command(name: str) -> Any:
     """The module of a command. While it is imported nothing is looked for that could be freed: all of it stays."""
     gc.disable()
     try:
-        return importlib.import_module(f'kly_mage.utils.commands.{name}')
+        return importlib.import_module(f'kly_mage.cli.{name}')
     finally:
         gc.enable()
 
@@ -122,10 +122,10 @@ def _source(name: str) -> str:
 
 
 def _pipeline(name: str) -> str:
-    from kly_mage.utils import pipelines  # its imports take half a second, which --help need not wait for
+    from kly_mage.loads import runner  # its imports take half a second, which --help need not wait for
 
-    if name not in pipelines.names():
-        raise argparse.ArgumentTypeError(f'no pipeline {name!r}: there are {", ".join(pipelines.names())}')
+    if name not in runner.names():
+        raise argparse.ArgumentTypeError(f'no pipeline {name!r}: there are {", ".join(runner.names())}')
     return name
 
 

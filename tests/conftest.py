@@ -16,8 +16,8 @@ from typing import Any
 import psycopg2
 import pytest
 
-from kly_mage.utils import database
-from kly_mage.utils.settings import REPOSITORY, Settings, load_settings
+from kly_mage.common.settings import REPOSITORY, Settings, load_settings
+from kly_mage.warehouse.postgres import connection as database
 
 REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
 

@@ -4,7 +4,7 @@ import gzip
 from pathlib import Path
 
 from kly_mage.__main__ import main
-from kly_mage.utils.settings import Settings
+from kly_mage.common.settings import Settings
 
 HEADERS = {
     'cms_articles': 'content_id,site,title,author,section,publish_timestamp',

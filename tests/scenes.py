@@ -12,12 +12,15 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.utils import bronze, landing, pipelines, rowhash
-from kly_mage.utils.database import retrying
-from kly_mage.utils.settings import Settings
-from kly_mage.utils.sources import SOURCES
-from kly_mage.utils.window import Window
-from tests.warehouse import Query
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
+from kly_mage.declared.sources import SOURCES
+from kly_mage.landing import files as landing
+from kly_mage.loads import runner
+from kly_mage.rows import rowhash
+from kly_mage.warehouse.postgres import load as bronze
+from kly_mage.warehouse.postgres.connection import retrying
+from tests.gold import Query
 
 PATIENCE = 60.0
 HEADERS = {
@@ -138,12 +141,12 @@ def load(settings: Settings, source_name: str, start: int, end: int | None = Non
 
 def mart_sql(name: str) -> str:
     """The text of a SQL block."""
-    return pipelines.Block(name, 'data_exporter', 'sql', ()).sql()
+    return runner.Block(name, 'data_exporter', 'sql', ()).sql()
 
 
 def refresh(name: str) -> None:
     """Run a SQL block, as the pipelines do."""
-    pipelines.run_sql(mart_sql(name))
+    runner.run_sql(mart_sql(name))
 
 
 def wait_until_blocked(query: Query, step: Background, sessions: int = 1) -> None:
@@ -162,7 +165,7 @@ def wait_until_blocked(query: Query, step: Background, sessions: int = 1) -> Non
 def run_days(start: int, end: int | None = None, *names: str) -> dict[str, Any]:
     """Both pipelines, or those named, over days of October."""
     days = {'start_date': date(2025, 10, start), 'end_date': date(2025, 10, end or start)}
-    return pipelines.run(names or pipelines.names(), **days, started_by='test')
+    return runner.run(names or runner.names(), **days, started_by='test')
 
 
 def deadlocks(query: Query) -> int:

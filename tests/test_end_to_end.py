@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from kly_mage.__main__ import main
-from kly_mage.utils.settings import REPOSITORY, Settings
+from kly_mage.common.settings import REPOSITORY, Settings
 from tests.conftest import REAL_DATA
-from tests.warehouse import Query, assert_gold_is_exact, gold
+from tests.gold import Query, assert_gold_is_exact, gold
 
 
 def test_the_sample_in_one_range_and_again(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:

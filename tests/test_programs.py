@@ -21,12 +21,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from kly_mage.__main__ import main
-from kly_mage.utils import bronze, known, pipelines
-from kly_mage.utils.database import connect
-from kly_mage.utils.settings import Settings, load_settings
-from kly_mage.utils.verify import rebuild, verify
+from kly_mage.checks.verify import rebuild, verify
+from kly_mage.common.settings import Settings, load_settings
+from kly_mage.loads import runner
+from kly_mage.warehouse.postgres import known
+from kly_mage.warehouse.postgres import load as bronze
+from kly_mage.warehouse.postgres.connection import connect
+from tests.gold import Query, assert_gold_is_exact, gold
 from tests.scenes import deliver, load, refresh
-from tests.warehouse import Query, assert_gold_is_exact, gold
 
 DAYS = 4
 days = st.integers(1, DAYS)
@@ -139,7 +141,7 @@ class Programs(RuleBasedStateMachine):
 
     @rule(mart=st.sampled_from(['ga4_daily_summary', 'gam_daily_summary']))
     def crash_inside_a_refresh(self, mart: str) -> None:
-        text = pipelines.Block(mart, 'data_exporter', 'sql', ()).sql()
+        text = runner.Block(mart, 'data_exporter', 'sql', ()).sql()
         with connect(self.database) as connection, connection.cursor() as cursor:
             cursor.execute(text)
             connection.rollback()
@@ -163,8 +165,8 @@ class Programs(RuleBasedStateMachine):
 
 
 def run(start: int, end: int, pipeline: str | None = None) -> None:
-    wanted = [pipeline] if pipeline else pipelines.names()
-    pipelines.run(wanted, start_date=date(2025, 10, start), end_date=date(2025, 10, end), started_by='program')
+    wanted = [pipeline] if pipeline else runner.names()
+    runner.run(wanted, start_date=date(2025, 10, start), end_date=date(2025, 10, end), started_by='program')
 
 
 def empty_warehouse(query: Query) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from kly_mage.utils.settings import PROJECT, REPOSITORY
+from kly_mage.common.settings import PROJECT, REPOSITORY
 
 MARTS = sorted(path for path in PROJECT.glob('data_exporters/*.sql') if '\nmerge into ' in path.read_text('utf-8'))
 

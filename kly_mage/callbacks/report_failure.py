@@ -1,6 +1,6 @@
 """Says in one line which block failed, for which day, why, and what to do."""
 
-from kly_mage.utils.alerts import report
+from kly_mage.mage.alerts import report
 
 if 'callback' not in globals():
     from mage_ai.data_preparation.decorators import callback

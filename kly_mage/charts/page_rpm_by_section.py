@@ -1,6 +1,6 @@
 """Page RPM by section: revenue per 1,000 pageviews over everything in gold.daily_summary."""
 
-from kly_mage.utils.charts import complete_decorators, frame
+from kly_mage.mage.charts import complete_decorators, frame
 
 complete_decorators()
 if 'data_source' not in globals():

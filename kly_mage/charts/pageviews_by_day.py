@@ -1,6 +1,6 @@
 """Pageviews and sessions by day. Sessions are summed over articles: one that reads two articles counts in both."""
 
-from kly_mage.utils.charts import complete_decorators, frame
+from kly_mage.mage.charts import complete_decorators, frame
 
 complete_decorators()
 if 'data_source' not in globals():

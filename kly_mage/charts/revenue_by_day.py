@@ -1,6 +1,6 @@
 """Revenue and impressions by day, the impressions in hundreds so that both fit one axis."""
 
-from kly_mage.utils.charts import complete_decorators, frame
+from kly_mage.mage.charts import complete_decorators, frame
 
 complete_decorators()
 if 'data_source' not in globals():

@@ -1,6 +1,6 @@
 """What became of the rows that were read, by source, over all finished loads."""
 
-from kly_mage.utils.charts import complete_decorators, frame
+from kly_mage.mage.charts import complete_decorators, frame
 
 complete_decorators()
 if 'data_source' not in globals():

@@ -1,6 +1,6 @@
 """The GA4 events of the days asked for, as the landing zone has them."""
 
-from kly_mage.utils.steps import read_days
+from kly_mage.loads.steps import read_days
 
 if 'data_loader' not in globals():
     from mage_ai.data_preparation.decorators import data_loader, test

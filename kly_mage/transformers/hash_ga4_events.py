@@ -1,6 +1,6 @@
 """Distinct GA4 events with their row hash."""
 
-from kly_mage.utils.steps import hash_rows
+from kly_mage.loads.steps import hash_rows
 
 if 'transformer' not in globals():
     from mage_ai.data_preparation.decorators import test, transformer

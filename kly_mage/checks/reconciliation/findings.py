@@ -1,0 +1,312 @@
+"""What a reconciliation says in words: one line per thing, each with the command that mends it."""
+
+from collections.abc import Iterable, Iterator
+from datetime import date, timedelta
+from decimal import Decimal
+
+from kly_mage.checks.reconciliation.model import MARTS, MISSING, MONEY, Causes, Finding, Line, Report
+from kly_mage.warehouse.postgres.ledger import spans
+
+REBUILD = 'python -m kly_mage rebuild'
+UNITS = {'pageviews': '{} pageviews', 'user_engagements': '{} engagements', 'impressions': '{} impressions'}
+
+
+def find(report: Report) -> list[Finding]:
+    """Everything worth a line: first what is wrong, then what is only good to know."""
+    found = [finding for name in report.sources for finding in _of_source(report, name, report.causes[name])]
+    return sorted(found, key=lambda finding: not finding.wrong)
+
+
+def verdict(report: Report) -> str:
+    """The last line: whether every cent is accounted for."""
+    money = [line for line in report.lines if MONEY in line.sums]
+    missing = sum((line.sum(MONEY, 'absent', 'outside') for line in money), Decimal(0))
+    surplus = sum((line.sum(MONEY, 'unsourced') for line in money), Decimal(0))
+    off = sum((abs(line.gold_difference(MONEY)) for line in money), Decimal(0))
+    parts = []
+    if missing:
+        parts.append(f'{dollars(missing)} of the files is not in gold')
+    if surplus:
+        parts.append(f'{dollars(surplus)} in bronze is in no file')
+    if off:
+        parts.append(f'gold and bronze differ by {dollars(off)}')
+    if parts:
+        return 'not accounted for: ' + ', '.join(parts)
+    all_money = 'every cent accounted for' if money else ''
+    if report.accounted:
+        return all_money or 'every row accounted for'
+    rows = sum(line.rows.get(place, 0) for line in report.lines for place in (*MISSING, 'unsourced'))
+    told = f'{rows_are(rows)} not where {"it belongs" if rows == 1 else "they belong"}' if rows else 'see the lines above'
+    return f'{all_money}, but not everything else: {told}' if all_money else f'not accounted for: {told}'
+
+
+def backfill(days: Iterable[date | None]) -> str | None:
+    """The command that loads these days."""
+    known = [day for day in days if day]
+    return f'python -m kly_mage backfill --start {min(known)} --end {max(known)}' if known else None
+
+
+def dollars(amount: Decimal) -> str:
+    """An exact amount as people read it: all its digits, at least cents."""
+    whole, _, fraction = f'{amount:,f}'.partition('.')
+    return f'{whole}.{fraction.rstrip("0").ljust(2, "0")} USD'
+
+
+def rows_are(count: int) -> str:
+    """So many rows, with the verb."""
+    return '1 row is' if count == 1 else f'{count:,} rows are'
+
+
+def _of_source(report: Report, name: str, causes: Causes) -> Iterator[Finding]:
+    lines = report.lines_of(name)
+    total = report.total(name)
+    for text in causes.unreadable:
+        yield Finding('unreadable', name, text, 'deliver the file again, then ' + (backfill(_days(lines)) or 'load it'))
+    yield from _files(name, causes, lines)
+    yield from _absent(name, causes, lines)
+    yield from _outside(name, causes)
+    yield from _damaged(name, causes)
+    yield from _unsourced(name, causes, lines)
+    yield from _gold(name, causes, lines)
+    if any(line.rows_unexplained for line in lines):
+        days = [line.day for line in lines if line.rows_unexplained]
+        yield Finding('unexplained', name, f'{name} {_spans(days)}: bronze holds a row twice', 'python -m kly_mage verify')
+    yield from _rejects(report, name, causes, total)
+    yield from _conflicts(report, name, causes, total)
+    yield from _facts(report, name, total)
+
+
+def _files(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
+    off = {line.day for line in lines if any(line.rows.get(place) for place in ('absent', 'unsourced', 'outside'))}
+    for file, day, before, now in causes.changed:
+        told = f'{before:,} bytes then, {now:,} now' if before != now else 'same size, later time'
+        wrong = bool(off if day is None else off & {day - timedelta(days=n) for n in range(8)})
+        remedy = backfill([day, *(each for each in off if each and day and day - timedelta(days=7) <= each <= day)])
+        yield Finding(
+            'file changed',
+            name,
+            f'{file} changed after it was loaded ({told})' + ('' if wrong else ', its rows did not'),
+            remedy or backfill(off) if wrong else None,
+            wrong,
+        )
+    for file, day in causes.gone:
+        wrong = any(line.rows.get('unsourced') for line in lines)
+        put_back = f'put it back, then python -m kly_mage reconcile --source {name}' + (
+            f' --start {day - timedelta(days=3)} --end {day}' if day else ''
+        )
+        yield Finding('file gone', name, f'{file} was loaded and is not there any more', put_back if wrong else None, wrong)
+
+
+def _absent(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
+    if not any(line.rows.get('absent') for line in lines):
+        return
+    if all(line.day not in causes.covered for line in lines if line.rows.get('absent')) and not causes.covered:
+        kind = 'nothing of it was ever loaded'
+        yield _not_loaded(name, kind, [line for line in lines if line.rows.get('absent')], causes)
+        return
+    if name not in MARTS:  # articles are loaded file by file, whatever their day
+        yield _not_loaded(name, 'not loaded', [line for line in lines if line.rows.get('absent')], causes)
+        return
+    never = [line for line in lines if line.rows.get('absent') and line.day not in causes.covered]
+    since = [line for line in lines if line.rows.get('absent') and line.day in causes.covered]
+    for kind, group in (('never loaded', never), ('came after the day was loaded', since)):
+        for span in _runs(group):
+            yield _not_loaded(name, kind, span, causes)
+
+
+def _not_loaded(name: str, kind: str, lines: list[Line], causes: Causes) -> Finding:
+    rows = sum(line.rows.get('absent', 0) for line in lines)
+    days: list[date | None] = [line.day for line in lines]
+    if name not in MARTS or not any(days):
+        days = [day for _, day, *_ in causes.absent] + [last for *_, last in causes.absent if last]
+    return Finding(
+        'never loaded' if 'never' in kind else 'not loaded',
+        name,
+        f'{name} {_spans(days)}: {kind}, {_rows(rows)}{_worth(lines, "absent")}',
+        backfill(days),
+    )
+
+
+def _outside(name: str, causes: Causes) -> Iterator[Finding]:
+    for file, day, rows, first, last, line in causes.outside:
+        late = (day - first).days
+        dated = f'{first}' if first == last else f'{first} to {last}'
+        text = f'{file}, line {line}: {_rows(rows)} dated {dated}, outside the days this file may hold; no load takes them'
+        if last <= day:
+            command = f'KLY_LATE_DAYS={late} {backfill([first, last])}'
+        else:
+            command = f'rename the file so that its name holds no day, then {backfill([first, last])}'
+        yield Finding('outside', name, text, command)
+
+
+def _damaged(name: str, causes: Causes) -> Iterator[Finding]:
+    texts = {
+        'tampered': '{} changed in bronze after it was loaded',
+        'lost': '{} deleted from bronze after it was loaded',
+        'unregistered': '{} put into bronze by hand',
+    }
+    for place, text in texts.items():
+        rows = causes.damaged.get(place, [])
+        if not rows:
+            continue
+        days = [day for day, *_ in rows]
+        _, file, line, _ = rows[0]
+        told = '1 row was' if len(rows) == 1 else f'{len(rows):,} rows were'
+        first = f' ({"" if len(rows) == 1 else "the first: "}{file}, line {line})' if file else ''
+        text = text.format(told).replace('it was loaded', 'it was loaded' if len(rows) == 1 else 'they were loaded')
+        command = _mend(name, days)
+        yield Finding(place, name, f'{name} {_spans(days)}: {text}{first}', command)
+
+
+def _unsourced(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
+    by_hand = len(causes.damaged.get('unregistered', []))
+    days = [line.day for line in lines if line.rows.get('unsourced')]
+    rows = sum(line.rows.get('unsourced', 0) for line in lines) - by_hand
+    if rows <= 0:
+        return
+    if causes.gone:
+        why = 'their file is gone'
+        command = 'put the files back; ' + ', '.join(file for file, _ in causes.gone[:3])
+    else:
+        why = 'a file changed after it was loaded'
+        command = _mend(name, days)
+    worth = _worth(lines, 'unsourced')
+    yield Finding('in no file', name, f'{name} {_spans(days)}: {_rows(rows)} of bronze in no file{worth}; {why}', command)
+
+
+def _mend(name: str, days: list[date | None]) -> str:
+    known = [day for day in days if day]
+    span = f' --start {min(known)} --end {max(known)}' if known and None not in days else ''
+    return f'python -m kly_mage reconcile --mend --source {name}{span}'
+
+
+def _gold(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
+    for measure in MARTS[name].measures if name in MARTS else ():
+        for place, table in (('gold', MARTS[name].table), ('summary', 'gold.daily_summary')):
+            differences = {line.day: _difference(line, measure.name, place) for line in lines}
+            off = {day: difference for day, difference in differences.items() if difference}
+            if not off:
+                continue
+            total, days = sum(off.values(), Decimal(0)), list(off)
+            if place == 'gold' and causes.uncounted:
+                why = f'{_rows(causes.uncounted)} of bronze {"waits" if causes.uncounted == 1 else "wait"} for a refresh'
+                command = backfill([max(day for day in days if day)])
+            elif place == 'gold':
+                why, command = 'not what bronze gives', REBUILD
+            else:
+                why, command = 'it waits for a refresh', backfill([max(day for day in days if day)])
+            text = f'{table} {_spans(days)}: {measure.name} off by {_signed(total)}; {why}'
+            yield Finding(place, name, text, command)
+
+
+def _difference(line: Line, measure: str, place: str) -> Decimal:
+    off = line.gold_difference(measure)
+    if place == 'gold':
+        return off
+    return line.sum(measure, 'summary') - line.sum(measure, 'gold') if not off else Decimal(0)
+
+
+def _rejects(report: Report, name: str, causes: Causes, total: Line) -> Iterator[Finding]:
+    rows = total.rows.get('rejected', 0)
+    command = f'python -m kly_mage rejects --source {name}'
+    if rows:
+        told = sorted(
+            (reason.replace('is missing', 'required value missing'), count) for reason, count in report.rejects(name).items()
+        )
+        reasons = ', '.join(f'{count:,} {reason}' for reason, count in told)
+        worth = total.sum(MONEY, 'rejected') if MONEY in total.sums else Decimal(0)
+        money = f', {dollars(worth)} readable in them' if MONEY in total.sums else ''
+        yield Finding('rejects', name, f'{name}: {_rows(rows)} rejected ({reasons}){money}', command, wrong=False)
+    if causes.stale_rejects:
+        text = f'{name}: {_rows(causes.stale_rejects)} rejected once {"is" if causes.stale_rejects == 1 else "are"} mended'
+        yield Finding('mended rejects', name, f'{text} in the file', f'{command} --retry', wrong=False)
+
+
+def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterator[Finding]:
+    rows = total.rows.get('conflict', 0)
+    if not rows:
+        return
+    same, table = total.rows.get('conflict_same_file', 0), f'bronze.{name}_conflicts'
+    if rows > same:
+        change = report.fact(name, 'revenue_change_in_conflicts')
+        applied = any('applied' in places for places in total.sums.values())
+        text = (
+            f'{name}: {_rows(rows - same)} restated in a later file; the {"newest" if applied else "first"} version counts. '
+            f'All conflicts hold '
+            f'{dollars(total.sum(MONEY, "conflict"))}, {_signed(change)} USD against what counts'
+        )
+        yield Finding('restated', name, text, f'see {table}', wrong=False)
+    if same:
+        text = f'{name}: {_rows(same)} with the key of another row of the same file: no restatement'
+        if causes.same_file:
+            columns = ' or '.join(causes.same_file)
+            text += f'. Column {columns} tells them apart'
+            remedy = f'add {columns} to hash_columns of {name} in kly_mage/declared/sources.py'
+        else:
+            text += '. No column of the file tells them apart, only their numbers'
+            remedy = 'ask for the report with one more dimension'
+        yield Finding('same key in one file', name, text, remedy, wrong=False)
+
+
+def _facts(report: Report, name: str, total: Line) -> Iterator[Finding]:
+    """What is neither missing nor wrong, and still good to know."""
+    if total.late:
+        told = ', '.join(f'{rows:,} by {lag} day{"" if lag == 1 else "s"}' for lag, rows in sorted(total.late.items()))
+        yield Finding('late', name, f'{name}: {_rows(sum(total.late.values()))} came late: {told}', None, wrong=False)
+    for kind, column, money, text in (
+        ('without content', 'rows_without_content', 'revenue_without_content', 'without content, (not set) in gold'),
+        ('unknown content', 'rows_of_unknown_content', 'revenue_of_unknown_content', 'of content the CMS does not know'),
+        ('without session', 'rows_without_session', None, 'without user or session, they count no session'),
+        ('negative revenue', 'rows_of_negative_revenue', 'revenue_negative', 'with negative revenue'),
+    ):
+        if rows := int(report.fact(name, column)):
+            worth = f', {dollars(report.fact(name, money))}' if money and MONEY in total.sums else ''
+            yield Finding(kind, name, f'{name}: {_rows(rows)} {text}{worth}', None, wrong=False)
+    if keys := int(report.fact(name, 'contents_on_one_side')):
+        if MONEY in total.sums:
+            worth = dollars(report.fact(name, 'revenue_without_events'))
+            text = f'{name}: {keys:,} articles and days with ads and no event, {worth}'
+        else:
+            views = int(report.fact(name, 'pageviews_without_ads'))
+            text = f'{name}: {keys:,} articles and days with events and no ad, {views:,} pageviews'
+        yield Finding('one side only', name, text, None, wrong=False)
+
+
+def _worth(lines: list[Line], place: str) -> str:
+    """What rows in a place amount to, in the source's most telling number."""
+    for name in (MONEY, 'pageviews'):
+        if any(name in line.sums for line in lines):
+            amount = sum((line.sum(name, place) for line in lines), Decimal(0))
+            return f', {dollars(amount)}' if name == MONEY else f', {int(amount):,} {name}'
+    return ''
+
+
+def _runs(lines: list[Line]) -> Iterator[list[Line]]:
+    """Lines of days that follow each other, together."""
+    run: list[Line] = []
+    for line in lines:
+        if run and not (run[-1].day and line.day and line.day - run[-1].day == timedelta(days=1)):
+            yield run
+            run = []
+        run.append(line)
+    if run:
+        yield run
+
+
+def _days(lines: list[Line]) -> list[date]:
+    return [line.day for line in lines if line.day]
+
+
+def _spans(days: Iterable[date | None]) -> str:
+    given = set(days)
+    told = spans(day for day in given if day)
+    return ', '.join(part for part in (told, 'no day' if None in given else '') if part) or 'no day'
+
+
+def _rows(count: int) -> str:
+    return '1 row' if count == 1 else f'{count:,} rows'
+
+
+def _signed(amount: Decimal) -> str:
+    text = f'{amount:+,f}'
+    return text.rstrip('0').rstrip('.') if '.' in text else text

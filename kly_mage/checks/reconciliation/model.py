@@ -1,0 +1,239 @@
+"""The account of a reconciliation: per source and day, in which place how many rows and how much money are.
+
+Each row of a file is in exactly one place:
+
+- ``equal``: repeats a row that another line has already delivered
+- ``bronze``: stands in bronze as the file has it
+- ``conflict``: stands in the conflicts table: a row in bronze shares its hash and has other numbers
+- ``rejected``: stands in ``bronze.rejects``
+- ``absent``: was not loaded (yet)
+- ``outside``: is dated outside the days its file may hold, so no load takes it
+- ``lost``: was loaded, but its bronze row is gone
+- ``tampered``: was loaded, but its bronze row was changed afterwards
+
+and gold holds ``bronze``, what has been put into bronze without any file (``unsourced``), and the restatements applied.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from kly_mage.common.window import Window
+
+PLACES = ('equal', 'bronze', 'conflict', 'rejected', 'absent', 'outside', 'lost', 'tampered')
+MISSING = ('absent', 'outside', 'lost', 'tampered')
+MONEY = 'revenue_usd'
+DAMAGED = 100_000
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that the marts sum up, as one row contributes it.
+
+    Attributes:
+        name: its column in the mart.
+        frame: from a typed frame.
+        stored: from a bronze row, as SQL.
+    """
+
+    name: str
+    frame: pl.Expr
+    stored: str
+
+
+@dataclass(frozen=True)
+class Mart:
+    """Where a source's rows end up.
+
+    Attributes:
+        table: the mart.
+        day: its day column.
+        measures: what it sums up; sessions are left out, they do not add up over rows (``verify`` counts them anew).
+    """
+
+    table: str
+    day: str
+    measures: tuple[Measure, ...]
+
+
+def _events(name: str) -> pl.Expr:
+    return (pl.col('event_name') == name).cast(pl.Int32)
+
+
+MARTS: dict[str, Mart] = {
+    'ga4_events': Mart(
+        'gold.ga4_daily_summary',
+        'event_date',
+        (
+            Measure('pageviews', _events('page_view'), "(event_name = 'page_view')::int"),
+            Measure('user_engagements', _events('user_engagement'), "(event_name = 'user_engagement')::int"),
+        ),
+    ),
+    'gam_delivery': Mart(
+        'gold.gam_daily_summary',
+        'served_date',
+        tuple(Measure(name, pl.col(name), name) for name in ('impressions', 'clicks', MONEY)),
+    ),
+}
+
+
+@dataclass
+class Line:
+    """One source and day: how many rows are in which place, and what they amount to.
+
+    ``rows`` and each of ``sums`` map a place to a number; ``read`` is what the files hold in all, ``stored`` what bronze
+    holds, ``unsourced`` what bronze holds and no file does, ``gold`` what the mart says, ``summary`` what
+    ``gold.daily_summary`` says. Of the equal and the conflicting rows, ``equal_same_file`` and ``conflict_same_file`` stand
+    in the file of the row they repeat or contradict. ``late`` counts distinct rows by the days from their own to that of
+    the file that brought them first. ``facts`` is the day's row of ``gold.reconciliation``.
+    """
+
+    source: str
+    day: date | None
+    rows: dict[str, int] = field(default_factory=dict)
+    sums: dict[str, dict[str, Decimal]] = field(default_factory=dict)
+    late: dict[int, int] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def count(self, place: str, rows: int) -> None:
+        """Add rows to a place."""
+        self.rows[place] = self.rows.get(place, 0) + rows
+
+    def add(self, measure: str, place: str, amount: Decimal | int | None) -> None:
+        """Add an amount to a place."""
+        of = self.sums.setdefault(measure, {})
+        of[place] = of.get(place, Decimal(0)) + Decimal(amount or 0)
+
+    def sum(self, measure: str, *places: str) -> Decimal:
+        """What a measure amounts to in these places together."""
+        return sum((self.sums.get(measure, {}).get(place, Decimal(0)) for place in places), Decimal(0))
+
+    @property
+    def rows_unexplained(self) -> int:
+        """Rows of the files that are in no place: 0, or this program is wrong, or bronze holds a row twice."""
+        return self.rows.get('read', 0) - sum(self.rows.get(place, 0) for place in PLACES)
+
+    def gold_difference(self, measure: str) -> Decimal:
+        """How far the mart is from what it should have counted; what was changed in bronze it has counted before."""
+        return self.sum(measure, 'gold') - self.sum(measure, 'bronze', 'lost', 'tampered', 'unsourced', 'applied')
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether nothing is missing, changed, or counted otherwise than it should be."""
+        return (
+            not any(self.rows.get(place) for place in (*MISSING, 'unsourced'))
+            and not self.rows_unexplained
+            and not any(self.gold_difference(measure) for measure in self.sums)
+        )
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to know, in one line, with the command that mends it.
+
+    Attributes:
+        kind: what sort of thing, for programs.
+        source: whose.
+        text: the line.
+        command: what mends it, or shows more of it; None if nothing can be done.
+        wrong: whether numbers are not right until it is mended.
+    """
+
+    kind: str
+    source: str
+    text: str
+    command: str | None = None
+    wrong: bool = True
+
+
+@dataclass
+class Causes:
+    """What is known of one source besides its lines, for the findings: places, files, loads.
+
+    Attributes:
+        covered: days that a finished load was asked for.
+        absent: per file: its day, rows that were not loaded, their first and last day.
+        outside: per file: its day, rows that no load takes, their first and last day, line of the first.
+        damaged: per place (lost, tampered, unregistered, unsourced): rows with their day, file and line if a file has them,
+            and hash; at most ``DAMAGED`` per place.
+        changed: files that are not as the last load that read them saw them: name, day, size then, size now.
+        gone: files that loads have read and that are not there any more, and their day.
+        unreadable: files that cannot be read, in a sentence each.
+        uncounted: rows of bronze beyond the mart's watermark.
+        stale_rejects: rejects that wait although their file no longer has that row.
+        same_file: the columns that tell conflicting rows of one file apart.
+    """
+
+    source: str
+    covered: set[date] = field(default_factory=set)
+    absent: list[tuple[str, date | None, int, date | None, date | None]] = field(default_factory=list)
+    outside: list[tuple[str, date, int, date, date, int]] = field(default_factory=list)
+    damaged: dict[str, list[tuple[date | None, str | None, int | None, str]]] = field(default_factory=dict)
+    changed: list[tuple[str, date | None, int, int]] = field(default_factory=list)
+    gone: list[tuple[str, date | None]] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    uncounted: int = 0
+    stale_rejects: int = 0
+    same_file: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Report:
+    """What a reconciliation found.
+
+    Attributes:
+        window: the days looked at; None for all.
+        checked_at: when it began.
+        sources: what was looked at, in the order of the declaration.
+        lines: one per source and day, ordered.
+        causes: per source.
+        findings: what is to be said about it (``findings.find``), the wrong things first.
+        days: per day what gold shows, for the charts: pageviews, sessions, revenue_usd.
+    """
+
+    window: Window | None
+    checked_at: datetime
+    sources: list[str] = field(default_factory=list)
+    lines: list[Line] = field(default_factory=list)
+    causes: dict[str, Causes] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    days: dict[date, dict[str, Decimal]] = field(default_factory=dict)
+
+    @property
+    def accounted(self) -> bool:
+        """Whether every row and every cent is where it belongs."""
+        return not any(finding.wrong for finding in self.findings) and all(line.adds_up for line in self.lines)
+
+    def lines_of(self, source: str) -> list[Line]:
+        """The lines of a source."""
+        return [line for line in self.lines if line.source == source]
+
+    def total(self, source: str) -> Line:
+        """All days of a source as one line, facts left out."""
+        total = Line(source, None)
+        for measure in MARTS[source].measures if source in MARTS else ():
+            total.sums[measure.name] = {}
+        for line in self.lines_of(source):
+            for place, rows in line.rows.items():
+                total.count(place, rows)
+            for name, places in line.sums.items():
+                for place, amount in places.items():
+                    total.add(name, place, amount)
+            for lag, rows in line.late.items():
+                total.late[lag] = total.late.get(lag, 0) + rows
+        return total
+
+    def fact(self, source: str, name: str) -> Decimal:
+        """The sum over the days of a column of ``gold.reconciliation``."""
+        return sum((Decimal(line.facts.get(name) or 0) for line in self.lines_of(source)), Decimal(0))
+
+    def rejects(self, source: str) -> dict[str, int]:
+        """Rows that wait in bronze.rejects, by reason."""
+        reasons: dict[str, int] = {}
+        for line in self.lines_of(source):
+            for reason, rows in (line.facts.get('rejects') or {}).items():
+                reasons[reason] = reasons.get(reason, 0) + rows
+        return reasons

@@ -1,0 +1,95 @@
+"""What was changed in bronze behind the loads' back, put right: the rows go, their days are loaded again, gold is rebuilt.
+
+Bronze is append-only for loads. This is the one place that takes rows out of it, on request, and only such as a
+reconciliation has just found to differ from the files.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+
+from psycopg2 import sql
+
+from kly_mage.checks.reconciliation.check import day_of_file
+from kly_mage.checks.reconciliation.model import Causes, Report
+from kly_mage.checks.verify import rebuild
+from kly_mage.common.settings import Settings
+from kly_mage.declared.sources import SOURCES
+from kly_mage.loads import runner
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.ddl import bronze_table, conflicts_table, registry
+
+
+def mend(settings: Settings, report: Report) -> Iterator[str]:
+    """Make bronze what the files say, for the days and sources of the report; says what is done, line by line.
+
+    Rows that stand in no file stay if a file is gone or unreadable: it may come back.
+    """
+    removed = 0
+    for name in report.sources:
+        causes = report.causes[name]
+        rows = _rows(causes)
+        if causes.damaged.get('unsourced') and (causes.gone or causes.unreadable):
+            yield f'{name}: rows that stand in no file are left, because files are gone or unreadable'
+        if rows:
+            _remove(settings, name, rows)
+            removed += len(rows)
+            told = '1 row of bronze was not as the files have it, and is'
+            if len(rows) > 1:
+                told = f'{len(rows):,} rows of bronze were not as the files have them, and are'
+            yield f'{name}: {told} removed'
+        if days := _days(report, causes):
+            chosen = [pipeline for pipeline in runner.names() if _loads(pipeline, name)]
+            outputs = runner.run(chosen, start_date=min(days), end_date=max(days), started_by='reconcile --mend')
+            for load in outputs.values():
+                if load['source'] == name:
+                    yield f'{name} {load["days"]}: {load["rows_new"]:,} new'
+    if removed or any(line.gold_difference(name) for line in report.lines for name in line.sums):
+        rebuild(settings)
+        yield 'gold is built anew from bronze'
+
+
+def _days(report: Report, causes: Causes) -> list[date]:
+    """The days to load: those of the rows, or, for articles, which may be of any day, those of their files."""
+    wanted = ('absent', 'lost', 'tampered')
+    if SOURCES[causes.source].any_day:
+        names = [file for file, *_ in causes.absent]
+        names += [file for place in wanted for _, file, *_ in causes.damaged.get(place, []) if file]
+        days = [day_of_file(name) for name in names]
+        if names and None in days:  # an undated file is read by any load
+            days += [line.day for line in report.lines_of(causes.source)]
+        return [day for day in days if day]
+    lines = report.lines_of(causes.source)
+    return [line.day for line in lines if line.day and any(line.rows.get(place) for place in wanted)]
+
+
+def _rows(causes: Causes) -> set[str]:
+    """The hashes of the rows to remove."""
+    places = ['lost', 'tampered', 'unregistered']
+    if not causes.gone and not causes.unreadable:
+        places.append('unsourced')
+    return {row for place in places for *_, row in causes.damaged.get(place, [])}
+
+
+def _remove(settings: Settings, name: str, rows: set[str]) -> None:
+    source, hashes = SOURCES[name], sorted(rows)
+    with connect(settings) as connection, connection.cursor() as cursor:
+        # Loads and refreshes wait: neither may see a row whose hash is on its way out.
+        cursor.execute(sql.SQL('lock table only {} in share row exclusive mode').format(bronze_table(source)))
+        tables = [bronze_table(source), registry(source)]
+        if source.value_columns:
+            tables.append(conflicts_table(source))
+        for table in tables:
+            cursor.execute(sql.SQL('delete from {} where _hashrow = any(%s::uuid[])').format(table), (hashes,))
+        cursor.execute(
+            sql.SQL(
+                'with stored as (select _load_id, count(*) as rows from {} group by _load_id)'
+                ' update ops.loads set rows_removed = rows_new - coalesce(('
+                '     select stored.rows from stored where stored._load_id = loads.load_id'
+                " ), 0) where source = %s and status = 'done'"
+            ).format(bronze_table(source)),
+            (name,),
+        )
+
+
+def _loads(pipeline: str, source: str) -> bool:
+    return any(block.uuid == f'load_{source}' for block in runner.blocks([pipeline]))

@@ -1,0 +1,293 @@
+"""What became of each day of a source: loaded, missing, empty, failed. From the ledger and the names of the files alone."""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.common.errors import LandingError
+from kly_mage.common.settings import UTC, Settings
+from kly_mage.common.window import Window
+from kly_mage.declared.sources import Source
+from kly_mage.landing import files as landing
+from kly_mage.landing.files import LandingFile
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.ddl import ensure_schema
+
+# State, its sign in the calendar, what it means, whether the day is missing in the warehouse.
+STATES = {
+    'loaded': ('#', 'loaded', False),
+    'late': ('+', 'loaded; files that may hold rows of it have come or changed since', False),
+    'empty day': ('o', 'loaded; no row is of this day', False),
+    'empty file': ('0', 'its file has no rows', True),
+    'missing file': ('-', 'there is no file for it', True),
+    'not loaded': ('.', 'its file waits for a load', True),
+    'failed': ('x', 'its last load failed', True),
+    'never finished': ('!', 'its last load died', True),
+    'running': ('>', 'is being loaded', False),
+}
+_SMALL = 64 << 10  # bytes; a file of more than that has rows
+
+
+@dataclass(frozen=True)
+class Day:
+    """One day of a source.
+
+    Attributes:
+        state: one of ``STATES``.
+        rows: of that day, as its last load read them; None for articles, which may be of any day.
+        load_id: the last load that was asked for it.
+        finished_at: when that load ended.
+        files: the files of that day.
+        detail: why the load failed, or which files are new.
+    """
+
+    day: date
+    state: str
+    rows: int | None = None
+    load_id: int | None = None
+    finished_at: datetime | None = None
+    files: tuple[str, ...] = ()
+    detail: str = ''
+
+
+@dataclass
+class SourceStatus:
+    """How a source stands.
+
+    Attributes:
+        last_load: number, end and initiator of the last finished load.
+        newest_day: the newest day with rows in bronze.
+        lag_days: from that day to yesterday: 0 means nothing is due.
+        late: distinct rows by days of lateness, as the last reconcile found them.
+        rules: new rows of all loads that break a rule, by rule.
+    """
+
+    source: str
+    days: list[Day] = field(default_factory=list)
+    last_load: dict[str, Any] | None = None
+    newest_day: date | None = None
+    lag_days: int | None = None
+    rejects: int = 0
+    conflicts: int = 0
+    late: dict[str, int] = field(default_factory=dict)
+    rules: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def missing(self) -> list[Day]:
+        """The days whose rows are not in the warehouse."""
+        return [day for day in self.days if STATES[day.state][2]]
+
+    def record(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return asdict(self) | {'missing': [day.day for day in self.missing]}
+
+
+@dataclass(frozen=True)
+class _Load:
+    load_id: int
+    start: date
+    end: date
+    status: str
+    files: dict[str, tuple[int, datetime]]
+    finished_at: datetime | None
+    error: str | None
+    alive: bool
+
+
+def status(settings: Settings, sources: Iterable[Source], window: Window | None = None) -> list[SourceStatus]:
+    """How the sources stand, day by day.
+
+    Args:
+        settings: with a host (``database.server``).
+        window: the days to show; None for all from the first file to the last day that has a file or was asked for.
+    """
+    ensure_schema(settings)
+    chosen = list(sources)
+    files = {source.name: _find(source, settings) for source in chosen}
+    found = []
+    with connect(settings) as connection, connection.cursor() as cursor:
+        loads = {source.name: _loads(cursor, source) for source in chosen}
+        days = window or _range(settings, files, loads)
+        for source in chosen:
+            standing = _standing(cursor, settings, source)
+            if days:
+                rows = _rows(cursor, source, days)
+                seen = _files_seen(cursor, source)
+                calendar = _Calendar(source, files[source.name], loads[source.name], rows, seen, settings)
+                standing.days = [calendar.of(day) for day in days]
+            found.append(standing)
+    return found
+
+
+class _Calendar:
+    """Decides the state of a source's days."""
+
+    def __init__(
+        self,
+        source: Source,
+        files: list[LandingFile],
+        loads: list[_Load],
+        rows: dict[tuple[int, date], int],
+        seen: dict[str, tuple[int, datetime]],
+        settings: Settings,
+    ) -> None:
+        self.source, self.files, self.loads, self.rows, self.settings = source, files, loads, rows, settings
+        self.undated = any(file.day is None for file in files)
+        self.seen = seen
+
+    def of(self, day: date) -> Day:
+        """The state of one day."""
+        own = [file for file in self.files if file.day == day]
+        names = tuple(file.name for file in own)
+        asked = [load for load in self.loads if load.start <= day <= load.end]
+        done = next((load for load in reversed(asked) if load.status == 'done'), None)
+        last = asked[-1] if asked else None
+
+        def found(state: str, detail: str = '', load: _Load | None = None) -> Day:
+            load = load or done
+            if load is None:
+                return Day(day, state, files=names, detail=detail)
+            rows = None if self.source.any_day else self.rows.get((load.load_id, day), 0)
+            return Day(day, state, rows, load.load_id, load.finished_at, names, detail)
+
+        if last and last.status == 'failed':
+            return found('failed', last.error or '', last)
+        if last and last.status == 'running':
+            return found('running' if last.alive else 'never finished', '', last)
+        if own and all(_is_empty(file) for file in own):
+            return found('empty file')
+        had_file = done and any(f'_{day:%Y%m%d}' in name for name in done.files)
+        if not own and not had_file and not self.undated:
+            return found('missing file')
+        if self.source.any_day:
+            return self._of_articles(own, found)
+        if done is None:
+            return found('not loaded' if own or self.undated else 'missing file')
+        near = landing.files_for(self.files, Window(day, day), self.settings.late_days)
+        new = [file.name for file in near if done.files.get(file.name) != (file.size, file.modified_at)]
+        if new:
+            return found('late', ', '.join(new))
+        return found('loaded' if self.rows.get((done.load_id, day)) else 'empty day')
+
+    def _of_articles(self, own: list[LandingFile], found: Any) -> Day:
+        """Articles are loaded file by file, whatever their day."""
+        waiting = [file.name for file in own if file.name not in self.seen]
+        if waiting:
+            return found('not loaded', ', '.join(waiting))  # type: ignore[no-any-return]
+        changed = [file.name for file in own if self.seen[file.name] != (file.size, file.modified_at)]
+        return found('late', ', '.join(changed)) if changed else found('loaded')  # type: ignore[no-any-return]
+
+
+def _find(source: Source, settings: Settings) -> list[LandingFile]:
+    try:
+        return landing.find_files(source, settings.data_dir, settings.timezone)
+    except LandingError:
+        if not settings.data_dir.is_dir():
+            raise
+        return []  # nothing was ever delivered: every day is missing
+
+
+def _is_empty(file: LandingFile) -> bool:
+    """Whether a file has no rows: no byte, or a header and nothing after it."""
+    if file.size > _SMALL:
+        return False
+    try:
+        with gzip.open(file.path, 'rb') if file.path.suffix == '.gz' else file.path.open('rb') as stream:
+            rows = csv.reader(io.TextIOWrapper(stream, 'utf-8-sig', 'replace', newline=''))
+            next(rows, None)
+            return not any(any(row) for row in rows)
+    except (OSError, EOFError, csv.Error):
+        return False  # damaged: its load says so
+
+
+def _range(settings: Settings, files: dict[str, list[LandingFile]], loads: dict[str, list[_Load]]) -> Window | None:
+    dated = [file.day for of_source in files.values() for file in of_source if file.day]
+    done = [load for of_source in loads.values() for load in of_source if load.finished_at]
+    first = min(dated or [load.start for load in done], default=None)
+    if first is None:
+        return None
+    zone = ZoneInfo(settings.timezone)
+    asked = [min(load.end, load.finished_at.astimezone(zone).date()) for load in done if load.finished_at]
+    return Window(first, max([first, *dated, *asked]))
+
+
+def _loads(cursor: Cursor, source: Source) -> list[_Load]:
+    cursor.execute(
+        """
+        select load_id, start_day, end_day, status, files, finished_at, error,
+            status = 'running' and exists (
+                select from pg_locks
+                where locktype = 'advisory' and objsubid = 1
+                and (classid::bigint << 32) | objid::bigint = any(array[
+                    hashtextextended(source || ' ' || start_day, 0), hashtextextended(source, 0)
+                ])
+            )
+        from ops.loads where source = %s order by load_id
+        """,
+        (source.name,),
+    )
+    loads = []
+    for load_id, start, end, state, files, finished_at, error, alive in cursor.fetchall():
+        seen = {file['file']: (file['size'], datetime.fromisoformat(file['modified_at'])) for file in files}
+        loads.append(_Load(load_id, start, end, state, seen, finished_at, error, alive))
+    return loads
+
+
+def _files_seen(cursor: Cursor, source: Source) -> dict[str, tuple[int, datetime]]:
+    """Size and time of the files as the last load that read them saw them."""
+    cursor.execute('select file, size, modified_at from ops.files where source = %s', (source.name,))
+    return {file: (size, modified_at) for file, size, modified_at in cursor.fetchall()}
+
+
+def _rows(cursor: Cursor, source: Source, days: Window) -> dict[tuple[int, date], int]:
+    cursor.execute(
+        'select load_id, day, load_days.rows_read from ops.load_days inner join ops.loads using (load_id)'
+        ' where source = %s and day between %s and %s',
+        (source.name, days.start, days.end),
+    )
+    return {(load_id, day): rows for load_id, day, rows in cursor.fetchall()}
+
+
+def _standing(cursor: Cursor, settings: Settings, source: Source) -> SourceStatus:
+    standing = SourceStatus(source.name)
+    cursor.execute(
+        "select load_id, start_day, end_day, finished_at, started_by from ops.loads where source = %s and status = 'done'"
+        ' order by load_id desc limit 1',
+        (source.name,),
+    )
+    if row := cursor.fetchone():
+        standing.last_load = dict(zip(('load_id', 'start', 'end', 'finished_at', 'started_by'), row, strict=True))
+    cursor.execute(
+        'select max(day) from ops.load_days inner join ops.loads using (load_id)'
+        " where source = %s and status = 'done' and load_days.rows_new + load_days.rows_known > 0",
+        (source.name,),
+    )
+    standing.newest_day = cursor.fetchone()[0]
+    if standing.newest_day:
+        yesterday = datetime.now(UTC).astimezone(ZoneInfo(settings.timezone)).date() - timedelta(days=1)
+        standing.lag_days = max((yesterday - standing.newest_day).days, 0)
+    cursor.execute('select count(*) from bronze.rejects where source = %s and resolved_at is null', (source.name,))
+    standing.rejects = cursor.fetchone()[0]
+    if source.value_columns:
+        cursor.execute(f'select count(*) from bronze.{source.name}_conflicts')
+        standing.conflicts = cursor.fetchone()[0]
+    cursor.execute(
+        'select lag, sum(rows::bigint) from ops.file_checks, jsonb_each_text(rows_late) as late (lag, rows)'
+        ' where source = %s group by lag order by lag::int',
+        (source.name,),
+    )
+    standing.late = {lag: int(rows) for lag, rows in cursor.fetchall()}
+    cursor.execute(
+        'select rule, sum(rows_broken) from ops.load_rules inner join ops.loads using (load_id)'
+        ' where source = %s group by rule order by rule',
+        (source.name,),
+    )
+    standing.rules = {rule: int(rows) for rule, rows in cursor.fetchall()}
+    return standing

@@ -1,0 +1,144 @@
+"""``backfill``: a range of days through the blocks of the pipelines."""
+
+import argparse
+from collections.abc import Iterable
+from datetime import date
+from typing import Any
+
+from kly_mage.common.console import note, say
+from kly_mage.common.errors import WindowError
+from kly_mage.common.settings import Settings, load_settings
+from kly_mage.common.window import Window
+from kly_mage.declared.sources import SOURCES, Source
+from kly_mage.landing import files as landing
+from kly_mage.loads import runner
+from kly_mage.loads.progress import progress
+from kly_mage.warehouse.postgres import ledger
+from kly_mage.warehouse.postgres.connection import server
+
+SHOWN_REJECTS = 3
+Load = dict[str, Any]
+
+
+def run(options: argparse.Namespace) -> int:
+    """Load the days and refresh the marts. 3 if days are missing, or rows were rejected or are in conflict."""
+    if options.start is None:
+        raise WindowError('which days? pass --start and --end, both included, such as --start 2025-10-01 --end 2025-10-31')
+    days = Window(options.start, options.end)
+    chosen = [options.pipeline] if options.pipeline else runner.names()
+    if options.dry_run:
+        return _plan(load_settings(), _sources(chosen), days)
+    if options.via_mage:
+        runner.blocks(chosen)  # a name that is none is said before the server is asked
+        from kly_mage.mage import backfills as via_mage  # what a Mage server needs takes a tenth of a small load to import
+
+        loads = via_mage.run(chosen, days, options.quiet)
+    else:
+        with progress(quiet=options.quiet) as step:
+            asked = {'start_date': days.start, 'end_date': days.end, 'started_by': 'command line', 'progress': step}
+            loads = list(runner.run(chosen, **asked).values())
+    settings = server(load_settings())
+    missing = {load['source']: _missing(settings, SOURCES[load['source']], days) for load in loads}
+    if not options.quiet and not options.via_mage:
+        for line in _progress(settings, loads, days, missing):
+            note(line)
+        for line in _attention(settings, loads, missing):
+            note(line)
+    say('; '.join(_line(load, missing[load['source']]) for load in loads))
+    look = any(load['rows_rejected'] or load['rows_conflicting'] or missing[load['source']] for load in loads)
+    return 3 if look else 0
+
+
+def _sources(chosen: list[str]) -> list[Source]:
+    """The sources these pipelines load, in the order of their blocks."""
+    loaders = [block.uuid.removeprefix('load_') for block in runner.blocks(chosen) if block.type == 'data_loader']
+    return [SOURCES[name] for name in loaders]
+
+
+def _missing(settings: Settings, source: Source, days: Window) -> list[date]:
+    files = landing.find_files(source, settings.data_dir, settings.timezone)
+    return ledger.missing_days(settings, source, files, days)
+
+
+def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
+    """Say which files a load of these days would read; the headers are checked, nothing else is looked at."""
+    look = False
+    for source in sources:
+        files = landing.find_files(source, settings.data_dir, settings.timezone)
+        near = landing.files_for(files, days, settings.late_days)
+        landing.undeclared_columns(source, near)
+        absent = ledger.days_without_file(source, files, days)
+        undated = [file for file in near if file.day is None]
+        look |= bool(absent) and not undated
+        say(f'{source.name}: {days}')
+        for day in days:
+            of_day = [file for file in near if file.day == day]
+            if of_day or day in absent:
+                say(f'  {day}  {_names(of_day)}')
+        for title, found in (
+            ('late rows', [file for file in near if file.day and file.day > days.end]),
+            ('any day', undated),
+        ):
+            if found:
+                say(f'  {title:10}  {_names(found)}')
+        if source.any_day:
+            say('  and every file that no load has read so far')
+    say('nothing was loaded: --dry-run only lists')
+    return 3 if look else 0
+
+
+def _names(files: list[landing.LandingFile]) -> str:
+    return ', '.join(f'{file.name} ({file.size:,} bytes)' for file in files) or 'no file'
+
+
+def _progress(settings: Settings, loads: list[Load], days: Window, missing: dict[str, list[date]]) -> Iterable[str]:
+    """One line per day, and one for the rows of other days that a source of ``any_day`` brought along."""
+    counts = ledger.by_day(settings, [load['load_id'] for load in loads])
+    names = [load['source'] for load in loads]
+    for day in days:
+        of_day = counts.pop(day, {})
+        yield f'{day}  ' + '; '.join(
+            f'{name} {"missing" if day in missing[name] else _parts(of_day.get(name, {}))}' for name in names
+        )
+    others = {name: dict.fromkeys(('read', *ledger.PARTS), 0) for name in names}
+    for of_day in counts.values():
+        for name, numbers in of_day.items():
+            others[name] = {part: others[name][part] + count for part, count in numbers.items()}
+    if counts:
+        yield 'other days  ' + '; '.join(f'{name} {_parts(numbers)}' for name, numbers in others.items() if numbers['read'])
+
+
+def _parts(numbers: dict[str, int]) -> str:
+    told = ', '.join(f'{numbers[part]:,} {part}' for part in ledger.PARTS if numbers.get(part))
+    return f'{_rows(numbers["read"])} ({told})' if told else 'no rows'
+
+
+def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[date]]) -> Iterable[str]:
+    """What needs a look, and what to do about it."""
+    for load in loads:
+        name = load['source']
+        if missing[name]:
+            yield f'{name}: no file and no row for {ledger.spans(missing[name])}'
+        if count := load['rows_rejected']:
+            yield f'{name}: {_rows(count)} cannot be used; python -m kly_mage rejects --source {name} lists them'
+            for reject in ledger.rejects(settings, load['load_id'], SHOWN_REJECTS):
+                yield f'  {reject}'
+        if count := load['rows_conflicting']:
+            values = ', '.join(column.name for column in SOURCES[name].value_columns)
+            yield (
+                f'{name}: {_rows(count)} with the key of another row but other values ({values}): the first version counts, '
+                f'the others stand in bronze.{name}_conflicts. If they are no restatements but finer-grained rows, add what '
+                'tells them apart to hash_columns in kly_mage/declared/sources.py'
+            )
+
+
+def _rows(count: int) -> str:
+    return '1 row' if count == 1 else f'{count:,} rows'
+
+
+def _line(load: Load, missing: list[date]) -> str:
+    parts = ('read', 'distinct', 'new', 'known', 'rejected', 'conflicting')
+    told = [f'{load[f"rows_{part}"]:,} {part}' for part in parts]
+    if missing:
+        told.append(f'{len(missing):,} days missing' if len(missing) > 1 else '1 day missing')
+    return f'{load["source"]}: {", ".join(told)}'

@@ -1,0 +1,36 @@
+"""``editor``: PostgreSQL and the Mage editor, until Ctrl-C."""
+
+import argparse
+import signal
+from types import FrameType
+
+from kly_mage.common.console import note, say
+from kly_mage.mage import editor
+
+
+def run(options: argparse.Namespace) -> int:
+    """Start both, say how to sign in, and stop both in the end."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a job in the background ignores SIGINT by default
+        signal.signal(number, _interrupt)
+    running = None
+    try:
+        running = editor.start(note)
+        say(f'Mage is on {running.url}')
+        if running.new_password:
+            say(f'sign in as {editor.EMAIL} with the password {running.new_password} (kept in {editor.env_file()})')
+        else:
+            say(f'sign in as {editor.EMAIL}; the password is {editor.PASSWORD} in {editor.env_file()}')
+        say('Ctrl-C stops Mage and PostgreSQL; the data stay')
+        running.watch()
+    except KeyboardInterrupt:
+        note('stopping …')
+    finally:
+        if running:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not leave processes behind
+            editor.stop(running.settings)
+    say('Mage and PostgreSQL are stopped')
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""Settings, errors, windows of days, the console, the timer: what every room may use."""

@@ -1,0 +1,129 @@
+"""Which days a block loads: one function from a block's keyword arguments to days, for Mage and the command line."""
+
+from calendar import monthrange
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from kly_mage.common.errors import WindowError
+from kly_mage.common.settings import UTC
+
+CATCH_UP_DAYS = 31
+_SECONDS = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86400, 'week': 604800, 'custom': 1}
+
+
+@dataclass(frozen=True)
+class Window:
+    """Whole local days, both ends included."""
+
+    start: date
+    end: date
+
+    def __post_init__(self) -> None:
+        if self.end < self.start:
+            raise WindowError(f'the days end ({self.end}) before they start ({self.start})')
+
+    def __iter__(self) -> Iterator[date]:
+        """Every day, oldest first."""
+        return (self.start + timedelta(days=n) for n in range((self.end - self.start).days + 1))
+
+    def __str__(self) -> str:
+        return str(self.start) if self.start == self.end else f'{self.start} to {self.end}'
+
+
+def window(kwargs: Mapping[str, Any], timezone: str, last_loaded: date | None = None) -> Window:
+    """The days a block is asked for.
+
+    In this order: ``start_date`` and ``end_date`` (the command line, ``--runtime-vars``); ``run_date`` (the editor and
+    ``mage run``, never a trigger); the interval of a Mage backfill's run; the local day on which
+    a trigger fires. ``lag_days`` moves the window back; ``lookback_days`` lets it begin that much earlier, for late rows;
+    ``catch_up_days`` lets it begin after ``last_loaded`` if days were missed, but at most that many days back.
+
+    Args:
+        kwargs: the keyword arguments Mage or the command line gives to a block.
+        timezone: where a day is a day.
+        last_loaded: the last day that was loaded, if the caller knows it.
+
+    Raises:
+        WindowError: the arguments name no day, or one that is none.
+    """
+    if kwargs.get('start_date') or kwargs.get('end_date'):
+        start = kwargs.get('start_date') or kwargs.get('end_date')
+        end = kwargs.get('end_date') or start
+        return Window(_day(start, timezone), _day(end, timezone))
+    if kwargs.get('run_date') and kwargs.get('env', 'dev') == 'dev':
+        day = _day(kwargs['run_date'], timezone)
+        return Window(day, day)
+    if str(kwargs.get('trigger_name') or '').startswith('Backfill '):
+        return _backfill(kwargs, timezone)
+    fired = kwargs.get('execution_date') or kwargs.get('ds')
+    if not fired or (kwargs.get('env', 'dev') == 'dev' and not kwargs.get('ds')):
+        raise WindowError(
+            'no day given: set the pipeline variable run_date to a day such as 2025-10-01 (editor, mage run), '
+            'or pass --start and --end (command line)'
+        )
+    end = _day(fired, timezone) - timedelta(days=_whole(kwargs, 'lag_days'))
+    start = end - timedelta(days=_whole(kwargs, 'lookback_days'))
+    if last_loaded is not None:
+        missed = last_loaded + timedelta(days=1)
+        start = max(min(start, missed), end - timedelta(days=max(_whole(kwargs, 'catch_up_days') - 1, (end - start).days)))
+    return Window(start, end)
+
+
+def _backfill(kwargs: Mapping[str, Any], timezone: str) -> Window:
+    """The days of one run of a Mage backfill.
+
+    What Mage gives a block is not enough: the last run of a monthly backfill gets the length of the month before, and a
+    backfill of one run gets no end. ``backfill_interval``, ``backfill_units`` and ``backfill_end`` say what was asked for
+    (``backfills.asked``). Runs meet without gap or overlap, and none reaches beyond the last day asked for; only a month
+    (or year) that begins on its first day is always the whole month.
+    """
+    start = _day(kwargs.get('ds') or kwargs['execution_date'], timezone)
+    kind = kwargs.get('backfill_interval')
+    if not kind:  # outside Mage's own process nobody knows more than this
+        end = kwargs.get('interval_end_datetime')
+        return Window(start, max(start, _utc_day(end) - timedelta(days=1)) if end else start)
+    units = _whole(kwargs, 'backfill_units') or 1
+    if kind in ('month', 'year'):
+        following = _months_later(start, units * (12 if kind == 'year' else 1))
+    else:
+        seconds = units * _SECONDS[kind]
+        began = kwargs.get('execution_date')
+        began = began if isinstance(began, datetime) else datetime(start.year, start.month, start.day, tzinfo=UTC)
+        following = (began + timedelta(seconds=seconds - 1)).date() + timedelta(days=1)
+    end = max(start, following - timedelta(days=1))
+    whole_months = kind in ('month', 'year') and start.day == 1
+    if not whole_months and kwargs.get('backfill_end'):
+        end = max(start, min(end, _utc_day(kwargs['backfill_end'])))
+    return Window(start, end)
+
+
+def _months_later(day: date, months: int) -> date:
+    """The same day so many months later, or the last one of a shorter month: as Mage steps."""
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def _day(value: Any, timezone: str) -> date:
+    if isinstance(value, datetime):  # an instant; Mage's own are UTC, naive ones too
+        instant = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return instant.astimezone(ZoneInfo(timezone)).date()
+    if isinstance(value, date):
+        return value
+    try:
+        return date.fromisoformat(str(value)[:10])
+    except ValueError as error:
+        raise WindowError(f'{value!r} is not a day; write it as 2025-10-01') from error
+
+
+def _utc_day(value: Any) -> date:
+    return value.date() if isinstance(value, datetime) else date.fromisoformat(str(value)[:10])
+
+
+def _whole(kwargs: Mapping[str, Any], name: str) -> int:
+    value = kwargs.get(name) or 0
+    if not str(value).isdecimal():
+        raise WindowError(f'{name}={value!r} is not a whole number of days')
+    return int(value)

@@ -1,0 +1,1 @@
+"""What is declared once: sources, their columns and rules."""

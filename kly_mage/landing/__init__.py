@@ -1,0 +1,1 @@
+"""The landing zone: which files there are, and how they are read."""

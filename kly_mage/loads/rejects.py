@@ -1,0 +1,151 @@
+"""Rejected rows tried again: what has become usable is loaded by the blocks, and marked resolved, not deleted."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from kly_mage.common.errors import LandingError
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
+from kly_mage.declared.sources import SOURCES, Source
+from kly_mage.landing import files as landing
+from kly_mage.landing.files import LandingFile
+from kly_mage.loads import runner
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.ddl import ensure_schema
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A row in ``bronze.rejects`` that nobody has resolved."""
+
+    source: str
+    reject_id: str
+    file: str
+    line: int
+    column: str | None
+    value: str | None
+    reason: str
+    day: date | None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a retry did.
+
+    Attributes:
+        resolved: rejects whose line is usable now, or is not there any more.
+        loads: what the loads of their days returned.
+        still: rejects that wait on.
+    """
+
+    resolved: int
+    loads: list[dict[str, Any]]
+    still: int
+
+
+def waiting(settings: Settings, sources: Iterable[str]) -> list[Waiting]:
+    """The rejects that wait, by source, file and line."""
+    ensure_schema(settings)
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            'select source, reject_id::text, file, line, column_name, value, reason, day from bronze.rejects'
+            ' where source = any(%s) and resolved_at is null order by source, file, line',
+            (list(sources),),
+        )
+        return [Waiting(*row) for row in cursor.fetchall()]
+
+
+def retry(settings: Settings, sources: Iterable[str]) -> Outcome:
+    """Read the files of waiting rejects again; load the days of what has become usable; mark that as resolved.
+
+    A reject is over when its line is not rejected for that reason any more: it is usable and gets loaded, or it is gone
+    from the file, or something else is wrong with it, which then waits as a reject of its own. One whose file is gone waits.
+    """
+    rejects, loads, resolved = waiting(settings, sources), [], []
+    for name in dict.fromkeys(reject.source for reject in rejects):
+        source, of_source = SOURCES[name], [reject for reject in rejects if reject.source == name]
+        days, over = _mended(settings, source, of_source)
+        for span in _spans(days):
+            outputs = runner.run(_pipelines(name), start_date=span.start, end_date=span.end, started_by='rejects --retry')
+            loads += [output for output in outputs.values() if output['source'] == name]
+        resolved += [(name, reject.reject_id) for reject in over]
+    with connect(settings) as connection, connection.cursor() as cursor:
+        for name, reject_id in resolved:
+            cursor.execute(
+                'update bronze.rejects set resolved_at = clock_timestamp()'
+                ' where source = %s and reject_id = %s and resolved_at is null',
+                (name, reject_id),
+            )
+    return Outcome(len(resolved), loads, len(rejects) - len(resolved))
+
+
+def _mended(settings: Settings, source: Source, rejects: list[Waiting]) -> tuple[set[date], list[Waiting]]:
+    """The days to load, and the rejects that are over then."""
+    files = {file.name: file for file in landing.find_files(source, settings.data_dir, settings.timezone)}
+    days: set[date] = set()
+    over: list[Waiting] = []
+    for name in dict.fromkeys(reject.file for reject in rejects):
+        if name not in files:
+            continue
+        of_file = [reject for reject in rejects if reject.file == name]
+        try:
+            lines = _lines(settings, source, files[name], {reject.line for reject in of_file})
+        except LandingError:
+            continue  # the file as a whole cannot be read: its load says so, and the rejects wait
+        for reject in of_file:
+            found, own = lines.get(reject.line), files[name].days(settings.late_days)
+            if found is None:
+                over.append(reject)
+                continue
+            reason, day = found
+            if reason is not None:
+                if reason != (reject.column, reject.value, reject.reason):
+                    over.append(reject)
+                    days |= {day or reject.day or files[name].day or date.today()}
+                continue
+            if source.any_day:  # any load that looks at the file takes it
+                day = files[name].day or day or date.today()
+            elif own and day and not own.start <= day <= own.end:
+                continue  # usable, but no load takes a row of that day from this file: reconcile says so
+            if day:
+                days.add(day)
+            over.append(reject)
+    return days, over
+
+
+def _lines(
+    settings: Settings, source: Source, file: LandingFile, wanted: set[int]
+) -> dict[int, tuple[tuple[Any, ...] | None, date | None]]:
+    """For each of these lines of a file: what is wrong with it (None: nothing), and its day."""
+    found: dict[int, tuple[tuple[Any, ...] | None, date | None]] = {}
+    for frame in landing.read(source, [file], None, timezone=settings.timezone, late_days=settings.late_days):
+        reject = pl.col('_reject')
+        rows = frame.filter(pl.col('_line').is_in(list(wanted))).select(
+            '_line',
+            '_partition_date',
+            reject.is_not_null().alias('is_bad'),
+            *(reject.str.json_path_match(f'$.{name}').alias(name) for name in ('column', 'value', 'reason')),
+        )
+        for line, day, bad, *reason in rows.iter_rows():
+            found[line] = (tuple(reason) if bad else None, day)
+    return found
+
+
+def _pipelines(source: str) -> list[str]:
+    """The pipelines that load a source."""
+    return [name for name in runner.names() if any(block.uuid == f'load_{source}' for block in runner.blocks([name]))]
+
+
+def _spans(days: set[date]) -> list[Window]:
+    """The days as few windows."""
+    spans: list[Window] = []
+    for day in sorted(days):
+        if spans and (day - spans[-1].end).days == 1:
+            spans[-1] = Window(spans[-1].start, day)
+        else:
+            spans.append(Window(day, day))
+    return spans

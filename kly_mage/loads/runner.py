@@ -1,0 +1,137 @@
+"""The pipelines without Mage: the same blocks, in the order their ``metadata.yaml`` wires them."""
+
+import importlib
+import json
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import yaml
+
+from kly_mage.common.errors import DatabaseError, PipelineError
+from kly_mage.common.settings import PROJECT, load_settings
+from kly_mage.common.timer import seconds_by_stage, stage
+from kly_mage.rows.frames import Frames
+from kly_mage.warehouse.postgres.connection import connect, first_line, retrying, server
+
+logger = logging.getLogger('kly_mage')
+_FOLDERS = {'data_loader': 'data_loaders', 'transformer': 'transformers', 'data_exporter': 'data_exporters'}
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of the pipelines: ``uuid`` is its file, ``lanes`` its upstream blocks in each pipeline that has it."""
+
+    uuid: str
+    type: str
+    language: str
+    lanes: tuple[tuple[str, ...], ...]
+
+    @property
+    def upstream(self) -> tuple[str, ...]:
+        """Its upstream blocks in all pipelines."""
+        return tuple(sorted({uuid for lane in self.lanes for uuid in lane}))
+
+    def function(self) -> Callable[..., Any]:
+        """The Python block's own function."""
+        module = importlib.import_module(f'kly_mage.{_FOLDERS[self.type]}.{self.uuid}')
+        return getattr(module, self.uuid)  # type: ignore[no-any-return]
+
+    def sql(self) -> str:
+        """The SQL block's text."""
+        return (PROJECT / _FOLDERS[self.type] / f'{self.uuid}.sql').read_text('utf-8')
+
+
+def names() -> list[str]:
+    """The pipelines of the project."""
+    return sorted(path.parent.name for path in PROJECT.glob('pipelines/*/metadata.yaml'))
+
+
+def blocks(pipelines: Iterable[str]) -> list[Block]:
+    """The blocks of these pipelines, each once and after all its upstream blocks; previews and charts left out.
+
+    Raises:
+        PipelineError: there is no such pipeline, or its blocks wait for each other.
+    """
+    found: dict[str, Block] = {}
+    for name in pipelines:
+        path = PROJECT / 'pipelines' / name / 'metadata.yaml'
+        if not path.is_file():
+            raise PipelineError(f'no pipeline {name}: there are {", ".join(names())}')
+        loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+        for entry in yaml.load(path.read_text('utf-8'), Loader=loader)['blocks']:  # noqa: S506 -- both loaders are safe ones
+            if entry['language'] == 'sql' and entry['type'] == 'data_loader':
+                continue  # shows what a mart has built, in the editor
+            uuid, lane = entry['uuid'], tuple(entry.get('upstream_blocks') or ())
+            lanes = (*found[uuid].lanes, lane) if uuid in found else (lane,)
+            found[uuid] = Block(uuid, entry['type'], entry['language'], lanes)
+    try:
+        order = list(TopologicalSorter({block.uuid: block.upstream for block in found.values()}).static_order())
+    except CycleError as error:
+        raise PipelineError(f'blocks wait for each other: {" -> ".join(error.args[1])}') from error
+    missing = [uuid for uuid in order if uuid not in found]
+    if missing:
+        raise PipelineError(f'metadata.yaml wires blocks that are not there: {", ".join(missing)}')
+    return [found[uuid] for uuid in order]
+
+
+def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
+    """Run the blocks of these pipelines once over the days that ``kwargs`` name.
+
+    Loaders give streams, transformers see them frame by frame, each exporter takes its stream in one transaction; SQL
+    blocks run once, after everything above them. A block that fails holds up what hangs on it in its own pipeline only.
+
+    Returns:
+        What each exporter returned, by block.
+
+    Raises:
+        Exception: the first failure, after the others were logged and everything else was done.
+    """
+    outputs: dict[str, Any] = {}
+    failures: list[Exception] = []
+    for block in blocks(pipelines):
+        if not any(all(uuid in outputs for uuid in lane) for lane in block.lanes):
+            continue
+        try:
+            inputs = [outputs[uuid] for uuid in block.upstream if uuid in outputs]
+            outputs[block.uuid] = _run_block(block, inputs, kwargs)
+        except DatabaseError:  # it would meet every block
+            raise
+        except Exception as error:
+            failures.append(error)
+    logger.debug('seconds by stage: %s', json.dumps(seconds_by_stage()))
+    for further in failures[1:]:
+        logger.error('%s', first_line(further))
+    if failures:
+        raise failures[0]
+    return {uuid: output for uuid, output in outputs.items() if isinstance(output, dict)}
+
+
+def run_sql(text: str) -> None:
+    """Run the text of a SQL block in one transaction, as Mage does."""
+
+    def work() -> None:
+        with connect(server(load_settings())) as connection, connection.cursor() as cursor:
+            cursor.execute(text)
+
+    retrying(work)
+
+
+def _run_block(block: Block, inputs: list[Any], kwargs: dict[str, Any]) -> Any:
+    logger.debug('block %s', block.uuid)
+    if block.language == 'sql':
+        with stage(block.uuid):
+            return run_sql(block.sql())
+    function = block.function()
+    if block.type == 'data_loader':
+        return function(*inputs, as_stream=True, **kwargs)
+    if block.type == 'transformer':
+        (frames,) = inputs
+        return (
+            frames.ahead().map(lambda frame: function(frame, **kwargs))
+            if isinstance(frames, Frames)
+            else function(frames, **kwargs)
+        )
+    return function(*(frames.ahead() if isinstance(frames, Frames) else frames for frames in inputs), **kwargs)

@@ -1,0 +1,87 @@
+"""A failed block, told in one line to people who can act on it."""
+
+import json
+import logging
+import os
+import re
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from kly_mage.warehouse.postgres.connection import first_line
+
+logger = logging.getLogger('kly_mage')
+
+WEBHOOK = 'KLY_ALERT_WEBHOOK'
+_SECRET_NAME = re.compile(r'PASSWORD|SECRET|TOKEN|WEBHOOK|API_KEY|PRIVATE|CREDENTIAL|CONNECTION_URL')
+_IN_URL = re.compile(r'(\w+://[^\s:/@]*):[^\s@]+@')
+_ASSIGNED = re.compile(r'(?i)\b(password|passwd|pwd|secret|token)(\s*[=:]\s*)(\'[^\']*\'|"[^"]*"|\S+)')
+TIMEOUT_SECONDS = 5
+
+
+def report(kwargs: Mapping[str, Any]) -> str:
+    """Log the line and post it to the webhook, if there is one; gives the line.
+
+    Args:
+        kwargs: what Mage gives a failure callback.
+    """
+    line = message(kwargs)
+    told = kwargs.get('logger') or logger
+    if isinstance(told, logging.Logger):
+        told.error(line)
+    else:  # a run's: all blocks share it, and the block it names is the first one
+        told.error(line, block_uuid=kwargs.get('parent_block_uuid'))
+    address = os.environ.get(WEBHOOK)
+    if address and kwargs.get('env') != 'dev':  # who tries a block in the editor sees it fail; nobody has to be called
+        _post(address, line, kwargs)
+    return line
+
+
+def message(kwargs: Mapping[str, Any]) -> str:
+    """What failed, for which day, why, and what mends it; without a secret."""
+    pipeline, block = kwargs.get('pipeline_uuid') or 'pipeline', kwargs.get('parent_block_uuid') or 'a block'
+    when = str(kwargs.get('ds') or kwargs.get('execution_date') or 'an unknown day')[:10]
+    run = f', run {kwargs["pipeline_run_id"]}' if kwargs.get('pipeline_run_id') else ''
+    error = kwargs.get('__error')
+    why = f'{type(error).__name__}: {first_line(error)}' if isinstance(error, BaseException) else str(error)
+    attempts = (kwargs.get('retry') or {}).get('attempts')
+    tried = f' after {attempts} attempts' if attempts and int(attempts) > 1 else ''
+    started = f' ({kwargs["trigger_name"]})' if kwargs.get('trigger_name') else ''
+    remedy = 'Mend the cause, then retry the run in Mage (Runs, Retry incomplete blocks)'
+    if kwargs.get('env') == 'dev':
+        remedy = 'Mend the cause, then run the block again'
+    return redacted(
+        f'{pipeline}: block {block} failed{tried} for the run of {when}{started}{run}: {why.rstrip(".")}. '
+        f'Nothing half-done was kept. {remedy}'
+    )
+
+
+def redacted(text: str) -> str:
+    """The text with every secret this process knows, and whatever looks like one, replaced."""
+    for name, value in os.environ.items():
+        if _SECRET_NAME.search(name) and len(value) >= 4:
+            for spelling in {value, unquote(value)}:
+                text = text.replace(spelling, '***')
+    return _ASSIGNED.sub(r'\1\2***', _IN_URL.sub(r'\1:***@', text))
+
+
+def _post(address: str, line: str, kwargs: Mapping[str, Any]) -> None:
+    """Post ``{"text": …}``, which Slack, Teams and Mattermost take, with the parts beside it. Never fails the run."""
+    body = {
+        'text': line,
+        'pipeline': kwargs.get('pipeline_uuid'),
+        'block': kwargs.get('parent_block_uuid'),
+        'pipeline_run': kwargs.get('pipeline_run_id'),
+    }
+    if urlsplit(address).scheme not in ('http', 'https'):
+        logger.warning('%s is no http address; nothing was posted', WEBHOOK)
+        return
+    request = urllib.request.Request(  # noqa: S310 - http or https, checked above
+        address, json.dumps(body).encode(), {'Content-Type': 'application/json'}, method='POST'
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS):  # noqa: S310
+            pass
+    except (OSError, ValueError) as error:
+        logger.warning('the alert could not be posted to %s: %s', WEBHOOK, redacted(first_line(error)))

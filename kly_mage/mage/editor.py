@@ -1,0 +1,304 @@
+"""The Mage editor on this machine: started with everything it needs, stopped with everything it started.
+
+Mage runs as a child in a session of its own (``mage_server``), so that Ctrl-C reaches this process alone, which then ends
+the child, its scheduler, its runs and its kernels. They all carry a mark in their environment: whoever has lost their
+parent is found all the same, by ``stop`` or by the next start.
+"""
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import psycopg2
+import psycopg2.errors
+from psycopg2 import sql
+
+from kly_mage.common.errors import EditorError
+from kly_mage.common.settings import REPOSITORY, Settings, load_settings
+from kly_mage.mage.client import MageClient
+from kly_mage.warehouse.postgres.connection import first_line, server, stop_embedded
+
+logger = logging.getLogger('kly_mage')
+
+HOST = '127.0.0.1'
+EMAIL = 'admin@admin.com'  # Mage's own name for its first user; the password is what counts
+PASSWORD, SECRET = 'MAGE_OWNER_PASSWORD', 'MAGE_JWT_SECRET'
+MARK = 'KLY_EDITOR'
+START_SECONDS = 120
+STOP_SECONDS = 8
+
+
+@dataclass
+class Editor:
+    """A running Mage server.
+
+    Attributes:
+        url: where its pages are.
+        process: the server; its children are found by their mark.
+        settings: PostgreSQL's address, and where things are kept.
+        new_password: the password, if this start has made it.
+        log: what the server writes.
+    """
+
+    url: str
+    process: subprocess.Popen[bytes]
+    settings: Settings
+    new_password: str | None
+    log: Path
+
+    def watch(self) -> None:
+        """Return when the server ends; meanwhile bring the embedded PostgreSQL back should it die.
+
+        Raises:
+            EditorError: the server ended by itself.
+        """
+        while self.process.poll() is None:
+            time.sleep(1)
+            server(load_settings())
+        raise EditorError(f'Mage has ended by itself (exit code {self.process.returncode}); see {self.log}')
+
+
+def start(say: Callable[[str], None]) -> Editor:
+    """Start PostgreSQL and Mage, and wait until one can sign in.
+
+    Raises:
+        EditorError: the port is in use, an editor runs already, or Mage does not start.
+    """
+    chosen = load_settings()
+    wanted = port()
+    _no_other_editor(chosen)
+    _free(wanted)
+    new_password = ensure_secrets()
+    settings = server(chosen)
+    log = chosen.local_dir / 'mage.log'
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = _environment(settings)
+    say('starting Mage (a few seconds) …')
+    with log.open('wb') as output:
+        process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, '-m', 'kly_mage.mage.server', HOST, str(wanted)],
+            env=environment,
+            cwd=REPOSITORY,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _pid_file(chosen).write_text(str(os.getpid()))
+    editor = Editor(f'http://{HOST}:{wanted}', process, chosen, new_password, log)
+    try:
+        _wait(editor)
+    except BaseException:
+        stop(chosen)
+        raise
+    return editor
+
+
+def stop(settings: Settings) -> int:
+    """End everything the editor of this ``local_dir`` has started, PostgreSQL last; gives the number of processes ended.
+
+    The editor's own process, if it is another one, is asked first, so that it does not take its end for a failure.
+    """
+    found = marked(settings)
+    if other := _other_editor(settings):
+        _signal(other.terminate)
+        psutil.wait_procs([other], timeout=2 * STOP_SECONDS)
+    for process in found:
+        _signal(process.terminate)
+    _, alive = psutil.wait_procs(found, timeout=STOP_SECONDS)
+    # What has been forked meanwhile, and what does not listen.
+    for process in [*alive, *marked(settings)]:
+        _signal(process.kill)
+    psutil.wait_procs(alive, timeout=STOP_SECONDS)
+    if not settings.host:
+        stop_embedded(settings)
+    return len(found)
+
+
+def marked(settings: Settings) -> list[psutil.Process]:
+    """The processes an editor of this ``local_dir`` has started, PostgreSQL's own left out."""
+    mark, found = str(settings.local_dir), []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARK) == mark and process.name() != 'postgres':
+                found.append(process)
+        except psutil.Error:
+            continue  # ended meanwhile, or another user's
+    return found
+
+
+def running(settings: Settings) -> bool:
+    """Is there anything for ``stop`` to end, PostgreSQL aside?"""
+    return bool(_other_editor(settings) or marked(settings))
+
+
+def port() -> int:
+    """Where the editor listens: ``KLY_EDITOR_PORT``, default 6789."""
+    text = os.environ.get('KLY_EDITOR_PORT') or '6789'
+    if not text.isdecimal() or not 0 < int(text) < 65536:
+        raise EditorError(f'KLY_EDITOR_PORT={text!r} is no port; use a number such as 6790')
+    return int(text)
+
+
+def env_file() -> Path:
+    """The file the secrets are kept in: ``.env`` in the repository, or ``KLY_ENV_FILE``."""
+    return Path(os.environ.get('KLY_ENV_FILE') or REPOSITORY / '.env')
+
+
+def secret(name: str) -> str | None:
+    """A secret from the environment, or from ``.env``."""
+    if os.environ.get(name):
+        return os.environ[name]
+    path = env_file()
+    lines = path.read_text('utf-8').splitlines() if path.is_file() else []
+    values = [line.partition('=')[2].strip() for line in lines if line.partition('=')[0].strip() == name]
+    return values[-1] if values and values[-1] else None
+
+
+def ensure_secrets() -> str | None:
+    """Have a password and a signing secret in ``.env``, readable for its owner only; gives the password if it is new."""
+    missing = {name: secrets.token_urlsafe(size) for name, size in ((PASSWORD, 12), (SECRET, 32)) if not secret(name)}
+    if not missing:
+        return None
+    path = env_file()
+    lines = path.read_text('utf-8').splitlines() if path.is_file() else []
+    lines = [line for line in lines if line.partition('=')[0].strip() not in missing]
+    lines += [f'{name}={value}' for name, value in missing.items()]
+    new = path.with_name(f'{path.name}.{os.getpid()}')
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
+        file.write('\n'.join(lines) + '\n')
+    new.replace(path)
+    return missing.get(PASSWORD)
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    """What the server and all its children see. Its own database for Mage's metadata: with SQLite, backfills get stuck."""
+    data = Path(os.environ.get('MAGE_DATA_DIR') or REPOSITORY / '.mage_data').absolute()
+    data.mkdir(parents=True, exist_ok=True)
+    _kernel_startup(data / 'ipython')
+    own = {
+        MARK: str(settings.local_dir),
+        'POSTGRES_HOST': str(settings.host),
+        'POSTGRES_PORT': str(settings.port),
+        'POSTGRES_DBNAME': settings.dbname,
+        'POSTGRES_USER': settings.user,
+        'POSTGRES_PASSWORD': settings.password or '',
+        'PYTHONPATH': str(REPOSITORY),
+        'MAGE_DATA_DIR': str(data),
+        'IPYTHONDIR': str(data / 'ipython'),
+        'GIT_CONFIG_GLOBAL': str(data / 'gitconfig'),  # Mage writes a safe.directory there; not into the user's own
+        'DEFAULT_OWNER_EMAIL': EMAIL,
+        'DEFAULT_OWNER_PASSWORD': secret(PASSWORD) or '',
+        'JWT_SECRET': secret(SECRET) or '',
+        'REQUIRE_USER_AUTHENTICATION': 'True',
+        'DISABLE_TERMINAL': '1',
+        'DISABLE_AUTO_BROWSER_OPEN': 'true',
+        'DISABLE_AUTORELOAD': 'true',
+        'ENV': 'production',
+        'HIDE_ENV_VAR_VALUES': '1',
+        'PYTHONWARNINGS': os.environ.get('PYTHONWARNINGS') or 'ignore',  # else they fill the blocks' outputs
+        # polars gives freed memory back soon, not after ten seconds: a run of a million rows stays below 1.5 GB.
+        '_RJEM_MALLOC_CONF': os.environ.get('_RJEM_MALLOC_CONF') or 'dirty_decay_ms:100,muzzy_decay_ms:100',
+        'SERVER_VERBOSITY': os.environ.get('SERVER_VERBOSITY') or 'warning',
+        'SCHEDULER_TRIGGER_INTERVAL': os.environ.get('SCHEDULER_TRIGGER_INTERVAL') or '1',
+    }
+    if not os.environ.get('MAGE_DATABASE_CONNECTION_URL'):
+        own['MAGE_DATABASE_CONNECTION_URL'] = _metadata_database(settings)
+        if settings.password:  # not in the URL: Mage logs it
+            own['PGPASSWORD'] = settings.password
+    return {**os.environ, **own}
+
+
+def _kernel_startup(folder: Path) -> None:
+    """Blocks run in a kernel of their own, which saves pipelines too: it gets the same corrections when it starts."""
+    startup = folder / 'profile_default' / 'startup'
+    startup.mkdir(parents=True, exist_ok=True)
+    text = 'from kly_mage.mage.server import correct\n\ncorrect()\n'
+    # Not kly_mage.py: while it runs, its folder is searched first, and it would find itself instead of the package.
+    (startup / 'corrections.py').write_text(text, 'utf-8')
+
+
+def _metadata_database(settings: Settings) -> str:
+    """The URL of Mage's own database beside the warehouse, created if it is not there."""
+    name = f'{settings.dbname}_mage'
+    try:
+        connection = psycopg2.connect(
+            host=settings.host, port=settings.port, dbname=settings.dbname, user=settings.user, password=settings.password
+        )
+        connection.autocommit = True
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute('select 1 from pg_database where datname = %s', (name,))
+                if not cursor.fetchone():
+                    cursor.execute(sql.SQL('create database {}').format(sql.Identifier(name)))
+        finally:
+            connection.close()
+    except psycopg2.Error as error:
+        raise EditorError(
+            f'Mage needs a database {name} for its own records, which cannot be made ({first_line(error)}): '
+            'create it, or set MAGE_DATABASE_CONNECTION_URL'
+        ) from None
+    if str(settings.host).startswith('/'):
+        return f'postgresql+psycopg2://{settings.user}@/{name}?host={settings.host}&port={settings.port}'
+    return f'postgresql+psycopg2://{settings.user}@{settings.host}:{settings.port}/{name}'
+
+
+def _free(wanted: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, wanted))
+        except OSError:
+            raise EditorError(
+                f'port {wanted} is in use: stop what listens there, or choose another with KLY_EDITOR_PORT={wanted + 1}'
+            ) from None
+
+
+def _no_other_editor(settings: Settings) -> None:
+    other, left = _other_editor(settings), marked(settings)
+    if other or left:
+        said = f'an editor of this project runs already (process {other.pid})' if other else 'a killed editor left processes'
+        raise EditorError(f'{said}: end it with `make stop` (python -m kly_mage stop)')
+
+
+def _pid_file(settings: Settings) -> Path:
+    return settings.local_dir / 'editor.pid'
+
+
+def _other_editor(settings: Settings) -> psutil.Process | None:
+    """The process of ``python -m kly_mage editor`` that wrote the pid file, if it lives and is not this one."""
+    try:
+        process = psutil.Process(int(_pid_file(settings).read_text()))
+        return process if process.pid != os.getpid() and 'editor' in process.cmdline() else None
+    except (OSError, ValueError, psutil.Error):
+        return None
+
+
+def _wait(editor: Editor) -> None:
+    """Wait until the server signs us in; nothing less shows that it is up."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if editor.process.poll() is not None:
+            raise EditorError(f'Mage does not start (exit code {editor.process.returncode}); see {editor.log}')
+        try:
+            MageClient(editor.url, EMAIL, secret(PASSWORD) or '')
+            return
+        except EditorError as error:
+            logger.debug('not yet: %s', error)
+        time.sleep(0.3)
+    raise EditorError(f'Mage has not answered within {START_SECONDS} s; see {editor.log}')
+
+
+def _signal(send: Callable[[], None]) -> None:
+    with contextlib.suppress(psutil.Error):  # ended meanwhile
+        send()

@@ -1,0 +1,1 @@
+"""Frames of rows, their types and their hash: pure, without a database."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: connection, embedded server, DDL, loads, ledger."""

@@ -1,0 +1,730 @@
+"""Reconciliation: what is planted is counted exactly; what is damaged is named, with the command that mends it."""
+
+import csv
+import io
+import json
+import random
+import re
+import shlex
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.checks.reconciliation import check as reconcile
+from kly_mage.checks.reconciliation.findings import verdict
+from kly_mage.checks.reconciliation.model import PLACES, Report
+from kly_mage.common.settings import REPOSITORY, Settings, load_settings
+from kly_mage.common.window import Window
+from kly_mage.declared.sources import GAM_DELIVERY
+from kly_mage.declared.sources import SOURCES as SOURCES_DECLARED
+from kly_mage.landing import files as landing
+from kly_mage.warehouse.postgres import connection as database
+from tests.gold import Query
+from tests.scenes import HEADERS, deliver, deliver_october
+
+DATA = REPOSITORY / 'data'
+OCTOBER = ['--start', '2025-10-01', '--end', '2025-10-31']
+
+
+def backfill(*days: int) -> None:
+    """Load these October days, from the first to the last."""
+    main(['backfill', '--start', f'2025-10-{days[0]:02}', '--end', f'2025-10-{days[-1]:02}', '--quiet'])
+
+
+# --- the sample -------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Sample:
+    """The sample, loaded, and every form in which its reconciliation can be had."""
+
+    planted: dict[str, Any]
+    json: dict[str, Any]
+    csv: list[dict[str, str]]
+    table: str
+    page: str
+    view: list[dict[str, Any]]
+    codes: list[int]
+
+    def summed(self, source: str, column: str) -> Any:
+        """The sum of a column of the view."""
+        return sum(row[column] or 0 for row in self.view if row['source'] == source)
+
+
+@pytest.fixture(scope='module')
+def sample(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
+    """The sample in a database of this module's own."""
+    name, folder = f'test_{uuid.uuid4().hex[:12]}', tmp_path_factory.mktemp('sample')
+    database._create_database(postgres, name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('KLY_DATA_DIR', str(DATA))
+        patch.setenv('KLY_TIMEZONE', 'Asia/Jakarta')
+        patch.setenv('POSTGRES_HOST', postgres)
+        patch.setenv('POSTGRES_PORT', '5432')
+        patch.setenv('POSTGRES_DBNAME', name)
+        patch.setenv('POSTGRES_USER', 'postgres')
+        assert main(['backfill', *OCTOBER, '--quiet']) == 3
+        page, said, codes = folder / 'page.html', {}, []
+        for form in (['--json'], ['--csv'], [], ['--html', str(page)]):
+            with pytest.MonkeyPatch.context() as output:
+                stream = io.StringIO()
+                output.setattr('sys.stdout', stream)
+                codes.append(main(['reconcile', *form]))
+                said[''.join(form[:1])] = stream.getvalue()
+        with database.connect(load_settings()) as connection, connection.cursor() as cursor:
+            cursor.execute('select * from gold.reconciliation')
+            names = [column.name for column in cursor.description]
+            view = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+        yield Sample(
+            planted=json.loads((DATA / 'planted.json').read_text()),
+            json=json.loads(said['--json']),
+            csv=list(csv.DictReader(io.StringIO(said['--csv']))),
+            table=said[''],
+            page=page.read_text('utf-8'),
+            view=view,
+            codes=codes,
+        )
+
+
+def wanted(planted: dict[str, Any], source: str) -> dict[str, int]:
+    """Rows by place, from what the generator says it planted."""
+    counts = planted[source]
+    return {
+        'read': counts['rows'],
+        'bronze': counts['distinct_rows'],
+        'equal': sum(counts['equal_rows'].values()) + counts.get('restatements_delivered_again', 0),
+        'conflict': sum(counts.get('conflicts', {}).values()),
+        'rejected': sum(counts['rejects'].values()),
+    }
+
+
+SOURCES = ('cms_articles', 'ga4_events', 'gam_delivery')
+
+
+def test_the_sample_is_accounted_for_to_the_cent(sample: Sample) -> None:
+    assert sample.codes == [0, 0, 0, 0]
+    assert sample.json['accounted'] is True
+    assert sample.table.rstrip().endswith('\nevery cent accounted for')
+
+
+@pytest.mark.parametrize('source', SOURCES)
+def test_rows_of_the_sample_are_in_the_planted_places(sample: Sample, source: str) -> None:
+    places = wanted(sample.planted, source)
+    assert {place: sample.json['sources'][source]['total']['rows'][place] for place in places} == places
+    of_csv = [row for row in sample.csv if row['source'] == source]
+    assert {place: sum(int(row[f'rows_{place}']) for row in of_csv) for place in places} == places
+    columns = {
+        'read': 'rows_read',
+        'bronze': 'rows_in_bronze',
+        'equal': 'rows_equal',
+        'conflict': 'rows_conflicting',
+        'rejected': 'rows_rejected',
+    }
+    assert {place: sample.summed(source, column) for place, column in columns.items()} == places
+    order = ('read', 'equal', 'bronze', 'conflict', 'rejected')
+    line = next(line for line in sample.table.splitlines() if line.split()[:1] == [source])
+    assert line.split()[1:] == [f'{places[place]:,}' for place in order]
+    assert ''.join(f'<td>{cell}</td>' for cell in (source, *(f'{places[place]:,}' for place in order))) in sample.page
+
+
+@pytest.mark.parametrize('source', SOURCES)
+def test_every_day_of_the_sample_adds_up(sample: Sample, source: str) -> None:
+    for day in sample.json['sources'][source]['days']:
+        assert day['rows']['read'] == sum(day['rows'][place] for place in PLACES), day['day']
+        assert day['adds_up'], day['day']
+    for row in sample.view:
+        if row['source'] == source:
+            parts = ('rows_equal', 'rows_in_bronze', 'rows_conflicting', 'rows_rejected')
+            assert row['rows_read'] == sum(row[part] for part in parts) - row['rows_not_in_last_load'], row['day']
+            assert row['rows_read'] == row['rows_in_files'], row['day']
+
+
+@pytest.mark.parametrize('source', SOURCES)
+def test_equal_rows_are_told_apart_by_file(sample: Sample, source: str) -> None:
+    counts = sample.planted[source]['equal_rows']
+    again = sample.planted[source].get('restatements_delivered_again', 0)
+    same = sample.json['sources'][source]['total']['rows']['equal_same_file']
+    assert same == counts['same_file']
+    assert sample.summed(source, 'rows_equal_same_file') == counts['same_file']
+    assert sample.summed(source, 'rows_equal_later_file') == counts['later_file'] + again
+
+
+@pytest.mark.parametrize('source', SOURCES)
+def test_rejects_are_counted_by_reason(sample: Sample, source: str) -> None:
+    words = {
+        'is missing': 'missing_required',
+        'not an ISO 8601 timestamp': 'bad_timestamp',
+        'wrong number of fields': 'wrong_field_count',
+        'not a whole number of at least 0': 'bad_count',
+        'not a finite decimal of at most 18 digits before and 12 after the point': 'bad_money',
+    }
+    counted = {words[reason]: rows for reason, rows in sample.json['sources'][source]['total']['rejects'].items()}
+    assert counted == sample.planted[source]['rejects']
+    in_view = Counter[str]()
+    for row in sample.view:
+        if row['source'] == source:
+            in_view.update(row['rejects'])
+    assert {words[reason]: rows for reason, rows in in_view.items()} == sample.planted[source]['rejects']
+    for reason, rows in counted.items():
+        word = next(word for word, name in words.items() if name == reason)
+        told = f'{rows} {word.replace("is missing", "required value missing")}'
+        assert told in sample.table
+        assert told in sample.page
+
+
+def test_late_rows_are_counted_by_lag(sample: Sample) -> None:
+    for source in ('ga4_events', 'gam_delivery'):
+        late = {lag.removesuffix('_days'): rows for lag, rows in sample.planted[source]['late_rows'].items()}
+        assert sample.json['sources'][source]['total']['late'] == late
+        in_view = Counter[str]()
+        for row in sample.view:
+            if row['source'] == source:
+                in_view.update(row['rows_late'])
+        assert in_view == late
+        told = ', '.join(f'{rows:,} by {lag} day{"" if lag == "1" else "s"}' for lag, rows in late.items())
+        assert told in sample.table
+        assert told in sample.page
+
+
+def test_the_money_of_the_sample_is_in_the_planted_places(sample: Sample) -> None:
+    money = {name: Decimal(amount) for name, amount in sample.planted['gam_delivery']['money_usd'].items()}
+    of = {
+        place: Decimal(amount)
+        for place, amount in sample.json['sources']['gam_delivery']['total']['sums']['revenue_usd'].items()
+    }
+    assert (of['bronze'], of['conflict'], of['rejected']) == (
+        money['revenue'],
+        money['conflicts'],
+        money['readable_in_rejects'],
+    )
+    assert of['gold'] == money['revenue']
+    assert of['read'] == of['equal'] + of['gold'] + of['conflict'] + of['rejected']
+    names = {
+        'revenue_in_gold': 'revenue',
+        'revenue_in_bronze': 'revenue',
+        'revenue_in_conflicts': 'conflicts',
+        'revenue_change_in_conflicts': 'conflicts_minus_their_first_versions',
+        'revenue_in_rejects': 'readable_in_rejects',
+        'revenue_negative': 'negative_revenue',
+    }
+    for column, name in names.items():
+        assert sample.summed('gam_delivery', column) == money[name], column
+    for amount in (money['revenue'], money['conflicts'], money['readable_in_rejects'], of['read'], of['equal']):
+        assert f'{amount:,}' in sample.table
+        assert f'{amount:,}' in sample.page
+    assert '-0.893317 USD against what counts' in sample.table
+    assert '-0.893317 USD against what counts' in sample.page
+
+
+@pytest.mark.parametrize(
+    ('source', 'column', 'path', 'text'),
+    [
+        ('ga4_events', 'pageviews_in_gold', 'ga4_events/pageviews', None),
+        ('ga4_events', 'user_engagements_in_gold', 'ga4_events/user_engagements', None),
+        ('gam_delivery', 'impressions_in_gold', 'gam_delivery/impressions', None),
+        ('gam_delivery', 'clicks_in_gold', 'gam_delivery/clicks', None),
+        ('ga4_events', 'rows_without_content', 'ga4_events/without_content', '{} rows without content'),
+        ('ga4_events', 'rows_of_unknown_content', 'ga4_events/content_unknown_to_cms', '{} rows of content the CMS'),
+        ('gam_delivery', 'rows_without_content', 'gam_delivery/without_content', '{} rows without content'),
+        ('gam_delivery', 'rows_of_unknown_content', 'gam_delivery/content_unknown_to_cms', '{} rows of content the CMS'),
+        ('gam_delivery', 'rows_of_negative_revenue', 'gam_delivery/negative_revenue_rows', '{} rows with negative revenue'),
+        (
+            'gam_delivery',
+            'rows_conflicting_same_file',
+            'gam_delivery/conflicts/same_file',
+            '{} rows with the key of another',
+        ),
+        (
+            'gam_delivery',
+            'contents_on_one_side',
+            'daily_summary/rows_with_ads_but_no_events',
+            '{} articles and days with ads',
+        ),
+        (
+            'ga4_events',
+            'contents_on_one_side',
+            'daily_summary/rows_with_events_but_no_ads',
+            '{} articles and days with event',
+        ),
+    ],
+)
+def test_the_irregularities_of_the_sample_are_counted(
+    sample: Sample, source: str, column: str, path: str, text: str | None
+) -> None:
+    number: Any = sample.planted
+    for name in path.split('/'):
+        number = number[name]
+    assert sample.summed(source, column) == number
+    days = sample.json['sources'][source]['days']
+    assert sum(Decimal(day['facts'].get(column) or 0) for day in days) == number
+    if text:
+        assert text.format(f'{number:,}') in sample.table
+        assert text.format(f'{number:,}') in sample.page
+
+
+def test_events_without_session_are_counted(sample: Sample) -> None:
+    counts = sample.planted['ga4_events']
+    without = counts['without_user'] + counts['without_session'] - counts['without_user_and_session']
+    assert sample.summed('ga4_events', 'rows_without_session') == without
+
+
+def test_rows_of_one_file_that_differ_in_numbers_alone_have_no_column_to_tell_them_apart(sample: Sample) -> None:
+    assert '59 rows restated in a later file' in sample.table
+    assert 'No column of the file tells them apart' in sample.table
+
+
+# --- what is wrong is named, and its command mends it -----------------------------------------------------------------
+
+
+@pytest.fixture
+def october(settings: Settings) -> Path:
+    """Four days of October with an equal row, a late row, a restatement and rejects, all loaded."""
+    deliver_october(settings.data_dir)
+    backfill(1, 4)
+    return settings.data_dir
+
+
+Said = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Said:
+    """Reconcile; gives the JSON, which says the exit code too."""
+
+    def run(*options: str) -> dict[str, Any]:
+        capsys.readouterr()
+        code = main(['reconcile', '--json', *options])
+        report: dict[str, Any] = json.loads(capsys.readouterr().out)
+        assert code == (0 if report['accounted'] else 3)
+        return report
+
+    return run
+
+
+def wrong(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What is to be mended, by kind."""
+    return {finding['kind']: finding for finding in report['findings'] if finding['wrong']}
+
+
+def do(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run the command of a finding, as a shell would."""
+    variables, _, arguments = command.partition('python -m kly_mage ')
+    for variable in variables.split():
+        name, _, value = variable.partition('=')
+        monkeypatch.setenv(name, value)
+    main(shlex.split(arguments))
+
+
+@pytest.mark.usefixtures('october')
+def test_loaded_days_are_accounted_for_however_often_they_are_loaded(said: Said) -> None:
+    first = said()
+    assert first['accounted']
+    backfill(2, 3)
+    backfill(4, 4)
+    again = said()
+    assert again['accounted']
+    assert {name: source['total'] for name, source in again['sources'].items()} == {
+        name: source['total'] for name, source in first['sources'].items()
+    }
+
+
+def test_a_day_never_loaded_is_named_and_loaded(settings: Settings, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver_october(settings.data_dir)
+    backfill(1, 2)
+    backfill(4, 4)
+    report = said('--source', 'gam_delivery')
+    finding = wrong(report)['never loaded']
+    assert finding['text'] == 'gam_delivery 2025-10-03: never loaded, 4 rows, 0.593 USD'
+    assert report['verdict'] == 'not accounted for: 0.593 USD of the files is not in gold'
+    assert finding['command'] == 'python -m kly_mage backfill --start 2025-10-03 --end 2025-10-03'
+    do(finding['command'], monkeypatch)
+    assert said()['accounted']
+
+
+@pytest.mark.parametrize(
+    ('kind', 'statement', 'text'),
+    [
+        (
+            'tampered',
+            "update bronze.gam_delivery set revenue_usd = 1 where content_id = 'a1' and _partition_date = '2025-10-02'",
+            'gam_delivery 2025-10-02: 1 row was changed in bronze after it was loaded'
+            ' (gam_delivery/gam_delivery_20251002.csv, line 3)',
+        ),
+        (
+            'tampered',
+            "update bronze.ga4_events set content_id = 'a2' where user_pseudo_id = 'u1' and _partition_date = '2025-10-02'",
+            'ga4_events 2025-10-02: 1 row was changed in bronze after it was loaded'
+            ' (ga4_events/ga4_events_20251002.csv, line 3)',
+        ),
+        (
+            'tampered',
+            "update bronze.cms_articles set title = 'other' where title = 'Title of 3'",
+            'cms_articles 2025-10-03: 1 row was changed in bronze after it was loaded'
+            ' (cms_articles/cms_articles_20251003.csv, line 2)',
+        ),
+        (
+            'lost',
+            "delete from bronze.gam_delivery where _partition_date = '2025-10-02'",
+            'gam_delivery 2025-10-02: 3 rows were deleted from bronze after they were loaded'
+            ' (the first: gam_delivery/gam_delivery_20251002.csv, line 2)',
+        ),
+        (
+            'unregistered',
+            "insert into bronze.gam_delivery select * from bronze.gam_delivery where content_id = 'a1' limit 1;"
+            'update bronze.gam_delivery set _hashrow = gen_random_uuid()'
+            ' where ctid = (select max(ctid) from bronze.gam_delivery)',
+            'gam_delivery 2025-10-01: 1 row was put into bronze by hand',
+        ),
+        (
+            'gold',
+            'update gold.gam_daily_summary set revenue_usd = revenue_usd - 0.01'
+            " where served_date = '2025-10-02' and content_id = 'a1'",
+            'gold.gam_daily_summary 2025-10-02: revenue_usd off by -0.01; not what bronze gives',
+        ),
+    ],
+)
+@pytest.mark.usefixtures('october')
+def test_what_was_changed_by_hand_is_named_in_one_line_and_mended(
+    kind: str, statement: str, text: str, query: Query, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in statement.split(';'):
+        query(each)
+    finding = wrong(said())[kind]
+    assert finding['text'] == text
+    do(finding['command'], monkeypatch)
+    assert said()['accounted']
+    assert main(['verify']) == 0
+
+
+def test_a_file_that_changed_after_its_load_is_named_and_loaded(
+    october: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = october / 'gam_delivery' / 'gam_delivery_20251002.csv'
+    size = path.stat().st_size
+    path.write_text(path.read_text() + '2025-10-02T09:00:00Z,/top,l9,c,a9,1,0,0.25\n')
+    found = wrong(said())
+    now = path.stat().st_size
+    assert found['file changed']['text'] == (
+        f'gam_delivery/gam_delivery_20251002.csv changed after it was loaded ({size} bytes then, {now} now)'
+    )
+    assert found['not loaded']['text'] == 'gam_delivery 2025-10-02: came after the day was loaded, 1 row, 0.25 USD'
+    do(found['file changed']['command'], monkeypatch)
+    assert said()['accounted']
+
+
+def test_a_file_that_was_only_touched_is_no_harm(october: Path, said: Said) -> None:
+    (october / 'gam_delivery' / 'gam_delivery_20251002.csv').touch()
+    report = said()
+    assert report['accounted']
+    assert [finding['kind'] for finding in report['findings']].count('file changed') == 1
+
+
+def test_a_row_that_its_file_no_longer_has_is_named_and_taken_out(
+    october: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = october / 'gam_delivery' / 'gam_delivery_20251003.csv'
+    path.write_text(path.read_text().replace(',l1,', ',corrected,'))
+    found = wrong(said('--source', 'gam_delivery'))
+    assert found['in no file']['text'] == (
+        'gam_delivery 2025-10-03: 1 row of bronze in no file, 0.031 USD; a file changed after it was loaded'
+    )
+    do(found['in no file']['command'], monkeypatch)
+    assert said('--source', 'gam_delivery')['accounted']
+
+
+def test_a_deleted_file_is_named_and_its_rows_are_left_alone(october: Path, said: Said, query: Query) -> None:
+    path = october / 'gam_delivery' / 'gam_delivery_20251002.csv'
+    content = path.read_bytes()
+    path.unlink()
+    report = said()
+    finding = wrong(report)['file gone']
+    assert finding['text'] == 'gam_delivery/gam_delivery_20251002.csv was loaded and is not there any more'
+    assert finding['command'].startswith('put it back, then ')
+    assert report['verdict'].endswith('USD in bronze is in no file')
+    before = query('select count(*) from bronze.gam_delivery')
+    main(['reconcile', '--mend', '--quiet'])
+    assert query('select count(*) from bronze.gam_delivery') == before
+    path.write_bytes(content)
+    assert said()['accounted']
+
+
+def test_rows_outside_every_window_are_named_and_loaded_with_more_patience(
+    october: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(october, 'gam_delivery_20251010.csv', '2025-10-02T09:00:00Z,/late,l,c,a1,1,0,7.5')
+    backfill(10)
+    report = said('--source', 'gam_delivery')
+    finding = wrong(report)['outside']
+    assert finding['text'].startswith('gam_delivery/gam_delivery_20251010.csv, line 2: 1 row dated 2025-10-02, outside')
+    assert report['verdict'] == 'not accounted for: 7.50 USD of the files is not in gold'
+    do(finding['command'], monkeypatch)
+    assert said('--source', 'gam_delivery')['accounted']
+
+
+def test_a_file_cut_short_is_named(october: Path, said: Said) -> None:
+    (october / 'gam_delivery' / 'gam_delivery_20251004.csv.gz').write_bytes(b'\x1f\x8b\x08\x00broken')
+    finding = wrong(said())['unreadable']
+    assert 'gam_delivery_20251004.csv.gz' in finding['text']
+
+
+def test_bronze_that_waits_for_a_refresh_is_no_damage(october: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver(october, 'gam_delivery_20251005.csv', '2025-10-05T09:00:00Z,/top,l,c,a1,1,0,2')
+    with monkeypatch.context() as patch:
+        patch.setattr('kly_mage.loads.runner.run_sql', lambda *_: None)
+        backfill(5)
+    finding = wrong(said('--source', 'gam_delivery'))['gold']
+    assert finding['text'] == (
+        'gold.gam_daily_summary 2025-10-05: revenue_usd off by -2; 1 row of bronze waits for a refresh'
+    )
+    assert finding['command'] == 'python -m kly_mage backfill --start 2025-10-05 --end 2025-10-05'
+
+
+@pytest.mark.parametrize('column', ['device', 'site'])
+def test_the_column_that_tells_rows_of_one_file_apart_is_found(settings: Settings, said: Said, column: str) -> None:
+    rows = [
+        f'2025-10-01T05:00:00Z,/top,l,c,a1,{10 + n},1,{n}.5,{value},same' for n, value in enumerate(('mobile', 'desktop'))
+    ]
+    path = settings.data_dir / 'gam_delivery' / 'gam_delivery_20251001.csv'
+    path.write_text('\n'.join([f'{HEADERS["gam_delivery"]},{column},network', *rows, '']))
+    backfill(1)
+    finding = next(each for each in said()['findings'] if each['kind'] == 'same key in one file')
+    assert finding['text'].endswith(f'no restatement. Column {column} tells them apart')
+    assert finding['command'] == f'add {column} to hash_columns of gam_delivery in kly_mage/declared/sources.py'
+
+
+def test_where_restatements_apply_gold_is_the_newest_version_and_accounted_for(
+    settings: Settings, said: Said, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOURCES_DECLARED, 'gam_delivery', replace(GAM_DELIVERY, restatements='apply'))
+    deliver_october(settings.data_dir)
+    backfill(1, 4)
+    report = said()
+    assert report['accounted']
+    sums = report['sources']['gam_delivery']['total']['sums']['revenue_usd']
+    # Each of the days 1 to 3 has a row of 0.0d0 that the next day restates to 0.5.
+    assert Decimal(sums['gold']) - Decimal(sums['bronze']) == Decimal('1.5') - Decimal('0.06')
+    assert 'the newest version counts' in ' '.join(finding['text'] for finding in report['findings'])
+    query("update bronze.gam_delivery set revenue_usd = 9 where content_id = 'a0' and _partition_date = '2025-10-02'")
+    finding = wrong(said())['tampered']
+    assert finding['text'].startswith('gam_delivery 2025-10-02: 1 row was changed in bronze')
+
+
+def test_a_range_of_days_is_that_part_of_the_whole(october: Path, said: Said) -> None:
+    whole, part = said(), said('--start', '2025-10-02', '--end', '2025-10-03')
+    assert october
+    for name in ('ga4_events', 'gam_delivery'):
+        days = {day['day']: day['rows'] for day in whole['sources'][name]['days']}
+        of_range = {day['day']: day['rows'] for day in part['sources'][name]['days']}
+        assert of_range == {day: days[day] for day in ('2025-10-02', '2025-10-03')}
+
+
+def test_an_empty_warehouse_is_told_what_to_load(settings: Settings, said: Said) -> None:
+    deliver_october(settings.data_dir)
+    texts = [finding['text'] for finding in said()['findings'] if finding['wrong']]
+    # three rows of 0.0d0 to 0.0d2 on each day d are 0.033 + 0.063 + 0.093 + 0.123, three restatements 0.5 each
+    assert 'gam_delivery 2025-10-01 to 2025-10-04: nothing of it was ever loaded, 15 rows, 1.812 USD' in texts
+
+
+# --- for any source and any damage ------------------------------------------------------------------------------------
+
+
+def money_of(landing_zone: Path) -> dict[str, Decimal]:
+    """Revenue of all ad rows that can be read, by their October day, with nothing but the csv module."""
+    sums: dict[str, Decimal] = {}
+    for path in sorted((landing_zone / 'gam_delivery').glob('*.csv')):
+        for row in csv.DictReader(path.read_text().splitlines()):
+            if re.fullmatch(r'-?[0-9.]+', row['revenue_usd']):
+                day = row['served_at'][:10]
+                sums[day] = sums.get(day, Decimal(0)) + Decimal(row['revenue_usd'])
+    return sums
+
+
+TAMPERING = {
+    'gam_delivery': {
+        'change row': 'update bronze.gam_delivery set revenue_usd = revenue_usd * 2 where clicks > 1',
+        'gold': 'update gold.gam_daily_summary set revenue_usd = revenue_usd + 1 where impressions > 10',
+    },
+    'ga4_events': {
+        'change row': "update bronze.ga4_events set event_name = 'page_view' where user_pseudo_id > 'u2'",
+        'gold': 'update gold.ga4_daily_summary set pageviews = pageviews + 1 where sessions > 1',
+    },
+}
+
+
+def damage(chance: random.Random, landing_zone: Path, query: Query, source: str) -> None:
+    """Anything that happens to files and tables."""
+    path = chance.choice(sorted((landing_zone / source).glob('*.csv')))
+    kind = chance.choice(['delete file', 'change file', 'append', 'delete row', 'change row', 'gold', 'nothing'])
+    if kind == 'delete file':
+        path.unlink()
+    elif kind == 'change file':
+        path.write_text(path.read_text().replace(',0', ',1', 2))
+    elif kind == 'append':
+        path.write_text(path.read_text() + path.read_text().splitlines()[-1].replace('l', 'm') + '\n')
+    elif kind == 'delete row':
+        query(f'delete from bronze.{source} where ctid in (select ctid from bronze.{source} order by random() limit 1)')
+    elif kind in TAMPERING[source]:
+        query(TAMPERING[source][kind])
+
+
+def random_events(chance: random.Random, landing_zone: Path) -> None:
+    """Event files of five days: rows again, rows late or far too late, broken in any way."""
+    seen: list[str] = []
+    for day in range(1, 6):
+        rows = []
+        for _ in range(chance.randrange(1, 15)):
+            kind = chance.choice(['new', 'new', 'new', 'again', 'late', 'outside', 'broken'])
+            own = max(1, day - chance.randrange(1, 4)) if kind == 'late' else day
+            own = own + 20 if kind == 'outside' else own
+            row = (
+                f'2025-10-{own:02}T12:00:{chance.randrange(60):02}Z,{chance.choice(["page_view", "scroll"])},'
+                f'u{chance.randrange(5)},{chance.choice(["0", "7", ""])},a{chance.randrange(3)}'
+            )
+            if kind == 'again' and seen:
+                row = chance.choice(seen)
+                if int(row[8:10]) + 3 < day:
+                    continue  # no load would take it from this file
+            if kind == 'broken':
+                row = chance.choice([f'yesterday{row[20:]}', re.sub(',[a-z_]+,u', ',,u', row), f'{row},more'])
+            elif kind != 'outside':
+                seen.append(row)
+            rows.append(row)
+        deliver(landing_zone, f'ga4_events_202510{day:02}.csv', *rows)
+
+
+def random_october(chance: random.Random, landing_zone: Path) -> None:
+    """Ad files of five days: rows again, rows late or far too late, restated, broken in any way."""
+    served: list[str] = []
+    for day in range(1, 6):
+        rows = []
+        for _ in range(chance.randrange(1, 12)):
+            kind = chance.choice(['new', 'new', 'new', 'again', 'restated', 'late', 'outside', 'broken'])
+            own = max(1, day - chance.randrange(1, 4)) if kind == 'late' else day
+            own = own + 20 if kind == 'outside' else own
+            # Noon in UTC is the same day in Jakarta, so that the reader below needs no time zone.
+            key = f'2025-10-{own:02}T12:00:{chance.randrange(60):02}Z,/unit,{chance.randrange(50)},c,a{chance.randrange(3)}'
+            row = f'{key},{chance.randrange(100)},{chance.randrange(3)},{chance.randrange(-99, 999) / 1000}'
+            if kind in ('again', 'restated') and served:
+                row = chance.choice(served)
+                if int(row[8:10]) + 3 < day:
+                    continue  # no load would take it from this file
+                if kind == 'restated':
+                    row = f'{row.rsplit(",", 1)[0]},{chance.randrange(999) / 1000}'
+            if kind == 'broken':
+                row = chance.choice([row.replace('/unit', ''), row.rsplit(',', 1)[0] + ',n/a', row.replace(',c,', ',c,-')])
+                row = row if ',c,-' not in row else f'{key},-5,0,0.75'
+            elif kind != 'outside':
+                served.append(row)
+            rows.append(row)
+        deliver(landing_zone, f'gam_delivery_202510{day:02}.csv', *rows)
+
+
+def reconciled_after_anything(chance: random.Random, settings: Settings, query: Query, source: str) -> Report:
+    """Load some ranges of the five days, do some damage, and reconcile."""
+    for _ in range(chance.randrange(1, 4)):
+        first = chance.randrange(1, 6)
+        backfill(first, chance.randrange(first, 6))
+    for _ in range(chance.randrange(4)):
+        damage(chance, settings.data_dir, query, source)
+    return reconcile.reconcile(settings, [source])
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_rows_and_money_add_up_for_every_day_whatever_happened(settings: Settings, query: Query, seed: int) -> None:
+    chance = random.Random(seed)
+    random_october(chance, settings.data_dir)
+    report = reconciled_after_anything(chance, settings, query, 'gam_delivery')
+    assert_adds_up(report, settings.data_dir, query)
+    in_range = reconcile.reconcile(settings, ['gam_delivery'], Window(*[report.lines[0].day] * 2))  # type: ignore[list-item]
+    assert len(in_range.lines) == 1
+
+
+@pytest.mark.parametrize('seed', range(8))
+def test_rows_and_pageviews_add_up_for_every_day_whatever_happened(settings: Settings, query: Query, seed: int) -> None:
+    chance = random.Random(seed)
+    random_events(chance, settings.data_dir)
+    report = reconciled_after_anything(chance, settings, query, 'ga4_events')
+    delivered = [
+        row for path in (settings.data_dir / 'ga4_events').glob('*.csv') for row in path.read_text().splitlines()[1:]
+    ]
+    usable = [row.split(',') for row in delivered if re.fullmatch(r'2025-[^,]*,[a-z_]+(,[^,]*){3}', row)]
+    assert sum(line.rows['read'] for line in report.lines if 'read' in line.rows) == len(delivered)
+    gold = dict(query('select event_date, sum(pageviews) from gold.ga4_daily_summary group by 1'))
+    for line in report.lines:
+        assert line.rows_unexplained == 0, line
+        assert line.sum('pageviews', 'gold') == gold.get(line.day, 0), line
+        of_day = [row for row in usable if row[0][:10] == str(line.day)]
+        assert line.sum('pageviews', 'read') == sum(row[1] == 'page_view' for row in of_day), line
+        assert line.sum('pageviews', 'read') == line.sum('pageviews', *PLACES), line
+    wrong = any(line.gold_difference('pageviews') or line.rows.get('absent') for line in report.lines)
+    assert not (wrong and report.accounted)
+
+
+def assert_adds_up(report: Report, landing_zone: Path, query: Query) -> None:
+    """Both equations on every day; the files' money as another reader finds it; gold as the table has it."""
+    read: dict[str, Decimal] = {}
+    gold = dict(query('select served_date::text, sum(revenue_usd) from gold.gam_daily_summary group by 1'))
+    for line in report.lines:
+        assert line.rows_unexplained == 0, line
+        assert line.sum('revenue_usd', 'read') == line.sum('revenue_usd', *PLACES), line
+        assert line.sum('revenue_usd', 'gold') == gold.get(str(line.day), 0), line
+        if amount := line.sum('revenue_usd', 'read'):
+            read[str(line.day)] = amount
+    truth = {day: amount for day, amount in money_of(landing_zone).items() if amount}
+    assert read == truth
+    missing = sum(line.sum('revenue_usd', 'absent', 'outside') for line in report.lines)
+    surplus = sum(line.sum('revenue_usd', 'unsourced') for line in report.lines)
+    difference = sum(line.gold_difference('revenue_usd') for line in report.lines)
+    kept = ('equal', 'conflict', 'rejected')
+    total = sum(gold.values()) + sum(line.sum('revenue_usd', *kept) for line in report.lines)
+    assert sum(read.values()) == total + missing - surplus - difference
+    if missing or surplus or difference:
+        assert not report.accounted
+        assert verdict(report).startswith('not accounted for')
+
+
+def test_reading_holds_one_slice_and_not_the_file(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [f'2025-10-01T05:00:00Z,page_view,user{n},s1,a1' for n in range(20_000)]
+    deliver(settings.data_dir, 'ga4_events_20251001.csv', *rows)
+    backfill(1)
+    monkeypatch.setattr(landing, 'SLICE_BYTES', 16 << 10)
+    heights = []
+    send = reconcile.copy
+
+    def copy(cursor: Any, frame: pl.DataFrame, table: str) -> None:
+        heights.append(frame.height)
+        send(cursor, frame, table)
+
+    monkeypatch.setattr(reconcile, 'copy', copy)
+    report = reconcile.reconcile(settings, ['ga4_events'])
+    assert report.accounted
+    assert sum(heights) == 20_000
+    assert max(heights) < 4_000
+
+
+def test_two_reconciliations_at_once_leave_one_account(october: Path, settings: Settings, query: Query) -> None:
+    from tests.scenes import Background
+
+    assert october
+    runs = [Background(lambda: reconcile.reconcile(settings).accounted) for _ in range(2)]
+    assert [run.result() for run in runs] == [True, True]
+    assert query('select count(*) from ops.file_checks where source = %s', 'gam_delivery') == [(4,)]
+
+
+def test_every_column_has_a_comment(settings: Settings, query: Query) -> None:
+    reconcile.reconcile(settings)
+    tables = ['gold.reconciliation', 'ops.file_checks', 'ops.load_rules']
+    bare = query(
+        'select attrelid::regclass::text, attname from pg_attribute where attrelid = any(%s::regclass[]) and attnum > 0'
+        ' and not attisdropped and col_description(attrelid, attnum) is null',
+        tables,
+    )
+    assert bare == []

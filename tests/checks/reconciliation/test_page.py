@@ -1,0 +1,144 @@
+"""The page of ``reconcile --html``, opened in Chromium: whole, drawn, readable on a phone, and silent."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.checks.reconciliation.model import Causes, Finding, Line, Report
+from kly_mage.checks.reconciliation.page import page
+from kly_mage.common.settings import Settings
+from tests.scenes import deliver_october
+
+CHROMIUM = Path('/usr/bin/chromium')
+
+
+def report(days: int = 31) -> Report:
+    """A report of some October days, made up."""
+    found = Report(None, datetime(2025, 11, 1, tzinfo=UTC), sources=['ga4_events', 'gam_delivery'])
+    for number in range(1, days + 1):
+        day = date(2025, 10, number)
+        events = Line('ga4_events', day, {'read': 10, 'bronze': 9, 'equal': 1}, {'pageviews': {}, 'user_engagements': {}})
+        for place in ('read', 'bronze', 'gold'):
+            events.add('pageviews', place, number * 100)
+        events.late = {1: 2, 3: 1}
+        ads = Line('gam_delivery', day, {'read': 5, 'bronze': 4, 'conflict': 1}, {'revenue_usd': {}})
+        for place, amount in (('read', '3.5'), ('bronze', '3'), ('gold', '3'), ('conflict', '0.5')):
+            ads.add('revenue_usd', place, Decimal(amount))
+        found.lines += [events, ads]
+        numbers = {'pageviews': 0 if number == 3 else number * 100, 'sessions': number, 'revenue_usd': 3 - number % 7}
+        found.days[day] = {name: Decimal(amount) for name, amount in numbers.items()}
+    found.lines.sort(key=lambda line: line.source)
+    found.causes = {name: Causes(name) for name in found.sources}
+    found.findings = [Finding('rejects', 'gam_delivery', '1 row <script>alert(1)</script> & more', 'python -m kly_mage x')]
+    return found
+
+
+def test_what_comes_from_files_is_text_and_never_markup() -> None:
+    text = page(report())
+    assert '<script' not in text
+    assert '1 row &lt;script&gt;alert(1)&lt;/script&gt; &amp; more' in text
+
+
+def test_nothing_is_fetched_from_anywhere() -> None:
+    text = page(report())
+    for sign in ('http:', 'https:', 'url(', '@import', 'src='):
+        assert sign not in text, sign
+
+
+@pytest.mark.parametrize('days', [0, 1, 2, 31])
+def test_any_number_of_days_is_drawn(days: int) -> None:
+    text = page(report(days))
+    assert text.count('<figure>') == (6 if days else 1)
+    assert 'NaN' not in text
+    assert 'Infinity' not in text
+
+
+def test_a_day_that_does_not_add_up_is_marked() -> None:
+    found = report(2)
+    found.lines[-1] = replace(found.lines[-1], rows={**found.lines[-1].rows, 'absent': 1, 'read': 6})
+    assert page(found).count('<tr class=off>') == 1
+
+
+# --- in Chromium ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope='module')
+def browser() -> Iterator[Any]:
+    """Debian's Chromium."""
+    if not CHROMIUM.exists():
+        pytest.skip('Chromium is not installed')
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=['--no-sandbox'])
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize('width', [1280, 360], ids=['desk', 'phone'])
+def test_the_page_opens_without_an_error_a_request_or_a_sideways_scroll(
+    browser: Any, settings: Settings, tmp_path: Path, width: int
+) -> None:
+    deliver_october(settings.data_dir)
+    main(['backfill', '--start', '2025-10-01', '--end', '2025-10-04', '--quiet'])
+    path = tmp_path / 'page.html'
+    assert main(['reconcile', '--html', str(path), '--quiet']) == 0
+    context = browser.new_context(viewport={'width': width, 'height': 800}, offline=True)
+    tab, requests, said = context.new_page(), [], []
+    tab.on('request', lambda request: requests.append(request.url))
+    tab.on('console', lambda message: said.append(message.text))
+    tab.on('pageerror', lambda error: said.append(str(error)))
+    tab.goto(path.as_uri())
+    assert requests == [path.as_uri()]
+    assert said == []
+    assert tab.locator('.verdict').inner_text() == 'every cent accounted for'
+    assert tab.locator('figcaption').count() == 6
+    # Each chart shows something of the size it should have, inside its frame.
+    for figure in tab.locator('figure').all():
+        box = figure.bounding_box()
+        assert 300 <= box['width'] <= width
+        marks = figure.locator('svg rect.bar, svg circle.dot').all()
+        assert any(mark.bounding_box()['height'] > 2 for mark in marks), figure.inner_text()
+        for mark in marks:
+            inside = mark.bounding_box()
+            assert box['x'] - 1 <= inside['x']
+            assert inside['x'] + inside['width'] <= box['x'] + box['width'] + 1
+    assert tab.evaluate('document.documentElement.scrollWidth') <= width
+    context.close()
+
+
+@pytest.mark.browser
+def test_the_bars_are_as_high_as_their_numbers(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / 'page.html'
+    path.write_text(page(report(4)), 'utf-8')
+    tab = browser.new_page()
+    tab.goto(path.as_uri())
+    bars = tab.locator('figure').first.locator('rect.bar').all()
+    heights = [bar.bounding_box()['height'] for bar in bars]
+    # 100, 200, 0 and 400 pageviews
+    assert heights[1] / heights[0] == pytest.approx(2, rel=0.02)
+    assert heights[3] / heights[0] == pytest.approx(4, rel=0.02)
+    assert heights[2] < 1
+    # Without pageviews there is no page RPM: one point less.
+    assert tab.locator('figure').nth(3).locator('circle').count() == 3
+    tab.close()
+
+
+@pytest.mark.browser
+def test_the_page_prints_with_all_its_tables(browser: Any, tmp_path: Path) -> None:
+    path = tmp_path / 'page.html'
+    path.write_text(page(report()), 'utf-8')
+    tab = browser.new_page()
+    tab.goto(path.as_uri())
+    tab.emulate_media(media='print', color_scheme='dark')
+    background = tab.evaluate('getComputedStyle(document.body).backgroundColor')
+    assert background == 'rgb(255, 255, 255)'
+    assert len(tab.pdf(format='A4')) > 20_000
+    tab.close()

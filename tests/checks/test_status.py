@@ -1,0 +1,245 @@
+"""``status``: what became of each day, told apart; and the rules of the declaration, counted per load."""
+
+import gzip
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.checks.status import STATES
+from kly_mage.common.settings import Settings
+from kly_mage.declared.sources import SOURCES, Rule
+from kly_mage.warehouse.postgres import connection as database
+from tests.gold import Query
+from tests.scenes import HEADERS, deliver, deliver_october
+
+Status = Callable[..., tuple[int, dict[str, Any]]]
+
+
+def backfill(first: int, last: int | None = None) -> int:
+    """Load October days; gives the exit code."""
+    return main(['backfill', '--start', f'2025-10-{first:02}', '--end', f'2025-10-{last or first:02}', '--quiet'])
+
+
+@pytest.fixture
+def status(capsys: pytest.CaptureFixture[str]) -> Status:
+    """Exit code and JSON of ``status``."""
+
+    def run(*options: str) -> tuple[int, dict[str, Any]]:
+        capsys.readouterr()
+        code = main(['status', '--json', *options])
+        return code, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def states(told: tuple[int, dict[str, Any]], source: str = 'gam_delivery') -> dict[int, str]:
+    """State by day of October."""
+    return {date.fromisoformat(day['day']).day: day['state'] for day in told[1]['sources'][source]['days']}
+
+
+def test_loaded_days_end_with_0(settings: Settings, status: Status) -> None:
+    deliver_october(settings.data_dir)
+    backfill(1, 4)
+    told = status()
+    assert told[0] == 0
+    for source in SOURCES:
+        assert states(told, source) == dict.fromkeys(range(1, 5), 'loaded')
+    gam = told[1]['sources']['gam_delivery']
+    assert (gam['conflicts'], gam['rejects'], gam['newest_day']) == (3, 0, '2025-10-04')
+    assert gam['last_load']['started_by'] == 'command line'
+    assert gam['lag_days'] > 0
+    assert [day['rows'] for day in gam['days']] == [4, 4, 4, 3]
+
+
+def test_a_missing_file_an_empty_file_and_an_empty_day_are_three_things(settings: Settings, status: Status) -> None:
+    deliver_october(settings.data_dir, range(1, 7))
+    folder = settings.data_dir / 'gam_delivery'
+    (folder / 'gam_delivery_20251002.csv').unlink()
+    (folder / 'gam_delivery_20251003.csv').write_text(HEADERS['gam_delivery'] + '\n')
+    (folder / 'gam_delivery_20251004.csv').write_text('')
+    (folder / 'gam_delivery_20251005.csv').unlink()
+    with gzip.open(folder / 'gam_delivery_20251005.csv.gz', 'wb') as file:
+        file.write(HEADERS['gam_delivery'].encode())
+    deliver(settings.data_dir, 'gam_delivery_20251006.csv', '2025-10-05T05:00:00Z,/top,l,c,a1,1,1,1')
+    backfill(1, 6)
+    told = status()
+    assert told[0] == 3
+    # The late row of the 5th in the file of the 6th does not make the empty file of the 5th a good one.
+    assert states(told) == {
+        1: 'loaded',
+        2: 'missing file',
+        3: 'empty file',
+        4: 'empty file',
+        5: 'empty file',
+        6: 'empty day',
+    }
+    assert told[1]['sources']['gam_delivery']['missing'] == [f'2025-10-0{day}' for day in (2, 3, 4, 5)]
+    assert told[1]['missing'] == 4
+
+
+def test_a_day_whose_file_waits_is_missing_until_it_is_loaded(settings: Settings, status: Status) -> None:
+    deliver_october(settings.data_dir)
+    backfill(1, 2)
+    told = status()
+    assert told[0] == 3
+    assert states(told) == {1: 'loaded', 2: 'loaded', 3: 'not loaded', 4: 'not loaded'}
+    # A load takes every article there is.
+    assert set(states(told, 'cms_articles').values()) == {'loaded'}
+    backfill(3, 4)
+    assert status()[0] == 0
+
+
+def test_files_that_came_or_changed_since_may_hold_late_rows(settings: Settings, status: Status) -> None:
+    deliver_october(settings.data_dir)
+    backfill(1, 4)
+    deliver(settings.data_dir, 'gam_delivery_20251005.csv', '2025-10-05T05:00:00Z,/top,l,c,a1,1,1,1')
+    assert states(status()) == {1: 'loaded', 2: 'late', 3: 'late', 4: 'late', 5: 'not loaded'}
+    backfill(2, 5)
+    assert set(states(status()).values()) == {'loaded'}
+
+
+def test_a_failed_load_is_told_with_its_reason(settings: Settings, status: Status) -> None:
+    deliver_october(settings.data_dir)
+    backfill(1, 4)
+    path = settings.data_dir / 'gam_delivery' / 'gam_delivery_20251004.csv'
+    content = path.read_bytes()
+    path.write_bytes(content + b'\xff\n')
+    assert backfill(4) == 1
+    told = status()
+    assert told[0] == 3
+    # The file has changed, and may hold late rows of the days before.
+    assert states(told) == {1: 'late', 2: 'late', 3: 'late', 4: 'failed'}
+    assert 'not UTF-8' in told[1]['sources']['gam_delivery']['days'][3]['detail']
+    path.write_bytes(content)
+    backfill(4)
+    assert states(status())[4] == 'loaded'
+
+
+def test_a_load_that_died_is_told_from_one_that_runs(settings: Settings, status: Status, query: Query) -> None:
+    deliver_october(settings.data_dir)
+    backfill(1, 4)
+    query(
+        'insert into ops.loads (source, start_day, end_day, started_by)'
+        " values ('gam_delivery', '2025-10-02', '2025-10-02', 't')"
+    )
+    assert states(status())[2] == 'never finished'
+    with database.connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(hashtextextended('gam_delivery 2025-10-02', 0))")
+        told = status()
+        assert states(told)[2] == 'running'
+    assert told[0] == 0
+    backfill(2)
+    assert states(status())[2] == 'loaded'
+
+
+def test_a_range_that_was_never_delivered_is_missing(settings: Settings, status: Status) -> None:
+    deliver_october(settings.data_dir)
+    backfill(1, 4)
+    told = status('--start', '2025-10-04', '--end', '2025-10-06', '--source', 'ga4_events')
+    assert told[0] == 3
+    assert states(told, 'ga4_events') == {4: 'loaded', 5: 'missing file', 6: 'missing file'}
+    assert list(told[1]['sources']) == ['ga4_events']
+
+
+def test_nothing_at_all_is_no_error(settings: Settings, status: Status, capsys: pytest.CaptureFixture[str]) -> None:
+    assert status() == (0, {'missing': 0, 'sources': {name: _nothing(name) for name in SOURCES}})
+    assert main(['status']) == 0
+    assert capsys.readouterr().out.endswith('no file and no load yet\n')
+
+
+def _nothing(name: str) -> dict[str, Any]:
+    numbers = {'days': [], 'last_load': None, 'newest_day': None, 'lag_days': None, 'rejects': 0, 'conflicts': 0}
+    return {'source': name, **numbers, 'late': {}, 'rules': {}, 'missing': []}
+
+
+def test_the_calendar_has_a_sign_for_every_day(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    deliver_october(settings.data_dir)
+    (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251002.csv').unlink()
+    backfill(1, 3)
+    capsys.readouterr()
+    assert main(['status', '--source', 'gam_delivery']) == 3
+    out = capsys.readouterr().out
+    assert '\n  2025-10  #-#.' in out
+    assert '2025-10-02: missing file, there is no file for it' in out
+    assert 'deliver the files into gam_delivery/, then python -m kly_mage backfill --start 2025-10-02' in out
+    assert out.endswith('days missing: gam_delivery 2\n')
+
+
+def test_every_state_has_a_sign_of_its_own() -> None:
+    assert len({sign for sign, _, _ in STATES.values()}) == len(STATES)
+
+
+# --- rules ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def ruled(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Rule], None]:
+    """Give a source one rule for the time of a test."""
+
+    def rule(source: str, rule: Rule) -> None:
+        monkeypatch.setitem(SOURCES, source, replace(SOURCES[source], rules=(rule,)))
+
+    return rule
+
+
+def test_rows_that_break_a_rule_are_loaded_counted_once_and_shown(
+    settings: Settings, status: Status, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ['2025-10-01T05:00:00Z,/top,l,c,a1,1,2,0.5', '2025-10-01T05:00:01Z,/top,l,c,a1,0,0,0.5']
+    deliver(settings.data_dir, 'gam_delivery_20251001.csv', *rows, '2025-10-01T05:00:02Z,/top,l,c,a1,9,1,0.5')
+    deliver(settings.data_dir, 'cms_articles_20251001.csv', 'a1,s,,x,y,2025-10-02', 'a2,s,T,x,y,')
+    names = ['2025-10-01T05:00:00Z,pageview,u,s,a1', '2025-10-01T05:00:00Z,page_view,u,s,a1']
+    deliver(settings.data_dir, 'ga4_events_20251001.csv', *names)
+    main(['backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--quiet'])
+    backfill(1)
+    backfill(1)  # known rows are not counted again
+    _, told = status()
+    rules = {name: source['rules'] for name, source in told['sources'].items()}
+    assert rules['gam_delivery'] == {'clicks are at most the impressions': 1, 'revenue comes with impressions': 1}
+    assert rules['cms_articles'] == {'an article has a publish time': 1, 'an article has a title': 1}
+    assert rules['ga4_events']['an event has a name GA4 knows'] == 1
+    assert query('select count(*) from bronze.gam_delivery') == [(3,)]
+    main(['status', '--source', 'gam_delivery'])
+    assert '1 rows break the rule: clicks are at most the impressions' in capsys.readouterr().out
+
+
+def test_events_before_their_article_was_published_are_counted(settings: Settings, query: Query) -> None:
+    deliver(settings.data_dir, 'cms_articles_20251001.csv', 'a1,s,T,x,y,2025-10-01T12:00:00+07:00')
+    backfill(1)
+    events = [f'2025-10-02T{hour:02}:00:00+07:00,page_view,u,s,a1' for hour in (1, 2)]
+    early = '2025-10-01T11:59:59+07:00,page_view,u,s,a1'
+    deliver(settings.data_dir, 'ga4_events_20251002.csv', early, *events)
+    backfill(1, 2)
+    assert query('select rule, rows_broken from ops.load_rules') == [('an article is published before its events', 1)]
+
+
+@pytest.mark.parametrize(
+    'broken', ['revenue_usd > 100', 'select count(*) from new_rows where revenue_usd > 100'], ids=['condition', 'query']
+)
+def test_a_broken_stop_rule_fails_the_load_before_anything_can_be_seen(
+    settings: Settings,
+    query: Query,
+    status: Status,
+    ruled: Callable[[str, Rule], None],
+    capsys: pytest.CaptureFixture[str],
+    broken: str,
+) -> None:
+    ruled('gam_delivery', Rule('no row is worth more than 100', broken, 'stop'))
+    good, bad = (f'2025-10-01T05:00:0{n}Z,/top,l,c,a1,1,0,{worth}' for n, worth in ((0, 1), (1, 101)))
+    path = deliver(settings.data_dir, 'gam_delivery_20251001.csv', good, bad)
+    command = ['backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--quiet']
+    assert main(command) == 1
+    error = capsys.readouterr().err
+    assert 'gam_delivery: 1 rows break "no row is worth more than 100"; nothing of this load was written' in error
+    assert query('select count(*) from bronze.gam_delivery') == [(0,)]
+    assert query('select status, rows_read from ops.loads') == [('failed', 0)]
+    told = status('--source', 'gam_delivery')
+    assert (told[0], states(told)) == (3, {1: 'failed'})
+    path.write_text(path.read_text().replace(',101', ',99'))
+    assert main(command) == 0
+    assert query('select count(*) from bronze.gam_delivery') == [(2,)]

@@ -1,0 +1,296 @@
+"""``verify`` finds every row changed or deleted by hand and names it; ``rebuild`` mends gold and changes nothing else."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.checks.verify import MARTS, verify
+from kly_mage.common.settings import REPOSITORY, Settings
+from kly_mage.loads import runner
+from tests.conftest import _administer as administer
+from tests.gold import Query, assert_gold_is_exact, gold
+
+DAYS = ('20251001', '20251002')
+A_GA4 = '(select _hashrow from bronze.ga4_events order by 1 limit 1)'
+A_GAM = '(select _hashrow from bronze.gam_delivery order by 1 limit 1)'
+A_CMS = '(select _hashrow from bronze.cms_articles order by 1 limit 1)'
+A_KEY = '(select event_date, content_id from gold.ga4_daily_summary order by 1, 2 limit 1)'
+A_SESSION = '(select session_key from gold.ga4_daily_sessions order by 1 limit 1)'
+NEVER = "'00000000-0000-0000-0000-000000000000'"
+
+
+@pytest.fixture(scope='module')
+def template(postgres: str) -> Iterator[list[str]]:
+    """The name of a loaded database to copy, once the first test has made one."""
+    names: list[str] = []
+    yield names
+    for name in names:
+        administer(postgres, f'drop database {name}')
+
+
+@pytest.fixture
+def loaded(settings: Settings, template: list[str]) -> Settings:
+    """Two days of the sample in bronze and gold."""
+    for source in ('cms_articles', 'ga4_events', 'gam_delivery'):
+        for path in (REPOSITORY / 'data' / source).glob('*.csv*'):
+            if any(day in path.name for day in DAYS):
+                shutil.copy2(path, settings.data_dir / source)
+    if template:
+        administer(str(settings.host), f'drop database {settings.dbname}')
+        administer(str(settings.host), f'create database {settings.dbname} template {template[0]}')
+    else:
+        runner.run(runner.names(), start_date='2025-10-01', end_date='2025-10-02')
+        administer(str(settings.host), f'create database {settings.dbname}_loaded template {settings.dbname}')
+        template.append(f'{settings.dbname}_loaded')
+    return settings
+
+
+def test_a_warehouse_nobody_touched_has_no_difference(
+    loaded: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['verify']) == 0
+    said = capsys.readouterr().out
+    assert said.startswith('0 differences')
+    for table in ('bronze.ga4_events', 'gold.ga4_daily_sessions', 'gold.daily_summary'):
+        (count,) = query(f'select count(*) from {table}')[0]
+        assert count
+        assert f'{table} {count:,}' in said
+
+
+def test_an_empty_database_is_nothing_to_verify(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['verify']) == 0
+    assert capsys.readouterr().out == 'nothing has been loaded yet\n'
+
+
+# What somebody does by hand; what verify has to say: the table, the key and both values.
+BY_HAND = {
+    'a GA4 row changed': (
+        f"update bronze.ga4_events set event_name = 'forged' where _hashrow = {A_GA4}",
+        [f'select _hashrow::text from bronze.ga4_events where _hashrow = {A_GA4}'],
+        'bronze.ga4_events',
+    ),
+    'an empty text instead of none': (
+        f"update bronze.ga4_events set site = case when site is null then '' end where _hashrow = {A_GA4}",
+        [f'select _hashrow::text from bronze.ga4_events where _hashrow = {A_GA4}'],
+        'bronze.ga4_events',
+    ),
+    'the day of a row changed': (
+        f'update bronze.ga4_events set _partition_date = _partition_date + 40 where _hashrow = {A_GA4}',
+        [
+            f'select _partition_date::text from bronze.ga4_events where _hashrow = {A_GA4}',
+            f'select (_partition_date - 40)::text from bronze.ga4_events where _hashrow = {A_GA4}',
+        ],
+        'bronze.ga4_events',
+    ),
+    'the ingestion time of a row changed': (
+        f"update bronze.ga4_events set _updated_at = _updated_at + interval '1 microsecond' where _hashrow = {A_GA4}",
+        [
+            f'select _updated_at::text from bronze.ga4_events where _hashrow = {A_GA4}',
+            f'select _updated_at::text from bronze.ga4_events_hashrow where _hashrow = {A_GA4}',
+        ],
+        'bronze.ga4_events',
+    ),
+    'the load of a row changed': (
+        f'update bronze.ga4_events set _load_id = 99 where _hashrow = {A_GA4}',
+        ["select 'load 99: 1 rows, ops.loads has no such load'"],
+        'bronze.ga4_events',
+    ),
+    'the creation time of a row changed': (
+        f"update bronze.ga4_events set _created_at = _created_at - interval '1 day' where _hashrow = {A_GA4}",
+        ['select min(_created_at)::text from bronze.ga4_events', 'select max(_created_at)::text from bronze.ga4_events'],
+        'bronze.ga4_events',
+    ),
+    'the revenue of an ad row changed': (
+        f'update bronze.gam_delivery set revenue_usd = revenue_usd + 100 where _hashrow = {A_GAM}',
+        [
+            f'select revenue_usd::text from bronze.gam_delivery where _hashrow = {A_GAM}',
+            f'select revenue_usd::text from bronze.gam_delivery_hashrow where _hashrow = {A_GAM}',
+        ],
+        'bronze.gam_delivery',
+    ),
+    'the title of an article changed': (
+        f"update bronze.cms_articles set title = title || '!' where _hashrow = {A_CMS}",
+        [f'select _hashrow::text from bronze.cms_articles where _hashrow = {A_CMS}'],
+        'bronze.cms_articles',
+    ),
+    'a GA4 row deleted': (
+        f'delete from bronze.ga4_events where _hashrow = {A_GA4}',
+        ['select (select _hashrow from bronze.ga4_events_hashrow except select _hashrow from bronze.ga4_events)::text'],
+        'bronze.ga4_events',
+    ),
+    'a row and its registry entry deleted': (
+        'with gone as (delete from bronze.ga4_events_hashrow where _hashrow ='
+        f' {A_GA4} returning _hashrow) delete from bronze.ga4_events where _hashrow in (select _hashrow from gone)',
+        [
+            "select 'load ' || load_id || ': ' from ops.loads where source = 'ga4_events'",
+            "select 'ops.loads has ' || to_char(rows_new, 'FM9,999') from ops.loads where source = 'ga4_events'",
+        ],
+        'bronze.ga4_events',
+    ),
+    'a row inserted twice': (
+        f'insert into bronze.ga4_events select * from bronze.ga4_events where _hashrow = {A_GA4}',
+        [f"select _hashrow || ': 2 rows of this hash' from bronze.ga4_events where _hashrow = {A_GA4} limit 1"],
+        'bronze.ga4_events',
+    ),
+    'a registry entry deleted': (
+        f'delete from bronze.gam_delivery_hashrow where _hashrow = {A_GAM}',
+        [f'select _hashrow::text from bronze.gam_delivery where _hashrow = {A_GAM}'],
+        'bronze.gam_delivery',
+    ),
+    'a registry entry changed': (
+        f'update bronze.ga4_events_hashrow set _hashrow = {NEVER} where _hashrow = {A_GA4}',
+        [f'select {NEVER}', f'select _hashrow::text from bronze.ga4_events where _hashrow = {A_GA4}'],
+        'bronze.ga4_events',
+    ),
+    'a session deleted': (
+        f'create table kept as select {A_SESSION} as session_key;'
+        f'delete from gold.ga4_daily_sessions where session_key = {A_SESSION}',
+        ['select session_key::text from kept'],
+        'gold.ga4_daily_sessions',
+    ),
+    'a session invented': (
+        "insert into gold.ga4_daily_sessions values ('2025-10-01', 4711)",
+        ["select '4711'"],
+        'gold.ga4_daily_sessions',
+    ),
+    'a number in gold changed': (
+        f'update gold.ga4_daily_summary set sessions = sessions + 4711 where (event_date, content_id) = {A_KEY}',
+        [
+            "select '(' || event_date || ', ' || content_id || ')' from gold.ga4_daily_summary where sessions > 4711",
+            "select 'sessions is ' || sessions || ', bronze gives ' || sessions - 4711"
+            ' from gold.ga4_daily_summary where sessions > 4711',
+        ],
+        'gold.ga4_daily_summary',
+    ),
+    'a row of gold deleted': (
+        f'create table kept as select * from gold.ga4_daily_summary where (event_date, content_id) = {A_KEY};'
+        f'delete from gold.ga4_daily_summary where (event_date, content_id) = {A_KEY}',
+        ["select format('(%s, %s): is missing; bronze gives pageviews %s', event_date, content_id, pageviews) from kept"],
+        'gold.ga4_daily_summary',
+    ),
+    'a row of gold invented': (
+        "insert into gold.gam_daily_summary values ('2025-10-01', 'forged', 1, 2, 3.5, now())",
+        ["select '(2025-10-01, forged): bronze gives no such row; found impressions 1, clicks 2, revenue_usd 3.5'"],
+        'gold.gam_daily_summary',
+    ),
+    'a cent moved in gold': (
+        'update gold.gam_daily_summary set revenue_usd = revenue_usd + 0.000001 where content_id ='
+        ' (select min(content_id) from gold.gam_daily_summary)',
+        ["select 'revenue_usd is ' || revenue_usd from gold.gam_daily_summary order by content_id limit 1"],
+        'gold.gam_daily_summary',
+    ),
+    'a watermark set back': (
+        "update ops.watermarks set watermark = '-infinity' where mart = 'gold.gam_daily_summary'",
+        ["select 'impressions is ' || impressions * 2 from gold.gam_daily_summary order by served_date, content_id limit 1"],
+        'gold.gam_daily_summary',
+    ),
+    'daily_summary replaced by a table': (
+        'create table gold.forged as table gold.daily_summary; drop materialized view gold.daily_summary;'
+        'alter table gold.forged rename to daily_summary',
+        ["select 'is no materialized view'"],
+        'gold.daily_summary',
+    ),
+    'daily_summary dropped': (
+        'drop materialized view gold.daily_summary',
+        ["select 'does not exist'"],
+        'gold.daily_summary',
+    ),
+}
+
+
+@pytest.mark.parametrize('case', BY_HAND)
+def test_a_change_by_hand_is_named(loaded: Settings, query: Query, capsys: pytest.CaptureFixture[str], case: str) -> None:
+    by_hand, told, table = BY_HAND[case]
+    untouched = gold(query)
+    query(by_hand)
+    said_by = [query(statement)[0][0] for statement in told]
+    assert main(['verify']) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith(f'{table} ')]
+    for text in said_by:
+        assert any(text in line for line in lines), (text, lines)
+    if table.startswith('gold.') and case != 'daily_summary replaced by a table':  # that one nobody but its owner may drop
+        assert main(['rebuild']) == 0
+        assert gold(query) == untouched
+        assert main(['verify']) == 0
+
+
+def test_a_stored_daily_summary_that_is_not_its_definition_is_named(
+    loaded: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Somebody changes a mart, refreshes the view, and changes the mart back: only the view is wrong then.
+    query("update gold.gam_daily_summary set clicks = clicks + 7 where content_id = '(not set)'")
+    query('refresh materialized view gold.daily_summary')
+    query("update gold.gam_daily_summary set clicks = clicks - 7 where content_id = '(not set)'")
+    clicks = query("select date::text, clicks from gold.daily_summary where content_id = '(not set)' order by 1")
+    assert main(['verify']) == 1
+    said = capsys.readouterr().out
+    for day, number in clicks:
+        assert f'gold.daily_summary ({day}, (not set)): clicks is {number}, bronze gives {number - 7}' in said
+    assert 'gold.gam_daily_summary (' not in said
+    assert main(['rebuild']) == 0
+    assert_gold_is_exact(query, loaded.data_dir)
+
+
+def test_rows_that_wait_for_their_refresh_are_no_difference(
+    loaded: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = loaded.data_dir / 'gam_delivery' / 'gam_delivery_20251003.csv'
+    late.write_text(
+        'served_at,ad_unit,content_id,impressions,clicks,revenue_usd\n2025-10-02 10:00,/late,a1,10,1,0.5\n', 'utf-8'
+    )
+    function = {block.uuid: block for block in runner.blocks(['ads_revenue'])}
+    rows = function['load_gam_delivery'].function()(run_date='2025-10-02', env='dev')
+    rows = function['hash_gam_delivery'].function()(rows)
+    assert function['export_gam_delivery'].function()(rows, run_date='2025-10-02', env='dev')['rows_new'] == 1
+    assert main(['verify']) == 3
+    said = capsys.readouterr().out
+    assert 'waiting: gold.gam_daily_summary has rows of bronze.gam_delivery to count' in said
+    assert '\n0 differences' in said
+    for name in ('gam_daily_summary', 'daily_summary'):
+        runner.run_sql(function[name].sql())
+    assert main(['verify']) == 0
+
+
+def test_verify_leaves_everything_as_it_was(loaded: Settings, query: Query) -> None:
+    def state() -> list[object]:
+        return [gold(query), query('select * from ops.watermarks order by 1'), query('table gold.ga4_daily_sessions')]
+
+    before = state()
+    report = verify(loaded)
+    assert report is not None
+    assert report.count == 0
+    assert state() == before
+
+
+def test_rebuild_changes_nothing_and_the_next_refresh_adds_nothing(loaded: Settings, query: Query) -> None:
+    before, watermarks = gold(query), query('select mart, watermark from ops.watermarks order by 1')
+    assert main(['rebuild']) == 0
+    assert gold(query) == before
+    assert query('select mart, watermark from ops.watermarks order by 1') == watermarks
+    runner.run(runner.names(), start_date='2025-10-01', end_date='2025-10-02')
+    assert gold(query) == before
+    assert_gold_is_exact(query, loaded.data_dir)
+
+
+def test_every_mart_block_is_known_to_verify() -> None:
+    sql_blocks = {block.uuid for block in runner.blocks(runner.names()) if block.language == 'sql'}
+    assert sql_blocks == {mart.name for mart in MARTS} | {'daily_summary'}
+
+
+def test_many_differences_are_counted_and_not_all_told(
+    loaded: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    query('update gold.ga4_daily_summary set pageviews = pageviews + 1')
+    (rows,) = query('select count(*) from gold.ga4_daily_summary')[0]
+    assert main(['verify']) == 1
+    said = capsys.readouterr().out
+    assert f'gold.ga4_daily_summary: {rows - 20:,} more of this kind' in said
+    assert f'{rows:,} differences' in said
+
+
+def test_the_landing_zone_is_not_needed(loaded: Settings, tmp_path: Path) -> None:
+    shutil.rmtree(loaded.data_dir)
+    assert main(['verify']) == 0

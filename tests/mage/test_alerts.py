@@ -1,0 +1,95 @@
+"""A failed block in one line: what it says, where it goes, what it never tells."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from kly_mage.common.errors import LandingError
+from kly_mage.mage import alerts
+from tests.mage.server import Webhook
+
+
+@pytest.fixture
+def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    server = Webhook()
+    monkeypatch.setenv(alerts.WEBHOOK, server.url)
+    yield server
+    server.close()
+
+
+def failure(error: BaseException) -> dict[str, Any]:
+    """What Mage gives the callback."""
+    return {
+        'pipeline_uuid': 'ads_revenue',
+        'parent_block_uuid': 'load_gam_delivery',
+        'ds': '2025-10-05',
+        'pipeline_run_id': 7,
+        'trigger_name': 'daily',
+        'retry': {'attempts': 4},
+        '__error': error,
+    }
+
+
+def test_the_line_says_what_when_why_and_what_to_do() -> None:
+    line = alerts.message(failure(LandingError('no column revenue_usd in gam.csv\nand more')))
+    assert line == (
+        'ads_revenue: block load_gam_delivery failed after 4 attempts for the run of 2025-10-05 (daily), run 7: '
+        'LandingError: no column revenue_usd in gam.csv. Nothing half-done was kept. '
+        'Mend the cause, then retry the run in Mage (Runs, Retry incomplete blocks)'
+    )
+
+
+def test_it_is_logged_and_posted(webhook: Webhook, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.ERROR):
+        line = alerts.report(failure(LandingError('gone')))
+    assert line in caplog.text
+    assert webhook.posts == [{'text': line, 'pipeline': 'ads_revenue', 'block': 'load_gam_delivery', 'pipeline_run': 7}]
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        'connection to postgresql://kly:geheim99@db:5432/kly failed',
+        "connect(host='db', password='geheim99')",
+        'password=geheim99 is wrong',
+        'the server said geheim99',
+        'FATAL: geheim%2F99',
+    ],
+)
+def test_a_secret_is_never_told(webhook: Webhook, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv('POSTGRES_PASSWORD', 'geheim99')
+    monkeypatch.setenv('SOME_TOKEN', 'geheim%2F99')
+    line = alerts.report(failure(RuntimeError(text)))
+    assert 'geheim' not in line
+    assert 'geheim99' not in str(webhook.posts)
+
+
+def test_a_webhook_that_does_not_answer_fails_nothing_and_is_not_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(alerts.WEBHOOK, 'http://127.0.0.1:9/services/geheim')
+    alerts.report(failure(RuntimeError('x')))
+    assert 'could not be posted' in caplog.text
+    assert 'services/geheim' not in caplog.text
+
+
+def test_the_logger_of_a_run_is_told_which_block_and_the_plain_one_of_the_editor_is_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class RunLogger:
+        said: tuple[str, dict[str, str]] | None = None
+
+        def error(self, line: str, **tags: str) -> None:
+            self.said = (line, tags)
+
+    of_run = RunLogger()
+    line = alerts.report({**failure(RuntimeError('x')), 'logger': of_run})
+    assert of_run.said == (line, {'block_uuid': 'load_gam_delivery'})
+    assert alerts.report({**failure(RuntimeError('in_the_editor')), 'logger': logging.getLogger('x')}) in caplog.text
+
+
+def test_a_block_tried_in_the_editor_calls_nobody(webhook: Webhook) -> None:
+    alerts.report({**failure(RuntimeError('x')), 'env': 'dev'})
+    assert webhook.posts == []

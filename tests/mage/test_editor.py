@@ -1,0 +1,96 @@
+"""The editor's own parts, without a server: secrets, port, marks."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kly_mage.common.errors import EditorError
+from kly_mage.common.settings import load_settings
+from kly_mage.mage import editor
+from tests.mage.server import wait_for
+
+
+@pytest.fixture
+def env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An ``.env`` of this test's own, and no secret in the environment."""
+    monkeypatch.setenv('KLY_ENV_FILE', str(tmp_path / '.env'))
+    monkeypatch.setenv('KLY_LOCAL_DIR', str(tmp_path / 'local'))
+    for name in (editor.PASSWORD, editor.SECRET, 'KLY_EDITOR_PORT'):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / '.env'
+
+
+def test_the_first_start_makes_a_password_and_a_secret_for_the_owner_only(env: Path) -> None:
+    password = editor.ensure_secrets()
+    assert password is not None
+    assert len(password) >= 16
+    assert editor.secret(editor.PASSWORD) == password
+    assert len(editor.secret(editor.SECRET) or '') >= 40
+    assert env.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_later_start_keeps_them_and_tells_nothing(env: Path) -> None:
+    editor.ensure_secrets()
+    before = env.read_text()
+    assert editor.ensure_secrets() is None
+    assert env.read_text() == before
+
+
+def test_empty_lines_of_the_example_are_filled_and_the_rest_is_kept(env: Path) -> None:
+    env.write_text('# mine\nPOSTGRES_PASSWORD=own\nMAGE_OWNER_PASSWORD=\n')
+    assert editor.ensure_secrets() == editor.secret(editor.PASSWORD)
+    lines = env.read_text().splitlines()
+    assert lines[:2] == ['# mine', 'POSTGRES_PASSWORD=own']
+    assert len([line for line in lines if line.startswith('MAGE_OWNER_PASSWORD=')]) == 1
+
+
+def test_a_password_in_the_environment_counts_before_the_file(env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(editor.PASSWORD, 'chosen')
+    assert editor.ensure_secrets() is None
+    assert editor.secret(editor.PASSWORD) == 'chosen'
+    assert 'chosen' not in env.read_text()
+
+
+@pytest.mark.parametrize('text', ['0', '70000', 'http', '-1'])
+def test_a_port_that_is_none_is_refused(env: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv('KLY_EDITOR_PORT', text)
+    with pytest.raises(EditorError, match='KLY_EDITOR_PORT'):
+        editor.port()
+
+
+def test_a_busy_port_is_an_error_with_a_remedy_before_anything_is_started(
+    env: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket() as other:
+        other.bind((editor.HOST, 0))
+        other.listen()
+        port = other.getsockname()[1]
+        monkeypatch.setenv('KLY_EDITOR_PORT', str(port))
+        with pytest.raises(EditorError, match=f'KLY_EDITOR_PORT={port + 1}'):
+            editor.start(lambda line: None)
+    assert not env.exists()
+
+
+def test_whatever_carries_the_mark_is_ended_also_without_a_parent(env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load_settings()
+    # The first process ends at once; its child, in a session of its own, ignores a polite end.
+    child = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)'
+    parent = f'import subprocess, sys; subprocess.Popen([sys.executable, "-c", {child!r}], start_new_session=True)'
+    environment = os.environ | {editor.MARK: str(settings.local_dir)}
+    subprocess.run([sys.executable, '-c', parent], env=environment, check=True)
+    wait_for(lambda: editor.marked(settings), 10, 'the orphan')
+    monkeypatch.setattr(editor, 'STOP_SECONDS', 1)
+    editor.stop(settings)
+    assert editor.marked(settings) == []
+
+
+def test_an_editor_of_another_folder_is_left_alone(env: Path, tmp_path: Path) -> None:
+    environment = os.environ | {editor.MARK: str(tmp_path / 'elsewhere')}
+    with subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], env=environment) as other:
+        assert editor.stop(load_settings()) == 0
+        assert other.poll() is None
+        other.kill()

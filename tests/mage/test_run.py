@@ -1,0 +1,131 @@
+"""``mage run``: the same blocks from Mage's own command line, on an empty database and on the real export."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.common.settings import REPOSITORY, Settings, load_settings
+from kly_mage.warehouse.postgres import connection as database
+from tests.conftest import REAL_DATA
+from tests.gold import Query, assert_gold_is_exact, gold
+
+pytestmark = pytest.mark.mage
+
+PIPELINES = ('articles_performance', 'ads_revenue')
+MAGE = Path(sys.executable).with_name('mage')
+
+
+def start(pipeline: str, home: Path, **variables: str) -> subprocess.Popen[str]:
+    """``mage run kly_mage PIPELINE``, with these runtime variables."""
+    command = [str(MAGE), 'run', 'kly_mage', pipeline]
+    if variables:
+        command += ['--runtime-vars', json.dumps(variables)]
+    environment = os.environ | {'MAGE_DATA_DIR': str(home / 'mage'), 'HOME': str(home), 'PYTHONWARNINGS': 'ignore'}
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finished(*runs: subprocess.Popen[str]) -> list[str]:
+    """Wait for all; gives what they said."""
+    said = [run.communicate(timeout=300)[0] for run in runs]
+    for run, text in zip(runs, said, strict=True):
+        assert run.returncode == 0, text
+    return said
+
+
+def some_days(landing: Path, *days: str) -> None:
+    """The sample's files of these days."""
+    for path in (REPOSITORY / 'data').glob('*/*.csv*'):
+        if any(day in path.name for day in days):
+            shutil.copy(path, landing / path.parent.name / path.name)
+
+
+@pytest.fixture
+def embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Nothing set but the two folders: the embedded server is started by whoever needs it first."""
+    folder = Path(tempfile.mkdtemp(prefix='kly_run_', dir='/tmp'))
+    folder.chmod(0o755)  # under root, PostgreSQL runs as another user
+    for name in [name for name in os.environ if name.startswith('POSTGRES_')]:
+        monkeypatch.delenv(name)
+    for source in ('cms_articles', 'ga4_events', 'gam_delivery'):
+        (folder / 'landing' / source).mkdir(parents=True)
+    monkeypatch.setenv('KLY_LOCAL_DIR', str(folder / 'local'))
+    monkeypatch.setenv('KLY_DATA_DIR', str(folder / 'landing'))
+    monkeypatch.setenv('KLY_TIMEZONE', 'Asia/Jakarta')
+    yield folder
+    database.stop_embedded(load_settings())
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_two_runs_at_once_on_no_database_at_all_give_what_the_command_line_gives(embedded: Path) -> None:
+    some_days(embedded / 'landing', '20251001')
+    finished(*(start(pipeline, embedded, run_date='2025-10-01') for pipeline in PIPELINES))
+    settings = database.server(load_settings())
+
+    def query(statement: str, *values: Any) -> list[tuple[Any, ...]]:
+        with database.connect(settings) as connection, connection.cursor() as cursor:
+            cursor.execute(statement, values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    assert_gold_is_exact(query, embedded / 'landing')
+    assert query("select count(*), count(*) filter (where status = 'done') from ops.loads") == [(3, 3)]
+    assert_the_command_line_gives_the_same(query, '2025-10-01')
+
+
+def assert_the_command_line_gives_the_same(query: Query, end: str) -> None:
+    """On an empty database, that is; from the first of October."""
+    by_mage = gold(query)
+    query('drop schema bronze, gold, ops cascade')
+    main(['backfill', '--start', '2025-10-01', '--end', end, '--quiet'])
+    assert gold(query) == by_mage
+
+
+@pytest.mark.slow
+def test_october_by_day_and_the_command_line_give_the_same_gold(settings: Settings, query: Query, tmp_path: Path) -> None:
+    some_days(settings.data_dir, '202510')
+    for day in sorted(range(1, 32), key=lambda day: day % 2):  # not in order
+        finished(*(start(pipeline, tmp_path, run_date=f'2025-10-{day:02}') for pipeline in PIPELINES))
+    assert_gold_is_exact(query, settings.data_dir)
+    assert_the_command_line_gives_the_same(query, '2025-10-31')
+
+
+def test_a_run_without_a_day_fails_and_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
+    run = start('ads_revenue', tmp_path, run_date='')
+    said, _ = run.communicate(timeout=120)
+    assert run.returncode != 0
+    assert 'set the pipeline variable run_date' in said
+
+
+@pytest.fixture
+def real(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The real GA4 export as landing zone."""
+    if not REAL_DATA.is_dir():
+        pytest.skip('the real GA4 export is not beside this checkout')
+    shutil.rmtree(settings.data_dir / 'ga4_events')
+    shutil.copytree(REAL_DATA / 'ga4_events', settings.data_dir / 'ga4_events')
+    monkeypatch.setenv('KLY_TIMEZONE', 'UTC')
+    return settings.data_dir
+
+
+def test_the_real_export_in_one_range(real: Path, query: Query, tmp_path: Path) -> None:
+    finished(start('articles_performance', tmp_path, start_date='2020-11-01', end_date='2020-11-30'))
+    assert query('select count(*) from bronze.ga4_events') == [(8301,)]
+    assert_gold_is_exact(query, real, 'UTC')
+
+
+@pytest.mark.slow
+def test_the_real_export_day_by_day(real: Path, query: Query, tmp_path: Path) -> None:
+    for day in range(1, 31):
+        finished(start('articles_performance', tmp_path, run_date=f'2020-11-{day:02}'))
+    assert query('select count(*) from bronze.ga4_events') == [(8301,)]
+    assert_gold_is_exact(query, real, 'UTC')

@@ -1,0 +1,130 @@
+create table if not exists bronze.gam_delivery (
+    "served_at" timestamptz not null,
+    "site" text,
+    "ad_unit" text not null,
+    "line_item" text,
+    "creative" text,
+    "content_id" text,
+    "impressions" bigint not null,
+    "clicks" bigint not null,
+    "revenue_usd" numeric not null,
+    "_partition_date" date,
+    "_hashrow" uuid not null,
+    "_created_at" timestamptz not null,
+    "_updated_at" timestamptz not null,
+    "_load_id" bigint not null
+) partition by range (_updated_at);
+alter table bronze.gam_delivery add column if not exists "served_at" timestamptz;
+alter table bronze.gam_delivery add column if not exists "site" text;
+alter table bronze.gam_delivery add column if not exists "ad_unit" text;
+alter table bronze.gam_delivery add column if not exists "line_item" text;
+alter table bronze.gam_delivery add column if not exists "creative" text;
+alter table bronze.gam_delivery add column if not exists "content_id" text;
+alter table bronze.gam_delivery add column if not exists "impressions" bigint;
+alter table bronze.gam_delivery add column if not exists "clicks" bigint;
+alter table bronze.gam_delivery add column if not exists "revenue_usd" numeric;
+alter table bronze.gam_delivery add column if not exists "_partition_date" date;
+alter table bronze.gam_delivery add column if not exists "_hashrow" uuid;
+alter table bronze.gam_delivery add column if not exists "_created_at" timestamptz;
+alter table bronze.gam_delivery add column if not exists "_updated_at" timestamptz;
+alter table bronze.gam_delivery add column if not exists "_load_id" bigint;
+create index if not exists gam_delivery_updated_at_idx on bronze.gam_delivery using brin (_updated_at) with (autosummarize = on);
+comment on table bronze.gam_delivery is 'One row per Google Ad Manager delivery: instant, ad unit, line item, creative and article. Append-only; partitioned by day of _updated_at (UTC).';
+comment on column bronze.gam_delivery."served_at" is 'When the ads were served.';
+comment on column bronze.gam_delivery."site" is 'The site that showed the ads.';
+comment on column bronze.gam_delivery."ad_unit" is 'Ad unit path.';
+comment on column bronze.gam_delivery."line_item" is 'Line item that paid for the impressions.';
+comment on column bronze.gam_delivery."creative" is 'Creative shown.';
+comment on column bronze.gam_delivery."content_id" is 'The article beside the ads; NULL on pages without one.';
+comment on column bronze.gam_delivery."impressions" is 'Ad impressions.';
+comment on column bronze.gam_delivery."clicks" is 'Ad clicks.';
+comment on column bronze.gam_delivery."revenue_usd" is 'Revenue in US dollars; negative for corrections.';
+comment on column bronze.gam_delivery."_partition_date" is 'Local day of the row''s own timestamp; NULL if it has none.';
+comment on column bronze.gam_delivery."_hashrow" is 'The row''s hash over canonical values; its rule is in kly_mage/rows/rowhash.py.';
+comment on column bronze.gam_delivery."_created_at" is 'When the row was inserted, by the server''s clock.';
+comment on column bronze.gam_delivery."_updated_at" is 'Ingestion time: never behind the marts'' watermarks, so refreshes go by it.';
+comment on column bronze.gam_delivery."_load_id" is 'The load that inserted the row, see ops.loads.';
+create table if not exists bronze.gam_delivery_hashrow (
+    "_hashrow" uuid primary key,
+    "_updated_at" timestamptz not null,
+    "_delivered_at" timestamptz not null,
+    "site" text,
+    "impressions" bigint,
+    "clicks" bigint,
+    "revenue_usd" numeric
+);
+comment on table bronze.gam_delivery_hashrow is 'One row per hash in bronze.gam_delivery: makes it unique across partitions.';
+comment on column bronze.gam_delivery_hashrow."_hashrow" is 'Hash of a row in bronze.';
+comment on column bronze.gam_delivery_hashrow."_updated_at" is 'Leads to the row: its _updated_at.';
+comment on column bronze.gam_delivery_hashrow."_delivered_at" is 'When the row was last delivered: day and line of its file.';
+comment on column bronze.gam_delivery_hashrow."site" is 'The site that showed the ads. As the marts count it.';
+comment on column bronze.gam_delivery_hashrow."impressions" is 'Ad impressions. As the marts count it.';
+comment on column bronze.gam_delivery_hashrow."clicks" is 'Ad clicks. As the marts count it.';
+comment on column bronze.gam_delivery_hashrow."revenue_usd" is 'Revenue in US dollars; negative for corrections. As the marts count it.';
+create table if not exists bronze.gam_delivery_conflicts (
+    "_hashrow" uuid not null,
+    "served_at" timestamptz,
+    "site" text,
+    "ad_unit" text,
+    "line_item" text,
+    "creative" text,
+    "content_id" text,
+    "impressions" bigint,
+    "clicks" bigint,
+    "revenue_usd" numeric,
+    "counted_site" text,
+    "counted_impressions" bigint,
+    "counted_clicks" bigint,
+    "counted_revenue_usd" numeric,
+    "_partition_date" date,
+    "_delivered_at" timestamptz not null,
+    "_file" text not null,
+    "_line" bigint not null,
+    "_updated_at" timestamptz not null,
+    "_load_id" bigint not null
+);
+create unique index if not exists gam_delivery_conflicts_key on bronze.gam_delivery_conflicts (_hashrow, "site", "impressions", "clicks", "revenue_usd") nulls not distinct;
+comment on table bronze.gam_delivery_conflicts is 'One row per further version of a row of bronze.gam_delivery: same hash, other numbers.';
+comment on column bronze.gam_delivery_conflicts."_hashrow" is 'The hash the rows share.';
+comment on column bronze.gam_delivery_conflicts."served_at" is 'When the ads were served. In this version.';
+comment on column bronze.gam_delivery_conflicts."site" is 'The site that showed the ads. In this version.';
+comment on column bronze.gam_delivery_conflicts."ad_unit" is 'Ad unit path. In this version.';
+comment on column bronze.gam_delivery_conflicts."line_item" is 'Line item that paid for the impressions. In this version.';
+comment on column bronze.gam_delivery_conflicts."creative" is 'Creative shown. In this version.';
+comment on column bronze.gam_delivery_conflicts."content_id" is 'The article beside the ads; NULL on pages without one. In this version.';
+comment on column bronze.gam_delivery_conflicts."impressions" is 'Ad impressions. In this version.';
+comment on column bronze.gam_delivery_conflicts."clicks" is 'Ad clicks. In this version.';
+comment on column bronze.gam_delivery_conflicts."revenue_usd" is 'Revenue in US dollars; negative for corrections. In this version.';
+comment on column bronze.gam_delivery_conflicts."counted_site" is 'The site that showed the ads. In the version that counts.';
+comment on column bronze.gam_delivery_conflicts."counted_impressions" is 'Ad impressions. In the version that counts.';
+comment on column bronze.gam_delivery_conflicts."counted_clicks" is 'Ad clicks. In the version that counts.';
+comment on column bronze.gam_delivery_conflicts."counted_revenue_usd" is 'Revenue in US dollars; negative for corrections. In the version that counts.';
+comment on column bronze.gam_delivery_conflicts."_partition_date" is 'Local day of the row.';
+comment on column bronze.gam_delivery_conflicts."_delivered_at" is 'When this version was delivered: day and line of its file.';
+comment on column bronze.gam_delivery_conflicts."_file" is 'The file it stands in.';
+comment on column bronze.gam_delivery_conflicts."_line" is 'The line where it begins, from 1 (the header).';
+comment on column bronze.gam_delivery_conflicts."_updated_at" is 'Ingestion time.';
+comment on column bronze.gam_delivery_conflicts."_load_id" is 'The load that met it first.';
+create table if not exists bronze.gam_delivery_restatements (like bronze.gam_delivery_conflicts);
+create index if not exists gam_delivery_restatements_updated_at_idx on bronze.gam_delivery_restatements (_updated_at);
+comment on table bronze.gam_delivery_restatements is 'One row per change of what counts, where restatements apply to bronze.gam_delivery: new and old.';
+comment on column bronze.gam_delivery_restatements."_hashrow" is 'The hash the rows share.';
+comment on column bronze.gam_delivery_restatements."served_at" is 'When the ads were served. In this version.';
+comment on column bronze.gam_delivery_restatements."site" is 'The site that showed the ads. In this version.';
+comment on column bronze.gam_delivery_restatements."ad_unit" is 'Ad unit path. In this version.';
+comment on column bronze.gam_delivery_restatements."line_item" is 'Line item that paid for the impressions. In this version.';
+comment on column bronze.gam_delivery_restatements."creative" is 'Creative shown. In this version.';
+comment on column bronze.gam_delivery_restatements."content_id" is 'The article beside the ads; NULL on pages without one. In this version.';
+comment on column bronze.gam_delivery_restatements."impressions" is 'Ad impressions. In this version.';
+comment on column bronze.gam_delivery_restatements."clicks" is 'Ad clicks. In this version.';
+comment on column bronze.gam_delivery_restatements."revenue_usd" is 'Revenue in US dollars; negative for corrections. In this version.';
+comment on column bronze.gam_delivery_restatements."counted_site" is 'The site that showed the ads. In the version that counted until then.';
+comment on column bronze.gam_delivery_restatements."counted_impressions" is 'Ad impressions. In the version that counted until then.';
+comment on column bronze.gam_delivery_restatements."counted_clicks" is 'Ad clicks. In the version that counted until then.';
+comment on column bronze.gam_delivery_restatements."counted_revenue_usd" is 'Revenue in US dollars; negative for corrections. In the version that counted until then.';
+comment on column bronze.gam_delivery_restatements."_partition_date" is 'Local day of the row.';
+comment on column bronze.gam_delivery_restatements."_delivered_at" is 'When this version was delivered: day and line of its file.';
+comment on column bronze.gam_delivery_restatements."_file" is 'The file it stands in.';
+comment on column bronze.gam_delivery_restatements."_line" is 'The line where it begins, from 1 (the header).';
+comment on column bronze.gam_delivery_restatements."_updated_at" is 'Ingestion time.';
+comment on column bronze.gam_delivery_restatements."_load_id" is 'The load that met it first.';

@@ -1,0 +1,141 @@
+"""Where restatements apply, the newest version of an ad row counts, exactly once, in any order of loads and crashes."""
+
+import itertools
+import random
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.checks.verify import rebuild
+from kly_mage.common.settings import Settings
+from kly_mage.declared.sources import GAM_DELIVERY, SOURCES
+from kly_mage.warehouse.postgres import load as bronze
+from tests.gold import Query
+from tests.scenes import deliver, load, load_request, refresh, run_days
+
+
+@pytest.fixture(autouse=True)
+def applying(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SOURCES, 'gam_delivery', replace(GAM_DELIVERY, restatements='apply'))
+
+
+def row(key: int, impressions: int, revenue: str, content: str = 'a1') -> str:
+    return f'2025-10-0{key % 2 + 1}T05:00:00Z,/top,l{key},c,{content},{impressions},0,{revenue}'
+
+
+def newest(landing: Path) -> dict[tuple[date, str], tuple[int, Decimal]]:
+    """Per day and content the sums over the newest version of each key: of the last file that has it, its first row."""
+    versions: dict[str, tuple[date, str, int, Decimal]] = {}
+    for path in sorted((landing / 'gam_delivery').iterdir()):
+        in_file: dict[str, tuple[date, str, int, Decimal]] = {}
+        for line in path.read_text('utf-8').splitlines()[1:]:
+            at, _, key, _, content, impressions, _, revenue = line.split(',')
+            in_file.setdefault(key, (date.fromisoformat(at[:10]), content, int(impressions), Decimal(revenue)))
+        versions |= in_file
+    sums: dict[tuple[date, str], tuple[int, Decimal]] = {}
+    for day, content, impressions, revenue in versions.values():
+        before = sums.get((day, content), (0, Decimal(0)))
+        sums[day, content] = (before[0] + impressions, before[1] + revenue)
+    return sums
+
+
+def found(query: Query) -> dict[tuple[date, str], tuple[int, Decimal]]:
+    rows = query('select served_date, content_id, impressions, revenue_usd from gold.gam_daily_summary')
+    return {(day, content): (impressions, revenue) for day, content, impressions, revenue in rows}
+
+
+def test_a_restatement_counts_once_and_one_taken_back_too(settings: Settings, query: Query) -> None:
+    versions = [(10, '1.00'), (12, '1.50'), (10, '1.00'), (11, '0.25')]
+    for day, (impressions, revenue) in enumerate(versions, start=1):
+        deliver(settings.data_dir, f'gam_delivery_2025100{day}.csv', row(0, impressions, revenue))
+        for _ in range(2):  # the second time everything is known
+            run_days(1, 1, 'ads_revenue')
+            assert found(query) == {(date(2025, 10, 1), 'a1'): (impressions, Decimal(revenue))}
+    assert query('select count(*), sum(impressions) from bronze.gam_delivery') == [(1, 10)]  # append-only: the first
+    changes = query('select served_date, count_rows, impressions, revenue_usd from gold.gam_restatements order by load_id')
+    day = date(2025, 10, 1)
+    assert changes == [
+        (day, 1, 2, Decimal('0.50')),
+        (day, 1, -2, Decimal('-0.50')),
+        (day, 1, 1, Decimal('-0.75')),
+    ]
+    rebuild(settings)
+    assert found(query) == {(day, 'a1'): (11, Decimal('0.25'))}
+    assert main(['verify']) == 0
+
+
+def test_two_rows_of_one_file_are_no_restatement(settings: Settings, query: Query) -> None:
+    deliver(settings.data_dir, 'gam_delivery_20251001.csv', row(0, 1, '1'), row(0, 2, '2'))
+    run_days(1, 1, 'ads_revenue')
+    assert found(query) == {(date(2025, 10, 1), 'a1'): (1, Decimal(1))}
+    deliver(settings.data_dir, 'gam_delivery_20251002.csv', row(0, 5, '5'), row(0, 6, '6'), row(0, 5, '5'))
+    for _ in range(2):
+        run_days(1, 1, 'ads_revenue')
+        assert found(query) == {(date(2025, 10, 1), 'a1'): (5, Decimal(5))}
+    assert query('select counted_impressions, impressions from bronze.gam_delivery_restatements') == [(1, 5)]
+    conflicts = query('select impressions from bronze.gam_delivery_conflicts')
+    assert {(2,), (6,)} <= set(conflicts)  # the table keeps every further version, restated or not
+
+
+def test_by_default_the_first_version_counts(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SOURCES, 'gam_delivery', GAM_DELIVERY)
+    for day in (1, 2):
+        deliver(settings.data_dir, f'gam_delivery_2025100{day}.csv', row(0, day, '1'))
+    run_days(1, 1, 'ads_revenue')
+    assert found(query) == {(date(2025, 10, 1), 'a1'): (1, Decimal(1))}
+    assert query('select count(*) from gold.gam_restatements') == [(0,)]
+
+
+@pytest.mark.parametrize('seed', range(6))
+def test_any_order_of_restatements_runs_crashes_and_rebuilds_ends_in_the_newest_versions(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chance, names = random.Random(seed), itertools.count()
+    for day in range(1, 5):
+        for _ in range(chance.randint(1, 3)):
+            rows = [
+                row(chance.randrange(6), chance.randrange(4), chance.choice(['0.1', '0.10', '-1', '3.000001']))
+                for _ in range(chance.randint(1, 8))
+            ]
+            late = [text for text in rows if int(text[8:10]) <= day]  # a file holds its own day and earlier ones
+            deliver(settings.data_dir, f'gam_delivery_2025100{day}_{next(names):02}.csv', *late)
+            for _ in range(chance.randrange(4)):
+                match chance.randrange(5):
+                    case 0:
+                        run_days(1, 2, 'ads_revenue')
+                    case 1:
+                        run_days(chance.randint(1, 2), None, 'ads_revenue')
+                    case 2:
+                        load(settings, 'gam_delivery', 1, 2)
+                    case 3:
+                        rebuild(settings)
+                    case 4:
+                        crash(settings, monkeypatch)
+    run_days(1, 2, 'ads_revenue')
+    truth = newest(settings.data_dir)
+    assert found(query) == truth
+    assert main(['verify']) == 0
+    # One frame with all files, as Mage hands it on, into an empty warehouse, ends in the same.
+    request, frames = load_request(settings, 'gam_delivery', 1, 2)
+    query(
+        'delete from bronze.gam_delivery; delete from bronze.gam_delivery_hashrow; delete from bronze.gam_delivery_conflicts'
+    )
+    query('delete from bronze.gam_delivery_restatements; delete from ops.load_days; delete from ops.files')
+    bronze.load(settings, request, frames)
+    rebuild(settings)
+    refresh('gam_daily_summary')
+    assert found(query) == truth
+
+
+def crash(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*values: object) -> None:
+        raise RuntimeError('crash')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bronze, '_finish', fail)
+        with pytest.raises(RuntimeError, match='crash'):
+            load(settings, 'gam_delivery', 1, 2)
