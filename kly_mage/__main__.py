@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     shape.add_argument('--html', metavar='FILE', help='as one self-contained page')
     reconcile.add_argument('--days', action='store_true', help='every day, not only those that do not add up')
     reconcile.add_argument('--quiet', action='store_true', help='no progress, only the last line')
-    reconcile.add_argument('--mend', action='store_true', help='make bronze of these days what the files say, and gold anew')
+    reconcile.add_argument('--repair', action='store_true', help='make bronze what the files say, and gold anew')
     add('show', 'the most read rows of gold.daily_summary, and the totals', days)
     add('rebuild', 'empty the marts and build them again from bronze')
     status = add('status', 'per source: days loaded, gaps, last load, lateness, rejects', days, source)

@@ -14,8 +14,8 @@ def rows_by_outcome(*args, **kwargs):
         select
             source,
             sum(rows_new) as new,
-            sum(rows_known) as known,
-            sum(rows_equal) as equal,
+            sum(rows_already_loaded) as already_loaded,
+            sum(rows_duplicate) as duplicate,
             sum(rows_rejected) as rejected,
             sum(rows_conflicting) as conflicting
         from ops.loads

@@ -266,7 +266,7 @@ def _standing(cursor: Cursor, settings: Settings, source: Source) -> SourceStatu
         standing.last_load = dict(zip(('load_id', 'start', 'end', 'finished_at', 'started_by'), row, strict=True))
     cursor.execute(
         'select max(day) from ops.load_days inner join ops.loads using (load_id)'
-        " where source = %s and status = 'done' and load_days.rows_new + load_days.rows_known > 0",
+        " where source = %s and status = 'done' and load_days.rows_new + load_days.rows_already_loaded > 0",
         (source.name,),
     )
     standing.newest_day = cursor.fetchone()[0]

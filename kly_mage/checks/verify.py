@@ -64,7 +64,7 @@ class Report:
     Attributes:
         differences: one line each: table, key, both values.
         count: how many there are; beyond ``SHOWN`` per check they are not in ``differences``.
-        in_gold: how many of them ``rebuild`` mends.
+        in_gold: how many of them ``rebuild`` repairs.
         waiting: what is not wrong but not yet refreshed.
         checked: rows looked at, by table.
     """

@@ -109,7 +109,7 @@ def _progress(settings: Settings, loads: list[Load], days: Window, missing: dict
 
 
 def _parts(numbers: dict[str, int]) -> str:
-    told = ', '.join(f'{numbers[part]:,} {part}' for part in ledger.PARTS if numbers.get(part))
+    told = ', '.join(f'{numbers[part]:,} {ledger.word(part)}' for part in ledger.PARTS if numbers.get(part))
     return f'{_rows(numbers["read"])} ({told})' if told else 'no rows'
 
 
@@ -137,8 +137,8 @@ def _rows(count: int) -> str:
 
 
 def _line(load: Load, missing: list[date]) -> str:
-    parts = ('read', 'distinct', 'new', 'known', 'rejected', 'conflicting')
-    told = [f'{load[f"rows_{part}"]:,} {part}' for part in parts]
+    parts = ('read', 'distinct', 'new', 'already_loaded', 'rejected', 'conflicting')
+    told = [f'{load[f"rows_{part}"]:,} {ledger.word(part)}' for part in parts]
     if missing:
         told.append(f'{len(missing):,} days missing' if len(missing) > 1 else '1 day missing')
     return f'{load["source"]}: {", ".join(told)}'

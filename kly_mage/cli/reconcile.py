@@ -8,7 +8,7 @@ from kly_mage.checks.reconciliation import table as reports
 from kly_mage.checks.reconciliation.check import reconcile
 from kly_mage.checks.reconciliation.findings import verdict
 from kly_mage.checks.reconciliation.page import page
-from kly_mage.checks.reconciliation.repair import mend
+from kly_mage.checks.reconciliation.repair import repair
 from kly_mage.common.console import note, say
 from kly_mage.common.settings import load_settings
 from kly_mage.common.window import Window
@@ -25,8 +25,8 @@ def run(options: argparse.Namespace) -> int:
     with progress(quiet=options.quiet or (not sys.stderr.isatty() and (options.json or options.csv))) as step:
         settings = server(load_settings())
         report = reconcile(settings, sources, window, step)
-        if options.mend:
-            for line in mend(settings, report):
+        if options.repair:
+            for line in repair(settings, report):
                 note(line)
             report = reconcile(settings, sources, window, step)
     if options.json:

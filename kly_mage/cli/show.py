@@ -7,7 +7,7 @@ from decimal import Decimal
 from rich.console import Console
 from rich.table import Table
 
-from kly_mage.common.errors import DatabaseError
+from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import load_settings
 from kly_mage.warehouse.postgres.connection import connect, server
 from kly_mage.warehouse.postgres.ddl import ensure_schema
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute("select to_regclass('gold.daily_summary') is not null")
         if not cursor.fetchone()[0]:
-            raise DatabaseError('gold.daily_summary is not built yet: run a backfill first')
+            raise WarehouseError('gold.daily_summary is not built yet: run a backfill first')
         cursor.execute(_ROWS, days)
         names, rows = [column.name for column in cursor.description], cursor.fetchall()
         cursor.execute(_TOTALS, days)

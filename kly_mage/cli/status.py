@@ -92,7 +92,7 @@ def _remedy(source: str, state: str, days: list[Day]) -> str | None:
         'late': load,
         'not loaded': load,
         'never finished': load,
-        'failed': f'mend the cause, then {load}',
+        'failed': f'repair the cause, then {load}',
         'missing file': f'deliver the files into {source}/, then {load}',
         'empty file': f'deliver the files again, then {load}',
     }.get(state)

@@ -2,7 +2,7 @@
 
 
 class KlyError(Exception):
-    """Something a person can mend; the command line shows the message without a traceback."""
+    """Something a person can repair; the command line shows the message without a traceback."""
 
 
 class UsageError(KlyError):
@@ -25,7 +25,7 @@ class RuleError(KlyError):
     """Rows break a ``stop`` rule of their source; nothing of the load is written."""
 
 
-class DatabaseError(KlyError):
+class WarehouseError(KlyError):
     """PostgreSQL cannot be reached or is not set up the way this project needs it."""
 
 

@@ -1,4 +1,4 @@
-"""Where the time of a command goes: seconds by stage, told at ``--debug`` and read by the benchmark."""
+"""Where the time of a command goes: seconds by what is timed, told at ``--debug`` and read by the benchmark."""
 
 import threading
 import time
@@ -13,7 +13,7 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def stage(name: str) -> Iterator[None]:
+def timer(name: str) -> Iterator[None]:
     """Count the time inside as the stage's; stages of different threads overlap."""
     start = time.perf_counter()
     try:
@@ -24,7 +24,7 @@ def stage(name: str) -> Iterator[None]:
             _seconds[name] = _seconds.get(name, 0.0) + spent
 
 
-def seconds_by_stage() -> dict[str, float]:
+def seconds_by_timer() -> dict[str, float]:
     """Seconds of this process so far, in the order the stages were first left."""
     with _lock:
         return {name: round(seconds, 3) for name, seconds in _seconds.items()}
@@ -34,7 +34,7 @@ def timed(name: str, items: Iterable[T]) -> Iterator[T]:
     """The same items; the time it takes to get each is the stage's."""
     walk = iter(items)
     while True:
-        with stage(name):
+        with timer(name):
             try:
                 item = next(walk)
             except StopIteration:

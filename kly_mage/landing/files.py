@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from kly_mage.common.errors import LandingError
-from kly_mage.common.timer import stage, timed
+from kly_mage.common.timer import timed, timer
 from kly_mage.common.window import Window
 from kly_mage.declared.sources import Source
 from kly_mage.rows import casting
@@ -323,7 +323,7 @@ def _frame(
     numbers, at = lines.of(rows, ragged, raw.quotes > 0)
     bad = list(zip(ragged, at, strict=False))
     del ragged[: len(at)]  # in place: the thread that reads ahead may be adding to it
-    with stage('cast'):
+    with timer('cast'):
         frame = casting.cast(rows, source, timezone, nul=raw.nul).with_columns(numbers)
     if all(rows.null_count().row(0)):  # perhaps an empty line, or one of commas only: no row
         frame = frame.filter(~rows.select(pl.all_horizontal(pl.all().is_null())).to_series())

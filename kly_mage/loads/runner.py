@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from kly_mage.common.errors import DatabaseError, PipelineError
+from kly_mage.common.errors import PipelineError, WarehouseError
 from kly_mage.common.settings import PROJECT, load_settings
-from kly_mage.common.timer import seconds_by_stage, stage
+from kly_mage.common.timer import seconds_by_timer, timer
 from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.postgres.connection import connect, first_line, retrying, server
 
@@ -97,11 +97,11 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
         try:
             inputs = [outputs[uuid] for uuid in block.upstream if uuid in outputs]
             outputs[block.uuid] = _run_block(block, inputs, kwargs)
-        except DatabaseError:  # it would meet every block
+        except WarehouseError:  # it would meet every block
             raise
         except Exception as error:
             failures.append(error)
-    logger.debug('seconds by stage: %s', json.dumps(seconds_by_stage()))
+    logger.debug('seconds by stage: %s', json.dumps(seconds_by_timer()))
     for further in failures[1:]:
         logger.error('%s', first_line(further))
     if failures:
@@ -122,7 +122,7 @@ def run_sql(text: str) -> None:
 def _run_block(block: Block, inputs: list[Any], kwargs: dict[str, Any]) -> Any:
     logger.debug('block %s', block.uuid)
     if block.language == 'sql':
-        with stage(block.uuid):
+        with timer(block.uuid):
             return run_sql(block.sql())
     function = block.function()
     if block.type == 'data_loader':

@@ -11,7 +11,7 @@ import polars as pl
 
 from kly_mage.common.errors import PipelineError
 from kly_mage.common.settings import Settings, load_settings
-from kly_mage.common.timer import stage
+from kly_mage.common.timer import timer
 from kly_mage.common.window import Window, window
 from kly_mage.declared.sources import SOURCES, Source
 from kly_mage.landing import files as landing
@@ -43,16 +43,16 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
 
 
 def hash_rows(frame: Any, source_name: str) -> pl.DataFrame:
-    """Distinct rows with ``_hashrow``; ``_equal_rows`` counts the equal ones each of them stands for.
+    """Distinct rows with ``_hashrow``; ``_duplicate_rows`` counts the equal ones each of them stands for.
 
     Args:
         frame: what a loader gave, polars or pandas.
     """
     source = SOURCES[source_name]
     frame = _polars(frame, source, 'load')
-    with stage('hash'):
+    with timer('hash'):
         frame = rowhash.add_hashrow(frame, source)
-    with stage('distinct'):
+    with timer('distinct'):
         return rowhash.distinct(frame, source)
 
 
@@ -79,7 +79,7 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
     if isinstance(frames, Frames):
         walk: Any = frames
     else:
-        walk = [_polars(frames, source, 'hash', '_hashrow', '_equal_rows')]
+        walk = [_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows')]
     return retrying(lambda: bronze.load(server(settings), request, walk))
 
 

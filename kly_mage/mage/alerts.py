@@ -39,7 +39,7 @@ def report(kwargs: Mapping[str, Any]) -> str:
 
 
 def message(kwargs: Mapping[str, Any]) -> str:
-    """What failed, for which day, why, and what mends it; without a secret."""
+    """What failed, for which day, why, and what repairs it; without a secret."""
     pipeline, block = kwargs.get('pipeline_uuid') or 'pipeline', kwargs.get('parent_block_uuid') or 'a block'
     when = str(kwargs.get('ds') or kwargs.get('execution_date') or 'an unknown day')[:10]
     run = f', run {kwargs["pipeline_run_id"]}' if kwargs.get('pipeline_run_id') else ''
@@ -48,9 +48,9 @@ def message(kwargs: Mapping[str, Any]) -> str:
     attempts = (kwargs.get('retry') or {}).get('attempts')
     tried = f' after {attempts} attempts' if attempts and int(attempts) > 1 else ''
     started = f' ({kwargs["trigger_name"]})' if kwargs.get('trigger_name') else ''
-    remedy = 'Mend the cause, then retry the run in Mage (Runs, Retry incomplete blocks)'
+    remedy = 'Repair the cause, then retry the run in Mage (Runs, Retry incomplete blocks)'
     if kwargs.get('env') == 'dev':
-        remedy = 'Mend the cause, then run the block again'
+        remedy = 'Repair the cause, then run the block again'
     return redacted(
         f'{pipeline}: block {block} failed{tried} for the run of {when}{started}{run}: {why.rstrip(".")}. '
         f'Nothing half-done was kept. {remedy}'

@@ -72,7 +72,9 @@ def _follow(client: MageClient, pipeline: str, backfill: int, quiet: bool) -> li
 
 
 def _loaded(settings: Settings, runs: list[str]) -> list[dict[str, Any]]:
-    names = [f'rows_{part}' for part in ('read', 'distinct', 'equal', 'new', 'known', 'rejected', 'conflicting')]
+    names = [
+        f'rows_{part}' for part in ('read', 'distinct', 'duplicate', 'new', 'already_loaded', 'rejected', 'conflicting')
+    ]
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(
             f'select source, {", ".join(f"sum({name})" for name in names)} from ops.loads'

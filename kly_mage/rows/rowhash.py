@@ -52,7 +52,7 @@ def _hashrow(frame: pl.DataFrame, source: Source) -> pl.Series:
 
 
 def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
-    """Keep the first of equal rows and count the others in its ``_equal_rows``.
+    """Keep the first of equal rows and count the others in its ``_duplicate_rows``.
 
     Rows are equal if they share ``_hashrow`` and, where the hash leaves columns out, those columns too. Rejected rows
     all stay: each is a line of a file that somebody has to look at.
@@ -62,8 +62,8 @@ def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     first = pl.struct(key).is_first_distinct() if len(key) > 1 else pl.col('_hashrow').is_first_distinct()
     marked = frame.with_columns((first | rejected).alias('_first'))
     if marked['_first'].all():
-        return marked.drop('_first').with_columns(pl.lit(0, pl.Int64).alias('_equal_rows'))
-    amounts = [pl.len().cast(pl.Int64).alias('_equal_rows')]
+        return marked.drop('_first').with_columns(pl.lit(0, pl.Int64).alias('_duplicate_rows'))
+    amounts = [pl.len().cast(pl.Int64).alias('_duplicate_rows')]
     if source.versioned:  # an article edited and edited back within one file: the place of the last delivery counts
         amounts.append(pl.col('_delivered_at').max().alias('_delivered_last'))
     elif source.applies_restatements:  # as above, but of the rows of one file the first counts
@@ -74,7 +74,7 @@ def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
         marked.filter('_first')
         .drop('_first')
         .join(again, on=key, how='left', nulls_equal=True, maintain_order='left')
-        .with_columns(pl.when(~rejected).then(pl.col('_equal_rows')).fill_null(0))
+        .with_columns(pl.when(~rejected).then(pl.col('_duplicate_rows')).fill_null(0))
     )
     if '_delivered_last' not in joined.columns:
         return joined

@@ -8,7 +8,7 @@ if 'transformer' not in globals():
 
 @transformer
 def hash_gam_delivery(rows, *args, **kwargs):
-    """Each distinct row once, with ``_hashrow``; ``_equal_rows`` counts the rows it stands for besides itself."""
+    """Each distinct row once, with ``_hashrow``; ``_duplicate_rows`` counts the rows it stands for besides itself."""
     return hash_rows(rows, 'gam_delivery')
 
 

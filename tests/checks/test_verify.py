@@ -1,4 +1,4 @@
-"""``verify`` finds every row changed or deleted by hand and names it; ``rebuild`` mends gold and changes nothing else."""
+"""``verify`` finds every row changed or deleted by hand and names it; ``rebuild`` repairs gold and changes nothing else."""
 
 import shutil
 from collections.abc import Iterator

@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_used_fails_its_source_before_anything_is_written(
     assert 'gam_delivery_202510' in told
     assert warehouse(query) == before
     assert query("select count(*) from ops.loads where status = 'running'") == [(0,)]
-    # Once the file is mended, the same command does the whole of it.
+    # Once the file is repaired, the same command does the whole of it.
     for path in (settings.data_dir / 'gam_delivery').glob('gam_delivery_202510*'):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'))
@@ -282,7 +282,7 @@ def test_a_broken_row_as_a_process(settings: Settings) -> None:
     deliver(settings, 'gam_delivery_20251001.csv', ad('a'), ad('b', 'NaN'))
     done = command('backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue')
     assert done.returncode == 3
-    assert done.stdout == 'gam_delivery: 2 read, 1 distinct, 1 new, 0 known, 1 rejected, 0 conflicting\n'
+    assert done.stdout == 'gam_delivery: 2 read, 1 distinct, 1 new, 0 already loaded, 1 rejected, 0 conflicting\n'
     assert f"{FILE}, line 3: revenue_usd 'NaN' is not a finite decimal" in done.stderr
     assert 'Traceback' not in done.stderr
 

@@ -105,9 +105,9 @@ def test_a_line_per_day_and_a_last_line_that_sums_up(settings: Settings, capfd: 
     assert backfill('2025-10-01', '2025-10-03') == 0
     written = capfd.readouterr()
     assert written.out == (
-        'gam_delivery: 3 read, 3 distinct, 3 new, 0 known, 0 rejected, 0 conflicting; '
-        'cms_articles: 3 read, 3 distinct, 3 new, 0 known, 0 rejected, 0 conflicting; '
-        'ga4_events: 6 read, 6 distinct, 6 new, 0 known, 0 rejected, 0 conflicting\n'
+        'gam_delivery: 3 read, 3 distinct, 3 new, 0 already loaded, 0 rejected, 0 conflicting; '
+        'cms_articles: 3 read, 3 distinct, 3 new, 0 already loaded, 0 rejected, 0 conflicting; '
+        'ga4_events: 6 read, 6 distinct, 6 new, 0 already loaded, 0 rejected, 0 conflicting\n'
     )
     assert [line for line in written.err.splitlines() if line.startswith('2025-')] == [
         f'2025-10-0{day}  gam_delivery 1 row (1 new); cms_articles 1 row (1 new); ga4_events 2 rows (2 new)'
@@ -116,7 +116,7 @@ def test_a_line_per_day_and_a_last_line_that_sums_up(settings: Settings, capfd: 
     assert backfill('2025-10-01', '2025-10-03', '--quiet') == 0
     written = capfd.readouterr()
     assert written.err == ''
-    assert 'ga4_events: 6 read, 6 distinct, 0 new, 6 known' in written.out
+    assert 'ga4_events: 6 read, 6 distinct, 0 new, 6 already loaded' in written.out
 
 
 def test_one_pipeline_leaves_the_other_alone(settings: Settings, query: Query) -> None:

@@ -27,7 +27,7 @@ def load() -> int:
     return main(['backfill', '--start', '2025-10-01', '--quiet'])
 
 
-def mend(path: Path, *replacements: tuple[str, str]) -> None:
+def repair(path: Path, *replacements: tuple[str, str]) -> None:
     """Deliver a file again, corrected."""
     text = path.read_text()
     for old, new in replacements:
@@ -53,7 +53,7 @@ def test_rejects_are_listed_with_file_line_column_and_reason(capsys: pytest.Capt
 def test_what_has_become_usable_is_loaded_and_resolved_not_deleted(
     delivered: Path, settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mend(delivered, (',-3,', ',3,'), ('yesterday', '2025-10-01T06:00:00Z'))
+    repair(delivered, (',-3,', ',3,'), ('yesterday', '2025-10-01T06:00:00Z'))
     capsys.readouterr()
     assert main(['rejects', '--retry']) == 0
     assert capsys.readouterr().out == '2 rejects resolved, 2 rows loaded\n0 rejects wait\n'
@@ -64,14 +64,14 @@ def test_what_has_become_usable_is_loaded_and_resolved_not_deleted(
 
 
 def test_what_is_still_broken_waits_on(delivered: Path, query: Query) -> None:
-    mend(delivered, (',-3,', ',3,'))
+    repair(delivered, (',-3,', ',3,'))
     assert main(['rejects', '--retry']) == 3
     assert query('select line, resolved_at is not null from bronze.rejects order by line') == [(3, True), (4, False)]
     assert query('select count(*) from bronze.gam_delivery') == [(2,)]
 
 
 def test_a_row_that_is_broken_in_another_way_is_another_reject(delivered: Path, query: Query) -> None:
-    mend(delivered, (',-3,1,0.25', ',3,1,n/a'))
+    repair(delivered, (',-3,1,0.25', ',3,1,n/a'))
     assert main(['rejects', '--retry']) == 3
     assert query('select line, column_name, resolved_at is not null from bronze.rejects order by line, column_name') == [
         (3, 'impressions', True),
@@ -95,9 +95,9 @@ def test_a_reject_whose_file_is_gone_waits(delivered: Path, settings: Settings, 
 
 
 def test_a_row_mended_and_broken_again_waits_again(delivered: Path, query: Query) -> None:
-    mend(delivered, (',-3,', ',3,'))
+    repair(delivered, (',-3,', ',3,'))
     main(['rejects', '--retry'])
-    mend(delivered, (',3,', ',-3,'))
+    repair(delivered, (',3,', ',-3,'))
     load()
     assert query('select line from bronze.rejects where resolved_at is null order by line') == [(3,), (4,)]
 
@@ -112,13 +112,13 @@ def test_a_second_retry_finds_nothing_to_do(query: Query) -> None:
 def test_an_article_is_tried_again_with_its_file(settings: Settings, query: Query) -> None:
     path = deliver(settings.data_dir, 'cms_articles_20251001.csv', 'a1,s,T,x,y,14 Okt 2024')
     load()
-    mend(path, ('14 Okt 2024', '2024-10-14'))
+    repair(path, ('14 Okt 2024', '2024-10-14'))
     assert main(['rejects', '--retry']) == 0
     assert query('select content_id, publish_timestamp::date::text from gold.articles') == [('a1', '2024-10-13')]
 
 
 def test_a_row_that_no_load_takes_waits_and_reconcile_names_it(delivered: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    mend(delivered, ('yesterday', '2025-09-01T06:00:00Z'), (',-3,', ',3,'))
+    repair(delivered, ('yesterday', '2025-09-01T06:00:00Z'), (',-3,', ',3,'))
     assert main(['rejects', '--retry']) == 3
     capsys.readouterr()
     assert main(['reconcile']) == 3

@@ -37,7 +37,7 @@ def test_the_line_says_what_when_why_and_what_to_do() -> None:
     assert line == (
         'ads_revenue: block load_gam_delivery failed after 4 attempts for the run of 2025-10-05 (daily), run 7: '
         'LandingError: no column revenue_usd in gam.csv. Nothing half-done was kept. '
-        'Mend the cause, then retry the run in Mage (Runs, Retry incomplete blocks)'
+        'Repair the cause, then retry the run in Mage (Runs, Retry incomplete blocks)'
     )
 
 

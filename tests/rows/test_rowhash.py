@@ -119,7 +119,7 @@ def spelled(draw: Callable[..., Any], value: Any) -> str | None:
     data=st.data(), row=typed_rows.filter(lambda row: row['at'] is None or row['at'].year > 1964)
 )  # before, Jakarta's clock had odd offsets
 @property_test
-def test_equal_rows_have_equal_hashes_however_they_are_written(data: st.DataObject, row: dict[str, Any]) -> None:
+def test_duplicate_rows_have_equal_hashes_however_they_are_written(data: st.DataObject, row: dict[str, Any]) -> None:
     other = {name: data.draw(spelled(value), label=name) for name, value in row.items()}
     empty = data.draw(st.lists(names, max_size=2), label='added empty columns')
     absent = [name for name, value in row.items() if value is None and data.draw(st.booleans())]
@@ -205,18 +205,18 @@ def test_a_rejected_row_has_no_hash() -> None:
 # --- equal rows count once --------------------------------------------------------------------------------------------
 
 
-def test_equal_rows_count_once_and_rejected_rows_all_stay() -> None:
+def test_duplicate_rows_count_once_and_rejected_rows_all_stay() -> None:
     rows = [{'clicks': text, 'note': 'n'} for text in ('1', '1.0', '2', '-1', '-1', '01')]
     found = rowhash.distinct(frame_of(rows), EVERY_KIND)
     # 1, 1.0 and 01 are one row: itself and 2 more.
-    assert found.select('clicks', '_equal_rows').rows() == [(1, 2), (2, 0), (None, 0), (None, 0)]
+    assert found.select('clicks', '_duplicate_rows').rows() == [(1, 2), (2, 0), (None, 0), (None, 0)]
 
 
 def test_ad_rows_of_one_key_are_equal_only_if_their_numbers_are() -> None:
     row = {'served_at': '2025-10-01T10:00:00Z', 'ad_unit': 'top', 'impressions': '5', 'clicks': '1', 'revenue_usd': '0.5'}
     rows = [row, row | {'revenue_usd': '0.6'}, row | {'revenue_usd': '0.50'}, row | {'site': ''}]
     found = rowhash.distinct(frame_of(rows, GAM_DELIVERY), GAM_DELIVERY)
-    assert found.select('revenue_usd', '_equal_rows').rows() == [
+    assert found.select('revenue_usd', '_duplicate_rows').rows() == [
         (Decimal('0.5'), 1),
         (Decimal('0.6'), 0),
         (Decimal('0.5'), 0),

@@ -33,8 +33,8 @@ from kly_mage.warehouse.postgres.connection import connect, copy
 from kly_mage.warehouse.postgres.ddl import bronze_table, conflicts_table, ensure_schema, registry, table_columns
 
 _LINE_BITS = 40
-_UNSOURCED = (
-    "not exists (select from versions where versions._hashrow = stored._hashrow and place in ('bronze', 'tampered'))"
+_IN_NO_FILE = (
+    "not exists (select from versions where versions._hashrow = stored._hashrow and place in ('bronze', 'changed'))"
 )
 
 
@@ -235,7 +235,7 @@ class _Check:
                 '     from fresh group by _hashrow {values}'
                 ' )'
                 ' select v.*, case'
-                "     when stored._hashrow is null then 'absent'"
+                "     when stored._hashrow is null then 'not_loaded'"
                 "     when stored.is_intact and {same} then 'bronze'"
                 "     when stored.is_written then 'other'"
                 "     else 'suspect'"
@@ -263,19 +263,19 @@ class _Check:
         if self.values:
             conflicting = sql.SQL(
                 "update versions as v set place = 'conflict' from {} as further"
-                " where place in ('absent', 'other', 'suspect') and further._hashrow = v._hashrow and {}"
+                " where place in ('not_loaded', 'other', 'suspect') and further._hashrow = v._hashrow and {}"
             )
             cursor.execute(conflicting.format(conflicts_table(self.source), same('further')))
         # The registry has the numbers that count: those of the first version, unless restatements have come to count.
         loaded = sql.SQL(
-            "update versions as v set place = case place when 'absent' then 'lost' else 'tampered' end from {} as known"
-            " where place in ('absent', 'suspect') and known._hashrow = v._hashrow and ({} or {})"
+            "update versions as v set place = case place when 'not_loaded' then 'lost' else 'changed' end from {} as known"
+            " where place in ('not_loaded', 'suspect') and known._hashrow = v._hashrow and ({} or {})"
         )
         restated = sql.Literal(self._is_restated(cursor))
         cursor.execute(loaded.format(registry(self.source), same('known'), restated))
         cursor.execute(
-            "update versions set place = case when is_outside then 'outside' else 'absent' end"
-            " where place in ('absent', 'other', 'suspect')"
+            "update versions set place = case when is_outside then 'outside' else 'not_loaded' end"
+            " where place in ('not_loaded', 'other', 'suspect')"
         )
 
     def _is_restated(self, cursor: Cursor) -> bool:
@@ -299,7 +299,7 @@ class _Check:
         cursor.execute(f'select day, place, count(*), sum(copies - 1){sums} from versions group by day, place')
         for day, place, rows, equal, *amounts in cursor.fetchall():
             self._add(day, place, rows, amounts[::2])
-            self._add(day, 'equal', int(equal), amounts[1::2])
+            self._add(day, 'duplicate', int(equal), amounts[1::2])
         alike = ''.join(f' and fresh."{name}" is not distinct from versions."{name}"' for name in self.values)
         cursor.execute(
             f"""
@@ -314,7 +314,7 @@ class _Check:
             """
         )
         for day, rows in cursor.fetchall():
-            self.line(day).count('equal_same_file', int(rows))
+            self.line(day).count('duplicate_same_file', int(rows))
         cursor.execute(
             f"""
             select v.day, count(*)
@@ -341,8 +341,11 @@ class _Check:
             with told as (
                 select
                     fresh.day,
-                    case when known.reject_id is not null then 'rejected' when is_outside then 'outside' else 'absent' end
-                        as place,
+                    case
+                        when known.reject_id is not null then 'rejected'
+                        when is_outside then 'outside'
+                        else 'not_loaded'
+                    end as place,
                     ops.readable_money(fresh.reject::jsonb #>> array['row', %s]) as amount
                 from fresh_rejects as fresh
                 left join bronze.rejects as known
@@ -363,9 +366,9 @@ class _Check:
     def _count_stored(self, cursor: Cursor) -> None:
         """What bronze holds by day, and what of it no file holds."""
         self._count_bronze(cursor, 'stored', 'true')
-        found = sum(line.rows.get(place, 0) for line in self.lines.values() for place in ('bronze', 'tampered'))
+        found = sum(line.rows.get(place, 0) for line in self.lines.values() for place in ('bronze', 'changed'))
         if found != sum(line.rows.get('stored', 0) for line in self.lines.values()):
-            self._count_bronze(cursor, 'unsourced', _UNSOURCED)
+            self._count_bronze(cursor, 'in_no_file', _IN_NO_FILE)
 
     def _count_bronze(self, cursor: Cursor, place: str, condition: str) -> None:
         sums = sql.SQL('').join(sql.SQL(f', sum({m.stored})') for m in self.measures)
@@ -427,9 +430,9 @@ class _Check:
         cursor.execute(
             f"""
             with missing as (
-                select place, at, day from versions where place in ('absent', 'outside')
+                select place, at, day from versions where place in ('not_loaded', 'outside')
                 union all
-                select case when is_outside then 'outside' else 'absent' end, at, day from fresh_rejects as fresh
+                select case when is_outside then 'outside' else 'not_loaded' end, at, day from fresh_rejects as fresh
                 where not exists (
                     select from bronze.rejects as known where known.source = %s and known.resolved_at is null
                     and known.reject_id = md5(concat_ws(e'\\x1f', fresh.file, fresh.line, fresh.reject))::uuid
@@ -442,17 +445,17 @@ class _Check:
         )
         for place, number, rows, first, last, line in cursor.fetchall():
             file = files[number]
-            if place == 'absent':
-                causes.absent.append((file.name, file.day, rows, first, last))
+            if place == 'not_loaded':
+                causes.not_loaded.append((file.name, file.day, rows, first, last))
             elif file.day:
                 causes.outside.append((file.name, file.day, rows, first, last, line))
         cursor.execute(
             f'select place, day, at >> {_LINE_BITS}, at & {(1 << _LINE_BITS) - 1}, _hashrow::text from versions'
-            f" where place in ('lost', 'tampered') order by day, at limit {DAMAGED}"
+            f" where place in ('lost', 'changed') order by day, at limit {DAMAGED}"
         )
         for place, day, number, line, row in cursor.fetchall():
             causes.damaged.setdefault(place, []).append((day, files[number].name, line, row))
-        if any(line.rows.get('unsourced') for line in self.lines.values()):
+        if any(line.rows.get('in_no_file') for line in self.lines.values()):
             cursor.execute(
                 sql.SQL(
                     'select _partition_date, _hashrow::text, exists ('
@@ -462,12 +465,12 @@ class _Check:
                     registry(self.source),
                     bronze_table(self.source),
                     self._days('_partition_date'),
-                    sql.SQL(_UNSOURCED),
+                    sql.SQL(_IN_NO_FILE),
                     sql.Literal(DAMAGED),
                 )
             )
             for day, row, is_registered in cursor.fetchall():
-                causes.damaged.setdefault('unsourced', []).append((day, None, None, row))
+                causes.damaged.setdefault('in_no_file', []).append((day, None, None, row))
                 if not is_registered:
                     causes.damaged.setdefault('unregistered', []).append((day, None, None, row))
         self._explain_files(cursor, files)
@@ -548,7 +551,7 @@ class _Check:
             f"""
             with first as (
                 select {'distinct on (_hashrow)' if self.values else ''} day, at from versions
-                where not is_outside and place not in ('absent', 'outside')
+                where not is_outside and place not in ('not_loaded', 'outside')
                 {'order by _hashrow, at' if self.values else ''}
             ),
             files as (
@@ -579,19 +582,19 @@ class _Check:
                     'source': line.source,
                     'day': line.day.isoformat() if line.day else None,
                     'rows_in_files': of('read', 0),
-                    'rows_equal_same_file': of('equal_same_file', 0),
-                    'rows_equal_later_file': of('equal', 0) - of('equal_same_file', 0),
+                    'rows_duplicate_same_file': of('duplicate_same_file', 0),
+                    'rows_duplicate_later_file': of('duplicate', 0) - of('duplicate_same_file', 0),
                     'rows_conflicting_same_file': of('conflict_same_file', 0),
-                    'rows_not_loaded': of('absent', 0),
+                    'rows_not_loaded': of('not_loaded', 0),
                     'rows_outside': of('outside', 0),
                     'rows_lost': of('lost', 0),
-                    'rows_changed': of('tampered', 0),
-                    'rows_in_no_file': of('unsourced', 0),
+                    'rows_changed': of('changed', 0),
+                    'rows_in_no_file': of('in_no_file', 0),
                     'rows_late': {str(lag): rows for lag, rows in sorted(line.late.items())},
                     'revenue_in_files': str(line.sum(MONEY, 'read')) if money else None,
-                    'revenue_in_equal_rows': str(line.sum(MONEY, 'equal')) if money else None,
+                    'revenue_in_duplicate_rows': str(line.sum(MONEY, 'duplicate')) if money else None,
                     'revenue_missing': str(line.sum(MONEY, *MISSING)) if money else None,
-                    'revenue_in_no_file': str(line.sum(MONEY, 'unsourced')) if money else None,
+                    'revenue_in_no_file': str(line.sum(MONEY, 'in_no_file')) if money else None,
                     'checked_at': self.report.checked_at.isoformat(),
                 }
             )

@@ -1,4 +1,4 @@
-"""What a reconciliation says in words: one line per thing, each with the command that mends it."""
+"""What a reconciliation says in words: one line per thing, each with the command that repairs it."""
 
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
@@ -20,8 +20,8 @@ def find(report: Report) -> list[Finding]:
 def verdict(report: Report) -> str:
     """The last line: whether every cent is accounted for."""
     money = [line for line in report.lines if MONEY in line.sums]
-    missing = sum((line.sum(MONEY, 'absent', 'outside') for line in money), Decimal(0))
-    surplus = sum((line.sum(MONEY, 'unsourced') for line in money), Decimal(0))
+    missing = sum((line.sum(MONEY, 'not_loaded', 'outside') for line in money), Decimal(0))
+    surplus = sum((line.sum(MONEY, 'in_no_file') for line in money), Decimal(0))
     off = sum((abs(line.gold_difference(MONEY)) for line in money), Decimal(0))
     parts = []
     if missing:
@@ -35,7 +35,7 @@ def verdict(report: Report) -> str:
     all_money = 'every cent accounted for' if money else ''
     if report.accounted:
         return all_money or 'every row accounted for'
-    rows = sum(line.rows.get(place, 0) for line in report.lines for place in (*MISSING, 'unsourced'))
+    rows = sum(line.rows.get(place, 0) for line in report.lines for place in (*MISSING, 'in_no_file'))
     told = f'{rows_are(rows)} not where {"it belongs" if rows == 1 else "they belong"}' if rows else 'see the lines above'
     return f'{all_money}, but not everything else: {told}' if all_money else f'not accounted for: {told}'
 
@@ -77,7 +77,7 @@ def _of_source(report: Report, name: str, causes: Causes) -> Iterator[Finding]:
 
 
 def _files(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
-    off = {line.day for line in lines if any(line.rows.get(place) for place in ('absent', 'unsourced', 'outside'))}
+    off = {line.day for line in lines if any(line.rows.get(place) for place in ('not_loaded', 'in_no_file', 'outside'))}
     for file, day, before, now in causes.changed:
         told = f'{before:,} bytes then, {now:,} now' if before != now else 'same size, later time'
         wrong = bool(off if day is None else off & {day - timedelta(days=n) for n in range(8)})
@@ -90,7 +90,7 @@ def _files(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
             wrong,
         )
     for file, day in causes.gone:
-        wrong = any(line.rows.get('unsourced') for line in lines)
+        wrong = any(line.rows.get('in_no_file') for line in lines)
         put_back = f'put it back, then python -m kly_mage reconcile --source {name}' + (
             f' --start {day - timedelta(days=3)} --end {day}' if day else ''
         )
@@ -98,31 +98,31 @@ def _files(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
 
 
 def _absent(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
-    if not any(line.rows.get('absent') for line in lines):
+    if not any(line.rows.get('not_loaded') for line in lines):
         return
-    if all(line.day not in causes.covered for line in lines if line.rows.get('absent')) and not causes.covered:
+    if all(line.day not in causes.covered for line in lines if line.rows.get('not_loaded')) and not causes.covered:
         kind = 'nothing of it was ever loaded'
-        yield _not_loaded(name, kind, [line for line in lines if line.rows.get('absent')], causes)
+        yield _not_loaded(name, kind, [line for line in lines if line.rows.get('not_loaded')], causes)
         return
     if name not in MARTS:  # articles are loaded file by file, whatever their day
-        yield _not_loaded(name, 'not loaded', [line for line in lines if line.rows.get('absent')], causes)
+        yield _not_loaded(name, 'not loaded', [line for line in lines if line.rows.get('not_loaded')], causes)
         return
-    never = [line for line in lines if line.rows.get('absent') and line.day not in causes.covered]
-    since = [line for line in lines if line.rows.get('absent') and line.day in causes.covered]
+    never = [line for line in lines if line.rows.get('not_loaded') and line.day not in causes.covered]
+    since = [line for line in lines if line.rows.get('not_loaded') and line.day in causes.covered]
     for kind, group in (('never loaded', never), ('came after the day was loaded', since)):
         for span in _runs(group):
             yield _not_loaded(name, kind, span, causes)
 
 
 def _not_loaded(name: str, kind: str, lines: list[Line], causes: Causes) -> Finding:
-    rows = sum(line.rows.get('absent', 0) for line in lines)
+    rows = sum(line.rows.get('not_loaded', 0) for line in lines)
     days: list[date | None] = [line.day for line in lines]
     if name not in MARTS or not any(days):
-        days = [day for _, day, *_ in causes.absent] + [last for *_, last in causes.absent if last]
+        days = [day for _, day, *_ in causes.not_loaded] + [last for *_, last in causes.not_loaded if last]
     return Finding(
         'never loaded' if 'never' in kind else 'not loaded',
         name,
-        f'{name} {_spans(days)}: {kind}, {_rows(rows)}{_worth(lines, "absent")}',
+        f'{name} {_spans(days)}: {kind}, {_rows(rows)}{_worth(lines, "not_loaded")}',
         backfill(days),
     )
 
@@ -141,7 +141,7 @@ def _outside(name: str, causes: Causes) -> Iterator[Finding]:
 
 def _damaged(name: str, causes: Causes) -> Iterator[Finding]:
     texts = {
-        'tampered': '{} changed in bronze after it was loaded',
+        'changed': '{} changed in bronze after it was loaded',
         'lost': '{} deleted from bronze after it was loaded',
         'unregistered': '{} put into bronze by hand',
     }
@@ -160,8 +160,8 @@ def _damaged(name: str, causes: Causes) -> Iterator[Finding]:
 
 def _unsourced(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
     by_hand = len(causes.damaged.get('unregistered', []))
-    days = [line.day for line in lines if line.rows.get('unsourced')]
-    rows = sum(line.rows.get('unsourced', 0) for line in lines) - by_hand
+    days = [line.day for line in lines if line.rows.get('in_no_file')]
+    rows = sum(line.rows.get('in_no_file', 0) for line in lines) - by_hand
     if rows <= 0:
         return
     if causes.gone:
@@ -170,14 +170,14 @@ def _unsourced(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding
     else:
         why = 'a file changed after it was loaded'
         command = _mend(name, days)
-    worth = _worth(lines, 'unsourced')
+    worth = _worth(lines, 'in_no_file')
     yield Finding('in no file', name, f'{name} {_spans(days)}: {_rows(rows)} of bronze in no file{worth}; {why}', command)
 
 
 def _mend(name: str, days: list[date | None]) -> str:
     known = [day for day in days if day]
     span = f' --start {min(known)} --end {max(known)}' if known and None not in days else ''
-    return f'python -m kly_mage reconcile --mend --source {name}{span}'
+    return f'python -m kly_mage reconcile --repair --source {name}{span}'
 
 
 def _gold(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
@@ -218,8 +218,8 @@ def _rejects(report: Report, name: str, causes: Causes, total: Line) -> Iterator
         money = f', {dollars(worth)} readable in them' if MONEY in total.sums else ''
         yield Finding('rejects', name, f'{name}: {_rows(rows)} rejected ({reasons}){money}', command, wrong=False)
     if causes.stale_rejects:
-        text = f'{name}: {_rows(causes.stale_rejects)} rejected once {"is" if causes.stale_rejects == 1 else "are"} mended'
-        yield Finding('mended rejects', name, f'{text} in the file', f'{command} --retry', wrong=False)
+        text = f'{name}: {_rows(causes.stale_rejects)} rejected once {"is" if causes.stale_rejects == 1 else "are"} repaired'
+        yield Finding('repaired rejects', name, f'{text} in the file', f'{command} --retry', wrong=False)
 
 
 def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterator[Finding]:

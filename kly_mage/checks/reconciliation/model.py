@@ -2,16 +2,16 @@
 
 Each row of a file is in exactly one place:
 
-- ``equal``: repeats a row that another line has already delivered
+- ``duplicate``: repeats a row that another line has already delivered
 - ``bronze``: stands in bronze as the file has it
 - ``conflict``: stands in the conflicts table: a row in bronze shares its hash and has other numbers
 - ``rejected``: stands in ``bronze.rejects``
-- ``absent``: was not loaded (yet)
+- ``not_loaded``: was not loaded (yet)
 - ``outside``: is dated outside the days its file may hold, so no load takes it
 - ``lost``: was loaded, but its bronze row is gone
-- ``tampered``: was loaded, but its bronze row was changed afterwards
+- ``changed``: was loaded, but its bronze row was changed afterwards
 
-and gold holds ``bronze``, what has been put into bronze without any file (``unsourced``), and the restatements applied.
+and gold holds ``bronze``, what has been put into bronze without any file (``in_no_file``), and the restatements applied.
 """
 
 from dataclasses import dataclass, field
@@ -23,8 +23,8 @@ import polars as pl
 
 from kly_mage.common.window import Window
 
-PLACES = ('equal', 'bronze', 'conflict', 'rejected', 'absent', 'outside', 'lost', 'tampered')
-MISSING = ('absent', 'outside', 'lost', 'tampered')
+PLACES = ('duplicate', 'bronze', 'conflict', 'rejected', 'not_loaded', 'outside', 'lost', 'changed')
+MISSING = ('not_loaded', 'outside', 'lost', 'changed')
 MONEY = 'revenue_usd'
 DAMAGED = 100_000
 
@@ -85,10 +85,11 @@ class Line:
     """One source and day: how many rows are in which place, and what they amount to.
 
     ``rows`` and each of ``sums`` map a place to a number; ``read`` is what the files hold in all, ``stored`` what bronze
-    holds, ``unsourced`` what bronze holds and no file does, ``gold`` what the mart says, ``summary`` what
-    ``gold.daily_summary`` says. Of the equal and the conflicting rows, ``equal_same_file`` and ``conflict_same_file`` stand
-    in the file of the row they repeat or contradict. ``late`` counts distinct rows by the days from their own to that of
-    the file that brought them first. ``facts`` is the day's row of ``gold.reconciliation``.
+    holds, ``in_no_file`` what bronze holds and no file does, ``gold`` what the mart says, ``summary`` what
+    ``gold.daily_summary`` says. Of the duplicate and the conflicting rows, ``duplicate_same_file`` and
+    ``conflict_same_file`` stand in the file of the row they repeat or contradict. ``late`` counts distinct rows by the
+    days from their own to that of the file that brought them first. ``facts`` is the day's row of
+    ``gold.reconciliation``.
     """
 
     source: str
@@ -118,13 +119,13 @@ class Line:
 
     def gold_difference(self, measure: str) -> Decimal:
         """How far the mart is from what it should have counted; what was changed in bronze it has counted before."""
-        return self.sum(measure, 'gold') - self.sum(measure, 'bronze', 'lost', 'tampered', 'unsourced', 'applied')
+        return self.sum(measure, 'gold') - self.sum(measure, 'bronze', 'lost', 'changed', 'in_no_file', 'applied')
 
     @property
     def adds_up(self) -> bool:
         """Whether nothing is missing, changed, or counted otherwise than it should be."""
         return (
-            not any(self.rows.get(place) for place in (*MISSING, 'unsourced'))
+            not any(self.rows.get(place) for place in (*MISSING, 'in_no_file'))
             and not self.rows_unexplained
             and not any(self.gold_difference(measure) for measure in self.sums)
         )
@@ -132,14 +133,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing to know, in one line, with the command that mends it.
+    """One thing to know, in one line, with the command that repairs it.
 
     Attributes:
         kind: what sort of thing, for programs.
         source: whose.
         text: the line.
-        command: what mends it, or shows more of it; None if nothing can be done.
-        wrong: whether numbers are not right until it is mended.
+        command: what repairs it, or shows more of it; None if nothing can be done.
+        wrong: whether numbers are not right until it is repaired.
     """
 
     kind: str
@@ -155,9 +156,9 @@ class Causes:
 
     Attributes:
         covered: days that a finished load was asked for.
-        absent: per file: its day, rows that were not loaded, their first and last day.
+        not_loaded: per file: its day, rows that were not loaded, their first and last day.
         outside: per file: its day, rows that no load takes, their first and last day, line of the first.
-        damaged: per place (lost, tampered, unregistered, unsourced): rows with their day, file and line if a file has them,
+        damaged: per place (lost, changed, unregistered, in_no_file): rows with their day, file and line if a file has them,
             and hash; at most ``DAMAGED`` per place.
         changed: files that are not as the last load that read them saw them: name, day, size then, size now.
         gone: files that loads have read and that are not there any more, and their day.
@@ -169,7 +170,7 @@ class Causes:
 
     source: str
     covered: set[date] = field(default_factory=set)
-    absent: list[tuple[str, date | None, int, date | None, date | None]] = field(default_factory=list)
+    not_loaded: list[tuple[str, date | None, int, date | None, date | None]] = field(default_factory=list)
     outside: list[tuple[str, date, int, date, date, int]] = field(default_factory=list)
     damaged: dict[str, list[tuple[date | None, str | None, int | None, str]]] = field(default_factory=dict)
     changed: list[tuple[str, date | None, int, int]] = field(default_factory=list)

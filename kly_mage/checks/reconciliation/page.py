@@ -13,7 +13,7 @@ from kly_mage.checks.reconciliation.table import ALWAYS, TITLES, most_telling, p
 
 WIDTH, HEIGHT = 480, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 8, 10, 26
-_WAITING = ('equal', 'conflict', 'rejected', 'absent', 'outside', 'lost', 'tampered', 'unsourced')
+_WAITING = ('duplicate', 'conflict', 'rejected', 'not_loaded', 'outside', 'lost', 'changed', 'in_no_file')
 
 
 def page(report: Report) -> str:
@@ -58,7 +58,7 @@ def _equation(report: Report) -> str:
 
 
 def _places(line: Line) -> list[str]:
-    return [place for place in TITLES if place != 'unsourced' and (place in ALWAYS or line.rows.get(place))]
+    return [place for place in TITLES if place != 'in_no_file' and (place in ALWAYS or line.rows.get(place))]
 
 
 # --- charts -----------------------------------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def _late(late: dict[str, dict[int, int]]) -> str:
 def _money(line: Line) -> str:
     """Where revenue of the files waits, or repeats, beside what is in gold."""
     amounts = [(TITLES[place], line.sum(MONEY, place)) for place in _WAITING]
-    amounts = [(name, amount) for name, amount in amounts if amount or name in ('equal', 'conflicting', 'rejected')]
+    amounts = [(name, amount) for name, amount in amounts if amount or name in ('duplicate', 'conflicting', 'rejected')]
     largest = max((abs(amount) for _, amount in amounts), default=Decimal(0)) or Decimal(1)
     marks, height = [], 30 * len(amounts) + 12
     for n, (name, amount) in enumerate(amounts):
@@ -226,7 +226,7 @@ def _figure(title: str, marks: str, height: int = HEIGHT) -> str:
 
 def _findings(report: Report) -> str:
     parts = []
-    for wrong, title in ((True, 'To be mended'), (False, 'Good to know')):
+    for wrong, title in ((True, 'To be repaired'), (False, 'Good to know')):
         found = [finding for finding in report.findings if finding.wrong is wrong]
         items = ''.join(
             f'<li>{escape(finding.text)}{f"<code>{escape(finding.command)}</code>" if finding.command else ""}</li>'

@@ -19,7 +19,7 @@ from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import bronze_table, conflicts_table, registry
 
 
-def mend(settings: Settings, report: Report) -> Iterator[str]:
+def repair(settings: Settings, report: Report) -> Iterator[str]:
     """Make bronze what the files say, for the days and sources of the report; says what is done, line by line.
 
     Rows that stand in no file stay if a file is gone or unreadable: it may come back.
@@ -28,7 +28,7 @@ def mend(settings: Settings, report: Report) -> Iterator[str]:
     for name in report.sources:
         causes = report.causes[name]
         rows = _rows(causes)
-        if causes.damaged.get('unsourced') and (causes.gone or causes.unreadable):
+        if causes.damaged.get('in_no_file') and (causes.gone or causes.unreadable):
             yield f'{name}: rows that stand in no file are left, because files are gone or unreadable'
         if rows:
             _remove(settings, name, rows)
@@ -39,7 +39,7 @@ def mend(settings: Settings, report: Report) -> Iterator[str]:
             yield f'{name}: {told} removed'
         if days := _days(report, causes):
             chosen = [pipeline for pipeline in runner.names() if _loads(pipeline, name)]
-            outputs = runner.run(chosen, start_date=min(days), end_date=max(days), started_by='reconcile --mend')
+            outputs = runner.run(chosen, start_date=min(days), end_date=max(days), started_by='reconcile --repair')
             for load in outputs.values():
                 if load['source'] == name:
                     yield f'{name} {load["days"]}: {load["rows_new"]:,} new'
@@ -50,9 +50,9 @@ def mend(settings: Settings, report: Report) -> Iterator[str]:
 
 def _days(report: Report, causes: Causes) -> list[date]:
     """The days to load: those of the rows, or, for articles, which may be of any day, those of their files."""
-    wanted = ('absent', 'lost', 'tampered')
+    wanted = ('not_loaded', 'lost', 'changed')
     if SOURCES[causes.source].any_day:
-        names = [file for file, *_ in causes.absent]
+        names = [file for file, *_ in causes.not_loaded]
         names += [file for place in wanted for _, file, *_ in causes.damaged.get(place, []) if file]
         days = [day_of_file(name) for name in names]
         if names and None in days:  # an undated file is read by any load
@@ -64,9 +64,9 @@ def _days(report: Report, causes: Causes) -> list[date]:
 
 def _rows(causes: Causes) -> set[str]:
     """The hashes of the rows to remove."""
-    places = ['lost', 'tampered', 'unregistered']
+    places = ['lost', 'changed', 'unregistered']
     if not causes.gone and not causes.unreadable:
-        places.append('unsourced')
+        places.append('in_no_file')
     return {row for place in places for *_, row in causes.damaged.get(place, [])}
 
 

@@ -17,17 +17,17 @@ from kly_mage.checks.reconciliation.model import MARTS, MONEY, PLACES, Line, Rep
 
 TITLES = {
     'read': 'in the files',
-    'equal': 'equal',
+    'duplicate': 'duplicate',
     'bronze': 'in bronze',
     'conflict': 'conflicting',
     'rejected': 'rejected',
-    'absent': 'not loaded',
+    'not_loaded': 'not loaded',
     'outside': 'outside',
     'lost': 'lost',
-    'tampered': 'changed',
-    'unsourced': 'in no file',
+    'changed': 'changed',
+    'in_no_file': 'in no file',
 }
-ALWAYS = ('read', 'equal', 'bronze', 'conflict', 'rejected')
+ALWAYS = ('read', 'duplicate', 'bronze', 'conflict', 'rejected')
 
 
 def write_table(report: Report, *, every_day: bool = False) -> None:
@@ -61,7 +61,7 @@ def write_table(report: Report, *, every_day: bool = False) -> None:
             rows = (f'{line.rows.get(place, 0):,}' for place in shown)
             table.add_row(str(line.day or 'no day'), *rows, *map(plain, amounts))
         console.print(table)
-    for wrong, title in ((True, 'To be mended'), (False, 'Good to know')):
+    for wrong, title in ((True, 'To be repaired'), (False, 'Good to know')):
         found = [finding for finding in report.findings if finding.wrong is wrong]
         if found:
             console.print(f'[bold]{title}[/bold]')
@@ -97,7 +97,7 @@ def as_json(report: Report) -> str:
 
 def write_csv(report: Report, stream: TextIO) -> None:
     """One row per source and day: rows and each measure by place."""
-    places = ['read', *PLACES, 'unsourced']
+    places = ['read', *PLACES, 'in_no_file']
     measures = list(dict.fromkeys(name for line in report.lines for name in line.sums))
     header = ['source', 'day', *(f'rows_{place}' for place in places)]
     header += [f'{name}_{place}' for name in measures for place in (*places, 'gold', 'difference')]
@@ -133,13 +133,13 @@ def most_telling(source: str) -> str | None:
 
 
 def _record(line: Line) -> dict[str, Any]:
-    places = ('read', *PLACES, 'unsourced', 'stored', 'equal_same_file', 'conflict_same_file')
+    places = ('read', *PLACES, 'in_no_file', 'stored', 'duplicate_same_file', 'conflict_same_file')
     return {
         'day': line.day,
         'rows': {place: line.rows.get(place, 0) for place in places},
         'late': line.late,
         'sums': {
-            name: {place: exact(line.sum(name, place)) for place in (*PLACES, 'read', 'unsourced', 'stored', 'gold')}
+            name: {place: exact(line.sum(name, place)) for place in (*PLACES, 'read', 'in_no_file', 'stored', 'gold')}
             | {'difference': exact(line.gold_difference(name))}
             for name in line.sums
         },

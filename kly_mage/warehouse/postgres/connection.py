@@ -21,7 +21,7 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.common.errors import DatabaseError
+from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import Settings, load_settings
 
 T = TypeVar('T')
@@ -30,13 +30,13 @@ logger = logging.getLogger('kly_mage')
 MINIMUM_VERSION = 150000
 
 
-class AgainError(Exception):
+class RetryableError(Exception):
     """The world has changed under a load; the next try sees the new one."""
 
 
 # A load may meet these through no fault of its own, and the next try finds another world.
 TRANSIENT = (
-    AgainError,
+    RetryableError,
     psycopg2.OperationalError,
     psycopg2.InterfaceError,
     psycopg2.errors.SerializationFailure,
@@ -87,7 +87,7 @@ def server(settings: Settings) -> Settings:
     """The settings with a host: those of the external server, or of the embedded one, which is started if need be.
 
     Raises:
-        DatabaseError: the embedded server does not start.
+        WarehouseError: the embedded server does not start.
     """
     if settings.host:
         return settings
@@ -122,7 +122,7 @@ def connect(settings: Settings) -> Iterator[Connection]:
     """A connection for one unit of work: committed at the end, rolled back on an error, closed in any case.
 
     Raises:
-        DatabaseError: there is no server, it refuses, or it is older than PostgreSQL 15.
+        WarehouseError: there is no server, it refuses, or it is older than PostgreSQL 15.
     """
     connection = _connect(settings)
     try:
@@ -138,7 +138,7 @@ def retrying(work: Callable[[], T]) -> T:
     ``work`` opens its own connection. If the embedded server has died, it is started again.
 
     Raises:
-        DatabaseError: the server has no space left for it.
+        WarehouseError: the server has no space left for it.
     """
     for seconds in _RETRY_SECONDS:
         try:
@@ -157,7 +157,7 @@ def _once(work: Callable[[], T]) -> T:
     try:
         return work()
     except psycopg2.errors.DiskFull as error:
-        raise DatabaseError(
+        raise WarehouseError(
             f'PostgreSQL has no space left ({first_line(error)}); nothing half-done was kept: make room and run it again'
         ) from error
 
@@ -191,7 +191,7 @@ def copy(cursor: Cursor, frame: pl.DataFrame, table: str) -> None:
     pieces = _encoded(ArrowToPostgresBinaryEncoder(rows.schema), rows.to_batches(_COPIED_ROWS))
     cursor.copy_expert(f'copy {table} from stdin (format binary)', _Pieces(pieces), size=_SENT_BYTES)
     if cursor.rowcount != frame.height:
-        raise DatabaseError(f'COPY into {table} took {cursor.rowcount} of {frame.height} rows')
+        raise WarehouseError(f'COPY into {table} took {cursor.rowcount} of {frame.height} rows')
 
 
 def _encoded(encoder: Any, batches: Iterable[Any]) -> Iterator[bytes]:
@@ -245,13 +245,13 @@ def _connect(settings: Settings) -> Connection:
     except psycopg2.OperationalError as error:
         if (settings.host, settings.port) in _reached or any(text in str(error) for text in _PASSING):
             raise
-        raise DatabaseError(
+        raise WarehouseError(
             f'PostgreSQL at {settings.host}:{settings.port} refused {settings.user}: {first_line(error)}; '
             'check POSTGRES_HOST, PORT, DBNAME, USER and PASSWORD'
         ) from None
     if connection.server_version < MINIMUM_VERSION:
         connection.close()
-        raise DatabaseError(f'PostgreSQL {connection.server_version // 10000} is too old: 15 or newer is needed')
+        raise WarehouseError(f'PostgreSQL {connection.server_version // 10000} is too old: 15 or newer is needed')
     _reached.add((settings.host, settings.port))
     return connection
 
@@ -292,7 +292,7 @@ def _start(folder: Path) -> str:
                 break
             except Exception as error:
                 if attempt == 2:
-                    raise DatabaseError(
+                    raise WarehouseError(
                         f'the embedded PostgreSQL in {folder} does not start ({first_line(error)}); see {folder}/log'
                     ) from error
                 time.sleep(2)
@@ -303,7 +303,7 @@ def _forget_the_dead(folder: Path) -> None:
     """Remove the lock file of a server that was killed and that nobody has buried: PostgreSQL takes a zombie for alive.
 
     Raises:
-        DatabaseError: processes of that server still run, so its data must not be touched.
+        WarehouseError: processes of that server still run, so its data must not be touched.
     """
     import psutil
 
@@ -319,7 +319,7 @@ def _forget_the_dead(folder: Path) -> None:
             lock_file.unlink(missing_ok=True)
             return
         time.sleep(0.1)
-    raise DatabaseError(f'the embedded PostgreSQL in {folder} was killed, but processes of it still run; end them first')
+    raise WarehouseError(f'the embedded PostgreSQL in {folder} was killed, but processes of it still run; end them first')
 
 
 def _works_in(process: Any, folder: Path) -> bool:

@@ -10,7 +10,7 @@ import psycopg2.errors
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.common.errors import DatabaseError
+from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import UTC, Settings
 from kly_mage.declared.sources import POSTGRES_TYPES, SOURCES, Source
 from kly_mage.warehouse.postgres.connection import connect
@@ -53,7 +53,7 @@ def ensure_schema(settings: Settings) -> None:
     """Create or complete everything but partitions; costs one query when there is nothing to do.
 
     Raises:
-        DatabaseError: bronze was loaded with another time zone, so its days would not be these days.
+        WarehouseError: bronze was loaded with another time zone, so its days would not be these days.
     """
     ddl = _ddl()
     fingerprint = hashlib.sha256(ddl.encode()).hexdigest()
@@ -69,7 +69,7 @@ def ensure_schema(settings: Settings) -> None:
                 cursor.execute(f'insert into ops.settings values (%s, %s) on conflict (name) do {keep}', (name, value))
             found = _facts(cursor)
     if found['timezone'] != settings.timezone:
-        raise DatabaseError(
+        raise WarehouseError(
             f'this warehouse counts its days in {found["timezone"]}, not in {settings.timezone}: '
             f'set KLY_TIMEZONE={found["timezone"]}, or use another database'
         )

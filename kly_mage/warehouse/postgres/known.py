@@ -19,7 +19,7 @@ from kly_mage.warehouse.postgres.ddl import registry
 
 FETCHED_PER_LOOKUP = 8  # hashes fetched in the time one row is looked up
 MOST_KEPT = 2_000_000  # hashes in memory, some 100 MB
-_ANSWER = {'i': pl.UInt32(), 'equal': pl.Boolean(), 'other': pl.Boolean()}
+_ANSWER = {'i': pl.UInt32(), 'duplicate': pl.Boolean(), 'other': pl.Boolean()}
 
 
 class KnownRows:
@@ -53,7 +53,7 @@ class KnownRows:
                 columns; no hash twice.
 
         Returns:
-            ``i`` (the place among ``rows``) of the known ones, in their order, ``equal`` (known from this load, with the
+            ``i`` (the place among ``rows``) of the known ones, in their order, ``duplicate`` (known from this load, with the
             same values), ``other`` (known with other values). Rows looked up are in the temp table ``incoming`` until the
             next call.
         """
@@ -65,7 +65,7 @@ class KnownRows:
             known = pl.concat(frame for frames in self.kept.values() for frame in frames)
             found = known.join(rows.select('i', '_hashrow'), on='_hashrow')
             if not self.values and not self.source.versioned:
-                return found.select('i', 'equal', other=False).sort('i')
+                return found.select('i', 'duplicate', other=False).sort('i')
             rows = rows.join(found, on='i', how='semi')
         return self._look_up(rows).sort('i') if rows.height else pl.DataFrame(schema=_ANSWER)
 
@@ -73,7 +73,7 @@ class KnownRows:
         """Note rows that this load has put into the registry."""
         if self.kept:
             for own in rows.select('_utc_day', '_hashrow').partition_by('_utc_day'):
-                self.kept[own['_utc_day'][0]].append(own.select('_hashrow', equal=True))
+                self.kept[own['_utc_day'][0]].append(own.select('_hashrow', duplicate=True))
 
     def _keep(self, rows: pl.DataFrame) -> bool:
         """Have the hashes of the days of these rows in ``kept``, and no others; False if look-ups cost less.
@@ -111,10 +111,10 @@ class KnownRows:
         query = sql.SQL(
             'copy ('
             # Long values, not a row per hash: there is nothing to take apart.
-            " select lowest, string_agg(uuid_send(_hashrow), '') filter (where not equal),"
-            " string_agg(uuid_send(_hashrow), '') filter (where equal)"
+            " select lowest, string_agg(uuid_send(_hashrow), '') filter (where not duplicate),"
+            " string_agg(uuid_send(_hashrow), '') filter (where duplicate)"
             ' from ('
-            '  select day.lowest, known._hashrow, known._updated_at = {stamp} as equal'
+            '  select day.lowest, known._hashrow, known._updated_at = {stamp} as duplicate'
             '  from unnest({lowest}::uuid[], {highest}::uuid[]) as day (lowest, highest)'
             '  inner join {registry} as known on known._hashrow between day.lowest and day.highest'
             '  limit {limit}'
@@ -134,8 +134,8 @@ class KnownRows:
             return False
         for day in days:
             known, own = fetched.get(day, (b'', b''))
-            self.kept[day] = [pl.DataFrame({'_hashrow': binary(known)}).with_columns(equal=False)]
-            self.kept[day] += [pl.DataFrame({'_hashrow': binary(own)}).with_columns(equal=True)]
+            self.kept[day] = [pl.DataFrame({'_hashrow': binary(known)}).with_columns(duplicate=False)]
+            self.kept[day] += [pl.DataFrame({'_hashrow': binary(own)}).with_columns(duplicate=True)]
         return True
 
     def _look_up(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -163,9 +163,9 @@ class KnownRows:
         self.cursor.copy_expert(query, answer)
         if not answer.tell():
             return pl.DataFrame(schema=_ANSWER)
-        text = {'i': pl.UInt32, 'equal': pl.String, 'other': pl.String}
+        text = {'i': pl.UInt32, 'duplicate': pl.String, 'other': pl.String}
         seen = pl.read_csv(answer.getvalue(), has_header=False, new_columns=list(text), schema=text)
-        return seen.with_columns(pl.col('equal', 'other') == 't')
+        return seen.with_columns(pl.col('duplicate', 'other') == 't')
 
     def _row(self, table: str) -> sql.Composed:
         return sql.SQL(', ').join(sql.Identifier(table, name) for name in self.values)

@@ -10,7 +10,12 @@ from kly_mage.declared.sources import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.warehouse.postgres.connection import connect
 
-PARTS = ('new', 'known', 'equal', 'rejected', 'conflicting')
+PARTS = ('new', 'already_loaded', 'duplicate', 'rejected', 'conflicting')
+
+
+def word(part: str) -> str:
+    """A part of a load as people read it."""
+    return part.replace('_', ' ')
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,13 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import RuleError
 from kly_mage.common.settings import UTC, Settings
-from kly_mage.common.timer import stage
+from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared.sources import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import SLICE_ROWS
-from kly_mage.warehouse.postgres.connection import AgainError, connect, copy, first_line, retrying
+from kly_mage.warehouse.postgres.connection import RetryableError, connect, copy, first_line, retrying
 from kly_mage.warehouse.postgres.ddl import (
     bronze_table,
     conflicts_table,
@@ -49,21 +49,22 @@ from kly_mage.warehouse.postgres.known import KnownRows
 
 logger = logging.getLogger('kly_mage')
 LOCKED_DAYS = 400  # a longer load locks the source as a whole: PostgreSQL's table of locks is finite
-_DAY_COUNTS = ('rows_equal', 'rows_new', 'rows_known', 'rows_rejected', 'rows_conflicting')
+_DAY_COUNTS = ('rows_duplicate', 'rows_new', 'rows_already_loaded', 'rows_rejected', 'rows_conflicting')
 
 
 @dataclass
 class Counts:
     """What a load did with the rows it read.
 
-    ``rows_read = rows_equal + rows_new + rows_known + rows_rejected + rows_conflicting``; the distinct rows are the new, the
-    known and the conflicting ones. ``money_read`` is the sum over the usable rows read, None for a source without money.
+    ``rows_read = rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting``; the distinct rows
+    are the new, the already loaded and the conflicting ones. ``money_read`` is the sum over the usable rows read, None
+    for a source without money.
     """
 
     rows_read: int = 0
-    rows_equal: int = 0
+    rows_duplicate: int = 0
     rows_new: int = 0
-    rows_known: int = 0
+    rows_already_loaded: int = 0
     rows_rejected: int = 0
     rows_conflicting: int = 0
     money_read: Decimal | None = None
@@ -72,7 +73,7 @@ class Counts:
     @property
     def rows_distinct(self) -> int:
         """Distinct usable rows."""
-        return self.rows_new + self.rows_known + self.rows_conflicting
+        return self.rows_new + self.rows_already_loaded + self.rows_conflicting
 
     def add(self, kind: str, frame: pl.DataFrame, weight: str | None = None) -> None:
         """Count the rows of ``frame``, or what their column ``weight`` sums up to, as ``kind``, in all and by day."""
@@ -205,7 +206,7 @@ class _Transaction:
         )
         self.created_at, self.stamp = cursor.fetchone()
         if not has_partition(cursor, source, self.stamp.astimezone(UTC).date()):
-            raise AgainError(f'no partition of bronze.{source.name} for {self.stamp}: the day has changed meanwhile')
+            raise RetryableError(f'no partition of bronze.{source.name} for {self.stamp}: the day has changed meanwhile')
         self.columns = [name for name in table_columns(cursor, source) if name not in _FILLED]
         self.known = KnownRows(cursor, source, sql.Literal(self.stamp))
 
@@ -218,7 +219,7 @@ class _Transaction:
             rejected, rows = (frame.filter(kind) for kind in (pl.col('_reject').is_not_null(), pl.col('_reject').is_null()))
         self._reject(rejected)
         self.counts.add('rows_rejected', rejected)
-        self.counts.add('rows_equal', rows, '_equal_rows')
+        self.counts.add('rows_duplicate', rows, '_duplicate_rows')
         if not rows.height:
             return
         self._count_money(rows)
@@ -228,7 +229,7 @@ class _Transaction:
         if self.source.value_columns:
             is_first = rows['_hashrow'].is_first_distinct()
             first, further = rows.filter(is_first), rows.filter(~is_first)
-        with stage('known?'):
+        with timer('known?'):
             seen = self.known.find(first)
         new = _without(first, seen['i'])
         self._insert_new(new)
@@ -238,33 +239,33 @@ class _Transaction:
             old = pl.concat([old, self._known(further, self.known.find(further))])
         self.changed |= new.height > 0
         self.counts.add('rows_new', new)
-        self.counts.add('rows_equal', old.filter('equal'))
-        self.counts.add('rows_known', old.filter(~pl.col('equal') & ~pl.col('other')))
+        self.counts.add('rows_duplicate', old.filter('duplicate'))
+        self.counts.add('rows_already_loaded', old.filter(~pl.col('duplicate') & ~pl.col('other')))
         if self.source.value_columns:
-            self._conflict(old.filter('other').drop('equal', 'other'))
+            self._conflict(old.filter('other').drop('duplicate', 'other'))
         if self.source.applies_restatements:
             self._note_versions(old)
         if self.source.versioned:
             self._delivered_again()
 
     def _known(self, rows: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
-        """The rows that ``seen`` is about, with its ``equal`` and ``other``; where nothing differs, just their days."""
+        """The rows that ``seen`` is about, with its ``duplicate`` and ``other``; where nothing differs, just their days."""
         columns = rows.columns if self.source.value_columns else ['_partition_date']
-        return rows.select(columns)[seen['i']].with_columns(seen['equal'], seen['other'])
+        return rows.select(columns)[seen['i']].with_columns(seen['duplicate'], seen['other'])
 
     def finish(self) -> Counts:
         """Write what may touch other loads; say that articles have changed: nothing else tells ``gold.daily_summary``."""
         if self.counts.rows_rejected:
             self.cursor.execute(
                 'insert into bronze.rejects select * from incoming_rejects order by reject_id'
-                # A row that was mended, and came back broken, waits again.
+                # A row that was repaired, and came back broken, waits again.
                 ' on conflict (source, reject_id) do update set resolved_at = null where rejects.resolved_at is not null'
             )
         # Rules join all rows of the load, which the planner takes for one: a loop over them would never end. It would also
         # read the whole partition for them.
         self.cursor.execute('set local enable_hashjoin = on; set local enable_nestloop = off')
         self.cursor.execute('set local enable_seqscan = off')
-        with stage('rules'):
+        with timer('rules'):
             self._finish_rules()
         if self.source.applies_restatements:
             self._restate()
@@ -296,8 +297,8 @@ class _Transaction:
         stops = [f'{count:,} rows break "{rule.name}"' for rule, count in broken.items() if rule.level == 'stop']
         if stops:
             raise RuleError(
-                f'{self.source.name}: {"; ".join(stops)}; nothing of this load was written. Mend the files, or let the rule '
-                'warn in kly_mage/declared/sources.py'
+                f'{self.source.name}: {"; ".join(stops)}; nothing of this load was written. Repair the files, or let the '
+                'rule warn in kly_mage/declared/sources.py'
             )
         for rule, count in broken.items():
             self.cursor.execute('insert into ops.load_rules values (%s, %s, %s)', (self.load_id, rule.name, count))
@@ -305,7 +306,7 @@ class _Transaction:
     def _count_money(self, rows: pl.DataFrame) -> None:
         """Add the money of these rows, each as often as it was read."""
         for name in self.source.money_columns:
-            money = rows.select((pl.col(name) * (pl.col('_equal_rows') + 1)).sum()).item()
+            money = rows.select((pl.col(name) * (pl.col('_duplicate_rows') + 1)).sum()).item()
             self.counts.money_read = (self.counts.money_read or Decimal(0)) + money
 
     def _insert_new(self, rows: pl.DataFrame) -> None:
@@ -320,11 +321,11 @@ class _Transaction:
         keys = ['_hashrow', '_updated_at']
         if self.source.versioned or self.source.value_columns:
             keys += ['_delivered_at', *(column.name for column in self.source.value_columns)]
-        with stage('registry'):
+        with timer('registry'):
             self._copy(stamped.select(keys)[rowhash.order(stamped['_hashrow'])], registry(self.source))
         self.known.add(rows)
         own = [name for name in self.columns if name in rows.columns]
-        with stage('COPY'):
+        with timer('COPY'):
             self._copy(stamped.select(*own, *_FILLED), bronze_table(self.source))
 
     def _copy(self, frame: pl.DataFrame, table: sql.Composable) -> None:

@@ -25,9 +25,9 @@ create table if not exists ops.loads (
     status text not null default 'running' check (status in ('running', 'done', 'failed')),
     rows_read bigint not null default 0,
     rows_distinct bigint not null default 0,
-    rows_equal bigint not null default 0,
+    rows_duplicate bigint not null default 0,
     rows_new bigint not null default 0,
-    rows_known bigint not null default 0,
+    rows_already_loaded bigint not null default 0,
     rows_rejected bigint not null default 0,
     rows_conflicting bigint not null default 0,
     money_read numeric,
@@ -39,7 +39,7 @@ create table if not exists ops.loads (
 );
 alter table ops.loads add column if not exists rows_removed bigint not null default 0;
 create index if not exists loads_source_idx on ops.loads (source, load_id);
-comment on table ops.loads is 'One row per load of one source. rows_read = rows_equal + rows_new + rows_known + rows_rejected + rows_conflicting.';
+comment on table ops.loads is 'One row per load of one source. rows_read is the sum of new, duplicate, already loaded, rejected and conflicting.';
 comment on column ops.loads.load_id is 'The load; _load_id in bronze.';
 comment on column ops.loads.source is 'The source loaded.';
 comment on column ops.loads.start_day is 'First day asked for.';
@@ -47,11 +47,11 @@ comment on column ops.loads.end_day is 'Last day asked for, included.';
 comment on column ops.loads.files is 'Files looked at: name, size in bytes, modified_at.';
 comment on column ops.loads.status is 'running (if it has no living process: it died, and nothing of it was written), done or failed.';
 comment on column ops.loads.rows_read is 'Rows of the files that belong to the days asked for.';
-comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, known or conflicting.';
-comment on column ops.loads.rows_equal is 'Rows equal to one this load inserted, or to one in the same slice of a file.';
+comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, already loaded or conflicting.';
+comment on column ops.loads.rows_duplicate is 'Rows equal to one this load inserted, or to one in the same slice of a file.';
 comment on column ops.loads.rows_new is 'Rows inserted into bronze.';
-comment on column ops.loads.rows_removed is 'Of these, rows that reconcile --mend has taken out since, because they were not as the files have them.';
-comment on column ops.loads.rows_known is 'Rows an earlier load had inserted already; a copy of one in another slice too.';
+comment on column ops.loads.rows_removed is 'Of these, rows that a repair has taken out since, because they were not as the files have them.';
+comment on column ops.loads.rows_already_loaded is 'Rows an earlier load had inserted already; a copy of one in another slice too.';
 comment on column ops.loads.rows_rejected is 'Rows that cannot be used; they stand in bronze.rejects.';
 comment on column ops.loads.rows_conflicting is 'Rows with the hash of another row but other numbers; they stand in the conflicts table.';
 comment on column ops.loads.money_read is 'Sum of the money in the usable rows read, equal rows included; NULL for a source without money.';
@@ -65,9 +65,9 @@ create table if not exists ops.load_days (
     load_id bigint not null references ops.loads (load_id),
     day date not null,
     rows_read bigint not null,
-    rows_equal bigint not null,
+    rows_duplicate bigint not null,
     rows_new bigint not null,
-    rows_known bigint not null,
+    rows_already_loaded bigint not null,
     rows_rejected bigint not null,
     rows_conflicting bigint not null,
     primary key (load_id, day)
@@ -77,9 +77,9 @@ comment on table ops.load_days is 'One row per load and day of the rows'' own ti
 comment on column ops.load_days.load_id is 'The load.';
 comment on column ops.load_days.day is 'Local day of the rows.';
 comment on column ops.load_days.rows_read is 'As in ops.loads, for this day; rows without a readable day are in no day.';
-comment on column ops.load_days.rows_equal is 'As in ops.loads.';
+comment on column ops.load_days.rows_duplicate is 'As in ops.loads.';
 comment on column ops.load_days.rows_new is 'As in ops.loads.';
-comment on column ops.load_days.rows_known is 'As in ops.loads.';
+comment on column ops.load_days.rows_already_loaded is 'As in ops.loads.';
 comment on column ops.load_days.rows_rejected is 'As in ops.loads.';
 comment on column ops.load_days.rows_conflicting is 'As in ops.loads.';
 

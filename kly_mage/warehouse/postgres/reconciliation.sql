@@ -5,8 +5,8 @@ create table if not exists ops.file_checks (
     source text not null,
     day date,
     rows_in_files bigint not null,
-    rows_equal_same_file bigint not null,
-    rows_equal_later_file bigint not null,
+    rows_duplicate_same_file bigint not null,
+    rows_duplicate_later_file bigint not null,
     rows_conflicting_same_file bigint not null,
     rows_not_loaded bigint not null,
     rows_outside bigint not null,
@@ -15,7 +15,7 @@ create table if not exists ops.file_checks (
     rows_in_no_file bigint not null,
     rows_late jsonb not null,
     revenue_in_files numeric,
-    revenue_in_equal_rows numeric,
+    revenue_in_duplicate_rows numeric,
     revenue_missing numeric,
     revenue_in_no_file numeric,
     checked_at timestamptz not null,
@@ -25,8 +25,8 @@ comment on table ops.file_checks is 'One row per source and day: what the last r
 comment on column ops.file_checks.source is 'The source.';
 comment on column ops.file_checks.day is 'Local day of the rows; NULL for rows without one.';
 comment on column ops.file_checks.rows_in_files is 'Rows of that day in all files, rejected ones included.';
-comment on column ops.file_checks.rows_equal_same_file is 'Rows that repeat a row of the same file.';
-comment on column ops.file_checks.rows_equal_later_file is 'Rows that repeat a row of an earlier file.';
+comment on column ops.file_checks.rows_duplicate_same_file is 'Rows that repeat a row of the same file.';
+comment on column ops.file_checks.rows_duplicate_later_file is 'Rows that repeat a row of an earlier file.';
 comment on column ops.file_checks.rows_conflicting_same_file is 'Conflicting rows whose other version stands in the same file.';
 comment on column ops.file_checks.rows_not_loaded is 'Rows that no load has taken so far.';
 comment on column ops.file_checks.rows_outside is 'Rows that no load takes: their day is not one their file may hold.';
@@ -35,7 +35,7 @@ comment on column ops.file_checks.rows_changed is 'Rows that were loaded and cha
 comment on column ops.file_checks.rows_in_no_file is 'Rows of bronze that stand in no file (any more).';
 comment on column ops.file_checks.rows_late is 'Distinct rows by how many days after their own day they were first delivered.';
 comment on column ops.file_checks.revenue_in_files is 'Revenue of all rows in the files, as far as it is readable.';
-comment on column ops.file_checks.revenue_in_equal_rows is 'Of this, the revenue of rows that repeat another.';
+comment on column ops.file_checks.revenue_in_duplicate_rows is 'Of this, the revenue of rows that repeat another.';
 comment on column ops.file_checks.revenue_missing is 'Of this, the revenue of rows not loaded, outside, lost or changed.';
 comment on column ops.file_checks.revenue_in_no_file is 'Revenue in bronze that stands in no file.';
 comment on column ops.file_checks.checked_at is 'When the files were read.';
@@ -286,7 +286,7 @@ select
     source,
     day,
     rows_read,
-    greatest(rows_read - rows_in_bronze - rows_conflicting - rows_rejected, 0) as rows_equal,
+    greatest(rows_read - rows_in_bronze - rows_conflicting - rows_rejected, 0) as rows_duplicate,
     rows_in_bronze,
     rows_conflicting,
     rows_rejected,
@@ -317,8 +317,8 @@ select
     case when source = 'ga4_events' then (marts).one_sided_amount end as pageviews_without_ads,
     case when source = 'gam_delivery' then (marts).one_sided_amount end as revenue_without_events,
     (file_check).rows_in_files as rows_in_files,
-    (file_check).rows_equal_same_file as rows_equal_same_file,
-    (file_check).rows_equal_later_file as rows_equal_later_file,
+    (file_check).rows_duplicate_same_file as rows_duplicate_same_file,
+    (file_check).rows_duplicate_later_file as rows_duplicate_later_file,
     (file_check).rows_conflicting_same_file as rows_conflicting_same_file,
     (file_check).rows_not_loaded as rows_not_loaded,
     (file_check).rows_outside as rows_outside,
@@ -327,7 +327,7 @@ select
     (file_check).rows_in_no_file as rows_in_no_file,
     (file_check).rows_late as rows_late,
     (file_check).revenue_in_files as revenue_in_files,
-    (file_check).revenue_in_equal_rows as revenue_in_equal_rows,
+    (file_check).revenue_in_duplicate_rows as revenue_in_duplicate_rows,
     (file_check).revenue_missing as revenue_missing,
     (file_check).revenue_in_no_file as revenue_in_no_file,
     (file_check).checked_at as files_checked_at,
@@ -340,7 +340,7 @@ comment on view gold.reconciliation is
 comment on column gold.reconciliation.source is 'The source.';
 comment on column gold.reconciliation.day is 'Local day of the rows; a reject without one goes with its file; NULL for articles without.';
 comment on column gold.reconciliation.rows_read is 'Rows the last load read (articles: of the files): all those below, minus not in last load.';
-comment on column gold.reconciliation.rows_equal is 'Rows that repeat another.';
+comment on column gold.reconciliation.rows_duplicate is 'Rows that repeat another.';
 comment on column gold.reconciliation.rows_in_bronze is 'Rows in bronze.';
 comment on column gold.reconciliation.rows_conflicting is 'Rows in the conflicts table: hash of a bronze row, other numbers.';
 comment on column gold.reconciliation.rows_rejected is 'Rejected rows that wait.';
@@ -371,8 +371,8 @@ comment on column gold.reconciliation.contents_on_one_side is 'Contents with eve
 comment on column gold.reconciliation.pageviews_without_ads is 'Pageviews of contents without ads that day.';
 comment on column gold.reconciliation.revenue_without_events is 'Revenue of contents without events that day.';
 comment on column gold.reconciliation.rows_in_files is 'Rows in all files when they were last reconciled.';
-comment on column gold.reconciliation.rows_equal_same_file is 'Rows that repeat a row of the same file.';
-comment on column gold.reconciliation.rows_equal_later_file is 'Rows that repeat a row of an earlier file.';
+comment on column gold.reconciliation.rows_duplicate_same_file is 'Rows that repeat a row of the same file.';
+comment on column gold.reconciliation.rows_duplicate_later_file is 'Rows that repeat a row of an earlier file.';
 comment on column gold.reconciliation.rows_conflicting_same_file is 'Conflicting rows whose other version stands in the same file.';
 comment on column gold.reconciliation.rows_not_loaded is 'Rows that no load has taken.';
 comment on column gold.reconciliation.rows_outside is 'Rows that no load takes.';
@@ -381,7 +381,7 @@ comment on column gold.reconciliation.rows_changed is 'Rows that were loaded and
 comment on column gold.reconciliation.rows_in_no_file is 'Rows of bronze that stand in no file.';
 comment on column gold.reconciliation.rows_late is 'Distinct rows by the days between their own day and their first delivery.';
 comment on column gold.reconciliation.revenue_in_files is 'Revenue of all rows in the files.';
-comment on column gold.reconciliation.revenue_in_equal_rows is 'Of this, in rows that repeat another.';
+comment on column gold.reconciliation.revenue_in_duplicate_rows is 'Of this, in rows that repeat another.';
 comment on column gold.reconciliation.revenue_missing is 'Of this, not in gold although it should be.';
 comment on column gold.reconciliation.revenue_in_no_file is 'Revenue in bronze that stands in no file.';
 comment on column gold.reconciliation.files_checked_at is 'When the files were reconciled; NULL if never.';

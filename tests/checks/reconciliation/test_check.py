@@ -1,4 +1,4 @@
-"""Reconciliation: what is planted is counted exactly; what is damaged is named, with the command that mends it."""
+"""Reconciliation: what is planted is counted exactly; what is damaged is named, with the command that repairs it."""
 
 import csv
 import io
@@ -100,7 +100,7 @@ def wanted(planted: dict[str, Any], source: str) -> dict[str, int]:
     return {
         'read': counts['rows'],
         'bronze': counts['distinct_rows'],
-        'equal': sum(counts['equal_rows'].values()) + counts.get('restatements_delivered_again', 0),
+        'duplicate': sum(counts['equal_rows'].values()) + counts.get('restatements_delivered_again', 0),
         'conflict': sum(counts.get('conflicts', {}).values()),
         'rejected': sum(counts['rejects'].values()),
     }
@@ -124,12 +124,12 @@ def test_rows_of_the_sample_are_in_the_planted_places(sample: Sample, source: st
     columns = {
         'read': 'rows_read',
         'bronze': 'rows_in_bronze',
-        'equal': 'rows_equal',
+        'duplicate': 'rows_duplicate',
         'conflict': 'rows_conflicting',
         'rejected': 'rows_rejected',
     }
     assert {place: sample.summed(source, column) for place, column in columns.items()} == places
-    order = ('read', 'equal', 'bronze', 'conflict', 'rejected')
+    order = ('read', 'duplicate', 'bronze', 'conflict', 'rejected')
     line = next(line for line in sample.table.splitlines() if line.split()[:1] == [source])
     assert line.split()[1:] == [f'{places[place]:,}' for place in order]
     assert ''.join(f'<td>{cell}</td>' for cell in (source, *(f'{places[place]:,}' for place in order))) in sample.page
@@ -142,19 +142,19 @@ def test_every_day_of_the_sample_adds_up(sample: Sample, source: str) -> None:
         assert day['adds_up'], day['day']
     for row in sample.view:
         if row['source'] == source:
-            parts = ('rows_equal', 'rows_in_bronze', 'rows_conflicting', 'rows_rejected')
+            parts = ('rows_duplicate', 'rows_in_bronze', 'rows_conflicting', 'rows_rejected')
             assert row['rows_read'] == sum(row[part] for part in parts) - row['rows_not_in_last_load'], row['day']
             assert row['rows_read'] == row['rows_in_files'], row['day']
 
 
 @pytest.mark.parametrize('source', SOURCES)
-def test_equal_rows_are_told_apart_by_file(sample: Sample, source: str) -> None:
+def test_duplicate_rows_are_told_apart_by_file(sample: Sample, source: str) -> None:
     counts = sample.planted[source]['equal_rows']
     again = sample.planted[source].get('restatements_delivered_again', 0)
-    same = sample.json['sources'][source]['total']['rows']['equal_same_file']
+    same = sample.json['sources'][source]['total']['rows']['duplicate_same_file']
     assert same == counts['same_file']
-    assert sample.summed(source, 'rows_equal_same_file') == counts['same_file']
-    assert sample.summed(source, 'rows_equal_later_file') == counts['later_file'] + again
+    assert sample.summed(source, 'rows_duplicate_same_file') == counts['same_file']
+    assert sample.summed(source, 'rows_duplicate_later_file') == counts['later_file'] + again
 
 
 @pytest.mark.parametrize('source', SOURCES)
@@ -206,7 +206,7 @@ def test_the_money_of_the_sample_is_in_the_planted_places(sample: Sample) -> Non
         money['readable_in_rejects'],
     )
     assert of['gold'] == money['revenue']
-    assert of['read'] == of['equal'] + of['gold'] + of['conflict'] + of['rejected']
+    assert of['read'] == of['duplicate'] + of['gold'] + of['conflict'] + of['rejected']
     names = {
         'revenue_in_gold': 'revenue',
         'revenue_in_bronze': 'revenue',
@@ -217,7 +217,7 @@ def test_the_money_of_the_sample_is_in_the_planted_places(sample: Sample) -> Non
     }
     for column, name in names.items():
         assert sample.summed('gam_delivery', column) == money[name], column
-    for amount in (money['revenue'], money['conflicts'], money['readable_in_rejects'], of['read'], of['equal']):
+    for amount in (money['revenue'], money['conflicts'], money['readable_in_rejects'], of['read'], of['duplicate']):
         assert f'{amount:,}' in sample.table
         assert f'{amount:,}' in sample.page
     assert '-0.893317 USD against what counts' in sample.table
@@ -281,7 +281,7 @@ def test_rows_of_one_file_that_differ_in_numbers_alone_have_no_column_to_tell_th
     assert 'No column of the file tells them apart' in sample.table
 
 
-# --- what is wrong is named, and its command mends it -----------------------------------------------------------------
+# --- what is wrong is named, and its command repairs it -----------------------------------------------------------------
 
 
 @pytest.fixture
@@ -310,7 +310,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> Said:
 
 
 def wrong(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What is to be mended, by kind."""
+    """What is to be repaired, by kind."""
     return {finding['kind']: finding for finding in report['findings'] if finding['wrong']}
 
 
@@ -353,19 +353,19 @@ def test_a_day_never_loaded_is_named_and_loaded(settings: Settings, said: Said, 
     ('kind', 'statement', 'text'),
     [
         (
-            'tampered',
+            'changed',
             "update bronze.gam_delivery set revenue_usd = 1 where content_id = 'a1' and _partition_date = '2025-10-02'",
             'gam_delivery 2025-10-02: 1 row was changed in bronze after it was loaded'
             ' (gam_delivery/gam_delivery_20251002.csv, line 3)',
         ),
         (
-            'tampered',
+            'changed',
             "update bronze.ga4_events set content_id = 'a2' where user_pseudo_id = 'u1' and _partition_date = '2025-10-02'",
             'ga4_events 2025-10-02: 1 row was changed in bronze after it was loaded'
             ' (ga4_events/ga4_events_20251002.csv, line 3)',
         ),
         (
-            'tampered',
+            'changed',
             "update bronze.cms_articles set title = 'other' where title = 'Title of 3'",
             'cms_articles 2025-10-03: 1 row was changed in bronze after it was loaded'
             ' (cms_articles/cms_articles_20251003.csv, line 2)',
@@ -450,7 +450,7 @@ def test_a_deleted_file_is_named_and_its_rows_are_left_alone(october: Path, said
     assert finding['command'].startswith('put it back, then ')
     assert report['verdict'].endswith('USD in bronze is in no file')
     before = query('select count(*) from bronze.gam_delivery')
-    main(['reconcile', '--mend', '--quiet'])
+    main(['reconcile', '--repair', '--quiet'])
     assert query('select count(*) from bronze.gam_delivery') == before
     path.write_bytes(content)
     assert said()['accounted']
@@ -513,7 +513,7 @@ def test_where_restatements_apply_gold_is_the_newest_version_and_accounted_for(
     assert Decimal(sums['gold']) - Decimal(sums['bronze']) == Decimal('1.5') - Decimal('0.06')
     assert 'the newest version counts' in ' '.join(finding['text'] for finding in report['findings'])
     query("update bronze.gam_delivery set revenue_usd = 9 where content_id = 'a0' and _partition_date = '2025-10-02'")
-    finding = wrong(said())['tampered']
+    finding = wrong(said())['changed']
     assert finding['text'].startswith('gam_delivery 2025-10-02: 1 row was changed in bronze')
 
 
@@ -664,7 +664,7 @@ def test_rows_and_pageviews_add_up_for_every_day_whatever_happened(settings: Set
         of_day = [row for row in usable if row[0][:10] == str(line.day)]
         assert line.sum('pageviews', 'read') == sum(row[1] == 'page_view' for row in of_day), line
         assert line.sum('pageviews', 'read') == line.sum('pageviews', *PLACES), line
-    wrong = any(line.gold_difference('pageviews') or line.rows.get('absent') for line in report.lines)
+    wrong = any(line.gold_difference('pageviews') or line.rows.get('not_loaded') for line in report.lines)
     assert not (wrong and report.accounted)
 
 
@@ -680,10 +680,10 @@ def assert_adds_up(report: Report, landing_zone: Path, query: Query) -> None:
             read[str(line.day)] = amount
     truth = {day: amount for day, amount in money_of(landing_zone).items() if amount}
     assert read == truth
-    missing = sum(line.sum('revenue_usd', 'absent', 'outside') for line in report.lines)
-    surplus = sum(line.sum('revenue_usd', 'unsourced') for line in report.lines)
+    missing = sum(line.sum('revenue_usd', 'not_loaded', 'outside') for line in report.lines)
+    surplus = sum(line.sum('revenue_usd', 'in_no_file') for line in report.lines)
     difference = sum(line.gold_difference('revenue_usd') for line in report.lines)
-    kept = ('equal', 'conflict', 'rejected')
+    kept = ('duplicate', 'conflict', 'rejected')
     total = sum(gold.values()) + sum(line.sum('revenue_usd', *kept) for line in report.lines)
     assert sum(read.values()) == total + missing - surplus - difference
     if missing or surplus or difference:

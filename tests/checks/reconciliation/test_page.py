@@ -23,7 +23,9 @@ def report(days: int = 31) -> Report:
     found = Report(None, datetime(2025, 11, 1, tzinfo=UTC), sources=['ga4_events', 'gam_delivery'])
     for number in range(1, days + 1):
         day = date(2025, 10, number)
-        events = Line('ga4_events', day, {'read': 10, 'bronze': 9, 'equal': 1}, {'pageviews': {}, 'user_engagements': {}})
+        events = Line(
+            'ga4_events', day, {'read': 10, 'bronze': 9, 'duplicate': 1}, {'pageviews': {}, 'user_engagements': {}}
+        )
         for place in ('read', 'bronze', 'gold'):
             events.add('pageviews', place, number * 100)
         events.late = {1: 2, 3: 1}
@@ -61,7 +63,7 @@ def test_any_number_of_days_is_drawn(days: int) -> None:
 
 def test_a_day_that_does_not_add_up_is_marked() -> None:
     found = report(2)
-    found.lines[-1] = replace(found.lines[-1], rows={**found.lines[-1].rows, 'absent': 1, 'read': 6})
+    found.lines[-1] = replace(found.lines[-1], rows={**found.lines[-1].rows, 'not_loaded': 1, 'read': 6})
     assert page(found).count('<tr class=off>') == 1
 
 

@@ -20,7 +20,7 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.checks.reconciliation import check as reconcile
-from kly_mage.common.errors import DatabaseError
+from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import REPOSITORY, Settings, load_settings
 from kly_mage.warehouse.postgres import connection as database
 from kly_mage.warehouse.postgres import load as bronze
@@ -99,7 +99,7 @@ def assert_exact_after_a_run_again(settings: Settings) -> None:
     assert_gold_is_exact(query, settings.data_dir)
     assert main(['verify']) == 0
     assert reconcile.reconcile(settings).accounted
-    sums = 'rows_equal + rows_new + rows_known + rows_rejected + rows_conflicting'
+    sums = 'rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting'
     assert query(f"select count(*) from ops.loads where status = 'done' and rows_read <> {sums}") == [(0,)]
     assert query("select count(*) from ops.loads where status <> 'done' and rows_new > 0") == [(0,)]
 
@@ -160,7 +160,7 @@ def test_the_connection_breaks_after_the_commit(settings: Settings, query: Query
 
     monkeypatch.setattr(bronze, '_remember_files', last_step)
     first = retrying(lambda: load(settings, 'ga4_events', 1))
-    assert (first['rows_new'], first['rows_known']) == (0, 3)
+    assert (first['rows_new'], first['rows_already_loaded']) == (0, 3)
     assert query('select status, rows_new, error from ops.loads order by load_id') == [('done', 3, None), ('done', 0, None)]
     run_days(1)
     assert_gold_is_exact(query, settings.data_dir)
@@ -233,7 +233,7 @@ def test_a_session_is_ended_by_an_administrator(settings: Settings, query: Query
         psycopg2.errors.SerializationFailure('could not serialize'),
         psycopg2.errors.DeadlockDetected('deadlock detected'),
         psycopg2.errors.UniqueViolation('duplicate key'),
-        database.AgainError('no partition'),
+        database.RetryableError('no partition'),
     ],
 )
 def test_what_passes_is_tried_again_and_not_for_ever(
@@ -263,7 +263,7 @@ def test_what_passes_is_tried_again_and_not_for_ever(
         psycopg2.errors.ConfigurationLimitExceeded('temporary file size exceeds temp_file_limit'),
         psycopg2.errors.QueryCanceled('canceling statement due to user request'),
         psycopg2.errors.UndefinedTable('relation does not exist'),
-        DatabaseError('refused'),
+        WarehouseError('refused'),
         ValueError('a fault of ours'),
     ],
 )
@@ -291,7 +291,7 @@ def test_a_wrong_host_is_said_at_once_and_a_server_that_was_there_is_waited_for(
         with connect(load_settings()):
             pass
 
-    with pytest.raises(DatabaseError, match='check POSTGRES_HOST'):
+    with pytest.raises(WarehouseError, match='check POSTGRES_HOST'):
         retrying(work)
     assert waits == []
     monkeypatch.setattr(database, '_reached', {('/nowhere', 5432)})

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from psycopg2 import sql
 
-from kly_mage.common.errors import DatabaseError
+from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import Settings
 from kly_mage.declared.sources import CMS_ARTICLES, GA4_EVENTS, GAM_DELIVERY, SOURCES
 from kly_mage.rows import rowhash
@@ -169,7 +169,7 @@ def test_a_declared_column_that_came_later_is_added(loaded: Settings, query: Que
 
 def test_an_older_server_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr('kly_mage.warehouse.postgres.connection.MINIMUM_VERSION', 990000)
-    with pytest.raises(DatabaseError, match='is too old: 15 or newer is needed'):
+    with pytest.raises(WarehouseError, match='is too old: 15 or newer is needed'):
         schema.ensure_schema(settings)
 
 

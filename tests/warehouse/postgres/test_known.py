@@ -12,7 +12,7 @@ from tests.delivery import backfill, deliver
 from tests.gold import Query, assert_gold_is_exact
 
 LEDGER = """
-    select source, rows_read, rows_equal, rows_new, rows_known, rows_rejected, rows_conflicting, money_read
+    select source, rows_read, rows_duplicate, rows_new, rows_already_loaded, rows_rejected, rows_conflicting, money_read
     from ops.loads order by load_id
 """
 

@@ -14,7 +14,7 @@ from kly_mage.warehouse.postgres.connection import connect
 from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 
-PARTS = 'rows_read, rows_distinct, rows_equal, rows_new, rows_known, rows_rejected, rows_conflicting'
+PARTS = 'rows_read, rows_distinct, rows_duplicate, rows_new, rows_already_loaded, rows_rejected, rows_conflicting'
 
 
 def last_load(query: Query, source: str) -> tuple[Any, ...]:
@@ -30,11 +30,11 @@ def money(query: Query, table: str, column: str = 'revenue_usd') -> Decimal:
 # --- distinct, new, known ---------------------------------------------------------------------------------------------
 
 
-def test_equal_rows_within_a_load_count_once(settings: Settings, query: Query) -> None:
+def test_duplicate_rows_within_a_load_count_once(settings: Settings, query: Query) -> None:
     deliver(settings, 'ga4_events_20251001.csv', event('u1'), event('u1'), event('u2'), event('u1'))
     deliver(settings, 'ga4_events_20251001_b.csv', event('u2'), event('u3'))
     backfill()
-    # 6 rows: u1 three times, u2 in both files, u3 once: 3 distinct, 3 equal.
+    # 6 rows: u1 three times, u2 in both files, u3 once: 3 distinct, 3 duplicates.
     assert last_load(query, 'ga4_events') == (6, 3, 3, 3, 0, 0, 0)
     assert query('select user_pseudo_id from bronze.ga4_events order by 1') == [('u1',), ('u2',), ('u3',)]
 
@@ -293,8 +293,8 @@ def test_the_ledger_adds_up(settings: Settings, query: Query, order: str) -> Non
     small_month(settings)
     for start, end in ORDERS[order]:
         backfill(start, end)
-    whole = 'rows_read = rows_equal + rows_new + rows_known + rows_rejected + rows_conflicting'
-    distinct = 'rows_distinct = rows_new + rows_known + rows_conflicting'
+    whole = 'rows_read = rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting'
+    distinct = 'rows_distinct = rows_new + rows_already_loaded + rows_conflicting'
     assert query(f"select bool_and({whole} and {distinct} and status = 'done'), count(*) from ops.loads") == [
         (True, 3 * len(ORDERS[order]))
     ]

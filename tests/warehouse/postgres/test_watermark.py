@@ -123,7 +123,7 @@ def test_the_clock_is_set_back_between_loads(settings: Settings, query: Query, i
     assert_gold_is_exact(query, settings.data_dir)
     assert main(['verify']) == 0
     again = load(settings, 'ga4_events', 4)
-    assert (again['rows_new'], again['rows_known'], again['rows_equal']) == (0, 3, 1)
+    assert (again['rows_new'], again['rows_already_loaded'], again['rows_duplicate']) == (0, 3, 1)
 
 
 def test_loads_that_share_a_watermark_do_not_share_a_stamp(settings: Settings, query: Query) -> None:
@@ -132,7 +132,7 @@ def test_loads_that_share_a_watermark_do_not_share_a_stamp(settings: Settings, q
     query("update ops.watermarks set watermark = now() + interval '1 day' where mart = 'gold.gam_daily_summary'")
     for _ in range(2):  # were the stamps one, the known rows of the second load would seem to be equal rows of its own
         counts = load(settings, 'ga4_events', 2)
-    assert (counts['rows_new'], counts['rows_known'], counts['rows_equal']) == (0, 3, 1)
+    assert (counts['rows_new'], counts['rows_already_loaded'], counts['rows_duplicate']) == (0, 3, 1)
 
 
 def test_isolation_is_ours_whatever_the_database_defaults_to(settings: Settings, query: Query) -> None:
