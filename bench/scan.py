@@ -16,6 +16,7 @@ from bench.contestants import Ours, command, fresh
 from bench.data import Job, write
 from bench.measure import Cost, Meter, run_process
 from kly_mage.declared.sources import SOURCES
+from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 
 WAYS = {
@@ -65,7 +66,7 @@ def _raw_scan(file: Path) -> int:
         header = stream.readline().decode().strip().split(',')
     with pyarrow.csv.open_csv(
         file,
-        read_options=pyarrow.csv.ReadOptions(block_size=landing.SLICE_BYTES, use_threads=False),
+        read_options=pyarrow.csv.ReadOptions(block_size=landing_csv.SLICE_BYTES, use_threads=False),
         parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True),
         convert_options=pyarrow.csv.ConvertOptions(
             column_types=dict.fromkeys(header, pyarrow.string()), strings_can_be_null=True, null_values=['']
@@ -77,7 +78,7 @@ def _raw_scan(file: Path) -> int:
 def _read(file: Path) -> int:
     now = datetime.now(UTC)
     found = landing.LandingFile(file, file.name, None, file.stat().st_size, now, now)
-    frames = landing.read(SOURCES['ga4_events'], [found], None, timezone='Asia/Jakarta', late_days=3)
+    frames = landing_csv.read(SOURCES['ga4_events'], [found], None, timezone='Asia/Jakarta', late_days=3)
     return sum(frame.height for frame in frames)
 
 

@@ -15,6 +15,7 @@ import polars as pl
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.sources import SOURCES
+from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.loads import runner
 from kly_mage.rows import rowhash
@@ -128,9 +129,9 @@ def load_request(
     """What a load of these October days hands to bronze."""
     source, days = SOURCES[source_name], Window(date(2025, 10, start), date(2025, 10, end or start))
     files = landing.files_for(landing.find_files(source, settings.data_dir, settings.timezone), days, settings.late_days)
-    frames = landing.read(source, files, days, timezone=settings.timezone, late_days=settings.late_days)
+    frames = landing_csv.read(source, files, days, timezone=settings.timezone, late_days=settings.late_days)
     hashed = [rowhash.distinct(rowhash.add_hashrow(frame, source), source) for frame in frames]
-    return bronze.Request(source, days, files, landing.undeclared_columns(source, files), 'test'), hashed
+    return bronze.Request(source, days, files, landing_csv.undeclared_columns(source, files), 'test'), hashed
 
 
 def load(settings: Settings, source_name: str, start: int, end: int | None = None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from kly_mage.common.errors import WindowError
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.window import Window
 from kly_mage.declared.sources import SOURCES, Source
+from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.loads import runner
 from kly_mage.loads.progress import progress
@@ -66,7 +67,7 @@ def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
     for source in sources:
         files = landing.find_files(source, settings.data_dir, settings.timezone)
         near = landing.files_for(files, days, settings.late_days)
-        landing.undeclared_columns(source, near)
+        landing_csv.undeclared_columns(source, near)
         absent = ledger.days_without_file(source, files, days)
         undated = [file for file in near if file.day is None]
         look |= bool(absent) and not undated

@@ -9,6 +9,7 @@ from typing import Protocol
 import polars as pl
 
 from kly_mage.common.console import note
+from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.rows.frames import Frames
 
@@ -41,17 +42,17 @@ def reading(frames: Frames, step: Step, what: str, files: Sequence[landing.Landi
         before[name], sofar = sofar, sofar + size
 
     def walk() -> Iterator[pl.DataFrame]:
-        rows, slices, name, grown = 0, 0, '', landing.frame_slices()
+        rows, slices, name, grown = 0, 0, '', landing_csv.frame_slices()
         step(what, 0, total)
         for frame in frames:
             yield frame
             rows += frame.height
             if frame.height and (at := frame['_file'][0]) in sizes:
                 if at != name:
-                    slices, name, grown = 0, at, landing.frame_slices()
+                    slices, name, grown = 0, at, landing_csv.frame_slices()
                 slices += next(grown)
                 # Of a compressed file nobody knows how much is left: it ends when the next one begins.
-                inside = min(slices * landing.SLICE_BYTES, sizes[name] * 0.99)
+                inside = min(slices * landing_csv.SLICE_BYTES, sizes[name] * 0.99)
                 step(what, before[name] + inside, total, f'{rows:,} rows, {name}')
         step(what, total, total, f'{rows:,} rows')
 

@@ -11,6 +11,7 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.sources import SOURCES, Source
+from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.loads import runner
@@ -122,7 +123,7 @@ def _lines(
 ) -> dict[int, tuple[tuple[Any, ...] | None, date | None]]:
     """For each of these lines of a file: what is wrong with it (None: nothing), and its day."""
     found: dict[int, tuple[tuple[Any, ...] | None, date | None]] = {}
-    for frame in landing.read(source, [file], None, timezone=settings.timezone, late_days=settings.late_days):
+    for frame in landing_csv.read(source, [file], None, timezone=settings.timezone, late_days=settings.late_days):
         reject = pl.col('_reject')
         rows = frame.filter(pl.col('_line').is_in(list(wanted))).select(
             '_line',

@@ -14,6 +14,7 @@ from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window, window
 from kly_mage.declared.sources import SOURCES, Source
+from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.loads import mage_run
 from kly_mage.loads.progress import reading, silent
@@ -35,10 +36,10 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
     files = _files(settings, source, days)
-    landing.undeclared_columns(source, files)  # a file that cannot be used is said before anything is read
-    frames = landing.read(source, files, days, timezone=settings.timezone, late_days=settings.late_days)
+    landing_csv.undeclared_columns(source, files)  # a file that cannot be used is said before anything is read
+    frames = landing_csv.read(source, files, days, timezone=settings.timezone, late_days=settings.late_days)
     if not kwargs.get('as_stream'):
-        return landing.whole(source, frames)
+        return landing_csv.whole(source, frames)
     return reading(frames, kwargs.get('progress') or silent, f'loading {source.name}', files)
 
 
@@ -72,7 +73,7 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         source=source,
         window=days,
         files=files,
-        undeclared=landing.undeclared_columns(source, files),
+        undeclared=landing_csv.undeclared_columns(source, files),
         started_by=str(kwargs.get('started_by') or kwargs.get('trigger_name') or 'editor'),
         pipeline_run=str(kwargs['pipeline_run_id']) if kwargs.get('pipeline_run_id') else None,
     )

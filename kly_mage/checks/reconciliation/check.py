@@ -24,6 +24,7 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.settings import UTC, Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.sources import POSTGRES_TYPES, SOURCES, Source
+from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.loads.progress import Step, reading, silent
@@ -178,7 +179,7 @@ class _Check:
     def _frames(self, files: list[LandingFile]) -> Iterator[pl.DataFrame]:
         """Hashed rows of the days asked for, with the number of their file; a file that breaks off is noted."""
         for number, file in enumerate(files):
-            frames = landing.read(
+            frames = landing_csv.read(
                 self.source, [file], None, timezone=self.settings.timezone, late_days=self.settings.late_days
             )
             try:

@@ -25,7 +25,7 @@ from kly_mage.common.settings import REPOSITORY, Settings, load_settings
 from kly_mage.common.window import Window
 from kly_mage.declared.sources import GAM_DELIVERY
 from kly_mage.declared.sources import SOURCES as SOURCES_DECLARED
-from kly_mage.landing import files as landing
+from kly_mage.landing import csv as landing_csv
 from kly_mage.warehouse.postgres import connection as database
 from tests.gold import Query
 from tests.scenes import HEADERS, deliver, deliver_october
@@ -695,7 +695,7 @@ def test_reading_holds_one_slice_and_not_the_file(settings: Settings, monkeypatc
     rows = [f'2025-10-01T05:00:00Z,page_view,user{n},s1,a1' for n in range(20_000)]
     deliver(settings.data_dir, 'ga4_events_20251001.csv', *rows)
     backfill(1)
-    monkeypatch.setattr(landing, 'SLICE_BYTES', 16 << 10)
+    monkeypatch.setattr(landing_csv, 'SLICE_BYTES', 16 << 10)
     heights = []
     send = reconcile.copy
 

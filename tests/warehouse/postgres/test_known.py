@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from kly_mage.common.settings import Settings
-from kly_mage.landing import files as landing
+from kly_mage.landing import csv as landing_csv
 from kly_mage.warehouse.postgres import known
 from tests.delivery import backfill, deliver
 from tests.gold import Query, assert_gold_is_exact
@@ -45,7 +45,7 @@ def loaded(settings: Settings, query: Query) -> list[tuple[Any, ...]]:
 def test_both_ways_to_ask_give_the_same_counts_and_gold(
     settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landing, 'SLICE_BYTES', 200)
+    monkeypatch.setattr(landing_csv, 'SLICE_BYTES', 200)
     monkeypatch.setenv('KLY_LATE_DAYS', '9')
     ledgers = []
     for fetched_per_lookup, most_kept in ((0, 20), (1, 1000), (8, 20), (8, 1000)):
