@@ -6,7 +6,7 @@ Mage 0.9.80 has no setting for these, so they are put in before its server start
   not its pages, event matchers and events, and its web socket sends every block's output to whoever listens.
 - A trigger that Mage sees for the first time waits for its next time, without a run at once and without writing into
   ``triggers.yaml``.
-- A pipeline that is saved does not get the path of this machine into its ``metadata.yaml``.
+- A pipeline that is saved keeps its ``metadata.yaml`` as a person writes it (``pipeline_file``).
 - Callbacks run for failures only: for a success, Mage would read the block's whole output into memory to call nothing.
 - The password in ``.env`` is the one that counts, also if Mage's database remembers another.
 - What the kernel says reaches the block that made it say so, also from the first block on.
@@ -28,6 +28,7 @@ import tornado.httputil
 import tornado.web
 
 from kly_mage.common.settings import PROJECT, UTC
+from kly_mage.mage.pipeline_file import Yaml
 
 # Without these the sign-in page cannot be shown or used. None of them knows anything about the project.
 _OPEN = re.compile(
@@ -97,21 +98,13 @@ def _mage_scheduler() -> Callable[[], None]:
 
 def correct() -> None:
     """Put the corrections of triggers, pipelines and callbacks into this process, once."""
+    from mage_ai.data_preparation.models import pipeline as pipelines
     from mage_ai.data_preparation.models.block import CallbackBlock
-    from mage_ai.data_preparation.models.pipeline import Pipeline
     from mage_ai.orchestration.db.models.schedules import PipelineSchedule
 
-    if getattr(Pipeline, 'corrected', False):
+    if isinstance(pipelines.yaml, Yaml):
         return
-    Pipeline.corrected = True
-    to_dict_base, execute, update_batch = (
-        Pipeline.to_dict_base,
-        CallbackBlock.execute_callback,
-        PipelineSchedule.create_or_update_batch.__func__,
-    )
-
-    def without_this_machine(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        return {name: value for name, value in to_dict_base(self, *args, **kwargs).items() if name != 'variables_dir'}
+    execute, update_batch = CallbackBlock.execute_callback, PipelineSchedule.create_or_update_batch.__func__
 
     def on_failure(self: Any, callback: str, *args: Any, **kwargs: Any) -> None:
         if callback == 'on_failure':
@@ -132,7 +125,7 @@ def correct() -> None:
                 trigger.last_enabled_at = max(since, written) if written else since
         update_batch(cls, triggers)
 
-    Pipeline.to_dict_base = without_this_machine
+    pipelines.yaml = Yaml()
     CallbackBlock.execute_callback = on_failure
     PipelineSchedule.create_or_update_batch = classmethod(waiting)
 

@@ -184,8 +184,8 @@ def running_editor(folder: Path) -> Iterator[tuple[Server, Webhook]]:
     loader = server.repository / 'kly_mage/data_loaders/load_gam_delivery.py'
     text = loader.read_text('utf-8')
     loader.write_text(text.replace("    return read_days('gam_delivery', kwargs)", _broken(text)))
-    for path in server.repository.glob('kly_mage/pipelines/*/metadata.yaml'):
-        path.write_text(path.read_text('utf-8').replace('    delay: 5\n', '    delay: 1\n'))
+    project = server.repository / 'kly_mage/metadata.yaml'
+    project.write_text(project.read_text('utf-8').replace('  delay: 5\n', '  delay: 1\n'))
     try:
         server.start()
         yield server, webhook
