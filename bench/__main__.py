@@ -21,7 +21,8 @@ from bench.contestants import Contestant, Floor, Folder, Ours, Yardstick, databa
 from bench.data import Job, write
 from bench.measure import Cost, Meter
 from kly_mage.common.settings import load_settings
-from kly_mage.warehouse.postgres.connection import server, stop_embedded
+from kly_mage.warehouse.postgres.embedded import stop_embedded
+from kly_mage.warehouse.postgres.server import server
 
 JOBS = {
     'month': Job(1_000_000, 31),

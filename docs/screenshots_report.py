@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 from kly_mage.__main__ import main
 from kly_mage.common.settings import REPOSITORY, load_settings
-from kly_mage.warehouse.postgres.connection import server
+from kly_mage.warehouse.postgres.server import server
 
 CHROMIUM = '/usr/bin/chromium'
 SHOT = REPOSITORY / 'docs' / 'reconciliation.png'

@@ -12,7 +12,7 @@ import sys
 from datetime import date
 from typing import Any
 
-from kly_mage.common.errors import KlyError, UsageError
+from kly_mage.common.errors import KlyError, UsageError, first_line
 from kly_mage.declared.sources import SOURCES
 
 DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
@@ -60,8 +60,7 @@ def _message(error: Exception) -> str:
     """One line for a person: our own errors say everything, others say what they are."""
     if isinstance(error, KlyError):
         return str(error)
-    first = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return f'{first} ({type(error).__name__}; --debug shows where)'
+    return f'{first_line(error)} ({type(error).__name__}; --debug shows where)'
 
 
 def _parser() -> argparse.ArgumentParser:

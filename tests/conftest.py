@@ -17,7 +17,8 @@ import psycopg2
 import pytest
 
 from kly_mage.common.settings import REPOSITORY, Settings, load_settings
-from kly_mage.warehouse.postgres import connection as database
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.embedded import EMBEDDED_SETTINGS, wheel
 
 REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
 
@@ -44,9 +45,9 @@ def postgres() -> Iterator[str]:
 
 
 def _wheel_server(data: Path, version: int) -> Iterator[str]:
-    server = database.wheel().get_server(data, cleanup_mode=None, start=False, postgres_version=version)
+    server = wheel().get_server(data, cleanup_mode=None, start=False, postgres_version=version)
     server.ensure_pgdata_inited()
-    settings = database.EMBEDDED_SETTINGS | {'fsync': 'off'}
+    settings = EMBEDDED_SETTINGS | {'fsync': 'off'}
     (data / 'postgresql.auto.conf').write_text(''.join(f"{name} = '{value}'\n" for name, value in settings.items()))
     server.start()
     yield (data / 'postmaster.pid').read_text().splitlines()[4]
@@ -106,7 +107,7 @@ def query(settings: Settings) -> Callable[..., list[tuple[Any, ...]]]:
     """Run one statement in the test's database; gives its rows."""
 
     def run(statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with database.connect(settings) as connection, connection.cursor() as cursor:
+        with connect(settings) as connection, connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 

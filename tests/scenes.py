@@ -20,7 +20,7 @@ from kly_mage.landing import files as landing
 from kly_mage.loads import runner
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import load as bronze
-from kly_mage.warehouse.postgres.connection import retrying
+from kly_mage.warehouse.postgres.retry import retrying
 from tests.gold import Query
 
 PATIENCE = 60.0

@@ -15,7 +15,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.declared.sources import SOURCES, Source
 from kly_mage.loads import runner
 from kly_mage.rows import rowhash
-from kly_mage.warehouse.postgres.connection import connect, retrying, server
+from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import (
     bronze_table,
     conflicts_table,
@@ -24,6 +24,8 @@ from kly_mage.warehouse.postgres.ddl import (
     restatements_table,
     table_columns,
 )
+from kly_mage.warehouse.postgres.retry import retrying
+from kly_mage.warehouse.postgres.server import server
 
 SHOWN = 20  # differences named per check; the others are counted
 

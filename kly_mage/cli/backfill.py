@@ -15,7 +15,7 @@ from kly_mage.landing import files as landing
 from kly_mage.loads import runner
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.postgres import ledger
-from kly_mage.warehouse.postgres.connection import server
+from kly_mage.warehouse.postgres.server import server
 
 SHOWN_REJECTS = 3
 Load = dict[str, Any]

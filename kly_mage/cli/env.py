@@ -5,7 +5,7 @@ import shlex
 
 from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
-from kly_mage.warehouse.postgres.connection import server
+from kly_mage.warehouse.postgres.server import server
 
 
 def run(options: argparse.Namespace) -> int:

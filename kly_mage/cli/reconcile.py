@@ -14,7 +14,7 @@ from kly_mage.common.settings import load_settings
 from kly_mage.common.window import Window
 from kly_mage.declared.sources import SOURCES
 from kly_mage.loads.progress import progress
-from kly_mage.warehouse.postgres.connection import server
+from kly_mage.warehouse.postgres.server import server
 
 
 def run(options: argparse.Namespace) -> int:

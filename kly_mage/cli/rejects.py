@@ -12,7 +12,7 @@ from kly_mage.common.console import note, say
 from kly_mage.common.settings import load_settings
 from kly_mage.declared.sources import SOURCES
 from kly_mage.loads.rejects import Waiting, retry, waiting
-from kly_mage.warehouse.postgres.connection import server
+from kly_mage.warehouse.postgres.server import server
 
 
 def run(options: argparse.Namespace) -> int:

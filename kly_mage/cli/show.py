@@ -9,8 +9,9 @@ from rich.table import Table
 
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import load_settings
-from kly_mage.warehouse.postgres.connection import connect, server
+from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.server import server
 
 _ROWS = """
 select date, content_id, title, pageviews, sessions, impressions, clicks, revenue_usd, page_rpm_usd

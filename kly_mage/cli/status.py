@@ -16,8 +16,8 @@ from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
 from kly_mage.common.window import Window
 from kly_mage.declared.sources import SOURCES
-from kly_mage.warehouse.postgres.connection import server
 from kly_mage.warehouse.postgres.ledger import spans
+from kly_mage.warehouse.postgres.server import server
 
 _COLOURS = {'loaded': 'green', 'late': 'yellow', 'empty day': 'green', 'running': 'cyan'}
 

@@ -5,7 +5,7 @@ import argparse
 from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
 from kly_mage.mage import editor
-from kly_mage.warehouse.postgres.connection import stop_embedded
+from kly_mage.warehouse.postgres.embedded import stop_embedded
 
 
 def run(options: argparse.Namespace) -> int:

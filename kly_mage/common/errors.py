@@ -35,3 +35,12 @@ class PipelineError(KlyError):
 
 class EditorError(KlyError):
     """The Mage editor cannot be started or reached."""
+
+
+class RetryableError(Exception):
+    """The world has changed under a load; the next try sees the new one."""
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text: what happened, without the statement."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -10,11 +10,13 @@ from typing import Any
 
 import yaml
 
-from kly_mage.common.errors import PipelineError, WarehouseError
+from kly_mage.common.errors import PipelineError, WarehouseError, first_line
 from kly_mage.common.settings import PROJECT, load_settings
 from kly_mage.common.timer import seconds_by_timer, timer
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres.connection import connect, first_line, retrying, server
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.retry import retrying
+from kly_mage.warehouse.postgres.server import server
 
 logger = logging.getLogger('kly_mage')
 _FOLDERS = {'data_loader': 'data_loaders', 'transformer': 'transformers', 'data_exporter': 'data_exporters'}

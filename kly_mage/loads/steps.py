@@ -21,7 +21,8 @@ from kly_mage.loads.progress import reading, silent
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.postgres import load as bronze
-from kly_mage.warehouse.postgres.connection import export_environment, retrying, server
+from kly_mage.warehouse.postgres.retry import retrying
+from kly_mage.warehouse.postgres.server import export_environment, server
 
 Kwargs = Mapping[str, Any]
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from kly_mage.warehouse.postgres.connection import first_line
+from kly_mage.common.errors import first_line
 
 logger = logging.getLogger('kly_mage')
 

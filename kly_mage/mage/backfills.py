@@ -10,7 +10,8 @@ from kly_mage.common.settings import UTC, Settings, load_settings
 from kly_mage.common.window import Window
 from kly_mage.mage import editor
 from kly_mage.mage.client import FINISHED, MageClient
-from kly_mage.warehouse.postgres.connection import connect, server
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.server import server
 
 POLL_SECONDS = 0.5
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from kly_mage.common.errors import PipelineError
 from kly_mage.common.settings import load_settings
-from kly_mage.warehouse.postgres.connection import connect, server
+from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.server import server
 
 
 def complete_decorators() -> None:

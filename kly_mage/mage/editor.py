@@ -22,10 +22,11 @@ import psycopg2
 import psycopg2.errors
 from psycopg2 import sql
 
-from kly_mage.common.errors import EditorError
+from kly_mage.common.errors import EditorError, first_line
 from kly_mage.common.settings import REPOSITORY, Settings, load_settings
 from kly_mage.mage.client import MageClient
-from kly_mage.warehouse.postgres.connection import first_line, server, stop_embedded
+from kly_mage.warehouse.postgres.embedded import stop_embedded
+from kly_mage.warehouse.postgres.server import server
 
 logger = logging.getLogger('kly_mage')
 

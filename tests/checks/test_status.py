@@ -13,7 +13,7 @@ from kly_mage.__main__ import main
 from kly_mage.checks.status import STATES
 from kly_mage.common.settings import Settings
 from kly_mage.declared.sources import SOURCES, Rule
-from kly_mage.warehouse.postgres import connection as database
+from kly_mage.warehouse.postgres.connection import connect
 from tests.gold import Query
 from tests.scenes import HEADERS, deliver, deliver_october
 
@@ -128,7 +128,7 @@ def test_a_load_that_died_is_told_from_one_that_runs(settings: Settings, status:
         " values ('gam_delivery', '2025-10-02', '2025-10-02', 't')"
     )
     assert states(status())[2] == 'never finished'
-    with database.connect(settings) as connection, connection.cursor() as cursor:
+    with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(hashtextextended('gam_delivery 2025-10-02', 0))")
         told = status()
         assert states(told)[2] == 'running'

@@ -14,7 +14,9 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.common.settings import REPOSITORY, Settings, load_settings
-from kly_mage.warehouse.postgres import connection as database
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.embedded import stop_embedded
+from kly_mage.warehouse.postgres.server import server
 from tests.conftest import REAL_DATA
 from tests.gold import Query, assert_gold_is_exact, gold
 
@@ -63,17 +65,17 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv('KLY_DATA_DIR', str(folder / 'landing'))
     monkeypatch.setenv('KLY_TIMEZONE', 'Asia/Jakarta')
     yield folder
-    database.stop_embedded(load_settings())
+    stop_embedded(load_settings())
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def test_two_runs_at_once_on_no_database_at_all_give_what_the_command_line_gives(embedded: Path) -> None:
     some_days(embedded / 'landing', '20251001')
     finished(*(start(pipeline, embedded, run_date='2025-10-01') for pipeline in PIPELINES))
-    settings = database.server(load_settings())
+    settings = server(load_settings())
 
     def query(statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with database.connect(settings) as connection, connection.cursor() as cursor:
+        with connect(settings) as connection, connection.cursor() as cursor:
             cursor.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 

@@ -17,7 +17,7 @@ from psycopg2 import sql
 
 from kly_mage.declared.sources import GAM_DELIVERY, POSTGRES_TYPES, SOURCES, Column, Source
 from kly_mage.rows import casting, rowhash
-from kly_mage.warehouse.postgres import connection as database
+from kly_mage.warehouse.postgres.copy import copy
 
 JAKARTA = 'Asia/Jakarta'
 EVERY_KIND = Source(
@@ -255,7 +255,7 @@ def hashes_in_sql(cursor: Any, frame: pl.DataFrame, source: Source, session: dic
         )
         cursor.execute(sql.SQL('create temp table stored (i bigint, {})').format(listed))
         rows = frame.select(pl.int_range(pl.len()).alias('i'), *columns)
-        database.copy(cursor, rows, f'stored ({", ".join(sql.Identifier(name).as_string(cursor) for name in rows.columns)})')
+        copy(cursor, rows, f'stored ({", ".join(sql.Identifier(name).as_string(cursor) for name in rows.columns)})')
         cursor.execute(f'select {rowhash.sql_hashrow(source, columns)}::text from stored order by i')
         return [value.replace('-', '') for (value,) in cursor.fetchall()]
     finally:

@@ -30,7 +30,8 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.loads.progress import Step, reading, silent
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres.connection import connect, copy
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.ddl import bronze_table, conflicts_table, ensure_schema, registry, table_columns
 
 _LINE_BITS = 40

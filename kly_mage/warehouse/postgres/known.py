@@ -14,7 +14,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.sources import POSTGRES_TYPES, Source
 from kly_mage.rows.rowhash import binary
-from kly_mage.warehouse.postgres.connection import copy
+from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.ddl import registry
 
 FETCHED_PER_LOOKUP = 8  # hashes fetched in the time one row is looked up

@@ -24,7 +24,7 @@ import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.common.errors import RuleError
+from kly_mage.common.errors import RetryableError, RuleError, first_line
 from kly_mage.common.settings import UTC, Settings
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
@@ -32,7 +32,8 @@ from kly_mage.declared.sources import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import SLICE_ROWS
-from kly_mage.warehouse.postgres.connection import RetryableError, connect, copy, first_line, retrying
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.ddl import (
     bronze_table,
     conflicts_table,
@@ -46,6 +47,7 @@ from kly_mage.warehouse.postgres.ddl import (
     table_columns,
 )
 from kly_mage.warehouse.postgres.known import KnownRows
+from kly_mage.warehouse.postgres.retry import retrying
 
 logger = logging.getLogger('kly_mage')
 LOCKED_DAYS = 400  # a longer load locks the source as a whole: PostgreSQL's table of locks is finite

@@ -26,7 +26,8 @@ from kly_mage.common.window import Window
 from kly_mage.declared.sources import GAM_DELIVERY
 from kly_mage.declared.sources import SOURCES as SOURCES_DECLARED
 from kly_mage.landing import csv as landing_csv
-from kly_mage.warehouse.postgres import connection as database
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.server import create_database
 from tests.gold import Query
 from tests.scenes import HEADERS, deliver, deliver_october
 
@@ -63,7 +64,7 @@ class Sample:
 def sample(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     """The sample in a database of this module's own."""
     name, folder = f'test_{uuid.uuid4().hex[:12]}', tmp_path_factory.mktemp('sample')
-    database._create_database(postgres, name)
+    create_database(postgres, name)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('KLY_DATA_DIR', str(DATA))
         patch.setenv('KLY_TIMEZONE', 'Asia/Jakarta')
@@ -79,7 +80,7 @@ def sample(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
                 output.setattr('sys.stdout', stream)
                 codes.append(main(['reconcile', *form]))
                 said[''.join(form[:1])] = stream.getvalue()
-        with database.connect(load_settings()) as connection, connection.cursor() as cursor:
+        with connect(load_settings()) as connection, connection.cursor() as cursor:
             cursor.execute('select * from gold.reconciliation')
             names = [column.name for column in cursor.description]
             view = [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -20,11 +20,14 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.checks.reconciliation import check as reconcile
-from kly_mage.common.errors import WarehouseError
+from kly_mage.common.errors import RetryableError, WarehouseError
 from kly_mage.common.settings import REPOSITORY, Settings, load_settings
-from kly_mage.warehouse.postgres import connection as database
 from kly_mage.warehouse.postgres import load as bronze
-from kly_mage.warehouse.postgres.connection import connect, retrying
+from kly_mage.warehouse.postgres import retry
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.embedded import stop_embedded
+from kly_mage.warehouse.postgres.retry import retrying
+from kly_mage.warehouse.postgres.server import server
 from tests.gold import Query, assert_gold_is_exact
 from tests.scenes import deliver, deliver_october, load, run_days
 
@@ -64,7 +67,7 @@ def own_server() -> Iterator[Path]:
     patch = pytest.MonkeyPatch()
     with patch.context() as environment:
         environment.setenv('KLY_LOCAL_DIR', str(folder))
-        database.stop_embedded(load_settings())
+        stop_embedded(load_settings())
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -75,7 +78,7 @@ def own(settings: Settings, own_server: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('KLY_LOCAL_DIR', str(own_server))
     monkeypatch.setenv('POSTGRES_DBNAME', f'crash_{uuid.uuid4().hex[:8]}')
-    return database.server(load_settings())
+    return server(load_settings())
 
 
 @pytest.fixture
@@ -148,7 +151,7 @@ def test_a_load_that_fails_says_why_and_keeps_nothing(settings: Settings, query:
 def test_the_connection_breaks_after_the_commit(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     """The answer to COMMIT never comes: the load is done, and only the second try finds out."""
     deliver_october(settings.data_dir, range(1, 2))
-    monkeypatch.setattr(database, '_RETRY_SECONDS', (0.0,))
+    monkeypatch.setattr(retry, 'RETRY_SECONDS', (0.0,))
     remember, broken = bronze._remember_files, []
 
     def last_step(cursor: Any, *values: Any) -> None:
@@ -207,7 +210,7 @@ def test_the_whole_server_is_killed_and_the_backfill_starts_it_again(
 
 def test_a_session_is_ended_by_an_administrator(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     deliver_october(settings.data_dir, range(1, 2))
-    monkeypatch.setattr(database, '_RETRY_SECONDS', (0.0, 0.0))
+    monkeypatch.setattr(retry, 'RETRY_SECONDS', (0.0, 0.0))
     times: list[int] = []
 
     def work() -> list[tuple[Any, ...]]:
@@ -233,7 +236,7 @@ def test_a_session_is_ended_by_an_administrator(settings: Settings, query: Query
         psycopg2.errors.SerializationFailure('could not serialize'),
         psycopg2.errors.DeadlockDetected('deadlock detected'),
         psycopg2.errors.UniqueViolation('duplicate key'),
-        database.RetryableError('no partition'),
+        RetryableError('no partition'),
     ],
 )
 def test_what_passes_is_tried_again_and_not_for_ever(
@@ -253,7 +256,7 @@ def test_what_passes_is_tried_again_and_not_for_ever(
     tries.clear()
     with pytest.raises(type(error)):
         retrying(lambda: work(1000))
-    assert len(tries) == 1 + len(database._RETRY_SECONDS)
+    assert len(tries) == 1 + len(retry.RETRY_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -294,16 +297,16 @@ def test_a_wrong_host_is_said_at_once_and_a_server_that_was_there_is_waited_for(
     with pytest.raises(WarehouseError, match='check POSTGRES_HOST'):
         retrying(work)
     assert waits == []
-    monkeypatch.setattr(database, '_reached', {('/nowhere', 5432)})
+    monkeypatch.setattr('kly_mage.warehouse.postgres.connection.REACHED', {('/nowhere', 5432)})
     with pytest.raises(psycopg2.OperationalError):
         retrying(work)
-    assert waits == list(database._RETRY_SECONDS)
+    assert waits == list(retry.RETRY_SECONDS)
 
 
 def test_a_server_stopped_on_purpose_stays_stopped(own: Settings, own_server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with connect(own):
         pass
-    assert database.stop_embedded(load_settings())
+    assert stop_embedded(load_settings())
     monkeypatch.setattr(time, 'sleep', lambda seconds: None)
 
     def work() -> None:
@@ -330,7 +333,7 @@ def test_a_write_is_refused_during_copy_and_works_after_there_is_room(
     tables = ('bronze.ga4_events', 'bronze.ga4_events_hashrow', 'gold.ga4_daily_summary')
     before = [query(f'select count(*) from {table}') for table in tables]
     os.environ.pop('POSTGRES_HOST')
-    assert database.stop_embedded(load_settings())
+    assert stop_embedded(load_settings())
     small = f'ulimit -S -f {17 << 10}; exec {sys.executable} -m kly_mage env'  # the server inherits the limit
     subprocess.run(['bash', '-c', small], cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
     assert main(['backfill', '--start', '2025-10-03', '--end', '2025-10-03', '--quiet']) == 1
@@ -341,8 +344,8 @@ def test_a_write_is_refused_during_copy_and_works_after_there_is_room(
     assert status == 'failed'
     assert 'could not extend file' in error
     os.environ.pop('POSTGRES_HOST')
-    assert database.stop_embedded(load_settings())
-    assert_exact_after_a_run_again(database.server(load_settings()))
+    assert stop_embedded(load_settings())
+    assert_exact_after_a_run_again(server(load_settings()))
 
 
 @pytest.mark.parametrize('table', ['bronze.ga4_events_hashrow', 'bronze.ga4_events', 'gold.ga4_daily_summary'])
