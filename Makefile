@@ -24,11 +24,13 @@ help:
 
 install: .venv/installed
 
-# uv takes half a minute where pip takes three; pip is for who has a mirror in pip.conf, which uv does not read.
+# uv takes half a minute where pip takes three; pip is for who has a mirror in pip.conf, which uv does not read. --no-deps: the
+# lock is complete, and some of it is newer than mage-ai asks for (requirements-override.txt).
 .venv/installed: requirements.lock
 	$(PYTHON) -m venv .venv
-	$(PIP) $$(grep ^uv== requirements.lock)
-	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.lock || $(PIP) -r requirements.lock
+	$(PIP) $$(grep -E '^(pip|uv)==' requirements.lock)
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps -r requirements.lock \
+		|| $(PIP) --no-deps -r requirements.lock
 	@touch $@
 
 # The sample holds rejects and conflicts on purpose: exit code 3 (done, but something needs a look) is what it should give.
@@ -59,12 +61,11 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Resolves requirements.txt anew and notes what it got.
-lock:
-	rm -rf .venv && $(PYTHON) -m venv .venv
-	$(PIP) -r requirements.txt
-	head -1 requirements.lock > .venv/lock && $(BIN)/python -m pip freeze >> .venv/lock && mv .venv/lock requirements.lock
-	@touch .venv/installed
+# Resolves requirements.txt anew, under requirements-override.txt, and notes what it got.
+lock: install
+	$(BIN)/uv pip compile --quiet --upgrade --no-annotate --custom-compile-command 'make lock' --python $(BIN)/python \
+		--override requirements-override.txt --output-file requirements.lock requirements.txt
+	$(MAKE) install
 
 bench: install
 	$(BIN)/python -m bench
