@@ -15,7 +15,7 @@ import pyarrow.csv
 from bench.contestants import Ours, command, fresh
 from bench.data import Job, write
 from bench.measure import Cost, Meter, run_process
-from kly_mage.declared.sources import SOURCES
+from kly_mage.declared import SOURCES
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 

@@ -13,7 +13,7 @@ from datetime import date
 from typing import Any
 
 from kly_mage.common.errors import KlyError, UsageError, first_line
-from kly_mage.declared.sources import SOURCES
+from kly_mage.declared import SOURCES
 
 DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
 

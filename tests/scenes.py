@@ -14,7 +14,7 @@ import polars as pl
 
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import SOURCES
+from kly_mage.declared import SOURCES
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.loads import runner

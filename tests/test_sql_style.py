@@ -19,5 +19,5 @@ def test_the_steps_of_a_mart_keep_the_style(path: Path) -> None:
     import sqlfluff
 
     steps, _ = path.read_text('utf-8').split('\nmerge into ')
-    found = sqlfluff.lint(f'{steps.rstrip()}\n\nselect * from additions\n', config_path=str(REPOSITORY / 'pyproject.toml'))
+    found = sqlfluff.lint(f'{steps.rstrip()}\n\nselect * from deltas\n', config_path=str(REPOSITORY / 'pyproject.toml'))
     assert [(each['start_line_no'], each['code'], each['description']) for each in found] == []

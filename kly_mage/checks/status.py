@@ -14,7 +14,7 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.common.errors import LandingError
 from kly_mage.common.settings import UTC, Settings
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import Source
+from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.warehouse.postgres.connection import connect

@@ -12,7 +12,9 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.settings import Settings
-from kly_mage.declared.sources import SOURCES, Source
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart
 from kly_mage.loads import runner
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres.connection import connect
@@ -28,35 +30,6 @@ from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import server
 
 SHOWN = 20  # differences named per check; the others are counted
-
-
-@dataclass(frozen=True)
-class Mart:
-    """One mart: the SQL block and gold table of this name, the source it sums up, its key, and its own registry."""
-
-    name: str
-    source: str
-    key: tuple[str, ...]
-    values: tuple[str, ...]
-    registry: str | None = None
-
-
-MARTS = (
-    Mart(
-        name='ga4_daily_summary',
-        source='ga4_events',
-        key=('event_date', 'content_id'),
-        values=('pageviews', 'sessions', 'user_engagements'),
-        registry='ga4_daily_sessions',
-    ),
-    Mart(
-        name='gam_daily_summary',
-        source='gam_delivery',
-        key=('served_date', 'content_id'),
-        values=('impressions', 'clicks', 'revenue_usd'),
-    ),
-)
-JOINED = 'daily_summary'
 
 
 @dataclass
@@ -102,13 +75,13 @@ def rebuild(settings: Settings) -> dict[str, int]:
         with connect(reached) as connection, connection.cursor() as cursor:
             _lock(cursor)
             for mart in MARTS:
-                if mart.registry:
-                    cursor.execute(sql.SQL('truncate {}').format(_gold(mart.registry)))
+                for counted in mart.registries:
+                    cursor.execute(sql.SQL('truncate {}').format(_gold(counted.registry)))
                 _refill(cursor, mart)
             # Its inputs may read as before and still hold other rows: it has to be computed in any case.
-            cursor.execute('update ops.watermarks set built_from = null where mart = %s', (f'gold.{JOINED}',))
-            cursor.execute(_block(JOINED))
-            return {f'gold.{name}': _count(cursor, _gold(name)) for name in (*(mart.name for mart in MARTS), JOINED)}
+            cursor.execute('update ops.watermarks set built_from = null where mart = %s', (DAILY_SUMMARY.table,))
+            cursor.execute(_block(DAILY_SUMMARY.name))
+            return {table: _count(cursor, _gold(name)) for name, table in _tables()}
 
     return retrying(work)
 
@@ -143,8 +116,8 @@ def verify(settings: Settings) -> Report | None:
 
 def _lock(cursor: Cursor) -> None:
     """One refresh at a time, and no load in flight: in the order in which the blocks take their locks."""
-    for name in (*(mart.name for mart in MARTS), JOINED):
-        cursor.execute('select pg_advisory_xact_lock(hashtext(%s))', (f'gold.{name}',))
+    for _, table in _tables():
+        cursor.execute('select pg_advisory_xact_lock(hashtext(%s))', (table,))
     for mart in MARTS:
         cursor.execute(sql.SQL('lock table only {} in share mode').format(bronze_table(SOURCES[mart.source])))
 
@@ -152,7 +125,7 @@ def _lock(cursor: Cursor) -> None:
 def _refill(cursor: Cursor, mart: Mart) -> None:
     # Not TRUNCATE: that would make the readers of gold wait.
     cursor.execute(sql.SQL('delete from {}').format(_gold(mart.name)))
-    cursor.execute("update ops.watermarks set watermark = '-infinity' where mart = %s", (f'gold.{mart.name}',))
+    cursor.execute("update ops.watermarks set watermark = '-infinity' where mart = %s", (mart.table,))
     cursor.execute(_block(mart.name))
     cursor.execute('set local enable_seqscan = on')  # the block has turned it off for itself
 
@@ -162,36 +135,36 @@ def _check_gold(cursor: Cursor, report: Report) -> None:
         before = _watermark(cursor, mart)
         cursor.execute(_block(mart.name))  # what waits for its refresh is no difference
         if _watermark(cursor, mart) != before:
-            report.waiting.append(f'gold.{mart.name} has rows of bronze.{mart.source} to count')
+            report.waiting.append(f'{mart.table} has rows of bronze.{mart.source} to count')
     behind = _daily_summary_behind(cursor)
     for mart in MARTS:
         cursor.execute(
             sql.SQL('create temp table {} on commit drop as table {}').format(sql.Identifier(mart.name), _gold(mart.name))
         )
-        if mart.registry:  # nobody but the refresh reads it: it can step aside
+        for counted in mart.registries:  # nobody but the refresh reads it: it can step aside
             cursor.execute(
                 sql.SQL('alter table {table} rename to {old}; create table {table} (like gold.{old} including all)').format(
-                    table=_gold(mart.registry), old=sql.Identifier(f'{mart.registry}_found')
+                    table=_gold(counted.registry), old=sql.Identifier(f'{counted.registry}_found')
                 )
             )
         _refill(cursor, mart)
         found, truth = sql.Identifier('pg_temp', mart.name), _gold(mart.name)
-        report.add(f'gold.{mart.name}', _compare(cursor, found, truth, mart.key, mart.values), in_gold=True)
-        report.checked[f'gold.{mart.name}'] = _count(cursor, found)
-        if mart.registry:
-            found, truth = _gold(f'{mart.registry}_found'), _gold(mart.registry)
-            report.add(
-                f'gold.{mart.registry}', _compare(cursor, found, truth, ('event_date', 'session_key'), ()), in_gold=True
-            )
-            report.checked[f'gold.{mart.registry}'] = _count(cursor, found)
+        values = tuple(measure.name for measure in mart.measures)
+        report.add(mart.table, _compare(cursor, found, truth, mart.key, values), in_gold=True)
+        report.checked[mart.table] = _count(cursor, found)
+        for counted in mart.registries:
+            found, truth = _gold(f'{counted.registry}_found'), _gold(counted.registry)
+            key = (mart.day.name, counted.key)
+            report.add(f'gold.{counted.registry}', _compare(cursor, found, truth, key, ()), in_gold=True)
+            report.checked[f'gold.{counted.registry}'] = _count(cursor, found)
     cursor.execute("select relkind = 'm' from pg_class where oid = to_regclass('gold.daily_summary')")
     (is_view,) = cursor.fetchone() or (None,)
     if is_view is None:
-        report.add(f'gold.{JOINED}', iter(['does not exist']), in_gold=True)
+        report.add(DAILY_SUMMARY.table, iter(['does not exist']), in_gold=True)
     elif not is_view:
-        report.add(f'gold.{JOINED}', iter(['is no materialized view: drop it']), in_gold=True)
+        report.add(DAILY_SUMMARY.table, iter(['is no materialized view: drop it']), in_gold=True)
     elif behind:
-        report.waiting.append(f'gold.{JOINED} has changes of its inputs to take in')
+        report.waiting.append(f'{DAILY_SUMMARY.table} has changes of its inputs to take in')
     else:
         _check_daily_summary(cursor, report)
 
@@ -201,10 +174,10 @@ def _check_daily_summary(cursor: Cursor, report: Report) -> None:
     cursor.execute("select pg_get_viewdef('gold.daily_summary'::regclass)")
     definition = sql.SQL('({}) as definition').format(sql.SQL(cursor.fetchone()[0].strip().rstrip(';')))
     cursor.execute("select attname from pg_attribute where attrelid = 'gold.daily_summary'::regclass and attnum > 0")
-    key = ('date', 'content_id')
+    key = DAILY_SUMMARY.key
     values = tuple(name for (name,) in cursor.fetchall() if name not in key)
-    report.add('gold.daily_summary', _compare(cursor, _gold(JOINED), definition, key, values), in_gold=True)
-    report.checked['gold.daily_summary'] = _count(cursor, _gold(JOINED))
+    report.add(DAILY_SUMMARY.table, _compare(cursor, _gold(DAILY_SUMMARY.name), definition, key, values), in_gold=True)
+    report.checked[DAILY_SUMMARY.table] = _count(cursor, _gold(DAILY_SUMMARY.name))
 
 
 def _daily_summary_behind(cursor: Cursor) -> bool:
@@ -219,7 +192,7 @@ def _daily_summary_behind(cursor: Cursor) -> bool:
 
 
 def _watermark(cursor: Cursor, mart: Mart) -> Any:
-    cursor.execute('select watermark::text from ops.watermarks where mart = %s', (f'gold.{mart.name}',))
+    cursor.execute('select watermark::text from ops.watermarks where mart = %s', (mart.table,))
     return cursor.fetchone()
 
 
@@ -413,6 +386,11 @@ def _gold(name: str) -> sql.Composed:
 def _count(cursor: Cursor, table: sql.Composable) -> int:
     cursor.execute(sql.SQL('select count(*) from {}').format(table))
     return int(cursor.fetchone()[0])
+
+
+def _tables() -> list[tuple[str, str]]:
+    """Name and table of all marts, the view that joins them last."""
+    return [*((mart.name, mart.table) for mart in MARTS), (DAILY_SUMMARY.name, DAILY_SUMMARY.table)]
 
 
 def _block(name: str) -> str:

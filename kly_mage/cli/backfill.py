@@ -9,7 +9,8 @@ from kly_mage.common.console import note, say
 from kly_mage.common.errors import WindowError
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import SOURCES, Source
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.loads import runner
@@ -129,7 +130,7 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             yield (
                 f'{name}: {_rows(count)} with the key of another row but other values ({values}): the first version counts, '
                 f'the others stand in bronze.{name}_conflicts. If they are no restatements but finer-grained rows, add what '
-                'tells them apart to hash_columns in kly_mage/declared/sources.py'
+                f'tells them apart to hash_columns in kly_mage/declared/{name}.py'
             )
 
 

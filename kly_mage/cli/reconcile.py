@@ -12,7 +12,7 @@ from kly_mage.checks.reconciliation.repair import repair
 from kly_mage.common.console import note, say
 from kly_mage.common.settings import load_settings
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import SOURCES
+from kly_mage.declared import SOURCES
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.postgres.server import server
 

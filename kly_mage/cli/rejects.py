@@ -10,7 +10,7 @@ from rich.text import Text
 
 from kly_mage.common.console import note, say
 from kly_mage.common.settings import load_settings
-from kly_mage.declared.sources import SOURCES
+from kly_mage.declared import SOURCES
 from kly_mage.loads.rejects import Waiting, retry, waiting
 from kly_mage.warehouse.postgres.server import server
 

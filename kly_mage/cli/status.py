@@ -15,7 +15,7 @@ from kly_mage.checks.status import STATES, Day, SourceStatus, status
 from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import SOURCES
+from kly_mage.declared import SOURCES
 from kly_mage.warehouse.postgres.ledger import spans
 from kly_mage.warehouse.postgres.server import server
 

@@ -18,7 +18,7 @@ set local enable_seqscan = off;
 
 -- One row per session on an article on a day, or for all events there that name no user or no session: their
 -- session_key is NULL. A table, not a WITH: what follows is then planned for as many rows as there are.
-create temp table visits on commit drop as
+create temp table session_activity on commit drop as
 with new_events as (
     select
         _partition_date as event_date,
@@ -48,16 +48,16 @@ set local enable_seqscan = on;
 
 with judged as materialized (
     select
-        visits.event_date,
-        visits.content_id,
-        visits.session_key,
-        visits.pageviews,
-        visits.user_engagements,
-        visits.watermark,
-        visits.session_key is not null and counted.session_key is null as is_new
-    from visits
+        session_activity.event_date,
+        session_activity.content_id,
+        session_activity.session_key,
+        session_activity.pageviews,
+        session_activity.user_engagements,
+        session_activity.watermark,
+        session_activity.session_key is not null and counted.session_key is null as is_new
+    from session_activity
     left join gold.ga4_daily_sessions as counted
-        on visits.event_date = counted.event_date and visits.session_key = counted.session_key
+        on session_activity.event_date = counted.event_date and session_activity.session_key = counted.session_key
 ),
 
 new_sessions as (
@@ -70,7 +70,7 @@ new_sessions as (
     order by event_date, session_key
 ),
 
-additions as materialized (
+deltas as materialized (
     select
         event_date,
         content_id,
@@ -85,21 +85,21 @@ additions as materialized (
 progress as (
     update ops.watermarks
     set
-        watermark = (select max(watermark) from additions),
+        watermark = (select max(watermark) from deltas),
         refreshed_at = clock_timestamp()
-    where mart = 'gold.ga4_daily_summary' and exists (select from additions)
+    where mart = 'gold.ga4_daily_summary' and exists (select from deltas)
 )
 
-merge into gold.ga4_daily_summary as old
-using additions as new
-on old.event_date = new.event_date and old.content_id = new.content_id
+merge into gold.ga4_daily_summary as target
+using deltas as source
+on target.event_date = source.event_date and target.content_id = source.content_id
 when matched then update set
-    pageviews = old.pageviews + new.pageviews,
-    sessions = old.sessions + new.sessions,
-    user_engagements = old.user_engagements + new.user_engagements,
+    pageviews = target.pageviews + source.pageviews,
+    sessions = target.sessions + source.sessions,
+    user_engagements = target.user_engagements + source.user_engagements,
     _updated_at = clock_timestamp()
 when not matched then insert (event_date, content_id, pageviews, sessions, user_engagements, _updated_at)
-values (new.event_date, new.content_id, new.pageviews, new.sessions, new.user_engagements, clock_timestamp());
+values (source.event_date, source.content_id, source.pageviews, source.sessions, source.user_engagements, clock_timestamp());
 
-drop table visits;
+drop table session_activity;
 set local random_page_cost to default;

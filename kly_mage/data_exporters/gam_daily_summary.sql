@@ -43,7 +43,7 @@ with new_delivery as (
         )
 ),
 
-additions as materialized (
+deltas as materialized (
     select
         served_date,
         content_id,
@@ -58,18 +58,18 @@ additions as materialized (
 progress as (
     update ops.watermarks
     set
-        watermark = (select max(watermark) from additions),
+        watermark = (select max(watermark) from deltas),
         refreshed_at = clock_timestamp()
-    where mart = 'gold.gam_daily_summary' and exists (select from additions)
+    where mart = 'gold.gam_daily_summary' and exists (select from deltas)
 )
 
-merge into gold.gam_daily_summary as old
-using additions as new
-on old.served_date = new.served_date and old.content_id = new.content_id
+merge into gold.gam_daily_summary as target
+using deltas as source
+on target.served_date = source.served_date and target.content_id = source.content_id
 when matched then update set
-    impressions = old.impressions + new.impressions,
-    clicks = old.clicks + new.clicks,
-    revenue_usd = trim_scale(old.revenue_usd + new.revenue_usd),
+    impressions = target.impressions + source.impressions,
+    clicks = target.clicks + source.clicks,
+    revenue_usd = trim_scale(target.revenue_usd + source.revenue_usd),
     _updated_at = clock_timestamp()
 when not matched then insert (served_date, content_id, impressions, clicks, revenue_usd, _updated_at)
-values (new.served_date, new.content_id, new.impressions, new.clicks, trim_scale(new.revenue_usd), clock_timestamp());
+values (source.served_date, source.content_id, source.impressions, source.clicks, trim_scale(source.revenue_usd), clock_timestamp());

@@ -19,7 +19,7 @@ import pyarrow.csv
 from kly_mage.common.errors import LandingError
 from kly_mage.common.timer import timed, timer
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import Source
+from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames, made_ahead

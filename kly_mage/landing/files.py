@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from kly_mage.common.errors import LandingError
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import Source
+from kly_mage.declared.base import Source
 
 _DATED = re.compile(r'_(\d{8})[^/]*$')
 

@@ -10,7 +10,8 @@ import polars as pl
 from kly_mage.common.errors import LandingError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import SOURCES, Source
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile

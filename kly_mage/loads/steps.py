@@ -13,7 +13,8 @@ from kly_mage.common.errors import PipelineError
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window, window
-from kly_mage.declared.sources import SOURCES, Source
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.loads import mage_run

@@ -14,7 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from kly_mage.declared.sources import Column, Source
+from kly_mage.declared.base import Column, Source
 
 ID_LENGTH = 500  # characters; a longer key would not fit into a B-tree index entry
 MONEY = pl.Decimal(38, 12)

@@ -16,7 +16,7 @@ import polars as pl
 import polars_hash as plh
 import pyarrow as pa
 
-from kly_mage.declared.sources import Source
+from kly_mage.declared.base import Source
 from kly_mage.rows.frames import SLICE_ROWS
 
 _US, _ESC = '\x1f', '\x1b'

@@ -12,7 +12,8 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.checks.status import STATES
 from kly_mage.common.settings import Settings
-from kly_mage.declared.sources import SOURCES, Rule
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Rule
 from kly_mage.warehouse.postgres.connection import connect
 from tests.gold import Query
 from tests.scenes import HEADERS, deliver, deliver_october

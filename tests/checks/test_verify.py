@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from kly_mage.__main__ import main
-from kly_mage.checks.verify import MARTS, verify
+from kly_mage.checks.verify import verify
 from kly_mage.common.settings import REPOSITORY, Settings
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.loads import runner
 from tests.conftest import _administer as administer
 from tests.gold import Query, assert_gold_is_exact, gold
@@ -277,7 +278,7 @@ def test_rebuild_changes_nothing_and_the_next_refresh_adds_nothing(loaded: Setti
 
 def test_every_mart_block_is_known_to_verify() -> None:
     sql_blocks = {block.uuid for block in runner.blocks(runner.names()) if block.language == 'sql'}
-    assert sql_blocks == {mart.name for mart in MARTS} | {'daily_summary'}
+    assert sql_blocks == {mart.name for mart in MARTS} | {DAILY_SUMMARY.name}
 
 
 def test_many_differences_are_counted_and_not_all_told(

@@ -136,7 +136,7 @@ def test_conflicts_and_rejects_need_a_look(settings: Settings, capfd: Captured) 
         'gam_delivery: 1 row with the key of another row but other values (site, impressions, clicks, revenue_usd)' in told
     )
     assert 'bronze.gam_delivery_conflicts' in told
-    assert 'hash_columns in kly_mage/declared/sources.py' in told
+    assert 'hash_columns in kly_mage/declared/gam_delivery.py' in told
     deliver(settings, 'gam_delivery_20251001.csv', ad('a', 'x'))
     assert ads() == 3
     assert 'python -m kly_mage rejects --source gam_delivery' in capfd.readouterr().err

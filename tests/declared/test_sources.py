@@ -5,9 +5,14 @@ import re
 import pytest
 
 from kly_mage.common.settings import PROJECT
-from kly_mage.declared.sources import CMS_ARTICLES, GA4_EVENTS, GAM_DELIVERY, POSTGRES_TYPES, SOURCES, Source
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
+from kly_mage.declared.cms_articles import CMS_ARTICLES
+from kly_mage.declared.ga4_events import GA4_EVENTS
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.loads import runner
 from kly_mage.rows import casting
+from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 from tests import oracle
 
 every_source = pytest.mark.parametrize('source', SOURCES.values(), ids=SOURCES)

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from kly_mage.common.errors import LandingError
-from kly_mage.declared.sources import CMS_ARTICLES, GAM_DELIVERY
+from kly_mage.declared.cms_articles import CMS_ARTICLES
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import files as landing
 from tests.landing.zone import HEADER, JAKARTA, Write, read, row, units
 

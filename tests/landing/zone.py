@@ -7,7 +7,8 @@ from pathlib import Path
 import polars as pl
 
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import GAM_DELIVERY, Source
+from kly_mage.declared.base import Source
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 

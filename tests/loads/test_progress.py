@@ -6,7 +6,7 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
-from kly_mage.declared.sources import SOURCES
+from kly_mage.declared import SOURCES
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.loads import progress

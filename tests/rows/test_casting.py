@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kly_mage.declared.sources import Column, Source
+from kly_mage.declared.base import Column, Source
 from kly_mage.rows.casting import cast, local_days, typed_schema
 
 SOURCE = Source(

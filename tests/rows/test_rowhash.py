@@ -15,9 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg2 import sql
 
-from kly_mage.declared.sources import GAM_DELIVERY, POSTGRES_TYPES, SOURCES, Column, Source
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Column, Source
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.rows import casting, rowhash
 from kly_mage.warehouse.postgres.copy import copy
+from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 JAKARTA = 'Asia/Jakarta'
 EVERY_KIND = Source(

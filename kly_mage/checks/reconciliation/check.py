@@ -19,20 +19,25 @@ from psycopg2.extensions import connection as Connection
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.checks.reconciliation import findings
-from kly_mage.checks.reconciliation.model import DAMAGED, MARTS, MISSING, MONEY, Causes, Line, Report
+from kly_mage.checks.reconciliation.model import DAMAGED, MISSING, Causes, Line, Report
 from kly_mage.common.errors import LandingError
 from kly_mage.common.settings import UTC, Settings
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import POSTGRES_TYPES, SOURCES, Source
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
+from kly_mage.declared.marts import DAILY_SUMMARY, Sum, mart_of
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.loads.progress import Step, reading, silent
+from kly_mage.rows import measures as read
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import Frames
+from kly_mage.warehouse.postgres import measures as stored
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.ddl import bronze_table, conflicts_table, ensure_schema, registry, table_columns
+from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 _LINE_BITS = 40
 _IN_NO_FILE = (
@@ -83,7 +88,9 @@ class _Check:
         self.connection, self.settings, self.source = connection, settings, source
         self.report, self.progress, self.window = report, progress, report.window
         self.causes = report.causes[source.name] = Causes(source.name)
-        self.measures = MARTS[source.name].measures if source.name in MARTS else ()
+        self.mart = mart_of(source.name)
+        self.measures = self.mart.additive if self.mart else ()
+        self.money = self.mart.money if self.mart else None
         self.lines: dict[date | None, Line] = {}
         # What is kept of a row: the columns the hash leaves out, and the measures that are not among them.
         self.values = {column.name: POSTGRES_TYPES[column.kind] for column in source.value_columns}
@@ -139,7 +146,7 @@ class _Check:
     # --- reading -------------------------------------------------------------------------------------------------------
 
     def _tables(self, cursor: Cursor) -> None:
-        kinds = self.values | dict.fromkeys((measure.name for measure in self.further), 'int')
+        kinds = self.values | {measure.name: stored.type_per_row(measure) for measure in self.further}
         columns = ''.join(f', "{name}" {kind}' for name, kind in kinds.items())
         cursor.execute(
             # at: the place in the order of delivery, number of the file and line in one number
@@ -163,7 +170,7 @@ class _Check:
                     pl.col('_outside').alias('is_outside'),
                     *self._undeclared(rows),
                     *(pl.col(name) for name in self.values),
-                    *(measure.frame.alias(measure.name) for measure in self.further),
+                    *(read.per_row(measure).alias(measure.name) for measure in self.further),
                 )
                 copy(cursor, named, 'fresh ({})'.format(', '.join(f'"{name}"' for name in named.columns)))
             if rejected.height:
@@ -356,14 +363,14 @@ class _Check:
             )
             select day, place, count(*), sum(amount) from told group by day, place
             """,
-            (MONEY, self.source.name),
+            (self.money, self.source.name),
         )
         for day, place, rows, amount in cursor.fetchall():
             line = self.line(day)
             for name in ('read', place):
                 line.count(name, rows)
-                if MONEY in line.sums:
-                    line.add(MONEY, name, amount)
+                if self.money:
+                    line.add(self.money, name, amount)
 
     def _count_stored(self, cursor: Cursor) -> None:
         """What bronze holds by day, and what of it no file holds."""
@@ -373,7 +380,7 @@ class _Check:
             self._count_bronze(cursor, 'in_no_file', _IN_NO_FILE)
 
     def _count_bronze(self, cursor: Cursor, place: str, condition: str) -> None:
-        sums = sql.SQL('').join(sql.SQL(f', sum({m.stored})') for m in self.measures)
+        sums = sql.SQL('').join(sql.SQL(', sum({})').format(stored.per_row(m)) for m in self.measures)
         cursor.execute(
             sql.SQL('select _partition_date, count(*){} from {} as stored where {} and {} group by 1').format(
                 sums, bronze_table(self.source), sql.SQL(condition), self._days('_partition_date')
@@ -383,14 +390,13 @@ class _Check:
             self._add(day, place, rows, amounts)
 
     def _count_gold(self, cursor: Cursor) -> None:
-        if not self.measures:
+        if self.mart is None:
             return
-        mart = MARTS[self.source.name]
         sums = ', '.join(f'sum({m.name})' for m in self.measures)
-        tables = [('gold', mart.table, mart.day)]
-        cursor.execute("select to_regclass('gold.daily_summary') is not null")
-        if cursor.fetchone()[0]:
-            tables.append(('summary', 'gold.daily_summary', 'date'))
+        tables = [('gold', self.mart.table, self.mart.day.name)]
+        cursor.execute('select to_regclass(%s) is not null', (DAILY_SUMMARY.table,))
+        if cursor.fetchone()[0] and self.mart.name in DAILY_SUMMARY.marts:
+            tables.append(('summary', DAILY_SUMMARY.table, DAILY_SUMMARY.day))
         for place, table, day_column in tables:
             cursor.execute(
                 sql.SQL('select {day}, {sums} from {table} where {days} group by 1').format(
@@ -402,7 +408,9 @@ class _Check:
                     self._add(day, place, 0, amounts)
 
         if self._is_restated(cursor):
-            changes = (f'sum({m.name} - counted_{m.name})' for m in self.measures)
+            changes = (
+                f'sum("{m.of.column}" - "counted_{m.of.column}")' if isinstance(m.of, Sum) else 'null' for m in self.measures
+            )
             cursor.execute(
                 sql.SQL('select _partition_date, {} from bronze.{} where {} group by 1').format(
                     sql.SQL(', '.join(changes)), self._restatements(), self._days('_partition_date')
@@ -476,7 +484,7 @@ class _Check:
                 if not is_registered:
                     causes.damaged.setdefault('unregistered', []).append((day, None, None, row))
         self._explain_files(cursor, files)
-        if name in MARTS:
+        if self.mart:
             tables = [bronze_table(self.source)]
             if self._is_restated(cursor):
                 tables.append(sql.SQL('bronze.{}').format(self._restatements()))
@@ -485,7 +493,7 @@ class _Check:
                     sql.SQL(
                         'select count(*) from {} where _updated_at > (select watermark from ops.watermarks where mart = %s)'
                     ).format(table),
-                    (MARTS[name].table,),
+                    (self.mart.table,),
                 )
                 causes.uncounted += cursor.fetchone()[0]
         cursor.execute(
@@ -577,7 +585,7 @@ class _Check:
         )
         rows_kept = []
         for line in self.lines.values():
-            money = MONEY in line.sums
+            money = self.money is not None
             of = line.rows.get
             rows_kept.append(
                 {
@@ -593,10 +601,10 @@ class _Check:
                     'rows_changed': of('changed', 0),
                     'rows_in_no_file': of('in_no_file', 0),
                     'rows_late': {str(lag): rows for lag, rows in sorted(line.late.items())},
-                    'revenue_in_files': str(line.sum(MONEY, 'read')) if money else None,
-                    'revenue_in_duplicate_rows': str(line.sum(MONEY, 'duplicate')) if money else None,
-                    'revenue_missing': str(line.sum(MONEY, *MISSING)) if money else None,
-                    'revenue_in_no_file': str(line.sum(MONEY, 'in_no_file')) if money else None,
+                    'revenue_in_files': str(line.money_in('read')) if money else None,
+                    'revenue_in_duplicate_rows': str(line.money_in('duplicate')) if money else None,
+                    'revenue_missing': str(line.money_in(*MISSING)) if money else None,
+                    'revenue_in_no_file': str(line.money_in('in_no_file')) if money else None,
                     'checked_at': self.report.checked_at.isoformat(),
                 }
             )
@@ -632,7 +640,7 @@ def _add_days(cursor: Cursor, report: Report) -> None:
         """,
         (window.start, window.end),
     )
-    names = ('pageviews', 'sessions', MONEY)
+    names = ('pageviews', 'sessions', 'revenue_usd')
     report.days = {day: dict(zip(names, map(Decimal, numbers), strict=True)) for day, *numbers in cursor.fetchall()}
 
 

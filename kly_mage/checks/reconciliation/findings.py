@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 
-from kly_mage.checks.reconciliation.model import MARTS, MISSING, MONEY, Causes, Finding, Line, Report
+from kly_mage.checks.reconciliation.model import MISSING, Causes, Finding, Line, Report
+from kly_mage.declared import SOURCES
+from kly_mage.declared.marts import DAILY_SUMMARY, mart_of
 from kly_mage.warehouse.postgres.ledger import spans
 
 REBUILD = 'python -m kly_mage rebuild'
-UNITS = {'pageviews': '{} pageviews', 'user_engagements': '{} engagements', 'impressions': '{} impressions'}
 
 
 def find(report: Report) -> list[Finding]:
@@ -19,10 +20,10 @@ def find(report: Report) -> list[Finding]:
 
 def verdict(report: Report) -> str:
     """The last line: whether every cent is accounted for."""
-    money = [line for line in report.lines if MONEY in line.sums]
-    missing = sum((line.sum(MONEY, 'not_loaded', 'outside') for line in money), Decimal(0))
-    surplus = sum((line.sum(MONEY, 'in_no_file') for line in money), Decimal(0))
-    off = sum((abs(line.gold_difference(MONEY)) for line in money), Decimal(0))
+    money = [line for line in report.lines if line.money]
+    missing = sum((line.money_in('not_loaded', 'outside') for line in money), Decimal(0))
+    surplus = sum((line.money_in('in_no_file') for line in money), Decimal(0))
+    off = sum((abs(line.gold_difference(line.money)) for line in money if line.money), Decimal(0))
     parts = []
     if missing:
         parts.append(f'{dollars(missing)} of the files is not in gold')
@@ -104,7 +105,7 @@ def _absent(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
         kind = 'nothing of it was ever loaded'
         yield _not_loaded(name, kind, [line for line in lines if line.rows.get('not_loaded')], causes)
         return
-    if name not in MARTS:  # articles are loaded file by file, whatever their day
+    if SOURCES[name].any_day:  # articles are loaded file by file, whatever their day
         yield _not_loaded(name, 'not loaded', [line for line in lines if line.rows.get('not_loaded')], causes)
         return
     never = [line for line in lines if line.rows.get('not_loaded') and line.day not in causes.covered]
@@ -117,7 +118,7 @@ def _absent(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
 def _not_loaded(name: str, kind: str, lines: list[Line], causes: Causes) -> Finding:
     rows = sum(line.rows.get('not_loaded', 0) for line in lines)
     days: list[date | None] = [line.day for line in lines]
-    if name not in MARTS or not any(days):
+    if SOURCES[name].any_day or not any(days):
         days = [day for _, day, *_ in causes.not_loaded] + [last for *_, last in causes.not_loaded if last]
     return Finding(
         'never loaded' if 'never' in kind else 'not loaded',
@@ -181,8 +182,12 @@ def _mend(name: str, days: list[date | None]) -> str:
 
 
 def _gold(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
-    for measure in MARTS[name].measures if name in MARTS else ():
-        for place, table in (('gold', MARTS[name].table), ('summary', 'gold.daily_summary')):
+    mart = mart_of(name)
+    if mart is None:
+        return
+    tables = [('gold', mart.table)] + ([('summary', DAILY_SUMMARY.table)] if mart.name in DAILY_SUMMARY.marts else [])
+    for measure in mart.additive:
+        for place, table in tables:
             differences = {line.day: _difference(line, measure.name, place) for line in lines}
             off = {day: difference for day, difference in differences.items() if difference}
             if not off:
@@ -214,8 +219,7 @@ def _rejects(report: Report, name: str, causes: Causes, total: Line) -> Iterator
             (reason.replace('is missing', 'required value missing'), count) for reason, count in report.rejects(name).items()
         )
         reasons = ', '.join(f'{count:,} {reason}' for reason, count in told)
-        worth = total.sum(MONEY, 'rejected') if MONEY in total.sums else Decimal(0)
-        money = f', {dollars(worth)} readable in them' if MONEY in total.sums else ''
+        money = f', {dollars(total.money_in("rejected"))} readable in them' if total.money else ''
         yield Finding('rejects', name, f'{name}: {_rows(rows)} rejected ({reasons}){money}', command, wrong=False)
     if causes.stale_rejects:
         text = f'{name}: {_rows(causes.stale_rejects)} rejected once {"is" if causes.stale_rejects == 1 else "are"} repaired'
@@ -233,7 +237,7 @@ def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterat
         text = (
             f'{name}: {_rows(rows - same)} restated in a later file; the {"newest" if applied else "first"} version counts. '
             f'All conflicts hold '
-            f'{dollars(total.sum(MONEY, "conflict"))}, {_signed(change)} USD against what counts'
+            f'{dollars(total.money_in("conflict"))}, {_signed(change)} USD against what counts'
         )
         yield Finding('restated', name, text, f'see {table}', wrong=False)
     if same:
@@ -241,7 +245,7 @@ def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterat
         if causes.same_file:
             columns = ' or '.join(causes.same_file)
             text += f'. Column {columns} tells them apart'
-            remedy = f'add {columns} to hash_columns of {name} in kly_mage/declared/sources.py'
+            remedy = f'add {columns} to hash_columns of {name} in kly_mage/declared/{name}.py'
         else:
             text += '. No column of the file tells them apart, only their numbers'
             remedy = 'ask for the report with one more dimension'
@@ -260,10 +264,10 @@ def _facts(report: Report, name: str, total: Line) -> Iterator[Finding]:
         ('negative revenue', 'rows_of_negative_revenue', 'revenue_negative', 'with negative revenue'),
     ):
         if rows := int(report.fact(name, column)):
-            worth = f', {dollars(report.fact(name, money))}' if money and MONEY in total.sums else ''
+            worth = f', {dollars(report.fact(name, money))}' if money and total.money else ''
             yield Finding(kind, name, f'{name}: {_rows(rows)} {text}{worth}', None, wrong=False)
     if keys := int(report.fact(name, 'contents_on_one_side')):
-        if MONEY in total.sums:
+        if total.money:
             worth = dollars(report.fact(name, 'revenue_without_events'))
             text = f'{name}: {keys:,} articles and days with ads and no event, {worth}'
         else:
@@ -274,11 +278,11 @@ def _facts(report: Report, name: str, total: Line) -> Iterator[Finding]:
 
 def _worth(lines: list[Line], place: str) -> str:
     """What rows in a place amount to, in the source's most telling number."""
-    for name in (MONEY, 'pageviews'):
-        if any(name in line.sums for line in lines):
-            amount = sum((line.sum(name, place) for line in lines), Decimal(0))
-            return f', {dollars(amount)}' if name == MONEY else f', {int(amount):,} {name}'
-    return ''
+    mart = mart_of(lines[0].source) if lines else None
+    if mart is None or mart.telling is None:
+        return ''
+    amount = sum((line.sum(mart.telling, place) for line in lines), Decimal(0))
+    return f', {dollars(amount)}' if mart.money else f', {int(amount):,} {mart.telling}'
 
 
 def _runs(lines: list[Line]) -> Iterator[list[Line]]:

@@ -19,65 +19,12 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-import polars as pl
-
 from kly_mage.common.window import Window
+from kly_mage.declared.marts import mart_of
 
 PLACES = ('duplicate', 'bronze', 'conflict', 'rejected', 'not_loaded', 'outside', 'lost', 'changed')
 MISSING = ('not_loaded', 'outside', 'lost', 'changed')
-MONEY = 'revenue_usd'
 DAMAGED = 100_000
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A number that the marts sum up, as one row contributes it.
-
-    Attributes:
-        name: its column in the mart.
-        frame: from a typed frame.
-        stored: from a bronze row, as SQL.
-    """
-
-    name: str
-    frame: pl.Expr
-    stored: str
-
-
-@dataclass(frozen=True)
-class Mart:
-    """Where a source's rows end up.
-
-    Attributes:
-        table: the mart.
-        day: its day column.
-        measures: what it sums up; sessions are left out, they do not add up over rows (``verify`` counts them anew).
-    """
-
-    table: str
-    day: str
-    measures: tuple[Measure, ...]
-
-
-def _events(name: str) -> pl.Expr:
-    return (pl.col('event_name') == name).cast(pl.Int32)
-
-
-MARTS: dict[str, Mart] = {
-    'ga4_events': Mart(
-        'gold.ga4_daily_summary',
-        'event_date',
-        (
-            Measure('pageviews', _events('page_view'), "(event_name = 'page_view')::int"),
-            Measure('user_engagements', _events('user_engagement'), "(event_name = 'user_engagement')::int"),
-        ),
-    ),
-    'gam_delivery': Mart(
-        'gold.gam_daily_summary',
-        'served_date',
-        tuple(Measure(name, pl.col(name), name) for name in ('impressions', 'clicks', MONEY)),
-    ),
-}
 
 
 @dataclass
@@ -111,6 +58,16 @@ class Line:
     def sum(self, measure: str, *places: str) -> Decimal:
         """What a measure amounts to in these places together."""
         return sum((self.sums.get(measure, {}).get(place, Decimal(0)) for place in places), Decimal(0))
+
+    @property
+    def money(self) -> str | None:
+        """The measure of this source that finance asks for; None if it brings no money."""
+        mart = mart_of(self.source)
+        return mart.money if mart else None
+
+    def money_in(self, *places: str) -> Decimal:
+        """The money in these places together; 0 for a source without."""
+        return self.sum(self.money, *places) if self.money else Decimal(0)
 
     @property
     def rows_unexplained(self) -> int:
@@ -215,7 +172,8 @@ class Report:
     def total(self, source: str) -> Line:
         """All days of a source as one line, facts left out."""
         total = Line(source, None)
-        for measure in MARTS[source].measures if source in MARTS else ():
+        mart = mart_of(source)
+        for measure in mart.additive if mart else ():
             total.sums[measure.name] = {}
         for line in self.lines_of(source):
             for place, rows in line.rows.items():

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 
 from kly_mage.checks.reconciliation.findings import dollars, verdict
-from kly_mage.checks.reconciliation.model import MONEY, Line, Report
+from kly_mage.checks.reconciliation.model import Line, Report
 from kly_mage.checks.reconciliation.table import ALWAYS, TITLES, most_telling, plain
 
 WIDTH, HEIGHT = 480, 210
@@ -34,25 +34,26 @@ def page(report: Report) -> str:
 
 
 def _tiles(report: Report) -> str:
-    gold = {name: sum((day[name] for day in report.days.values()), Decimal(0)) for name in ('pageviews', 'sessions', MONEY)}
+    names = ('pageviews', 'sessions', 'revenue_usd')
+    gold = {name: sum((day[name] for day in report.days.values()), Decimal(0)) for name in names}
     told = [('rows read', f'{sum(line.rows.get("read", 0) for line in report.lines):,}')]
     if 'ga4_events' in report.sources:
         told += [('pageviews', f'{int(gold["pageviews"]):,}'), ('sessions by article', f'{int(gold["sessions"]):,}')]
     if 'gam_delivery' in report.sources:
-        told += [('revenue in gold, USD', plain(gold[MONEY]))]
+        told += [('revenue in gold, USD', plain(gold['revenue_usd']))]
     cells = ''.join(f'<div class="tile"><b>{escape(number)}</b>{escape(name)}</div>' for name, number in told)
     return f'<div class="tiles">{cells}</div>'
 
 
 def _equation(report: Report) -> str:
     """The money of the files, taken apart."""
-    found = [report.total(source) for source in report.sources if MONEY in report.total(source).sums]
+    found = [report.total(source) for source in report.sources if report.total(source).money]
     lines = []
     for line in found:
-        parts = [f'{plain(line.sum(MONEY, place))} {TITLES[place]}' for place in _places(line) if place != 'read']
+        parts = [f'{plain(line.money_in(place))} {TITLES[place]}' for place in _places(line) if place != 'read']
         lines.append(
-            f'<p class="soft">{escape(line.source)}: {plain(line.sum(MONEY, "read"))} USD in the files = '
-            f'{escape(" + ".join(parts))}; gold holds {plain(line.sum(MONEY, "gold"))}</p>'
+            f'<p class="soft">{escape(line.source)}: {plain(line.money_in("read"))} USD in the files = '
+            f'{escape(" + ".join(parts))}; gold holds {plain(line.money_in("gold"))}</p>'
         )
     return ''.join(lines)
 
@@ -71,14 +72,14 @@ def _charts(report: Report) -> str:
         for title, name in (
             ('Pageviews by day', 'pageviews'),
             ('Sessions by day', 'sessions'),
-            ('Revenue by day, USD', MONEY),
+            ('Revenue by day, USD', 'revenue_usd'),
         ):
             drawn.append(_bars_by_day(title, [(day, report.days.get(day, {}).get(name)) for day in span]))
         drawn.append(_curve('Page RPM by day, USD per 1,000 pageviews', [(day, _rpm(report, day)) for day in span]))
     late = {source: report.total(source).late for source in report.sources}
     if any(late.values()):
         drawn.append(_late(late))
-    drawn += [_money(report.total(source)) for source in report.sources if MONEY in report.total(source).sums]
+    drawn += [_money(report.total(source)) for source in report.sources if report.total(source).money]
     return f'<h2>In gold</h2><div class="charts">{"".join(drawn)}</div>' if drawn else ''
 
 
@@ -91,7 +92,7 @@ def _rpm(report: Report, day: date) -> Decimal | None:
     of_day = report.days.get(day)
     if not of_day or not of_day['pageviews']:
         return None
-    return of_day[MONEY] * 1000 / of_day['pageviews']
+    return of_day['revenue_usd'] * 1000 / of_day['pageviews']
 
 
 def _bars_by_day(title: str, values: Sequence[tuple[date, Decimal | None]]) -> str:
@@ -155,7 +156,7 @@ def _late(late: dict[str, dict[int, int]]) -> str:
 
 def _money(line: Line) -> str:
     """Where revenue of the files waits, or repeats, beside what is in gold."""
-    amounts = [(TITLES[place], line.sum(MONEY, place)) for place in _WAITING]
+    amounts = [(TITLES[place], line.money_in(place)) for place in _WAITING]
     amounts = [(name, amount) for name, amount in amounts if amount or name in ('duplicate', 'conflicting', 'rejected')]
     largest = max((abs(amount) for _, amount in amounts), default=Decimal(0)) or Decimal(1)
     marks, height = [], 30 * len(amounts) + 12
@@ -166,7 +167,7 @@ def _money(line: Line) -> str:
             f'<rect class="bar second" x="104" y="{y + 3}" width="{max(width, 1):.1f}" height="18"/>'
             f'<text x="{112 + max(width, 1):.1f}" y="{y + 17}">{escape(dollars(amount))}</text>'
         )
-    title = f'Where revenue of the files is, beside the {dollars(line.sum(MONEY, "bronze"))} that count'
+    title = f'Where revenue of the files is, beside the {dollars(line.money_in("bronze"))} that count'
     return _figure(title, ''.join(marks), height)
 
 

@@ -13,7 +13,7 @@ from kly_mage.checks.reconciliation.check import day_of_file
 from kly_mage.checks.reconciliation.model import Causes, Report
 from kly_mage.checks.verify import rebuild
 from kly_mage.common.settings import Settings
-from kly_mage.declared.sources import SOURCES
+from kly_mage.declared import SOURCES
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import bronze_table, conflicts_table, registry

@@ -13,7 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from kly_mage.checks.reconciliation.findings import verdict
-from kly_mage.checks.reconciliation.model import MARTS, MONEY, PLACES, Line, Report
+from kly_mage.checks.reconciliation.model import PLACES, Line, Report
+from kly_mage.declared.marts import mart_of
 
 TITLES = {
     'read': 'in the files',
@@ -128,8 +129,8 @@ def plain(amount: Decimal) -> str:
 
 def most_telling(source: str) -> str | None:
     """The measure to show where there is room for one: money before pageviews."""
-    names = [measure.name for measure in MARTS[source].measures] if source in MARTS else []
-    return MONEY if MONEY in names else names[0] if names else None
+    mart = mart_of(source)
+    return mart.telling if mart else None
 
 
 def _record(line: Line) -> dict[str, Any]:

@@ -12,8 +12,10 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import UTC, Settings
-from kly_mage.declared.sources import POSTGRES_TYPES, SOURCES, Source
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 logger = logging.getLogger('kly_mage')
 SYSTEM_COLUMNS = {

@@ -12,10 +12,11 @@ import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.declared.sources import POSTGRES_TYPES, Source
+from kly_mage.declared.base import Source
 from kly_mage.rows.rowhash import binary
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.ddl import registry
+from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 FETCHED_PER_LOOKUP = 8  # hashes fetched in the time one row is looked up
 MOST_KEPT = 2_000_000  # hashes in memory, some 100 MB

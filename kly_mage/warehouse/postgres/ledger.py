@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import Source
+from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.warehouse.postgres.connection import connect
 

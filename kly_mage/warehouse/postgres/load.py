@@ -28,7 +28,7 @@ from kly_mage.common.errors import RetryableError, RuleError, first_line
 from kly_mage.common.settings import UTC, Settings
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import Source
+from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import SLICE_ROWS
@@ -300,7 +300,7 @@ class _Transaction:
         if stops:
             raise RuleError(
                 f'{self.source.name}: {"; ".join(stops)}; nothing of this load was written. Repair the files, or let the '
-                'rule warn in kly_mage/declared/sources.py'
+                f'rule warn in kly_mage/declared/{self.source.name}.py'
             )
         for rule, count in broken.items():
             self.cursor.execute('insert into ops.load_rules values (%s, %s, %s)', (self.load_id, rule.name, count))

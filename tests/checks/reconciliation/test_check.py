@@ -23,8 +23,8 @@ from kly_mage.checks.reconciliation.findings import verdict
 from kly_mage.checks.reconciliation.model import PLACES, Report
 from kly_mage.common.settings import REPOSITORY, Settings, load_settings
 from kly_mage.common.window import Window
-from kly_mage.declared.sources import GAM_DELIVERY
-from kly_mage.declared.sources import SOURCES as SOURCES_DECLARED
+from kly_mage.declared import SOURCES as SOURCES_DECLARED
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import csv as landing_csv
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.server import create_database
@@ -498,7 +498,7 @@ def test_the_column_that_tells_rows_of_one_file_apart_is_found(settings: Setting
     backfill(1)
     finding = next(each for each in said()['findings'] if each['kind'] == 'same key in one file')
     assert finding['text'].endswith(f'no restatement. Column {column} tells them apart')
-    assert finding['command'] == f'add {column} to hash_columns of gam_delivery in kly_mage/declared/sources.py'
+    assert finding['command'] == f'add {column} to hash_columns of gam_delivery in kly_mage/declared/gam_delivery.py'
 
 
 def test_where_restatements_apply_gold_is_the_newest_version_and_accounted_for(

@@ -12,7 +12,7 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.checks.verify import rebuild
 from kly_mage.common.settings import REPOSITORY, Settings
-from kly_mage.declared.sources import SOURCES
+from kly_mage.declared import SOURCES, marts
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import ddl as schema
 from kly_mage.warehouse.postgres import load as bronze
@@ -163,9 +163,9 @@ def test_readers_of_gold_never_wait(settings: Settings, query: Query) -> None:
         from kly_mage.checks import verify
 
         verify._lock(cursor)
-        for mart in verify.MARTS:
-            verify._refill(cursor, mart)
-            assert read() == before, mart
+        for declared in marts.MARTS:
+            verify._refill(cursor, declared)
+            assert read() == before, declared.name
         cursor.execute("update ops.watermarks set built_from = null where mart = 'gold.daily_summary'")
         cursor.execute(mart_sql('daily_summary'))
         assert read() == before

@@ -11,7 +11,10 @@ from psycopg2 import sql
 
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import Settings
-from kly_mage.declared.sources import CMS_ARTICLES, GA4_EVENTS, GAM_DELIVERY, SOURCES
+from kly_mage.declared import SOURCES
+from kly_mage.declared.cms_articles import CMS_ARTICLES
+from kly_mage.declared.ga4_events import GA4_EVENTS
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import ddl as schema
 from kly_mage.warehouse.postgres.connection import connect

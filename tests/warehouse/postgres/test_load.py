@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kly_mage.common.settings import Settings
-from kly_mage.declared.sources import SOURCES
+from kly_mage.declared import SOURCES
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import ddl as schema
 from kly_mage.warehouse.postgres.connection import connect

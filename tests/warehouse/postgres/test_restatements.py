@@ -12,7 +12,8 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.checks.verify import rebuild
 from kly_mage.common.settings import Settings
-from kly_mage.declared.sources import GAM_DELIVERY, SOURCES
+from kly_mage.declared import SOURCES
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.warehouse.postgres import load as bronze
 from tests.gold import Query
 from tests.scenes import deliver, load, load_request, refresh, run_days

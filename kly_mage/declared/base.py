@@ -1,0 +1,101 @@
+"""What a source is: its columns and rules, what makes two of its rows the same, which version of a row counts."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal['text', 'id', 'timestamp', 'count', 'money']
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a source.
+
+    Attributes:
+        name: as in the file's header and in the table.
+        kind: ``text`` is free; ``id`` is text that serves as a key (at most 500 characters); ``timestamp`` is an
+            instant; ``count`` is a whole number, at least 0; ``money`` is an exact decimal, negatives allowed.
+        description: one sentence, the column's COMMENT.
+        required: a row without it is rejected.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    required: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Something that should hold for every row of a source; each load counts its new rows that break it.
+
+    Attributes:
+        name: what holds, in a few words.
+        broken: when a row breaks it: a SQL condition over the declared columns; or, if it has to look at other tables, a
+            whole ``select count(*)`` over ``new_rows`` (the rows of the load) joined with whatever it needs.
+        level: ``warn`` rules are counted in ``ops.load_rules`` and shown by ``status``; a broken ``stop`` rule fails the
+            load before anything of it can be seen.
+    """
+
+    name: str
+    broken: str
+    level: Literal['warn', 'stop'] = 'warn'
+
+    @property
+    def is_query(self) -> bool:
+        """Whether the database has to answer, because other tables are needed."""
+        return self.broken.lstrip().startswith('select')
+
+
+@dataclass(frozen=True)
+class Source:
+    """One source: its files, its columns, what makes two of its rows the same.
+
+    Attributes:
+        name: folder or file in the landing zone, table in ``bronze``.
+        grain: what one row is, the first line of the table's COMMENT.
+        columns: the declared columns, in the table's order.
+        day_column: the timestamp whose local day decides which load takes the row.
+        hash_columns: what ``_hashrow`` is over; None means all columns, undeclared ones included.
+        any_day: every load takes every row of the files not loaded yet, whatever its day, because rows of other
+            sources refer to it.
+        versioned: rows are versions of something, and the last one delivered counts (``gold.articles``).
+        rules: what should hold for its rows.
+        restatements: which version counts if a later file brings other numbers for a key: ``keep`` the first, ``apply``
+            the newest. Two rows of one file with one key are no restatement: the first of them counts.
+    """
+
+    name: str
+    grain: str
+    columns: tuple[Column, ...]
+    day_column: str
+    hash_columns: tuple[str, ...] | None = None
+    any_day: bool = False
+    versioned: bool = False
+    rules: tuple[Rule, ...] = ()
+    restatements: Literal['keep', 'apply'] = 'keep'
+
+    @property
+    def value_columns(self) -> tuple[Column, ...]:
+        """The columns the hash leaves out: what may differ between two rows of one key. Empty if it leaves out none."""
+        if self.hash_columns is None:
+            return ()
+        return tuple(column for column in self.columns if column.name not in self.hash_columns)
+
+    @property
+    def applies_restatements(self) -> bool:
+        """Whether the newest version of a row counts, not the first."""
+        return self.restatements == 'apply' and bool(self.value_columns)
+
+    @property
+    def money_columns(self) -> tuple[str, ...]:
+        """The columns that hold money."""
+        return tuple(column.name for column in self.columns if column.kind == 'money')
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The declared column names, in order."""
+        return tuple(column.name for column in self.columns)
+
+    def column(self, name: str) -> Column:
+        """The declared column of that name; KeyError if there is none."""
+        return {column.name: column for column in self.columns}[name]

@@ -1,0 +1,41 @@
+"""Events of Google Analytics 4."""
+
+from kly_mage.declared.base import Column, Rule, Source
+
+# What GA4 collects by itself and what it recommends to publishers; a name outside is mostly a typing error in a tag.
+_EVENT_NAMES = (
+    'add_payment_info add_shipping_info add_to_cart add_to_wishlist ad_click ad_impression begin_checkout click'
+    ' file_download first_visit form_start form_submit generate_lead login page_view purchase refund remove_from_cart'
+    ' scroll search select_content select_item select_promotion session_start share sign_up user_engagement'
+    ' video_complete video_progress video_start view_cart view_item view_item_list view_promotion view_search_results'
+)
+
+GA4_EVENTS = Source(
+    name='ga4_events',
+    grain='One row per distinct GA4 event.',
+    columns=(
+        Column('event_timestamp', 'timestamp', 'When the event happened.', required=True),
+        Column('event_name', 'text', 'GA4 event name, such as page_view or user_engagement.', required=True),
+        Column('user_pseudo_id', 'id', 'GA4 client id; NULL when consent was denied.'),
+        Column('session_id', 'id', 'ga_session_id: numbered per user, so a session is (user_pseudo_id, session_id).'),
+        Column('content_id', 'id', 'The article the event belongs to; NULL on pages without one.'),
+        Column('site', 'text', 'Host of the page.'),
+        Column('page_location', 'text', 'URL of the page.'),
+        Column('device_category', 'text', 'mobile, desktop, tablet or smart tv.'),
+        Column('country', 'text', 'Country of the visitor, as GA4 names it.'),
+        Column('traffic_source', 'text', 'Where the visitor came from, such as google or (direct).'),
+    ),
+    day_column='event_timestamp',
+    rules=(
+        Rule(
+            'an event has a name GA4 knows',
+            'event_name not in ({})'.format(', '.join(f"'{name}'" for name in _EVENT_NAMES.split())),
+        ),
+        Rule(
+            'an article is published before its events',
+            'select count(*) from new_rows inner join gold.articles as article'
+            ' on new_rows.content_id = article.content_id'
+            ' where new_rows.event_timestamp < article.publish_timestamp',
+        ),
+    ),
+)

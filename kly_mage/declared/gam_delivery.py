@@ -1,0 +1,25 @@
+"""Delivery of Google Ad Manager."""
+
+from kly_mage.declared.base import Column, Rule, Source
+
+GAM_DELIVERY = Source(
+    name='gam_delivery',
+    grain='One row per Google Ad Manager delivery: instant, ad unit, line item, creative and article.',
+    columns=(
+        Column('served_at', 'timestamp', 'When the ads were served.', required=True),
+        Column('site', 'text', 'The site that showed the ads.'),
+        Column('ad_unit', 'text', 'Ad unit path.', required=True),
+        Column('line_item', 'text', 'Line item that paid for the impressions.'),
+        Column('creative', 'text', 'Creative shown.'),
+        Column('content_id', 'id', 'The article beside the ads; NULL on pages without one.'),
+        Column('impressions', 'count', 'Ad impressions.', required=True),
+        Column('clicks', 'count', 'Ad clicks.', required=True),
+        Column('revenue_usd', 'money', 'Revenue in US dollars; negative for corrections.', required=True),
+    ),
+    day_column='served_at',
+    hash_columns=('served_at', 'ad_unit', 'line_item', 'creative', 'content_id'),
+    rules=(
+        Rule('clicks are at most the impressions', 'clicks > impressions'),
+        Rule('revenue comes with impressions', 'revenue_usd > 0 and impressions = 0'),
+    ),
+)

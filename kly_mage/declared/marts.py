@@ -1,0 +1,214 @@
+"""The marts, each declared once: table, key, measures with their unit, registry of distinct keys, source.
+
+Creation, comments, ``verify``, ``rebuild``, ``reconcile`` with its view and page, and ``show`` follow from here. The SQL
+block of a mart's name holds the rule by which the table is refreshed, and nothing else.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Unit = Literal['count', 'USD']
+
+NOT_SET = '(not set)'  # the member of a key for rows that have no value there: no row is left out of a mart
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One row contributes 1 if a column of it holds a value, else 0."""
+
+    column: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Sum:
+    """One row contributes what a column of it holds."""
+
+    column: str
+
+
+@dataclass(frozen=True)
+class Distinct:
+    """Rows of a key that agree in some columns count once; a row that lacks one of them counts none.
+
+    What was counted stands in a registry, so that a later refresh does not count it again. Such a measure does not add up:
+    neither over rows nor over keys.
+
+    Attributes:
+        columns: what tells two of them apart, beside the mart's key.
+        registry: the table in ``gold`` that has the day of the mart and ``key``, a 64-bit hash.
+        grain: what one row of the registry is.
+        key: the column with the hash.
+        key_description: one sentence, its COMMENT.
+    """
+
+    columns: tuple[str, ...]
+    registry: str
+    grain: str
+    key: str
+    key_description: str
+
+
+@dataclass(frozen=True)
+class Key:
+    """A column of a mart's key.
+
+    Attributes:
+        name: as in the mart.
+        description: one sentence, its COMMENT.
+        column: the source's column it holds; ``NOT_SET`` stands for rows without. None for the local day of the row.
+    """
+
+    name: str
+    description: str
+    column: str | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number that a mart keeps per key.
+
+    Attributes:
+        name: its column in the mart.
+        description: one sentence, its COMMENT.
+        of: how one row of the source contributes.
+        unit: a count is a whole number, US dollars are exact.
+    """
+
+    name: str
+    description: str
+    of: Rows | Sum | Distinct
+    unit: Unit = 'count'
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether the mart's number is the sum of what the rows contribute."""
+        return not isinstance(self.of, Distinct)
+
+
+@dataclass(frozen=True)
+class Mart:
+    """A table of ``gold`` that adds up the rows of one source.
+
+    Attributes:
+        name: of the table and of the SQL block that refreshes it.
+        grain: what one row is, the first line of the table's COMMENT.
+        source: whose rows are added up.
+        day: the key column with the local day.
+        by: the other key columns.
+        measures: the numbers.
+    """
+
+    name: str
+    grain: str
+    source: str
+    day: Key
+    by: tuple[Key, ...]
+    measures: tuple[Measure, ...]
+
+    @property
+    def table(self) -> str:
+        """The table with its schema."""
+        return f'gold.{self.name}'
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The names of the key columns, the day first."""
+        return (self.day.name, *(key.name for key in self.by))
+
+    @property
+    def additive(self) -> tuple[Measure, ...]:
+        """The measures that add up over rows."""
+        return tuple(measure for measure in self.measures if measure.adds_up)
+
+    @property
+    def registries(self) -> tuple[Distinct, ...]:
+        """What remembers which keys are counted already."""
+        return tuple(measure.of for measure in self.measures if isinstance(measure.of, Distinct))
+
+    @property
+    def money(self) -> str | None:
+        """The measure that finance asks for: the first in US dollars, if there is one."""
+        return next((measure.name for measure in self.measures if measure.unit == 'USD'), None)
+
+    @property
+    def telling(self) -> str | None:
+        """The measure to show where there is room for one: money before the first that adds up."""
+        return self.money or next((measure.name for measure in self.additive), None)
+
+
+@dataclass(frozen=True)
+class Joined:
+    """The view that puts marts side by side; its SQL block has the definition.
+
+    Attributes:
+        name: of the materialized view in ``gold`` and of its SQL block.
+        key: its key columns, the day first.
+        marts: the marts whose measures it holds under their own names.
+    """
+
+    name: str
+    key: tuple[str, ...]
+    marts: tuple[str, ...]
+
+    @property
+    def table(self) -> str:
+        """The view with its schema."""
+        return f'gold.{self.name}'
+
+    @property
+    def day(self) -> str:
+        """The column with the local day."""
+        return self.key[0]
+
+
+GA4_DAILY_SUMMARY = Mart(
+    name='ga4_daily_summary',
+    grain='One row per event date and article: what GA4 saw.',
+    source='ga4_events',
+    day=Key('event_date', 'Local day of the events.'),
+    by=(Key('content_id', 'The article; (not set) for events without one.', column='content_id'),),
+    measures=(
+        Measure('pageviews', 'Number of page_view events.', Rows('event_name', 'page_view')),
+        Measure(
+            'sessions',
+            'Distinct (user_pseudo_id, session_id) with an event here; events that lack either count none.'
+            ' Not additive over articles.',
+            Distinct(
+                columns=('user_pseudo_id', 'session_id'),
+                registry='ga4_daily_sessions',
+                grain='One row per session counted in gold.ga4_daily_summary.',
+                key='session_key',
+                key_description='64-bit hash over content_id, user_pseudo_id and session_id, each seeded with the hash of'
+                ' the next.',
+            ),
+        ),
+        Measure('user_engagements', 'Number of user_engagement events.', Rows('event_name', 'user_engagement')),
+    ),
+)
+
+GAM_DAILY_SUMMARY = Mart(
+    name='gam_daily_summary',
+    grain='One row per serving date and article: what Google Ad Manager delivered.',
+    source='gam_delivery',
+    day=Key('served_date', 'Local day of the delivery.'),
+    by=(Key('content_id', 'The article beside the ads; (not set) for ads without one.', column='content_id'),),
+    measures=(
+        Measure('impressions', 'Ad impressions.', Sum('impressions')),
+        Measure('clicks', 'Ad clicks.', Sum('clicks')),
+        Measure('revenue_usd', 'Revenue in US dollars, exact; corrections are negative.', Sum('revenue_usd'), unit='USD'),
+    ),
+)
+
+MARTS: tuple[Mart, ...] = (GA4_DAILY_SUMMARY, GAM_DAILY_SUMMARY)
+
+DAILY_SUMMARY = Joined(
+    name='daily_summary',
+    key=('date', 'content_id'),
+    marts=(GA4_DAILY_SUMMARY.name, GAM_DAILY_SUMMARY.name),
+)
+
+
+def mart_of(source: str) -> Mart | None:
+    """The mart of a source: one at most, so that each number of a source has one place to be reconciled with."""
+    return next((mart for mart in MARTS if mart.source == source), None)

@@ -1,0 +1,26 @@
+"""What a stored row contributes to a measure, in SQL."""
+
+from psycopg2 import sql
+
+from kly_mage.declared.marts import Measure, Rows, Sum, Unit
+
+UNITS: dict[Unit, str] = {'count': 'bigint', 'USD': 'numeric'}
+
+
+def per_row(measure: Measure) -> sql.Composable:
+    """What one row of bronze contributes, as an expression.
+
+    Raises:
+        TypeError: the measure counts distinct keys: no row contributes by itself.
+    """
+    match measure.of:
+        case Rows(column, value):
+            return sql.SQL('({} = {})::int').format(sql.Identifier(column), sql.Literal(value))
+        case Sum(column):
+            return sql.Identifier(column)
+    raise TypeError(f'{measure.name} does not add up over rows')
+
+
+def type_per_row(measure: Measure) -> str:
+    """The type of that expression, and of what ``rows.measures.per_row`` gives."""
+    return 'int' if isinstance(measure.of, Rows) else UNITS[measure.unit]
