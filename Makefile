@@ -9,8 +9,8 @@ PYTEST := $(BIN)/python -m pytest --dist loadfile
 START ?= 2025-10-01
 END ?= 2025-10-31
 
--include .env
-export
+# These reach the commands as options. As variables of Mage's, it would mask their values in every output.
+unexport START END
 
 .DEFAULT_GOAL := help
 .PHONY: help install run editor test test-slow lint format lock bench data stop clean

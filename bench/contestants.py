@@ -1,6 +1,7 @@
 """Who does the job: the project's command line, plain SQL, and the raw limit."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -213,6 +214,7 @@ def command(host: str, name: str, landing: Path, arguments: list[str], cost: Cos
     """``python -m kly_mage ARGUMENTS`` as a whole process; gives what it said on stderr."""
     environment = {
         'PYTHONPATH': str(REPOSITORY),
+        'KLY_ENV_FILE': os.devnull,
         'KLY_DATA_DIR': str(landing),
         'KLY_TIMEZONE': 'Asia/Jakarta',
         'POSTGRES_HOST': host,

@@ -12,7 +12,9 @@ import sys
 from datetime import date
 from typing import Any
 
+from kly_mage.common.console import note
 from kly_mage.common.errors import KlyError, UsageError, first_line
+from kly_mage.common.settings import doubts
 from kly_mage.declared import SOURCES
 
 DONE, FAILED, WRONG_USE, LOOK = 0, 1, 2, 3
@@ -30,6 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
         level=logging.DEBUG if options.debug else logging.WARNING, format='%(asctime)s %(levelname)s %(message)s'
     )
     try:
+        if doubt := doubts():
+            note(f'warning: {doubt}')
         return int(_command(options.command).run(options))
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

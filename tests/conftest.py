@@ -20,6 +20,7 @@ from kly_mage.common.settings import REPOSITORY, Settings, load_settings
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.embedded import EMBEDDED_SETTINGS, wheel
 
+os.environ['KLY_ENV_FILE'] = os.devnull  # whoever runs the tests may have an .env
 REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
 
 

@@ -5,6 +5,7 @@ import signal
 from types import FrameType
 
 from kly_mage.common.console import note, say
+from kly_mage.common.settings import env_path
 from kly_mage.mage import editor
 
 
@@ -17,9 +18,9 @@ def run(options: argparse.Namespace) -> int:
         running = editor.start(note)
         say(f'Mage is on {running.url}')
         if running.new_password:
-            say(f'sign in as {editor.EMAIL} with the password {running.new_password} (kept in {editor.env_file()})')
+            say(f'sign in as {editor.EMAIL} with the password {running.new_password} (kept in {env_path()})')
         else:
-            say(f'sign in as {editor.EMAIL}; the password is {editor.PASSWORD} in {editor.env_file()}')
+            say(f'sign in as {editor.EMAIL}; the password is {editor.PASSWORD} in {env_path()}')
         say('Ctrl-C stops Mage and PostgreSQL; the data stay')
         running.watch()
     except KeyboardInterrupt:

@@ -1,71 +1,163 @@
-"""The environment, read once per call: where data lies, which clock counts, which PostgreSQL is used."""
+"""Every setting, read in one way whoever asks: make, the command line, cron, a block in Mage, compose.
+
+The environment counts before ``.env`` in the repository (``KLY_ENV_FILE`` names another file), and an empty value counts as
+none. A setting is one field of ``Settings``: its variable, how its text is read, and its default.
+"""
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from datetime import timezone
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from kly_mage.common import env_file
 from kly_mage.common.errors import SettingsError
 
 UTC = timezone.utc  # noqa: UP017 -- Mage's own Docker image has Python 3.10, which lacks datetime.UTC
 PROJECT = Path(__file__).resolve().parents[1]
 REPOSITORY = PROJECT.parent
+ENV_FILE = 'KLY_ENV_FILE'
+# Variables of ours that are no settings: where they are, the mark of the editor's processes, what the tests ask for.
+_NO_SETTINGS = (ENV_FILE, 'KLY_EDITOR', 'KLY_TEST_POSTGRES', 'KLY_TEST_FAIL', 'KLY_WRITE_SNAPSHOTS')
+
+
+def _setting(variable: str, read: Callable[[str], Any], default: Any = None, *, secret: bool = False) -> Any:
+    """A field read from ``variable``; a secret's value stands in no representation and no message."""
+    return field(default=default, repr=not secret, metadata={'variable': variable, 'read': read, 'secret': secret})
+
+
+def _whole(least: int, most: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or len(text) > len(str(most)) or not least <= int(text) <= most:
+            raise ValueError(f'is no whole number from {least} to {most:,}')
+        return int(text)
+
+    return read
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        raise ValueError('is no time zone; use a name such as Asia/Jakarta') from None
+    return text
+
+
+def _address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        if parts.scheme in ('http', 'https') and parts.hostname:
+            return text
+    except ValueError:
+        pass  # urllib's words would tell parts of it
+    raise ValueError('is no address that begins with https:// or http://')
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything the environment decides.
+    """Everything that can be set, checked. Folders are absolute; one written in ``.env`` is relative to that file."""
 
-    Attributes:
-        data_dir: the landing zone (``KLY_DATA_DIR``, default ``data/`` in the repository).
-        timezone: the zone in which a day is a day (``KLY_TIMEZONE``, default ``Asia/Jakarta``).
-        late_days: how many days after its own day a row may still arrive in a dated file (``KLY_LATE_DAYS``, default 3).
-        local_dir: where the embedded PostgreSQL keeps its data (``KLY_LOCAL_DIR``, default ``.local/``).
-        host: server name or socket folder (``POSTGRES_HOST``); None means the embedded server.
-        port: ``POSTGRES_PORT``, default 5432.
-        dbname: ``POSTGRES_DBNAME``, default ``kly``.
-        user: ``POSTGRES_USER``, default ``postgres``.
-        password: ``POSTGRES_PASSWORD``; kept out of every representation.
-    """
+    data_dir: Path = _setting('KLY_DATA_DIR', Path, REPOSITORY / 'data')
+    """The landing zone."""
 
-    data_dir: Path
-    timezone: str
-    late_days: int
-    local_dir: Path
-    host: str | None
-    port: int
-    dbname: str
-    user: str
-    password: str | None = field(repr=False)
+    timezone: str = _setting('KLY_TIMEZONE', _zone, 'Asia/Jakarta')
+    """The zone in which a day is a day."""
+
+    late_days: int = _setting('KLY_LATE_DAYS', _whole(0, 3650), 3)
+    """How many days after its own day a row may still arrive in a dated file."""
+
+    local_dir: Path = _setting('KLY_LOCAL_DIR', Path, REPOSITORY / '.local')
+    """Where the embedded PostgreSQL keeps its data."""
+
+    host: str | None = _setting('POSTGRES_HOST', str)
+    """Server name or socket folder; None means the embedded server."""
+
+    port: int = _setting('POSTGRES_PORT', _whole(1, 65535), 5432)
+    """The server's port."""
+
+    dbname: str = _setting('POSTGRES_DBNAME', str, 'kly')
+    """The warehouse's database."""
+
+    user: str = _setting('POSTGRES_USER', str, 'postgres')
+    """Who connects."""
+
+    password: str | None = _setting('POSTGRES_PASSWORD', str, secret=True)
+    """With which password; None leaves it to ``~/.pgpass`` or to the server's trust."""
+
+    editor_port: int = _setting('KLY_EDITOR_PORT', _whole(1, 65535), 6789)
+    """Where the Mage editor listens."""
+
+    alert_webhook: str | None = _setting('KLY_ALERT_WEBHOOK', _address, secret=True)
+    """Where a failed Mage run is posted. The address of a webhook is its key: a secret."""
+
+    owner_password: str | None = _setting('MAGE_OWNER_PASSWORD', str, secret=True)
+    """The password for the Mage editor; its first start makes one."""
+
+    jwt_secret: str | None = _setting('MAGE_JWT_SECRET', str, secret=True)
+    """What Mage signs its sessions with; the editor's first start makes one."""
+
+    mage_dir: Path = _setting('MAGE_DATA_DIR', Path, REPOSITORY / '.mage_data')
+    """Where Mage keeps the outputs of blocks."""
+
+    mage_database: str | None = _setting('MAGE_DATABASE_CONNECTION_URL', str, secret=True)
+    """Mage's own records; None for a database beside the warehouse."""
+
+
+VARIABLES = {each.metadata['variable']: each.name for each in fields(Settings)}
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment.
+    """Read the settings.
 
     Raises:
-        SettingsError: a variable is set to something that cannot be meant.
+        SettingsError: a variable is set to something that cannot be meant, or ``.env`` cannot be read.
     """
-    timezone = os.environ.get('KLY_TIMEZONE') or 'Asia/Jakarta'
-    try:
-        ZoneInfo(timezone)
-    except (KeyError, ValueError, OSError) as error:
-        raise SettingsError(f'KLY_TIMEZONE={timezone!r} is no time zone; use a name such as Asia/Jakarta') from error
+    values, ours = environment(), os.environ
     return Settings(
-        data_dir=Path(os.environ.get('KLY_DATA_DIR') or REPOSITORY / 'data').absolute(),
-        timezone=timezone,
-        late_days=_whole_number('KLY_LATE_DAYS', 3),
-        local_dir=Path(os.environ.get('KLY_LOCAL_DIR') or REPOSITORY / '.local').absolute(),
-        host=os.environ.get('POSTGRES_HOST') or None,
-        port=_whole_number('POSTGRES_PORT', 5432),
-        dbname=os.environ.get('POSTGRES_DBNAME') or 'kly',
-        user=os.environ.get('POSTGRES_USER') or 'postgres',
-        password=os.environ.get('POSTGRES_PASSWORD') or None,
+        **{
+            each.name: _read(each.metadata, values[variable], Path() if ours.get(variable) else env_path().parent)
+            for each in fields(Settings)
+            if (variable := each.metadata['variable']) in values
+        }
     )
 
 
-def _whole_number(name: str, default: int) -> int:
-    text = os.environ.get(name) or str(default)
-    if not text.isdecimal():
-        raise SettingsError(f'{name}={text!r} is not a whole number')
-    return int(text)
+def environment() -> dict[str, str]:
+    """What is set and not empty: ``.env``, and the environment before it."""
+    return {name: value for given in (env_file.read(env_path()), os.environ) for name, value in given.items() if value}
+
+
+def env_path() -> Path:
+    """The ``.env`` that counts."""
+    return Path(os.environ.get(ENV_FILE) or REPOSITORY / '.env').absolute()
+
+
+def doubts() -> str | None:
+    """One line about what is set and has no effect, most likely a typing error."""
+    told = [_unknown(name) for name in sorted(environment()) if name.startswith('KLY_') and not _is_known(name)]
+    if os.environ.get(ENV_FILE) and not env_path().exists():
+        told.append(f'{ENV_FILE}={str(env_path())!r} is not there')
+    return '; '.join(told) or None
+
+
+def _read(setting: Any, text: str, folder: Path) -> Any:
+    try:
+        value = setting['read'](text)
+    except ValueError as error:
+        shown = '' if setting['secret'] else f'={text!r}'
+        raise SettingsError(f'{setting["variable"]}{shown} {error}') from None
+    return (folder / value).absolute() if isinstance(value, Path) else value
+
+
+def _is_known(name: str) -> bool:
+    return name in VARIABLES or name in _NO_SETTINGS
+
+
+def _unknown(name: str) -> str:
+    from difflib import get_close_matches  # only whoever mistypes pays for it
+
+    near = get_close_matches(name, VARIABLES, 1)
+    return f'{name} is no setting' + (f' (is {near[0]} meant?)' if near else '')

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from kly_mage.common.errors import first_line
+from kly_mage.common.errors import SettingsError, first_line
+from kly_mage.common.settings import environment
 
 logger = logging.getLogger('kly_mage')
 
@@ -32,7 +33,7 @@ def report(kwargs: Mapping[str, Any]) -> str:
         told.error(line)
     else:  # a run's: all blocks share it, and the block it names is the first one
         told.error(line, block_uuid=kwargs.get('parent_block_uuid'))
-    address = os.environ.get(WEBHOOK)
+    address = _given().get(WEBHOOK)
     if address and kwargs.get('env') != 'dev':  # who tries a block in the editor sees it fail; nobody has to be called
         _post(address, line, kwargs)
     return line
@@ -59,11 +60,19 @@ def message(kwargs: Mapping[str, Any]) -> str:
 
 def redacted(text: str) -> str:
     """The text with every secret this process knows, and whatever looks like one, replaced."""
-    for name, value in os.environ.items():
+    for name, value in _given().items():
         if _SECRET_NAME.search(name) and len(value) >= 4:
             for spelling in {value, unquote(value)}:
                 text = text.replace(spelling, '***')
     return _ASSIGNED.sub(r'\1\2***', _IN_URL.sub(r'\1:***@', text))
+
+
+def _given() -> Mapping[str, str]:
+    """What is set; the environment alone if ``.env`` cannot be read, which may be why the run has failed."""
+    try:
+        return environment()
+    except SettingsError:
+        return os.environ
 
 
 def _post(address: str, line: str, kwargs: Mapping[str, Any]) -> None:

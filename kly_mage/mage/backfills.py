@@ -6,7 +6,7 @@ from typing import Any
 
 from kly_mage.common.console import note
 from kly_mage.common.errors import EditorError
-from kly_mage.common.settings import UTC, Settings, load_settings
+from kly_mage.common.settings import UTC, Settings, env_path, load_settings
 from kly_mage.common.window import Window
 from kly_mage.mage import editor
 from kly_mage.mage.client import FINISHED, MageClient
@@ -44,10 +44,10 @@ def run(chosen: list[str], days: Window, quiet: bool) -> list[dict[str, Any]]:
 
 def sign_in() -> MageClient:
     """Sign in to the editor of this repository."""
-    password = editor.secret(editor.PASSWORD)
-    if not password:
-        raise EditorError(f'no {editor.PASSWORD} in {editor.env_file()}: start the server once with `make editor`')
-    return MageClient(f'http://{editor.HOST}:{editor.port()}', editor.EMAIL, password)
+    settings = load_settings()
+    if not settings.owner_password:
+        raise EditorError(f'no {editor.PASSWORD} in {env_path()}: start the server once with `make editor`')
+    return MageClient(f'http://{editor.HOST}:{settings.editor_port}', editor.EMAIL, settings.owner_password)
 
 
 def _follow(client: MageClient, pipeline: str, backfill: int, quiet: bool) -> list[dict[str, Any]]:

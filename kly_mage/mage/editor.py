@@ -22,8 +22,9 @@ import psycopg2
 import psycopg2.errors
 from psycopg2 import sql
 
+from kly_mage.common import env_file
 from kly_mage.common.errors import EditorError, first_line
-from kly_mage.common.settings import REPOSITORY, Settings, load_settings
+from kly_mage.common.settings import REPOSITORY, Settings, env_path, load_settings
 from kly_mage.mage.client import MageClient
 from kly_mage.warehouse.postgres.embedded import stop_embedded
 from kly_mage.warehouse.postgres.server import server
@@ -34,6 +35,14 @@ HOST = '127.0.0.1'
 EMAIL = 'admin@admin.com'  # Mage's own name for its first user; the password is what counts
 PASSWORD, SECRET = 'MAGE_OWNER_PASSWORD', 'MAGE_JWT_SECRET'
 MARK = 'KLY_EDITOR'
+# What Mage and its libraries read for themselves; the environment may say otherwise.
+MAGE_DEFAULTS = {
+    'PYTHONWARNINGS': 'ignore',  # else they fill the blocks' outputs
+    # polars gives freed memory back soon, not after ten seconds: a run of a million rows stays below 1.5 GB.
+    '_RJEM_MALLOC_CONF': 'dirty_decay_ms:100,muzzy_decay_ms:100',
+    'SERVER_VERBOSITY': 'warning',
+    'SCHEDULER_TRIGGER_INTERVAL': '1',
+}
 START_SECONDS = 120
 STOP_SECONDS = 8
 
@@ -75,10 +84,10 @@ def start(say: Callable[[str], None]) -> Editor:
         EditorError: the port is in use, an editor runs already, or Mage does not start.
     """
     chosen = load_settings()
-    wanted = port()
     _no_other_editor(chosen)
-    _free(wanted)
+    _free(chosen.editor_port)
     new_password = ensure_secrets()
+    chosen = load_settings()
     settings = server(chosen)
     log = chosen.local_dir / 'mage.log'
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -86,7 +95,7 @@ def start(say: Callable[[str], None]) -> Editor:
     say('starting Mage (a few seconds) …')
     with log.open('wb') as output:
         process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, '-m', 'kly_mage.mage.server', HOST, str(wanted)],
+            [sys.executable, '-m', 'kly_mage.mage.server', HOST, str(chosen.editor_port)],
             env=environment,
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
@@ -95,7 +104,7 @@ def start(say: Callable[[str], None]) -> Editor:
             start_new_session=True,
         )
     _pid_file(chosen).write_text(str(os.getpid()))
-    editor = Editor(f'http://{HOST}:{wanted}', process, chosen, new_password, log)
+    editor = Editor(f'http://{HOST}:{chosen.editor_port}', process, chosen, new_password, log)
     try:
         _wait(editor)
     except BaseException:
@@ -142,49 +151,22 @@ def running(settings: Settings) -> bool:
     return bool(_other_editor(settings) or marked(settings))
 
 
-def port() -> int:
-    """Where the editor listens: ``KLY_EDITOR_PORT``, default 6789."""
-    text = os.environ.get('KLY_EDITOR_PORT') or '6789'
-    if not text.isdecimal() or not 0 < int(text) < 65536:
-        raise EditorError(f'KLY_EDITOR_PORT={text!r} is no port; use a number such as 6790')
-    return int(text)
-
-
-def env_file() -> Path:
-    """The file the secrets are kept in: ``.env`` in the repository, or ``KLY_ENV_FILE``."""
-    return Path(os.environ.get('KLY_ENV_FILE') or REPOSITORY / '.env')
-
-
-def secret(name: str) -> str | None:
-    """A secret from the environment, or from ``.env``."""
-    if os.environ.get(name):
-        return os.environ[name]
-    path = env_file()
-    lines = path.read_text('utf-8').splitlines() if path.is_file() else []
-    values = [line.partition('=')[2].strip() for line in lines if line.partition('=')[0].strip() == name]
-    return values[-1] if values and values[-1] else None
-
-
 def ensure_secrets() -> str | None:
     """Have a password and a signing secret in ``.env``, readable for its owner only; gives the password if it is new."""
-    missing = {name: secrets.token_urlsafe(size) for name, size in ((PASSWORD, 12), (SECRET, 32)) if not secret(name)}
-    if not missing:
-        return None
-    path = env_file()
-    lines = path.read_text('utf-8').splitlines() if path.is_file() else []
-    lines = [line for line in lines if line.partition('=')[0].strip() not in missing]
-    lines += [f'{name}={value}' for name, value in missing.items()]
-    new = path.with_name(f'{path.name}.{os.getpid()}')
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, 'w', encoding='utf-8') as file:
-        file.write('\n'.join(lines) + '\n')
-    new.replace(path)
+    settings = load_settings()
+    missing = {}
+    if not settings.owner_password:
+        missing[PASSWORD] = secrets.token_urlsafe(12)
+    if not settings.jwt_secret:
+        missing[SECRET] = secrets.token_urlsafe(32)
+    if missing:
+        env_file.write(env_path(), missing)
     return missing.get(PASSWORD)
 
 
 def _environment(settings: Settings) -> dict[str, str]:
     """What the server and all its children see. Its own database for Mage's metadata: with SQLite, backfills get stuck."""
-    data = Path(os.environ.get('MAGE_DATA_DIR') or REPOSITORY / '.mage_data').absolute()
+    data = settings.mage_dir
     data.mkdir(parents=True, exist_ok=True)
     _kernel_startup(data / 'ipython')
     own = {
@@ -199,25 +181,19 @@ def _environment(settings: Settings) -> dict[str, str]:
         'IPYTHONDIR': str(data / 'ipython'),
         'GIT_CONFIG_GLOBAL': str(data / 'gitconfig'),  # Mage writes a safe.directory there; not into the user's own
         'DEFAULT_OWNER_EMAIL': EMAIL,
-        'DEFAULT_OWNER_PASSWORD': secret(PASSWORD) or '',
-        'JWT_SECRET': secret(SECRET) or '',
+        'DEFAULT_OWNER_PASSWORD': settings.owner_password or '',
+        'JWT_SECRET': settings.jwt_secret or '',
         'REQUIRE_USER_AUTHENTICATION': 'True',
         'DISABLE_TERMINAL': '1',
         'DISABLE_AUTO_BROWSER_OPEN': 'true',
         'DISABLE_AUTORELOAD': 'true',
         'ENV': 'production',
         'HIDE_ENV_VAR_VALUES': '1',
-        'PYTHONWARNINGS': os.environ.get('PYTHONWARNINGS') or 'ignore',  # else they fill the blocks' outputs
-        # polars gives freed memory back soon, not after ten seconds: a run of a million rows stays below 1.5 GB.
-        '_RJEM_MALLOC_CONF': os.environ.get('_RJEM_MALLOC_CONF') or 'dirty_decay_ms:100,muzzy_decay_ms:100',
-        'SERVER_VERBOSITY': os.environ.get('SERVER_VERBOSITY') or 'warning',
-        'SCHEDULER_TRIGGER_INTERVAL': os.environ.get('SCHEDULER_TRIGGER_INTERVAL') or '1',
+        'MAGE_DATABASE_CONNECTION_URL': settings.mage_database or _metadata_database(settings),
     }
-    if not os.environ.get('MAGE_DATABASE_CONNECTION_URL'):
-        own['MAGE_DATABASE_CONNECTION_URL'] = _metadata_database(settings)
-        if settings.password:  # not in the URL: Mage logs it
-            own['PGPASSWORD'] = settings.password
-    return {**os.environ, **own}
+    if settings.password and not settings.mage_database:  # not in the URL: Mage logs it
+        own['PGPASSWORD'] = settings.password
+    return {**MAGE_DEFAULTS, **os.environ, **own}
 
 
 def _kernel_startup(folder: Path) -> None:
@@ -292,7 +268,7 @@ def _wait(editor: Editor) -> None:
         if editor.process.poll() is not None:
             raise EditorError(f'Mage does not start (exit code {editor.process.returncode}); see {editor.log}')
         try:
-            MageClient(editor.url, EMAIL, secret(PASSWORD) or '')
+            MageClient(editor.url, EMAIL, editor.settings.owner_password or '')
             return
         except EditorError as error:
             logger.debug('not yet: %s', error)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kly_mage.common.errors import EditorError
+from kly_mage.common.errors import EditorError, SettingsError
 from kly_mage.common.settings import load_settings
 from kly_mage.mage import editor
 from tests.mage.server import wait_for
@@ -28,8 +28,8 @@ def test_the_first_start_makes_a_password_and_a_secret_for_the_owner_only(env: P
     password = editor.ensure_secrets()
     assert password is not None
     assert len(password) >= 16
-    assert editor.secret(editor.PASSWORD) == password
-    assert len(editor.secret(editor.SECRET) or '') >= 40
+    assert load_settings().owner_password == password
+    assert len(load_settings().jwt_secret or '') >= 40
     assert env.stat().st_mode & 0o777 == 0o600
 
 
@@ -42,7 +42,7 @@ def test_a_later_start_keeps_them_and_tells_nothing(env: Path) -> None:
 
 def test_empty_lines_of_the_example_are_filled_and_the_rest_is_kept(env: Path) -> None:
     env.write_text('# mine\nPOSTGRES_PASSWORD=own\nMAGE_OWNER_PASSWORD=\n')
-    assert editor.ensure_secrets() == editor.secret(editor.PASSWORD)
+    assert editor.ensure_secrets() == load_settings().owner_password
     lines = env.read_text().splitlines()
     assert lines[:2] == ['# mine', 'POSTGRES_PASSWORD=own']
     assert len([line for line in lines if line.startswith('MAGE_OWNER_PASSWORD=')]) == 1
@@ -51,15 +51,15 @@ def test_empty_lines_of_the_example_are_filled_and_the_rest_is_kept(env: Path) -
 def test_a_password_in_the_environment_counts_before_the_file(env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(editor.PASSWORD, 'chosen')
     assert editor.ensure_secrets() is None
-    assert editor.secret(editor.PASSWORD) == 'chosen'
+    assert load_settings().owner_password == 'chosen'
     assert 'chosen' not in env.read_text()
 
 
 @pytest.mark.parametrize('text', ['0', '70000', 'http', '-1'])
 def test_a_port_that_is_none_is_refused(env: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv('KLY_EDITOR_PORT', text)
-    with pytest.raises(EditorError, match='KLY_EDITOR_PORT'):
-        editor.port()
+    with pytest.raises(SettingsError, match='KLY_EDITOR_PORT'):
+        editor.start(lambda line: None)
 
 
 def test_a_busy_port_is_an_error_with_a_remedy_before_anything_is_started(
