@@ -20,6 +20,7 @@ from kly_mage.landing import files as landing
 from kly_mage.loads import runner
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import load as bronze
+from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
 from tests.gold import Query
 
@@ -125,13 +126,13 @@ class OpenLoad(Background):
 
 def load_request(
     settings: Settings, source_name: str, start: int, end: int | None = None
-) -> tuple[bronze.Request, list[pl.DataFrame]]:
+) -> tuple[Request, list[pl.DataFrame]]:
     """What a load of these October days hands to bronze."""
     source, days = SOURCES[source_name], Window(date(2025, 10, start), date(2025, 10, end or start))
     files = landing.files_for(landing.find_files(source, settings.data_dir, settings.timezone), days, settings.late_days)
     frames = landing_csv.read(source, files, days, timezone=settings.timezone, late_days=settings.late_days)
     hashed = [rowhash.distinct(rowhash.add_hashrow(frame, source), source) for frame in frames]
-    return bronze.Request(source, days, files, landing_csv.undeclared_columns(source, files), 'test'), hashed
+    return Request(source, days, files, landing_csv.undeclared_columns(source, files), 'test'), hashed
 
 
 def load(settings: Settings, source_name: str, start: int, end: int | None = None) -> dict[str, Any]:

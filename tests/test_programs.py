@@ -24,8 +24,7 @@ from kly_mage.__main__ import main
 from kly_mage.checks.verify import rebuild, verify
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.loads import runner
-from kly_mage.warehouse.postgres import known
-from kly_mage.warehouse.postgres import load as bronze
+from kly_mage.warehouse.postgres import known, ledger
 from kly_mage.warehouse.postgres.connection import connect
 from tests.gold import Query, assert_gold_is_exact, gold
 from tests.scenes import deliver, load, refresh
@@ -135,7 +134,7 @@ class Programs(RuleBasedStateMachine):
             raise CrashedError
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(bronze, '_finish', crash)
+            patch.setattr(ledger, 'finish', crash)
             with pytest.raises(CrashedError):
                 load(load_settings(), source, day)
 

@@ -21,7 +21,9 @@ from kly_mage.loads import mage_run
 from kly_mage.loads.progress import reading, silent
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres import load as bronze
+from kly_mage.warehouse.postgres import ledger
+from kly_mage.warehouse.postgres.load import load
+from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import export_environment, server
 
@@ -66,12 +68,12 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         frames: what the hash block gave, polars or pandas, or a stream of such frames.
 
     Returns:
-        Load number, source, days, and the counts of ``bronze.Counts``.
+        Load number, source, days, and the counts of ``counts.Counts``.
     """
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
     files = _files(settings, source, days)
-    request = bronze.Request(
+    request = Request(
         source=source,
         window=days,
         files=files,
@@ -83,7 +85,7 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         walk: Any = frames
     else:
         walk = [_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows')]
-    return retrying(lambda: bronze.load(server(settings), request, walk))
+    return retrying(lambda: load(server(settings), request, walk))
 
 
 def _server() -> Settings:
@@ -92,7 +94,7 @@ def _server() -> Settings:
 
 
 def _window(settings: Settings, source: Source, kwargs: Kwargs) -> Window:
-    last = bronze.last_day(settings, source) if kwargs.get('catch_up_days') else None
+    last = ledger.last_day(settings, source) if kwargs.get('catch_up_days') else None
     return window({**kwargs, **mage_run.asked(kwargs)}, settings.timezone, last)
 
 
@@ -102,7 +104,7 @@ def _files(settings: Settings, source: Source, days: Window) -> list[landing.Lan
     near = landing.files_for(files, days, settings.late_days)
     if not source.any_day:
         return near
-    read = bronze.files_read(settings, source)
+    read = ledger.files_read(settings, source)
     return [file for file in files if file in near or file.signature not in read]
 
 

@@ -20,7 +20,7 @@ def run(chosen: list[str], days: Window, quiet: bool) -> list[dict[str, Any]]:
     """Create one backfill per pipeline, start them, and show their days as they finish.
 
     Returns:
-        Per source what all days together have loaded, by the names of ``bronze.Counts``.
+        Per source what all days together have loaded, by the names of ``counts.Counts``.
 
     Raises:
         EditorError: no server, no password, a server that refuses, or a backfill that has not completed.

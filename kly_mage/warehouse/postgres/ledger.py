@@ -1,15 +1,26 @@
-"""What ``ops`` and the landing zone tell about days: what became of their rows, and which of them never came."""
+"""The ledger, ``ops``: what loads write there, and what it tells about days: what became of their rows, which never came."""
 
+import json
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.common.errors import first_line
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.counts import DAY_COUNTS, Counts
+from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.request import Request
+from kly_mage.warehouse.postgres.retry import retrying
 
+logger = logging.getLogger('kly_mage')
 PARTS = ('new', 'already_loaded', 'duplicate', 'rejected', 'conflicting')
 
 
@@ -34,6 +45,107 @@ class Reject:
             return f'{where}: {self.reason}'
         value = f' {_short(self.value)}' if self.value else ''
         return f'{where}: {self.column}{value} {"is " if value else ""}{self.reason}'
+
+
+def start(settings: Settings, request: Request) -> int:
+    """Write the ledger's row before the work, in a transaction of its own: a load that dies stays visible."""
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            'insert into ops.loads (source, start_day, end_day, files, started_by, pipeline_run)'
+            ' values (%s, %s, %s, %s, %s, %s) returning load_id',
+            (
+                request.source.name,
+                request.window.start,
+                request.window.end,
+                _states(request.files),
+                request.started_by,
+                request.pipeline_run,
+            ),
+        )
+        return int(cursor.fetchone()[0])
+
+
+def finish(cursor: Cursor, load_id: int, counts: Counts) -> None:
+    """Say that the load is done, and what became of its rows; in the transaction that wrote them."""
+    totals = counts.summary()
+    cursor.execute(
+        sql.SQL("update ops.loads set status = 'done', finished_at = clock_timestamp(), {} where load_id = {}").format(
+            sql.SQL(', ').join(sql.SQL('{} = {}').format(sql.Identifier(k), sql.Literal(v)) for k, v in totals.items()),
+            sql.Literal(load_id),
+        )
+    )
+    names = ('rows_read', *DAY_COUNTS)
+    days = [{'day': day.isoformat(), **{name: count[name] for name in names}} for day, count in counts.days.items()]
+    cursor.execute(
+        sql.SQL(
+            'insert into ops.load_days (load_id, day, {names})'
+            ' select {load_id}, day, {names} from json_populate_recordset(null::ops.load_days, {days})'
+        ).format(
+            names=sql.SQL(', ').join(map(sql.Identifier, names)),
+            load_id=sql.Literal(load_id),
+            days=sql.Literal(json.dumps(days)),
+        )
+    )
+
+
+def remember_files(cursor: Cursor, request: Request, load_id: int, read: set[tuple[str, datetime]]) -> None:
+    """Note the state of the files; where a file noted is not read again, only those whose rows this load has had.
+
+    A file may have come or changed since the rows were read: in Mage minutes lie between the loader and the exporter.
+    """
+    files = [f for f in request.files if not request.source.any_day or (f.name, f.modified_at) in read]
+    cursor.execute(
+        'insert into ops.files (source, file, size, modified_at, load_id)'
+        ' select %s, file, size, modified_at, %s from json_populate_recordset(null::ops.files, %s) order by file'
+        ' on conflict (source, file) do update'
+        ' set size = excluded.size, modified_at = excluded.modified_at, load_id = excluded.load_id',
+        (request.source.name, load_id, _states(files)),
+    )
+
+
+def fail(settings: Settings, load_id: int, error: BaseException) -> None:
+    """Say in the ledger why the load failed; if not even that works, the row stays `running`, which says enough."""
+    try:
+        with connect(settings) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "update ops.loads set status = 'failed', finished_at = clock_timestamp(), error = %s"
+                " where load_id = %s and status = 'running'",  # the connection may have broken after the commit
+                (first_line(error), load_id),
+            )
+    except Exception as second:
+        logger.warning('load %s failed, and the ledger cannot be told: %s', load_id, first_line(second))
+
+
+def files_read(settings: Settings, source: Source) -> set[tuple[str, int, datetime]]:
+    """Signatures of the files that finished loads have read, in the state they had then."""
+
+    def work() -> set[tuple[str, int, datetime]]:
+        ensure_schema(settings)
+        with connect(settings) as connection, connection.cursor() as cursor:
+            cursor.execute('select file, size, modified_at from ops.files where source = %s', (source.name,))
+            return set(cursor.fetchall())
+
+    return retrying(work)
+
+
+def last_day(settings: Settings, source: Source) -> date | None:
+    """The last day a finished load of this source was asked for; None before the first.
+
+    A load that was asked for days to come has seen nothing of them: it counts up to the day on which it ran.
+    """
+
+    def work() -> date | None:
+        ensure_schema(settings)
+        with connect(settings) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                'select max(least(end_day, (started_at at time zone %s)::date)) from ops.loads'
+                " where source = %s and status = 'done'",
+                (settings.timezone, source.name),
+            )
+            day: date | None = cursor.fetchone()[0]
+            return day
+
+    return retrying(work)
 
 
 def by_day(settings: Settings, load_ids: Iterable[int]) -> dict[date, dict[str, dict[str, int]]]:
@@ -100,6 +212,11 @@ def spans(days: Iterable[date]) -> str:
         else:
             found.append([day])
     return ', '.join(' to '.join(map(str, span)) for span in found)
+
+
+def _states(files: list[LandingFile]) -> str:
+    """The files and what tells their states apart, as the ledger keeps them."""
+    return json.dumps([{'file': f.name, 'size': f.size, 'modified_at': f.modified_at.isoformat()} for f in files])
 
 
 def _short(value: str | None) -> str:

@@ -15,6 +15,7 @@ from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.declared import SOURCES, marts
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import ddl as schema
+from kly_mage.warehouse.postgres import ledger, locks
 from kly_mage.warehouse.postgres import load as bronze
 from kly_mage.warehouse.postgres.connection import connect
 from tests.gold import Query, assert_gold_is_exact, gold
@@ -91,7 +92,7 @@ def test_a_load_of_decades_keeps_to_a_few_locks_and_days_still_wait_for_it(setti
     deliver_october(settings.data_dir, range(1, 3))
     days = pytest.MonkeyPatch()
     with days.context() as patch:
-        patch.setattr(bronze, 'LOCKED_DAYS', 2)
+        patch.setattr(locks, 'LOCKED_DAYS', 2)
         decades = OpenLoad(settings, 'ga4_events', 1, 30).is_open()
     assert query("select count(*) from pg_locks where locktype = 'advisory'")[0][0] <= 3
     one_day = Background(lambda: load(settings, 'ga4_events', 2))
@@ -411,6 +412,6 @@ def test_a_load_asked_for_days_to_come_does_not_count_as_having_loaded_them(sett
     deliver_october(settings.data_dir, range(1, 2))
     (today,) = query("select (now() at time zone 'Asia/Jakarta')::date")[0]
     runner.run(['ads_revenue'], start_date=today, end_date=today + timedelta(days=50))
-    assert bronze.last_day(settings, SOURCES['gam_delivery']) == today
+    assert ledger.last_day(settings, SOURCES['gam_delivery']) == today
     runner.run(['articles_performance'], start_date=today, end_date=today + timedelta(days=50))
-    assert bronze.last_day(settings, SOURCES['ga4_events']) == today
+    assert ledger.last_day(settings, SOURCES['ga4_events']) == today

@@ -22,8 +22,7 @@ from kly_mage.__main__ import main
 from kly_mage.checks.reconciliation import check as reconcile
 from kly_mage.common.errors import RetryableError, WarehouseError
 from kly_mage.common.settings import REPOSITORY, Settings, load_settings
-from kly_mage.warehouse.postgres import load as bronze
-from kly_mage.warehouse.postgres import retry
+from kly_mage.warehouse.postgres import ledger, retry
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.embedded import stop_embedded
 from kly_mage.warehouse.postgres.retry import retrying
@@ -125,8 +124,8 @@ def test_a_run_that_died_stays_visible_and_nothing_of_it_is_kept(
     deliver_october(settings.data_dir, range(1, 3))
     script = (
         'import os, signal\n'
-        'from kly_mage.warehouse.postgres import load as bronze\n'
-        'bronze._finish = lambda *values: os.kill(os.getpid(), signal.SIGKILL)\n'
+        'from kly_mage.warehouse.postgres import ledger\n'
+        'ledger.finish = lambda *values: os.kill(os.getpid(), signal.SIGKILL)\n'
         'from tests.scenes import run_days\n'
         'run_days(1, 2, "ads_revenue")\n'
     )
@@ -152,7 +151,7 @@ def test_the_connection_breaks_after_the_commit(settings: Settings, query: Query
     """The answer to COMMIT never comes: the load is done, and only the second try finds out."""
     deliver_october(settings.data_dir, range(1, 2))
     monkeypatch.setattr(retry, 'RETRY_SECONDS', (0.0,))
-    remember, broken = bronze._remember_files, []
+    remember, broken = ledger.remember_files, []
 
     def last_step(cursor: Any, *values: Any) -> None:
         remember(cursor, *values)
@@ -161,7 +160,7 @@ def test_the_connection_breaks_after_the_commit(settings: Settings, query: Query
             cursor.connection.commit()
             raise psycopg2.OperationalError('server closed the connection unexpectedly')
 
-    monkeypatch.setattr(bronze, '_remember_files', last_step)
+    monkeypatch.setattr(ledger, 'remember_files', last_step)
     first = retrying(lambda: load(settings, 'ga4_events', 1))
     assert (first['rows_new'], first['rows_already_loaded']) == (0, 3)
     assert query('select status, rows_new, error from ops.loads order by load_id') == [('done', 3, None), ('done', 0, None)]

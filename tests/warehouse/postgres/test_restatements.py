@@ -14,6 +14,7 @@ from kly_mage.checks.verify import rebuild
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
+from kly_mage.warehouse.postgres import ledger
 from kly_mage.warehouse.postgres import load as bronze
 from tests.gold import Query
 from tests.scenes import deliver, load, load_request, refresh, run_days
@@ -137,6 +138,6 @@ def crash(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         raise RuntimeError('crash')
 
     with monkeypatch.context() as patch:
-        patch.setattr(bronze, '_finish', fail)
+        patch.setattr(ledger, 'finish', fail)
         with pytest.raises(RuntimeError, match='crash'):
             load(settings, 'gam_delivery', 1, 2)

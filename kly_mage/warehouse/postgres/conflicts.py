@@ -1,0 +1,104 @@
+"""Versions of rows that bronze knows with other numbers: kept as conflicts, or made to count as restatements."""
+
+import polars as pl
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.declared.base import Source
+from kly_mage.warehouse.postgres.copy import copy
+from kly_mage.warehouse.postgres.ddl import conflicts_table, registry, restatements_table
+
+
+class Versions:
+    """The further versions that one load meets, of rows of a source with ``value_columns``.
+
+    Args:
+        cursor: the load's transaction.
+        stamp: the load's ``_updated_at`` as a SQL literal.
+    """
+
+    def __init__(self, cursor: Cursor, source: Source, load_id: int, stamp: sql.Literal) -> None:
+        self.cursor, self.source, self.load_id, self.stamp = cursor, source, load_id, stamp
+        self.values = [column.name for column in source.value_columns]
+        self.own = ['_hashrow', *source.names, '_partition_date', '_delivered_at', '_file', '_line']
+
+    def keep(self, rows: pl.DataFrame) -> None:
+        """Keep every further version of a row, once, beside the version that counts."""
+        if not rows.height:
+            return
+        table = conflicts_table(self.source)
+        self.cursor.execute(
+            sql.SQL('create temp table if not exists versions (like {} including defaults) on commit drop').format(table)
+        )
+        self.cursor.execute('alter table versions alter _updated_at drop not null, alter _load_id drop not null')
+        self._copy(rows, 'versions')
+        self.cursor.execute(
+            sql.SQL(
+                'insert into {table} ({own}, {counted}, _updated_at, _load_id)'
+                ' select {version_own}, {known}, {stamp}, {load_id}'
+                ' from versions inner join {registry} as known using (_hashrow)'
+                ' order by versions._delivered_at on conflict do nothing; truncate versions'
+            ).format(
+                table=table,
+                own=sql.SQL(', ').join(map(sql.Identifier, self.own)),
+                counted=sql.SQL(', ').join(sql.Identifier(f'counted_{name}') for name in self.values),
+                version_own=sql.SQL(', ').join(sql.Identifier('versions', name) for name in self.own),
+                known=sql.SQL(', ').join(sql.Identifier('known', name) for name in self.values),
+                stamp=self.stamp,
+                load_id=sql.Literal(self.load_id),
+                registry=registry(self.source),
+            )
+        )
+
+    def note(self, rows: pl.DataFrame) -> None:
+        """Put the versions of known rows aside, equal ones too: what was restated and taken back counts again."""
+        self.cursor.execute(
+            sql.SQL('create temp table if not exists delivered (like {}) on commit drop').format(
+                restatements_table(self.source)
+            )
+        )
+        self.cursor.execute('alter table delivered alter _updated_at drop not null, alter _load_id drop not null')
+        if rows.height:
+            self._copy(rows, 'delivered')
+
+    def restate(self) -> None:
+        """Let the version of the newest file count, of its rows the first; the marts add the difference, once.
+
+        The files of a day are a minute apart in the order of delivery, so the minute tells the files apart.
+        """
+        self.note(pl.DataFrame())
+        self.cursor.execute(
+            sql.SQL(
+                'with newest as ('
+                '  select distinct on (_hashrow) {own} from delivered'
+                "  order by _hashrow, date_trunc('minute', _delivered_at) desc, _delivered_at"
+                '), later as ('
+                '  select {newest_own}, {known_as} from newest inner join {registry} as known using (_hashrow)'
+                "  where date_trunc('minute', newest._delivered_at) > date_trunc('minute', known._delivered_at)"
+                '), noted as ('
+                '  insert into {table} ({own}, {counted}, _updated_at, _load_id)'
+                '  select {own}, {counted}, {stamp}, {load_id} from later where ({now}) is distinct from ({counted})'
+                ') update {registry} as known set _delivered_at = later._delivered_at, {set} from later'
+                ' where known._hashrow = later._hashrow'
+            ).format(
+                own=sql.SQL(', ').join(map(sql.Identifier, self.own)),
+                newest_own=sql.SQL(', ').join(sql.Identifier('newest', name) for name in self.own),
+                known_as=sql.SQL(', ').join(
+                    sql.SQL('{} as {}').format(sql.Identifier('known', name), sql.Identifier(f'counted_{name}'))
+                    for name in self.values
+                ),
+                registry=registry(self.source),
+                table=restatements_table(self.source),
+                counted=sql.SQL(', ').join(sql.Identifier(f'counted_{name}') for name in self.values),
+                now=sql.SQL(', ').join(map(sql.Identifier, self.values)),
+                stamp=self.stamp,
+                load_id=sql.Literal(self.load_id),
+                set=sql.SQL(', ').join(
+                    sql.SQL('{} = {}').format(sql.Identifier(name), sql.Identifier('later', name)) for name in self.values
+                ),
+            )
+        )
+
+    def _copy(self, rows: pl.DataFrame, table: str) -> None:
+        names = sql.SQL(', ').join(map(sql.Identifier, self.own)).as_string(self.cursor)
+        copy(self.cursor, rows.select(self.own), f'{table} ({names})')

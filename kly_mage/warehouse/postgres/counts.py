@@ -1,0 +1,59 @@
+"""What became of the rows of a load, in all and by day."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from kly_mage.declared.base import Source
+
+DAY_COUNTS = ('rows_duplicate', 'rows_new', 'rows_already_loaded', 'rows_rejected', 'rows_conflicting')
+
+
+@dataclass
+class Counts:
+    """What a load did with the rows it read.
+
+    ``rows_read = rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting``; the distinct rows
+    are the new, the already loaded and the conflicting ones. ``money_read`` is the sum over the usable rows read, None
+    for a source without money.
+    """
+
+    rows_read: int = 0
+    rows_duplicate: int = 0
+    rows_new: int = 0
+    rows_already_loaded: int = 0
+    rows_rejected: int = 0
+    rows_conflicting: int = 0
+    money_read: Decimal | None = None
+    days: dict[date, dict[str, int]] = field(default_factory=dict)
+
+    @property
+    def rows_distinct(self) -> int:
+        """Distinct usable rows."""
+        return self.rows_new + self.rows_already_loaded + self.rows_conflicting
+
+    def add(self, kind: str, frame: pl.DataFrame, weight: str | None = None) -> None:
+        """Count the rows of ``frame``, or what their column ``weight`` sums up to, as ``kind``, in all and by day."""
+        if not frame.height:
+            return
+        amount = pl.len().cast(pl.Int64) if weight is None else pl.col(weight).sum()
+        for day, count in frame.group_by('_partition_date').agg(amount.alias('n')).iter_rows():
+            for name in (kind, 'rows_read'):
+                setattr(self, name, getattr(self, name) + count)
+                if day and count:
+                    of_day = self.days.setdefault(day, dict.fromkeys((*DAY_COUNTS, 'rows_read'), 0))
+                    of_day[name] += count
+
+    def add_money(self, source: Source, rows: pl.DataFrame) -> None:
+        """Add the money of these rows, each as often as it was read."""
+        for name in source.money_columns:
+            money = rows.select((pl.col(name) * (pl.col('_duplicate_rows') + 1)).sum()).item()
+            self.money_read = (self.money_read or Decimal(0)) + money
+
+    def summary(self) -> dict[str, Any]:
+        """The totals by their names, as the ledger has them."""
+        totals = {name: value for name, value in asdict(self).items() if name != 'days'}
+        return totals | {'rows_distinct': self.rows_distinct}

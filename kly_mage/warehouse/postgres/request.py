@@ -1,0 +1,28 @@
+"""What a load is asked for."""
+
+from dataclasses import dataclass
+
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.landing.files import LandingFile
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be loaded, and who asked for it.
+
+    Attributes:
+        source: the source.
+        window: the days.
+        files: the files the load looks at.
+        undeclared: columns of these files that the declaration does not have.
+        started_by: the Mage trigger or the command.
+        pipeline_run: id of the Mage pipeline run, if there is one.
+    """
+
+    source: Source
+    window: Window
+    files: list[LandingFile]
+    undeclared: list[str]
+    started_by: str
+    pipeline_run: str | None = None

@@ -1,0 +1,193 @@
+"""The open transaction of one load: takes its locks and its stamp, inserts what is new, and gives every row its place."""
+
+from datetime import datetime
+from decimal import Decimal
+
+import polars as pl
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.common.errors import RetryableError
+from kly_mage.common.settings import UTC
+from kly_mage.common.timer import timer
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.rows import rowhash
+from kly_mage.warehouse.postgres import locks
+from kly_mage.warehouse.postgres.conflicts import Versions
+from kly_mage.warehouse.postgres.copy import copy
+from kly_mage.warehouse.postgres.counts import Counts
+from kly_mage.warehouse.postgres.ddl import bronze_table, has_partition, registry, table_columns
+from kly_mage.warehouse.postgres.known import KnownRows
+from kly_mage.warehouse.postgres.rules import Rules
+
+_FILLED = ('_partition_date', '_hashrow', '_created_at', '_updated_at', '_load_id')
+
+
+class Transaction:
+    """The open transaction of one load.
+
+    Args:
+        cursor: its commit keeps all of the load, its rollback nothing.
+        window: the days; loads of other days go on beside it.
+
+    Raises:
+        RetryableError: the day has changed since the partitions were made.
+    """
+
+    def __init__(self, cursor: Cursor, source: Source, load_id: int, window: Window) -> None:
+        self.cursor, self.source, self.load_id = cursor, source, load_id
+        self.changed = False
+        self.files_read: set[tuple[str, datetime]] = set()  # name and state, for a source whose files are read once
+        self.counts = Counts(money_read=Decimal(0) if source.money_columns else None)
+        # Look hashes up in the registry's index: the cost then follows the rows at hand, not the history.
+        cursor.execute('set local enable_hashjoin = off; set local random_page_cost = 1.1')  # until finish
+        cursor.execute(sql.SQL('lock table only {} in row exclusive mode').format(bronze_table(source)))
+        locks.lock_days(cursor, source, window)
+        # Beyond the watermark by the load's own number: no two loads then share a stamp, which tells their rows apart.
+        cursor.execute(
+            "select clock_timestamp(), greatest(clock_timestamp(), max(watermark) + %s * interval '1 microsecond')"
+            ' from ops.watermarks where isfinite(watermark)',
+            (load_id,),
+        )
+        self.created_at, self.stamp = cursor.fetchone()
+        if not has_partition(cursor, source, self.stamp.astimezone(UTC).date()):
+            raise RetryableError(f'no partition of bronze.{source.name} for {self.stamp}: the day has changed meanwhile')
+        self.columns = [name for name in table_columns(cursor, source) if name not in _FILLED]
+        stamp = sql.Literal(self.stamp)
+        self.known = KnownRows(cursor, source, stamp)
+        self.rules = Rules(cursor, source, load_id, stamp)
+        self.versions = Versions(cursor, source, load_id, stamp)
+
+    def insert(self, frame: pl.DataFrame) -> None:
+        """Insert one slice and count it."""
+        if self.source.any_day and '_modified_at' in frame.columns:
+            self.files_read.update(frame.select('_file', '_modified_at').unique().rows())
+        rejected, rows = frame.clear(), frame
+        if frame['_reject'].null_count() < frame.height:
+            rejected, rows = (frame.filter(kind) for kind in (pl.col('_reject').is_not_null(), pl.col('_reject').is_null()))
+        self._reject(rejected)
+        self.counts.add('rows_rejected', rejected)
+        self.counts.add('rows_duplicate', rows, '_duplicate_rows')
+        if not rows.height:
+            return
+        self.counts.add_money(self.source, rows)
+        day = pl.col('_hashrow').str.head(8).alias('_utc_day')
+        rows = rows.with_columns(day, rowhash.stored(rows['_hashrow']))
+        first, further = rows, rows.clear()
+        if self.source.value_columns:
+            is_first = rows['_hashrow'].is_first_distinct()
+            first, further = rows.filter(is_first), rows.filter(~is_first)
+        with timer('known?'):
+            seen = self.known.find(first)
+        new = _without(first, seen['i'])
+        self._insert_new(new)
+        self.rules.check(new)
+        old = self._known(first, seen)
+        if further.height:  # the registry knows the first of their key by now; they may differ from it, or be it again
+            old = pl.concat([old, self._known(further, self.known.find(further))])
+        self.changed |= new.height > 0
+        self.counts.add('rows_new', new)
+        self.counts.add('rows_duplicate', old.filter('duplicate'))
+        self.counts.add('rows_already_loaded', old.filter(~pl.col('duplicate') & ~pl.col('other')))
+        if self.source.value_columns:
+            others = old.filter('other').drop('duplicate', 'other')
+            self.counts.add('rows_conflicting', others)
+            self.versions.keep(others)
+        if self.source.applies_restatements:
+            self.versions.note(old)
+        if self.source.versioned:
+            self._delivered_again()
+
+    def _known(self, rows: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
+        """The rows that ``seen`` is about, with its ``duplicate`` and ``other``; where nothing differs, just their days."""
+        columns = rows.columns if self.source.value_columns else ['_partition_date']
+        return rows.select(columns)[seen['i']].with_columns(seen['duplicate'], seen['other'])
+
+    def finish(self) -> Counts:
+        """Write what may touch other loads; say that articles have changed: nothing else tells ``gold.daily_summary``."""
+        if self.counts.rows_rejected:
+            self.cursor.execute(
+                'insert into bronze.rejects select * from incoming_rejects order by reject_id'
+                # A row that was repaired, and came back broken, waits again.
+                ' on conflict (source, reject_id) do update set resolved_at = null where rejects.resolved_at is not null'
+            )
+        # Rules join all rows of the load, which the planner takes for one: a loop over them would never end. It would also
+        # read the whole partition for them.
+        self.cursor.execute('set local enable_hashjoin = on; set local enable_nestloop = off')
+        self.cursor.execute('set local enable_seqscan = off')
+        with timer('rules'):
+            self.rules.finish(self.counts.rows_new > 0)
+        if self.source.applies_restatements:
+            self.versions.restate()
+        if self.source.versioned and self.changed:
+            self.cursor.execute(
+                'insert into ops.watermarks (mart, watermark, refreshed_at) values (%s, %s, clock_timestamp())'
+                ' on conflict (mart) do update set watermark = excluded.watermark, refreshed_at = excluded.refreshed_at',
+                (f'bronze.{self.source.name}', self.stamp),
+            )
+        return self.counts
+
+    def _insert_new(self, rows: pl.DataFrame) -> None:
+        if not rows.height:
+            return
+        instant = pl.Datetime('us', 'UTC')
+        stamped = rows.with_columns(
+            pl.lit(self.created_at).cast(instant).alias('_created_at'),
+            pl.lit(self.stamp).cast(instant).alias('_updated_at'),
+            pl.lit(self.load_id, pl.Int64).alias('_load_id'),
+        )
+        keys = ['_hashrow', '_updated_at']
+        if self.source.versioned or self.source.value_columns:
+            keys += ['_delivered_at', *(column.name for column in self.source.value_columns)]
+        with timer('registry'):
+            self._copy(stamped.select(keys)[rowhash.order(stamped['_hashrow'])], registry(self.source))
+        self.known.add(rows)
+        own = [name for name in self.columns if name in rows.columns]
+        with timer('COPY'):
+            self._copy(stamped.select(*own, *_FILLED), bronze_table(self.source))
+
+    def _delivered_again(self) -> None:
+        """Note that known versions were delivered again, later: what was edited back counts again."""
+        self.cursor.execute(
+            sql.SQL(
+                'update {registry} as known set _delivered_at = incoming._delivered_at from incoming'
+                ' where incoming._hashrow = known._hashrow and incoming._delivered_at > known._delivered_at'
+            ).format(registry=registry(self.source))
+        )
+        self.changed |= self.cursor.rowcount > 0
+
+    def _copy(self, frame: pl.DataFrame, table: sql.Composable) -> None:
+        names = sql.SQL(', ').join(map(sql.Identifier, frame.columns))
+        copy(self.cursor, frame, sql.SQL('{} ({})').format(table, names).as_string(self.cursor))
+
+    def _reject(self, rows: pl.DataFrame) -> None:
+        if not rows.height:
+            return
+        told = rows.select('_file', '_line', '_reject', pl.col('_partition_date').cast(pl.String).alias('day')).write_json()
+        self.cursor.execute(
+            """
+            create temp table if not exists incoming_rejects (like bronze.rejects including defaults) on commit drop;
+            insert into incoming_rejects (source, reject_id, file, line, column_name, value, reason, row, day, load_id)
+            select
+                %s,
+                md5(concat_ws(e'\\x1f', _file, _line, _reject))::uuid,
+                _file,
+                _line,
+                _reject::jsonb ->> 'column',
+                _reject::jsonb ->> 'value',
+                _reject::jsonb ->> 'reason',
+                _reject::jsonb -> 'row',
+                day,
+                %s
+            from json_to_recordset(%s) as told (_file text, _line bigint, _reject text, day date)
+            """,
+            (self.source.name, self.load_id, told),
+        )
+
+
+def _without(rows: pl.DataFrame, places: pl.Series) -> pl.DataFrame:
+    """The rows, those at some places left out."""
+    if not len(places):
+        return rows
+    return rows.filter(pl.repeat(True, rows.height, eager=True).scatter(places, False))
