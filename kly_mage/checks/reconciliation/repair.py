@@ -1,22 +1,18 @@
 """What was changed in bronze behind the loads' back, put right: the rows go, their days are loaded again, gold is rebuilt.
 
-Bronze is append-only for loads. This is the one place that takes rows out of it, on request, and only such as a
-reconciliation has just found to differ from the files.
+Only rows that a reconciliation has just found to differ from the files are taken out of bronze, and only on request.
 """
 
 from collections.abc import Iterator
 from datetime import date
 
-from psycopg2 import sql
-
-from kly_mage.checks.reconciliation.check import day_of_file
 from kly_mage.checks.reconciliation.model import Causes, Report
+from kly_mage.checks.reconciliation.read import day_of_file
 from kly_mage.checks.verify import rebuild
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
 from kly_mage.loads import runner
-from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.ddl import bronze_table, conflicts_table, registry
+from kly_mage.warehouse.postgres.removal import remove
 
 
 def repair(settings: Settings, report: Report) -> Iterator[str]:
@@ -31,7 +27,7 @@ def repair(settings: Settings, report: Report) -> Iterator[str]:
         if causes.damaged.get('in_no_file') and (causes.gone or causes.unreadable):
             yield f'{name}: rows that stand in no file are left, because files are gone or unreadable'
         if rows:
-            _remove(settings, name, rows)
+            remove(settings, SOURCES[name], sorted(rows))
             removed += len(rows)
             told = '1 row of bronze was not as the files have it, and is'
             if len(rows) > 1:
@@ -68,27 +64,6 @@ def _rows(causes: Causes) -> set[str]:
     if not causes.gone and not causes.unreadable:
         places.append('in_no_file')
     return {row for place in places for *_, row in causes.damaged.get(place, [])}
-
-
-def _remove(settings: Settings, name: str, rows: set[str]) -> None:
-    source, hashes = SOURCES[name], sorted(rows)
-    with connect(settings) as connection, connection.cursor() as cursor:
-        # Loads and refreshes wait: neither may see a row whose hash is on its way out.
-        cursor.execute(sql.SQL('lock table only {} in share row exclusive mode').format(bronze_table(source)))
-        tables = [bronze_table(source), registry(source)]
-        if source.value_columns:
-            tables.append(conflicts_table(source))
-        for table in tables:
-            cursor.execute(sql.SQL('delete from {} where _hashrow = any(%s::uuid[])').format(table), (hashes,))
-        cursor.execute(
-            sql.SQL(
-                'with stored as (select _load_id, count(*) as rows from {} group by _load_id)'
-                ' update ops.loads set rows_removed = rows_new - coalesce(('
-                '     select stored.rows from stored where stored._load_id = loads.load_id'
-                " ), 0) where source = %s and status = 'done'"
-            ).format(bronze_table(source)),
-            (name,),
-        )
 
 
 def _loads(pipeline: str, source: str) -> bool:

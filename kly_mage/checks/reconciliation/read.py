@@ -1,0 +1,72 @@
+"""The files of one source, read afresh for a reconciliation: typed and hashed as a load does it, slice by slice."""
+
+import re
+from collections.abc import Iterator
+from datetime import date, datetime
+
+import polars as pl
+
+from kly_mage.common.errors import LandingError
+from kly_mage.common.settings import UTC, Settings
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.landing import csv as landing_csv
+from kly_mage.landing import files as landing
+from kly_mage.landing.files import LandingFile
+from kly_mage.rows import rowhash
+
+
+class Reading:
+    """The rows of a source's files; what cannot be read is noted, never raised.
+
+    Attributes:
+        files: what is read, in the order of delivery; a row's ``_number`` is its file's place here.
+        unreadable: why files, or the landing zone, cannot be read, a sentence each.
+    """
+
+    def __init__(self, settings: Settings, source: Source, window: Window | None) -> None:
+        self.settings, self.source, self.window = settings, source, window
+        self.unreadable: list[str] = []
+        self.files: list[LandingFile] = []
+        try:
+            self.files = landing.find_files(source, settings.data_dir, settings.timezone)
+        except LandingError as error:
+            self.unreadable.append(str(error))
+        if window and not source.any_day:
+            self.files = landing.files_for(self.files, window, settings.late_days)
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """Hashed rows of the days asked for, each frame of one file, with ``_number`` and ``_outside``.
+
+        ``_outside`` marks rows that no load takes from their file, because it is of another day.
+        """
+        for number, file in enumerate(self.files):
+            frames = landing_csv.read(
+                self.source, [file], None, timezone=self.settings.timezone, late_days=self.settings.late_days
+            )
+            try:
+                for frame in frames:
+                    rows = self._within(frame, file)
+                    if rows.height:
+                        rows = rows.with_columns(pl.lit(number, pl.Int32).alias('_number'))
+                        yield rowhash.add_hashrow(rows, self.source)
+            except LandingError as error:
+                self.unreadable.append(str(error))
+
+    def _within(self, frame: pl.DataFrame, file: LandingFile) -> pl.DataFrame:
+        day, own = pl.col('_partition_date'), file.days(self.settings.late_days)
+        outside = pl.lit(False)
+        if own and not self.source.any_day:
+            outside = ~day.is_between(own.start, own.end).fill_null(True)
+        frame = frame.with_columns(outside.alias('_outside'))
+        if self.window is None:
+            return frame
+        # A row without a readable day goes with its file, and with any day if the file has none.
+        told = pl.coalesce(day, pl.lit(None if self.source.any_day else file.day, pl.Date))
+        return frame.filter(told.is_between(self.window.start, self.window.end).fill_null(True))
+
+
+def day_of_file(name: str) -> date | None:
+    """The day in the name of a file, which need not be there any more."""
+    found = re.search(r'_(\d{8})[^/]*$', name)
+    return datetime.strptime(found[1], '%Y%m%d').replace(tzinfo=UTC).date() if found else None

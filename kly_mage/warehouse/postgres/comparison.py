@@ -1,0 +1,328 @@
+"""The files' rows beside the tables of one source: where each of them is, found by set-based joins.
+
+What the files hold goes into temporary tables; memory follows the slice, never the file or the history. A row is placed once
+(``find``), then counted and explained from one snapshot.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+import polars as pl
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.declared.marts import DAILY_SUMMARY, Sum, mart_of
+from kly_mage.rows import measures as of_frame
+from kly_mage.rows import rowhash
+from kly_mage.warehouse.postgres import measures as of_table
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.copy import copy
+from kly_mage.warehouse.postgres.ddl import (
+    bronze_table,
+    conflicts_table,
+    registry,
+    restatements_table,
+    table_columns,
+)
+from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
+
+# A place in the order of delivery: the number of the file, and the line in the lowest bits.
+LINE_BITS = 40
+IN_NO_FILE = sql.SQL(
+    "not exists (select from versions where versions._hashrow = stored._hashrow and place in ('bronze', 'changed'))"
+)
+
+
+class Count(NamedTuple):
+    """So many rows of a day are in a place, and amount to so much: one amount per additive measure of the mart."""
+
+    day: date | None
+    place: str
+    rows: int
+    amounts: tuple[Decimal | None, ...]
+
+
+@contextmanager
+def one_at_a_time(settings: Settings) -> Iterator[Connection]:
+    """A connection for a reconciliation; a second one waits until it ends, or both would leave their counts."""
+    with connect(settings) as connection:
+        with connection.cursor() as cursor:
+            cursor.execute("select pg_advisory_lock(hashtext('kly_mage reconcile'))")
+        yield connection
+
+
+class Comparison:
+    """One source: its files' rows go in (``put``, ``put_rejects``), are placed (``find``), and come out as counts.
+
+    Args:
+        window: only these days are asked for; None for all.
+    """
+
+    def __init__(self, connection: Connection, settings: Settings, source: Source, window: Window | None) -> None:
+        self.connection, self.settings, self.source, self.window = connection, settings, source, window
+        self.cursor = connection.cursor()
+        self.mart = mart_of(source.name)
+        self.measures = self.mart.additive if self.mart else ()
+        # What is kept of a row: the columns the hash leaves out, and the measures that are not among them.
+        self.values = {column.name: POSTGRES_TYPES[column.kind] for column in source.value_columns}
+        self.further = [measure for measure in self.measures if measure.name not in self.values]
+        kinds = self.values | {measure.name: of_table.type_per_row(measure) for measure in self.further}
+        columns = ''.join(f', "{name}" {kind}' for name, kind in kinds.items())
+        self.cursor.execute(
+            f'create temp table fresh (_hashrow uuid, day date, at bigint, is_outside boolean, undeclared text{columns});'
+            'create temp table fresh_rejects (at bigint, file text, line bigint, reject text, day date, is_outside boolean)'
+        )
+
+    def put(self, rows: pl.DataFrame) -> None:
+        """Usable, hashed rows of one file; ``_number`` is the file's, ``_outside`` marks rows that no load takes from it."""
+        named = rows.select(
+            rowhash.stored(rows['_hashrow']),
+            pl.col('_partition_date').alias('day'),
+            _at(),
+            pl.col('_outside').alias('is_outside'),
+            *self._undeclared(rows),
+            *(pl.col(name) for name in self.values),
+            *(of_frame.per_row(measure).alias(measure.name) for measure in self.further),
+        )
+        copy(self.cursor, named, 'fresh ({})'.format(', '.join(f'"{name}"' for name in named.columns)))
+
+    def put_rejects(self, rows: pl.DataFrame, day: date | None) -> None:
+        """Rejected rows of one file of that day."""
+        named = rows.select(
+            _at(),
+            pl.col('_file').alias('file'),
+            pl.col('_line').alias('line'),
+            pl.col('_reject').alias('reject'),
+            pl.coalesce('_partition_date', pl.lit(day, pl.Date)).alias('day'),
+            pl.col('_outside').alias('is_outside'),
+        )
+        copy(self.cursor, named, 'fresh_rejects (at, file, line, reject, day, is_outside)')
+
+    def find(self) -> None:
+        """Find each distinct version of a row in bronze, the registry and the conflicts table."""
+        self.cursor.execute('analyze fresh')
+        self.connection.commit()
+        # One snapshot for all that follows: a load that ends meanwhile is not seen by halves.
+        self.cursor.execute('set transaction isolation level repeatable read')
+        names = [sql.Identifier(name) for name in self.values]
+        self.cursor.execute(
+            sql.SQL(
+                'create temp table versions as'
+                # A row that is as its load wrote it has that load's transaction, which the ledger has too; only others are
+                # hashed again, which costs more than all the rest. (After a restore from a dump, that is all of them.)
+                ' with written as ('
+                '     select load_id, (array_agg(xmin))[1] as by from ops.load_days group by load_id'
+                ' ), v as ('
+                '     select _hashrow, min(day) as day, count(*) as copies, bool_and(is_outside) as is_outside,'
+                '         min(at) as at {values} {further}'
+                '     from fresh group by _hashrow {values}'
+                ' )'
+                ' select v.*, case'
+                "     when stored._hashrow is null then 'not_loaded'"
+                "     when stored.is_intact and {same} then 'bronze'"
+                "     when stored.is_written then 'other'"
+                "     else 'suspect'"
+                ' end as place'
+                ' from v left join ('
+                '     select stored._hashrow {stored_values}, coalesce(stored.xmin = written.by, false) as is_written,'
+                '     coalesce(stored.xmin = written.by, false) or ('
+                '         {hash} = _hashrow'
+                '         and _partition_date is not distinct from ({day} at time zone {zone})::date'
+                '     ) as is_intact'
+                '     from {bronze} as stored left join written on stored._load_id = written.load_id'
+                ' ) as stored using (_hashrow)'
+            ).format(
+                values=sql.SQL('').join(sql.SQL(', {}').format(name) for name in names),
+                stored_values=sql.SQL('').join(sql.SQL(', stored.{}').format(name) for name in names),
+                further=sql.SQL('').join(sql.SQL(', min({0}) as {0}').format(sql.Identifier(m.name)) for m in self.further),
+                same=self._same('stored'),
+                hash=sql.SQL(rowhash.sql_hashrow(self.source, table_columns(self.cursor, self.source))),
+                day=sql.Identifier(self.source.day_column),
+                zone=sql.Literal(self.settings.timezone),
+                bronze=bronze_table(self.source),
+            )
+        )
+        self.cursor.execute('analyze versions')
+        self._find_elsewhere()
+
+    def _find_elsewhere(self) -> None:
+        """Place the versions that bronze does not hold as they are."""
+        if self.values:
+            self.cursor.execute(
+                sql.SQL(
+                    "update versions as v set place = 'conflict' from {} as further"
+                    " where place in ('not_loaded', 'other', 'suspect') and further._hashrow = v._hashrow and {}"
+                ).format(conflicts_table(self.source), self._same('further'))
+            )
+        # The registry has the numbers that count: those of the first version, unless restatements have come to count.
+        self.cursor.execute(
+            sql.SQL(
+                "update versions as v set place = case place when 'not_loaded' then 'lost' else 'changed' end"
+                ' from {} as known'
+                " where place in ('not_loaded', 'suspect') and known._hashrow = v._hashrow and ({} or {})"
+            ).format(registry(self.source), self._same('known'), sql.Literal(self.is_restated()))
+        )
+        self.cursor.execute(
+            "update versions set place = case when is_outside then 'outside' else 'not_loaded' end"
+            " where place in ('not_loaded', 'other', 'suspect')"
+        )
+
+    def is_restated(self) -> bool:
+        """Whether newer versions have come to count instead of the first ones (``restatements: apply``)."""
+        self.cursor.execute('select to_regclass(%s) is not null', (f'bronze.{self.source.name}_restatements',))
+        if not self.cursor.fetchone()[0]:
+            return False
+        self.cursor.execute(sql.SQL('select exists (select from {})').format(restatements_table(self.source)))
+        return bool(self.cursor.fetchone()[0])
+
+    def delivered(self) -> Iterator[Count]:
+        """All rows of the files (``read``), and the versions in their places with the rows that repeat them (``duplicate``).
+
+        Both are counted for themselves, so that a row in two places or in none shows.
+        """
+        sums = ''.join(f', sum("{m.name}")' for m in self.measures)
+        self.cursor.execute(f'select day, count(*){sums} from fresh group by day')
+        for day, rows, *amounts in self.cursor.fetchall():
+            yield Count(day, 'read', rows, tuple(amounts))
+        sums = ''.join(f', sum("{m.name}"), sum("{m.name}" * (copies - 1))' for m in self.measures)
+        self.cursor.execute(f'select day, place, count(*), sum(copies - 1){sums} from versions group by day, place')
+        for day, place, rows, copies, *amounts in self.cursor.fetchall():
+            yield Count(day, place, rows, tuple(amounts[::2]))
+            yield Count(day, 'duplicate', int(copies), tuple(amounts[1::2]))
+
+    def same_file(self) -> Iterator[Count]:
+        """Of the duplicate and the conflicting rows, those in the file of the row they repeat or contradict."""
+        alike = ''.join(f' and fresh."{name}" is not distinct from versions."{name}"' for name in self.values)
+        self.cursor.execute(
+            f"""
+            with files as (
+                select versions._hashrow, versions.at, min(versions.day) as day, count(*) as copies,
+                    count(distinct fresh.at >> {LINE_BITS}) as files
+                from versions inner join fresh on versions._hashrow = fresh._hashrow{alike}
+                where versions.copies > 1
+                group by versions._hashrow, versions.at
+            )
+            select day, 'duplicate_same_file', sum(copies - files)::bigint from files group by day
+            union all
+            select v.day, 'conflict_same_file', count(*)
+            from versions as v
+            where place = 'conflict' and exists (
+                select from versions as other
+                where other._hashrow = v._hashrow and other.at < v.at and other.at >> {LINE_BITS} = v.at >> {LINE_BITS}
+            )
+            group by v.day
+            """
+        )
+        for day, place, rows in self.cursor.fetchall():
+            yield Count(day, place, rows, ())
+
+    def rejects(self, money: str | None) -> Iterator[Count]:
+        """The files' rejected rows, with what they hold in the column ``money``, as far as it can be read."""
+        self.cursor.execute(
+            """
+            with told as (
+                select
+                    fresh.day,
+                    case
+                        when known.reject_id is not null then 'rejected'
+                        when is_outside then 'outside'
+                        else 'not_loaded'
+                    end as place,
+                    ops.readable_money(fresh.reject::jsonb #>> array['row', %s]) as amount
+                from fresh_rejects as fresh
+                left join bronze.rejects as known
+                    on known.source = %s and known.resolved_at is null
+                    and known.reject_id = md5(concat_ws(e'\\x1f', fresh.file, fresh.line, fresh.reject))::uuid
+            )
+            select day, place, count(*), sum(amount) from told group by day, place
+            """,
+            (money, self.source.name),
+        )
+        for day, place, rows, amount in self.cursor.fetchall():
+            yield Count(day, place, rows, (amount,))
+
+    def stored(self) -> Iterator[Count]:
+        """What bronze holds (``stored``)."""
+        return self._bronze('stored', sql.SQL('true'))
+
+    def in_no_file(self) -> Iterator[Count]:
+        """What bronze holds and no file does (``in_no_file``)."""
+        return self._bronze('in_no_file', IN_NO_FILE)
+
+    def _bronze(self, place: str, condition: sql.SQL) -> Iterator[Count]:
+        sums = sql.SQL('').join(sql.SQL(', sum({})').format(of_table.per_row(m)) for m in self.measures)
+        self.cursor.execute(
+            sql.SQL('select _partition_date, count(*){} from {} as stored where {} and {} group by 1').format(
+                sums, bronze_table(self.source), condition, self.days('_partition_date')
+            )
+        )
+        for day, rows, *amounts in self.cursor.fetchall():
+            yield Count(day, place, rows, tuple(amounts))
+
+    def gold(self) -> Iterator[Count]:
+        """What the mart says (``gold``), what the joined view says (``summary``), and the restatements ``applied``."""
+        if self.mart is None:
+            return
+        sums = ', '.join(f'sum({m.name})' for m in self.measures)
+        tables = [('gold', self.mart.table, self.mart.day.name)]
+        self.cursor.execute('select to_regclass(%s) is not null', (DAILY_SUMMARY.table,))
+        if self.cursor.fetchone()[0] and self.mart.name in DAILY_SUMMARY.marts:
+            tables.append(('summary', DAILY_SUMMARY.table, DAILY_SUMMARY.day))
+        for place, table, day_column in tables:
+            self.cursor.execute(
+                sql.SQL('select {day}, {sums} from {table} where {days} group by 1').format(
+                    day=sql.Identifier(day_column), sums=sql.SQL(sums), table=sql.SQL(table), days=self.days(day_column)
+                )
+            )
+            for day, *amounts in self.cursor.fetchall():
+                yield Count(day, place, 0, tuple(amounts))
+        if self.is_restated():
+            changes = (
+                f'sum("{m.of.column}" - "counted_{m.of.column}")' if isinstance(m.of, Sum) else 'null' for m in self.measures
+            )
+            self.cursor.execute(
+                sql.SQL('select _partition_date, {} from {} where {} group by 1').format(
+                    sql.SQL(', '.join(changes)), restatements_table(self.source), self.days('_partition_date')
+                )
+            )
+            for day, *amounts in self.cursor.fetchall():
+                yield Count(day, 'applied', 0, tuple(amounts))
+
+    def close(self) -> None:
+        """Drop what was put in; what was kept for the view is committed."""
+        self.cursor.execute('drop table fresh, fresh_rejects, versions')
+        self.cursor.close()
+        self.connection.commit()
+
+    def days(self, column: str) -> sql.Composable:
+        """The condition that a day column is in the window; rows without a day always are."""
+        if self.window is None:
+            return sql.SQL('true')
+        return sql.SQL('coalesce({} between {} and {}, true)').format(
+            sql.Identifier(column), sql.Literal(self.window.start), sql.Literal(self.window.end)
+        )
+
+    def _same(self, alias: str) -> sql.Composable:
+        """The condition that another table's row has the values of the version ``v``."""
+        pairs = [
+            sql.SQL('{0}.{1} is not distinct from v.{1}').format(sql.SQL(alias), sql.Identifier(name))
+            for name in self.values
+        ]
+        return sql.SQL(' and ').join([sql.SQL('true'), *pairs])
+
+    def _undeclared(self, rows: pl.DataFrame) -> list[pl.Expr]:
+        """What the file says beyond the declaration: it may tell conflicting rows apart."""
+        if not self.values:
+            return []
+        names = [name for name in rows.columns if name not in self.source.names and not name.startswith('_')]
+        return [pl.struct(names).struct.json_encode().alias('undeclared')] if names else []
+
+
+def _at() -> pl.Expr:
+    return (pl.col('_number').cast(pl.Int64) * (1 << LINE_BITS) + pl.col('_line')).alias('at')

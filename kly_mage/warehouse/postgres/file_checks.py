@@ -1,0 +1,59 @@
+"""What a reconciliation leaves behind (``ops.file_checks``), and what it shows of gold."""
+
+import json
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from kly_mage.common.window import Window
+from kly_mage.declared.marts import MARTS
+from kly_mage.warehouse.postgres.comparison import Comparison
+
+
+def keep(of: Comparison, records: list[dict[str, object]]) -> None:
+    """Replace what ``ops.file_checks`` has of this source and these days.
+
+    Args:
+        records: the columns of ``ops.file_checks``, one per day.
+    """
+    of.cursor.execute(
+        sql.SQL('delete from ops.file_checks where source = %s and {}').format(of.days('day')), (of.source.name,)
+    )
+    of.cursor.execute(
+        'insert into ops.file_checks select * from json_populate_recordset(null::ops.file_checks, %s)'
+        ' on conflict (source, day) do nothing',
+        (json.dumps(records),),
+    )
+
+
+def facts(connection: Connection, sources: list[str]) -> dict[tuple[str, date | None], dict[str, Any]]:
+    """The rows of ``gold.reconciliation`` by source and day."""
+    with connection.cursor() as cursor:
+        cursor.execute('select * from gold.reconciliation where source = any(%s)', (sources,))
+        names = [column.name for column in cursor.description]
+        return {(row[0], row[1]): dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
+
+
+def days(connection: Connection, window: Window | None) -> dict[date, dict[str, Decimal]]:
+    """What the marts show by day: every measure of every mart, summed up over its articles, 0 where a mart lacks the day."""
+    asked = window or Window(date.min, date.max)
+    names = [measure.name for mart in MARTS for measure in mart.measures]
+    found: dict[date, dict[str, Decimal]] = {}
+    with connection.cursor() as cursor:
+        for mart in MARTS:
+            measures = [measure.name for measure in mart.measures]
+            cursor.execute(
+                sql.SQL('select {day}, {sums} from {table} where {day} between %s and %s group by 1').format(
+                    day=sql.Identifier(mart.day.name),
+                    sums=sql.SQL(', ').join(sql.SQL('sum({})').format(sql.Identifier(name)) for name in measures),
+                    table=sql.SQL(mart.table),
+                ),
+                (asked.start, asked.end),
+            )
+            for day, *numbers in cursor.fetchall():
+                of_day = found.setdefault(day, dict.fromkeys(names, Decimal(0)))
+                of_day.update(zip(measures, map(Decimal, numbers), strict=True))
+    return dict(sorted(found.items()))

@@ -1,0 +1,29 @@
+"""Rows taken out of bronze. It is append-only for loads: this is the one place that removes anything, for a repair."""
+
+from psycopg2 import sql
+
+from kly_mage.common.settings import Settings
+from kly_mage.declared.base import Source
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.ddl import bronze_table, conflicts_table, registry
+
+
+def remove(settings: Settings, source: Source, hashes: list[str]) -> None:
+    """Take the rows of these hashes out of bronze, registry and conflicts, and note it in the ledger of their loads."""
+    with connect(settings) as connection, connection.cursor() as cursor:
+        # Loads and refreshes wait: neither may see a row whose hash is on its way out.
+        cursor.execute(sql.SQL('lock table only {} in share row exclusive mode').format(bronze_table(source)))
+        tables = [bronze_table(source), registry(source)]
+        if source.value_columns:
+            tables.append(conflicts_table(source))
+        for table in tables:
+            cursor.execute(sql.SQL('delete from {} where _hashrow = any(%s::uuid[])').format(table), (hashes,))
+        cursor.execute(
+            sql.SQL(
+                'with stored as (select _load_id, count(*) as rows from {} group by _load_id)'
+                ' update ops.loads set rows_removed = rows_new - coalesce(('
+                '     select stored.rows from stored where stored._load_id = loads.load_id'
+                " ), 0) where source = %s and status = 'done'"
+            ).format(bronze_table(source)),
+            (source.name,),
+        )
