@@ -1,18 +1,18 @@
 """``show``: the rows of ``gold.daily_summary`` with the most pageviews, and the totals."""
 
 import argparse
-import sys
 from decimal import Decimal
 
-from rich.console import Console
-from rich.table import Table
-
+from kly_mage.cli import DONE
+from kly_mage.cli.arguments import add_days, window
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import load_settings
+from kly_mage.common.tables import Column, say_table
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.server import server
 
+TEXT_CHARACTERS = 26  # of a title
 _ROWS = """
 select date, content_id, title, pageviews, sessions, impressions, clicks, revenue_usd, page_rpm_usd
 from gold.daily_summary
@@ -28,11 +28,17 @@ where date between %(start)s and %(end)s
 """
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The days; without any, all."""
+    add_days(parser)
+
+
 def run(options: argparse.Namespace) -> int:
     """Print both. Sessions add up per article: a session that reads two articles counts on both."""
+    asked = window(options)
     settings = server(load_settings())
     ensure_schema(settings)
-    days = {'start': options.start or '-infinity', 'end': options.end or 'infinity'}
+    days = {'start': asked.start if asked else '-infinity', 'end': asked.end if asked else 'infinity'}
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute("select to_regclass('gold.daily_summary') is not null")
         if not cursor.fetchone()[0]:
@@ -41,16 +47,10 @@ def run(options: argparse.Namespace) -> int:
         names, rows = [column.name for column in cursor.description], cursor.fetchall()
         cursor.execute(_TOTALS, days)
         totals = cursor.fetchone()
-    table = Table(title='gold.daily_summary, most read', title_justify='left', box=None, pad_edge=False)
-    for name in names:
-        number = names.index(name) > 2
-        table.add_column(name, justify='right' if number else 'left', no_wrap=True, max_width=None if number else 26)
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    table.add_section()
-    table.add_row(*map(_cell, totals))
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-    return 0
+    columns = [Column(name, right=n > 2, cut=None if n > 2 else TEXT_CHARACTERS) for n, name in enumerate(names)]
+    cells = [[_cell(value) for value in row] for row in rows]
+    say_table(columns, cells, title='gold.daily_summary, most read', totals=[_cell(value) for value in totals], ruled=False)
+    return DONE
 
 
 def _cell(value: object) -> str:
