@@ -167,6 +167,25 @@ def test_no_way_of_writing_a_path_leads_past_the_guard(attacker: Attacker, metho
         assert told not in answer.text.replace('server.py', '')
 
 
+def test_an_api_triggers_token_opens_its_address_alone_and_its_errors_tell_nothing(attacker: Attacker) -> None:
+    [(number,)] = attacker.server.query(
+        'insert into pipeline_schedule (name, pipeline_uuid, schedule_type, status, token)'
+        " values ('called from outside', 'gone', 'API', 'ACTIVE', 'itsowntoken') returning id",
+        database='kly_mage',
+    )
+    address = f'/api/pipeline_schedules/{number}'
+    for path, headers in (
+        (f'{address}/pipeline_runs/itsowntoken', {}),
+        (f'{address}/api_trigger', {'Authorization': 'Bearer itsowntoken'}),
+    ):
+        answer = attacker.ask(path, 'POST', '{}', Content_Type=JSON, **headers)
+        assert answer.status == 500
+        assert json.loads(answer.text)['error']['message'] == 'This does not work; the log of the server says why.'
+    for path in (f'{address}/pipeline_runs/another', '/api/pipelines', f'{address}/api_trigger/', '/pipelines'):
+        answer = attacker.ask(path, 'POST', '{}', Content_Type=JSON, Authorization='Bearer itsowntoken')
+        assert answer.status == 401, path
+
+
 def test_a_body_too_long_for_a_password_is_not_read(attacker: Attacker) -> None:
     for path in ('/api/sessions', '/api/pipelines'):
         answer = attacker.ask(path, 'POST', b'{}', Content_Length=str(10**8), Content_Type=JSON)
