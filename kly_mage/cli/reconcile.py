@@ -8,6 +8,7 @@ from pathlib import Path
 from kly_mage.checks.reconciliation import table as reports
 from kly_mage.checks.reconciliation.check import reconcile
 from kly_mage.checks.reconciliation.findings import verdict
+from kly_mage.checks.reconciliation.page import page
 from kly_mage.cli import DONE, LOOK
 from kly_mage.cli.arguments import add_days, add_quiet, add_source, sources, window
 from kly_mage.common.console import document, say
@@ -38,8 +39,6 @@ def run(options: argparse.Namespace) -> int:
     elif options.csv:
         document(reports.as_csv(report))
     elif options.html:
-        from kly_mage.checks.reconciliation.page import page  # its templates take a tenth of a second to import
-
         options.html.write_text(page(report), 'utf-8')
         say(verdict(report))
     else:
