@@ -7,7 +7,6 @@ the imports.
 import sys
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.csv
@@ -76,9 +75,10 @@ def _raw_scan(file: Path) -> int:
 
 
 def _read(file: Path) -> int:
-    now = datetime.now(UTC)
-    found = landing.LandingFile(file, file.name, None, file.stat().st_size, now, now)
-    frames = landing_csv.read(SOURCES['ga4_events'], [found], None, timezone='Asia/Jakarta', late_days=3)
+    found = [
+        each for each in landing.find_files(SOURCES['ga4_events'], file.parents[1], 'UTC') if each.path == file.resolve()
+    ]
+    frames = landing_csv.read(SOURCES['ga4_events'], found, None, timezone='Asia/Jakarta', late_days=3)
     return sum(frame.height for frame in frames)
 
 

@@ -1,7 +1,6 @@
 """What became of each day of a source: loaded, missing, empty, failed. From the ledger and the names of the files alone."""
 
 import csv
-import gzip
 import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -17,6 +16,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
+from kly_mage.landing.header import DAMAGED, unpacked
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 
@@ -163,7 +163,7 @@ class _Calendar:
             return found('running' if last.alive else 'never finished', '', last)
         if own and all(_is_empty(file) for file in own):
             return found('empty file')
-        had_file = done and any(f'_{day:%Y%m%d}' in name for name in done.files)
+        had_file = done and any(landing.day_in_name(self.source, name) == day for name in done.files)
         if not own and not had_file and not self.undated:
             return found('missing file')
         if self.source.any_day:
@@ -199,12 +199,13 @@ def _is_empty(file: LandingFile) -> bool:
     if file.size > _SMALL:
         return False
     try:
-        with gzip.open(file.path, 'rb') if file.path.suffix == '.gz' else file.path.open('rb') as stream:
-            rows = csv.reader(io.TextIOWrapper(stream, 'utf-8-sig', 'replace', newline=''))
-            next(rows, None)
-            return not any(any(row) for row in rows)
-    except (OSError, EOFError, csv.Error):
-        return False  # damaged: its load says so
+        with file.open() as packed:
+            text = unpacked(file, packed).read(16 * _SMALL).decode('utf-8-sig', 'replace')
+        rows = csv.reader(io.StringIO(text, newline=''))
+        next(rows, None)
+        return len(text) < 16 * _SMALL and not any(any(row) for row in rows)
+    except (LandingError, csv.Error, *DAMAGED):
+        return False  # damaged, or no file: its load says so
 
 
 def _range(settings: Settings, files: dict[str, list[LandingFile]], loads: dict[str, list[_Load]]) -> Window | None:

@@ -2,17 +2,19 @@
 
 import argparse
 import json
+import sys
 from datetime import date, datetime
 from itertools import groupby
 from typing import Any
 
+from rich.console import Console
+from rich.markup import escape
+
 from kly_mage.checks.reconciliation.findings import backfill
 from kly_mage.checks.status import STATES, Day, SourceStatus, status
-from kly_mage.cli import DONE, LOOK
-from kly_mage.cli.arguments import add_days, add_source, sources, window
-from kly_mage.common.console import document, say
+from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
-from kly_mage.common.tables import say_styled
+from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.warehouse.postgres.ledger import spans
 from kly_mage.warehouse.postgres.server import server
@@ -20,55 +22,51 @@ from kly_mage.warehouse.postgres.server import server
 _COLOURS = {'loaded': 'green', 'late': 'yellow', 'empty day': 'green', 'running': 'cyan'}
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
-    """Which days and sources, and in which shape."""
-    add_days(parser)
-    add_source(parser)
-    parser.add_argument('--json', action='store_true', help='as JSON')
-
-
 def run(options: argparse.Namespace) -> int:
     """Print how each source stands. 3 if a day of the range is missing."""
-    chosen = [SOURCES[name] for name in sources(options)]
-    found = status(server(load_settings()), chosen, window(options))
+    window = Window(options.start, options.end) if options.start else None
+    sources = [SOURCES[options.source]] if options.source else list(SOURCES.values())
+    found = status(server(load_settings()), sources, window)
     missing = sum(len(each.missing) for each in found)
     if options.json:
-        document(json.dumps({'missing': missing, 'sources': {each.source: each.record() for each in found}}, default=_text))
-        return LOOK if missing else DONE
+        say(json.dumps({'missing': missing, 'sources': {each.source: each.record() for each in found}}, default=_text))
+        return 3 if missing else 0
+    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140)
     for each in found:
-        _write(each)
+        _write(console, each)
     used = {day.state for each in found for day in each.days}
     if used:
-        say_styled(('  '.join(f'{STATES[state][0]} {state}' for state in STATES if state in used), 'dim'))
+        console.print('  '.join(f'{STATES[state][0]} {state}' for state in STATES if state in used), style='dim')
     say(_verdict(found))
-    return LOOK if missing else DONE
+    return 3 if missing else 0
 
 
-def _write(each: SourceStatus) -> None:
-    say_styled((each.source, 'bold'), f'  {_standing(each)}')
+def _write(console: Console, each: SourceStatus) -> None:
+    console.print(f'[bold]{each.source}[/bold]  {escape(_standing(each))}', soft_wrap=True)
     for month, days in groupby(each.days, key=lambda day: f'{day.day:%Y-%m}'):
         of_month = {day.day.day: day for day in days}
-        say_styled(f'  {month}  ', *(_cell(of_month.get(number)) for number in range(1, 32)))
+        cells = (_cell(of_month.get(number)) for number in range(1, 32))
+        console.print(f'  {month}  ' + ''.join(cells))
     for state, (_, meaning, _) in STATES.items():
         of_state = [day for day in each.days if day.state == state]
         if not of_state or state in ('loaded', 'running'):
             continue
-        say(f'  {spans(day.day for day in of_state)}: {state}, {meaning}')
+        console.print(f'  {spans(day.day for day in of_state)}: {state}, {escape(meaning)}', soft_wrap=True)
         for detail in dict.fromkeys(day.detail for day in of_state if day.detail and state == 'failed'):
-            say(f'    {detail}')
+            console.print(f'    {escape(detail)}', soft_wrap=True)
         if remedy := _remedy(each.source, state, of_state):
-            say_styled((f'    {remedy}', 'cyan'))
+            console.print(f'    {escape(remedy)}', style='cyan', soft_wrap=True)
     if each.rejects:
-        _waiting(f'{each.rejects:,} rows rejected', f'python -m kly_mage rejects --source {each.source}')
+        _waiting(console, f'{each.rejects:,} rows rejected', f'python -m kly_mage rejects --source {each.source}')
     if each.conflicts:
         text = f'{each.conflicts:,} rows in conflict, in bronze.{each.source}_conflicts'
-        _waiting(text, f'python -m kly_mage reconcile --source {each.source}')
+        _waiting(console, text, f'python -m kly_mage reconcile --source {each.source}')
     for rule, rows in each.rules.items():
-        _waiting(f'{rows:,} rows break the rule: {rule}', None)
+        _waiting(console, f'{rows:,} rows break the rule: {rule}', None)
     if each.late:
         told = ', '.join(f'{rows:,} by {lag} day{"" if lag == "1" else "s"}' for lag, rows in each.late.items())
-        _waiting(f'came late, as of the last reconcile: {told}', None)
-    say()
+        _waiting(console, f'came late, as of the last reconcile: {told}', None)
+    console.print()
 
 
 def _standing(each: SourceStatus) -> str:
@@ -82,8 +80,10 @@ def _standing(each: SourceStatus) -> str:
     return '; '.join(told)
 
 
-def _cell(day: Day | None) -> tuple[str, str]:
-    return (STATES[day.state][0], _COLOURS.get(day.state, 'bold red')) if day else (' ', '')
+def _cell(day: Day | None) -> str:
+    if day is None:
+        return ' '
+    return f'[{_COLOURS.get(day.state, "bold red")}]{STATES[day.state][0]}[/]'
 
 
 def _remedy(source: str, state: str, days: list[Day]) -> str | None:
@@ -98,10 +98,10 @@ def _remedy(source: str, state: str, days: list[Day]) -> str | None:
     }.get(state)
 
 
-def _waiting(text: str, command: str | None) -> None:
-    say(f'  {text}')
+def _waiting(console: Console, text: str, command: str | None) -> None:
+    console.print(f'  {escape(text)}', soft_wrap=True)
     if command:
-        say_styled((f'    {command}', 'cyan'))
+        console.print(f'    {escape(command)}', style='cyan', soft_wrap=True)
 
 
 def _verdict(found: list[SourceStatus]) -> str:

@@ -3,31 +3,36 @@
 import codecs
 import contextlib
 import csv
-import gzip
 import io
 import itertools
-import sys
-import zlib
+import json
+import threading
+import time
 from collections.abc import Iterable, Iterator
 from typing import IO, Any
 from typing import cast as as_type
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
 from kly_mage.common.errors import LandingError
+from kly_mage.common.text import printable
 from kly_mage.common.timer import timed, timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
+from kly_mage.landing.header import DAMAGED, header, not_utf8, unpacked
 from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames, made_ahead
 
 # What is read at once, and the longest row that is sure to be read. pyarrow keeps 32 of them ready, so they are small.
 SLICE_BYTES = 1 << 20
 FRAME_SLICES = 8
-_DAMAGED = (EOFError, OSError, zlib.error)  # what gzip says of a file that is cut short or no gzip at all
+FRAME_ROWS = 200_000  # a frame that has as many gets no further slice
+MAX_REJECTS = 100_000  # beyond these a file is refused if it has more rejects than usable rows
+_latest: list[Any] = []  # the latest reader, kept until there is a next one
 _INSTANT = pl.Datetime('us', 'UTC')
 _ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at': _INSTANT, '_line': pl.Int64()}
 
@@ -64,7 +69,7 @@ def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> list[str
     """The columns that files have and the declaration does not, in the order they appear; checks every header."""
     names: dict[str, None] = {}
     for file in files:
-        names |= dict.fromkeys(name for name in _header(source, file) if name not in source.names)
+        names |= dict.fromkeys(name for name in header(source, file) if name not in source.names)
     return list(names)
 
 
@@ -78,79 +83,57 @@ def _within(frame: pl.DataFrame, days: Window | None) -> pl.DataFrame:
     return frame if inside.to_series().all() else frame.filter(inside.to_series())
 
 
-def _open(file: LandingFile) -> IO[bytes]:
-    return as_type(IO[bytes], gzip.open(file.path, 'rb')) if file.path.suffix == '.gz' else file.path.open('rb')
-
-
-def _header(source: Source, file: LandingFile) -> list[str]:
-    """The column names of a file; empty for a file without any content.
-
-    Raises:
-        LandingError: a required column is missing, or a name is empty, there twice, too long, or one of ours.
-    """
-    try:
-        with _open(file) as stream, io.TextIOWrapper(stream, 'utf-8-sig', 'replace', newline='') as text:
-            names = next(csv.reader(text), None)
-    except (*_DAMAGED, csv.Error) as error:
-        raise LandingError(f'{file.name}: line 1 cannot be read ({error}); deliver the file again') from error
-    if names is None:
-        return []
-    missing = [column.name for column in source.columns if column.required and column.name not in names]
-    if missing:
-        found = f'the header has {", ".join(names)[:500]}' if any(names) else 'line 1, the header, is empty'
-        raise LandingError(f'{file.name}: required column missing: {", ".join(missing)}; {found}')
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise LandingError(f'{file.name}: line 1 names a column twice: {", ".join(twice)}')
-    for name in names:
-        if not name or '\0' in name or len(name.encode()) > 63:
-            raise LandingError(f'{file.name}: line 1 has an unusable column name {name[:70]!r}: 1 to 63 bytes are possible')
-        if name.startswith('_'):
-            raise LandingError(f'{file.name}: column {name}: names that begin with _ belong to the warehouse; rename it')
-    return names
-
-
 def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.DataFrame]:
-    names = _header(source, file)
+    names = header(source, file)
     if not names:
         return
-    ragged: list[pa.csv.InvalidRow] = []
-
-    def keep(row: pa.csv.InvalidRow) -> str:
-        ragged.append(row)
-        return 'skip'
-
-    text = dict.fromkeys(names, pa.string())
-    try:
-        with _open(file) as stream:
-            raw = _Raw(stream)
-            reader = pa.csv.open_csv(
-                raw,
-                # One thread, in the order of the file: only then does the reader say which rows it skipped.
-                read_options=pa.csv.ReadOptions(block_size=SLICE_BYTES, use_threads=False),
-                parse_options=pa.csv.ParseOptions(
-                    newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=keep
-                ),
-                # An unquoted empty field is NULL, "" is the empty string, as in PostgreSQL's COPY.
-                convert_options=pa.csv.ConvertOptions(
-                    column_types=text, strings_can_be_null=True, quoted_strings_can_be_null=False, null_values=['']
-                ),
-            )
-            lines = _Lines()
+    wide, unusable = max(len(names), len(source.columns)), 0
+    with file.open() as packed:
+        raw, ragged, lines = _Raw(file, unpacked(file, packed), wide), _Ragged(), _Lines()
+        try:
+            # Whoever lets go of a reader while its own thread is at work waits for that thread, which waits for Python.
+            reader = _reader(raw, names, ragged)
+            _latest[:] = [reader]
             with contextlib.closing(made_ahead(timed('read', _groups(reader)))) as ready:
                 for batches in ready:
                     rows = as_type(pl.DataFrame, pl.from_arrow(pa.Table.from_batches(batches), rechunk=False))
-                    yield _frame(source, file, timezone, rows, lines, ragged, raw)
-            if ragged:
-                nothing = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-                yield _frame(source, file, timezone, nothing, lines, ragged, raw)
-            if raw.quotes % 2 and (line := _open_quote(file)):
-                raise LandingError(
-                    f'{file.name}: the row of line {line} opens a quote that is never closed, so the rows after it '
-                    'cannot be told apart; deliver the file again'
-                )
-    except (pa.ArrowInvalid, UnicodeDecodeError, *_DAMAGED) as error:
-        raise LandingError(_unreadable(file, error)) from error
+                    frame = _frame(source, file, timezone, rows, lines, ragged, raw)
+                    unusable += frame.height - frame['_reject'].null_count()
+                    if _too_many(unusable, lines.record - 2):
+                        raise LandingError(_mostly_unusable(file, unusable, lines.record - 2, *_last_reject(frame)))
+                    yield frame
+        except pa.ArrowInvalid as error:
+            raise LandingError(_unreadable(file, error, lines, ragged)) from error
+        finally:
+            raw.stop()
+        if ragged.rows:
+            nothing = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+            yield _frame(source, file, timezone, nothing, lines, ragged, raw)
+        if raw.quotes % 2 and (line := _open_quote(file)):
+            raise LandingError(
+                f'{file.name}: the row of line {line} opens a quote that is never closed, so the rows after it '
+                'cannot be told apart; deliver the file again'
+            )
+        file.check(packed)
+
+
+def _reader(raw: '_Raw', names: list[str], ragged: '_Ragged') -> Iterator[pa.RecordBatch]:
+    reader: Iterator[pa.RecordBatch] = pa.csv.open_csv(
+        raw,
+        # One thread, in the order of the file: only then does the reader say which rows it skipped.
+        read_options=pa.csv.ReadOptions(block_size=SLICE_BYTES, use_threads=False),
+        parse_options=pa.csv.ParseOptions(
+            newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=ragged.keep
+        ),
+        # An unquoted empty field is NULL, "" is the empty string, as in PostgreSQL's COPY.
+        convert_options=pa.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            null_values=[''],
+        ),
+    )
+    return reader
 
 
 def frame_slices() -> Iterator[int]:
@@ -162,11 +145,20 @@ def frame_slices() -> Iterator[int]:
 
 
 def _groups(reader: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    """The slices of each frame."""
+    """The slices of each frame: fewer if their rows are many. What was read before an error comes before it."""
     for size in frame_slices():
-        batches = list(itertools.islice(reader, size))
-        if not batches:
+        batches: list[pa.RecordBatch] = []
+        try:
+            while len(batches) < size and sum(batch.num_rows for batch in batches) < FRAME_ROWS:
+                batches.append(next(reader))
+        except StopIteration:
+            if batches:
+                yield batches
             return
+        except Exception:
+            if batches:
+                yield batches
+            raise
         yield batches
 
 
@@ -176,25 +168,111 @@ class _Raw(io.RawIOBase):
     One look at the bytes is a hundred times cheaper than the same question asked of every value.
     """
 
-    def __init__(self, stream: IO[bytes]) -> None:
+    def __init__(self, file: LandingFile, stream: IO[bytes], columns: int) -> None:
         self.nul = False  # a NUL byte, which PostgreSQL cannot store
         self.quotes = 0  # with quoted fields there may be line breaks inside
-        self._stream = stream
+        self._file, self._stream, self._columns = file, stream, columns
+        self._line, self._bytes = 1, 0  # the line in which the next byte stands, and its bytes before that
         self._held = b''  # the beginning of a character; the reader gets whole ones, or else it complains by itself
+        self._reading, self._ended, self._stopped = threading.Lock(), threading.Event(), False
+
+    def stop(self) -> None:
+        """Give no more bytes: a thread of the reader works ahead and would go on, into the end of the process."""
+        with self._reading:
+            self._stopped = True
+        # It asks once more, or not at all if it has enough in store; it must not need Python when the process ends.
+        if not self._ended.is_set() and self._ended.wait(0.3):
+            time.sleep(0.01)
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        fresh = self._stream.read(size - len(self._held) if size >= 0 else -1)
+        """The next bytes, whole characters; none after ``stop``.
+
+        Raises:
+            LandingError: they are no UTF-8, cannot be unpacked, or are next to nothing but empty lines.
+        """
+        with self._reading:
+            data = b'' if self._stopped else self._next(size)
+            if not data:
+                self._ended.set()
+            return data
+
+    def _next(self, size: int) -> bytes:
+        try:
+            fresh = self._stream.read(size - len(self._held) if size >= 0 else -1)
+        except DAMAGED as wrong:
+            raise LandingError(
+                f'{self._file.name}: cut short or damaged at line {self._line} or later ({wrong}); deliver the file again'
+            ) from wrong
         data, ended = self._held + fresh, size < 0 or len(self._held) + len(fresh) < size
-        whole = len(data) if data.isascii() else codecs.utf_8_decode(data, 'strict', ended)[1]
+        try:
+            whole = len(data) if data.isascii() else codecs.utf_8_decode(data, 'strict', ended)[1]
+        except UnicodeDecodeError as wrong:
+            raise LandingError(not_utf8(self._file, *self._place(data, wrong.start))) from wrong
         data, self._held = data[:whole], data[whole:]
         self.nul |= b'\0' in data
         self.quotes += data.count(b'"')
+        self._count_lines(data)
         if ended and data and not data.endswith((b'\n', b'\r')):
             data += b'\n'  # or a header alone would be no CSV to the reader
-        return data if data or ended else self.read(size)
+        return data if data or ended else self._next(size)
+
+    def _count_lines(self, data: bytes) -> None:
+        """Follow the lines; refuse more empty ones than there could be rows: the reader makes a row of every one."""
+        end = b'\n' if b'\n' in data else b'\r'
+        ends = data.count(end)
+        if ends * self._columns > SLICE_BYTES and _empty_lines(data) * self._columns > SLICE_BYTES:
+            raise LandingError(
+                f'{self._file.name}: from line {self._line} on there is next to nothing but empty lines; '
+                'deliver the file again'
+            )
+        self._line += ends
+        self._bytes = len(data) - data.rfind(end) - 1 if ends else self._bytes + len(data)
+
+    def _place(self, data: bytes, at: int) -> tuple[int, int]:
+        """Line and byte, from 1, of a place in bytes that are not counted yet."""
+        before = data[:at]
+        lines = before.count(b'\n')
+        return self._line + lines, len(before) - before.rfind(b'\n') if lines else self._bytes + at + 1
+
+
+def _empty_lines(data: bytes) -> int:
+    """Line ends right behind a line end; only asked of bytes that are full of them."""
+    ends = np.frombuffer(data.replace(b'\r\n', b'\n').replace(b'\r', b'\n'), np.uint8) == ord('\n')
+    return int((ends[1:] & ends[:-1]).sum())
+
+
+class _Ragged:
+    """The rows of too few or too many fields, which the reader skips, until the frame they belong to is made."""
+
+    def __init__(self) -> None:
+        self.rows: list[Any] = []
+        self.count = 0  # of all so far
+        self.bytes = 0  # of those in ``rows``
+        self.are_too_many = False
+
+    def keep(self, row: Any) -> str:
+        """What the reader asks for every such row; tells it to stop where there are too many."""
+        self.count += 1
+        self.rows.append(row)
+        self.bytes += len(row.text)
+        # The reader gives no slice without a usable row: the others must not pile up until one comes.
+        self.are_too_many = _too_many(self.count, row.number - 1) or self.bytes > 4 * FRAME_SLICES * SLICE_BYTES
+        return 'error' if self.are_too_many else 'skip'
+
+    def take(self, count: int) -> list[Any]:
+        """The first of them, which leave the list; in place: the thread that reads ahead may be adding to it."""
+        taken = self.rows[:count]
+        del self.rows[:count]
+        self.bytes -= sum(len(row.text) for row in taken)
+        return taken
+
+
+def _too_many(unusable: int, rows: int) -> bool:
+    """Whether a file is not the table its header says: rejects are for single rows, each of which costs its time."""
+    return unusable > MAX_REJECTS and 2 * unusable > rows
 
 
 class _Lines:
@@ -204,29 +282,35 @@ class _Lines:
         self.record = 2  # of the next row; the header is record 1
         self.breaks = 0  # line breaks inside fields so far
 
+    @property
+    def next(self) -> int:
+        """The line of the next row."""
+        return self.record + self.breaks
+
     def of(self, rows: pl.DataFrame, ragged: list[Any], quotes: bool) -> tuple[pl.Series, list[int]]:
         """Line numbers of the rows of a slice, and of the ``ragged`` records among them, which the reader skipped."""
-        total = rows.height
-        while (more := rows.height + sum(row.number <= self.record + total for row in ragged)) > total:
-            total = more
+        # The first of them is behind at most all rows of the slice, the next one behind at most one row more, and so on.
+        numbers = np.array([row.number for row in ragged], np.int64)
+        own = int(np.searchsorted(numbers - np.arange(len(numbers)), self.record + rows.height, 'right'))
+        total = rows.height + own
         records = pl.int_range(self.record, self.record + total, dtype=pl.Int64, eager=True)
-        inside = {row.number: row.text.count('\n') for row in ragged if row.number < self.record + total}
-        kept = records.filter(~records.is_in(list(inside))) if inside else records
-        breaks = _breaks(rows, quotes)
-        if breaks is None and not inside:
-            self.record += total
-            return (records + self.breaks).alias('_line'), []
-        breaks = pl.repeat(0, rows.height, dtype=pl.Int64, eager=True) if breaks is None else breaks
-        if inside:
-            breaks = pl.concat([breaks, pl.Series(list(inside.values()), dtype=pl.Int64)])
-            breaks = breaks.gather(pl.concat([kept, pl.Series(list(inside), dtype=pl.Int64)]).arg_sort())
-        lines = records + breaks.cum_sum().shift(1, fill_value=0) + self.breaks
+        skipped = np.zeros(total, bool)
+        skipped[numbers[:own] - self.record] = True
+        found = _breaks(rows, quotes)
+        broken = [row.text.count('\n') for row in ragged[:own]]
         self.record += total
-        self.breaks += int(breaks.sum())
-        if not inside:
+        if found is None and not any(broken):
+            lines = records + self.breaks
+        else:
+            breaks = np.zeros(total, np.int64)
+            breaks[~skipped] = 0 if found is None else found.to_numpy()
+            breaks[skipped] = broken
+            lines = records + pl.Series(breaks.cumsum() - breaks) + self.breaks
+            self.breaks += int(breaks.sum())
+        if not own:
             return lines.alias('_line'), []
-        skipped = records.is_in(list(inside))
-        return lines.filter(~skipped).alias('_line'), lines.filter(skipped).to_list()
+        at = pl.Series(skipped)
+        return lines.filter(~at).alias('_line'), lines.filter(at).to_list()
 
 
 def _breaks(rows: pl.DataFrame, quotes: bool) -> pl.Series | None:
@@ -239,28 +323,18 @@ def _breaks(rows: pl.DataFrame, quotes: bool) -> pl.Series | None:
 
 
 def _frame(
-    source: Source, file: LandingFile, timezone: str, rows: pl.DataFrame, lines: _Lines, ragged: list[Any], raw: _Raw
+    source: Source, file: LandingFile, timezone: str, rows: pl.DataFrame, lines: _Lines, ragged: _Ragged, raw: _Raw
 ) -> pl.DataFrame:
     """One slice, typed and located; the rows of ``ragged`` that belong to it become rejects and leave the list."""
-    numbers, at = lines.of(rows, ragged, raw.quotes > 0)
-    bad = list(zip(ragged, at, strict=False))
-    del ragged[: len(at)]  # in place: the thread that reads ahead may be adding to it
+    numbers, at = lines.of(rows, ragged.rows, raw.quotes > 0)
+    bad = ragged.take(len(at))
+    if all(rows.null_count().row(0)):  # perhaps an empty line, or one of commas only: no row
+        some = ~rows.select(pl.all_horizontal(pl.all().is_null())).to_series()
+        rows, numbers = rows.filter(some), numbers.filter(some)
     with timer('cast'):
         frame = casting.cast(rows, source, timezone, nul=raw.nul).with_columns(numbers)
-    if all(rows.null_count().row(0)):  # perhaps an empty line, or one of commas only: no row
-        frame = frame.filter(~rows.select(pl.all_horizontal(pl.all().is_null())).to_series())
     if bad:
-        told = [
-            {
-                'column': None,
-                'value': None,
-                'reason': f'{row.actual_columns} fields, the header has {row.expected_columns}',
-                'row': {'line': row.text.replace('\0', '\N{REPLACEMENT CHARACTER}')},
-            }
-            for row, _ in bad
-        ]
-        reject = pl.DataFrame({'told': told}).select(pl.col('told').struct.json_encode().alias('_reject'))
-        frame = pl.concat([frame, reject.with_columns(_line=pl.Series([line for _, line in bad]))], how='diagonal')
+        frame = pl.concat([frame, _rejects(bad, at)], how='diagonal')
     start = int(file.delivered_at.timestamp() * 1_000_000)
     return frame.with_columns(
         (pl.col('_line') + start).cast(pl.Datetime('us', 'UTC')).alias('_delivered_at'),
@@ -269,29 +343,47 @@ def _frame(
     )
 
 
-def _unreadable(file: LandingFile, error: Exception) -> str:
-    """What is wrong with a file that cannot be read to its end; looks for the line, as nobody waits for this."""
-    number = 1
-    try:
-        with _open(file) as stream:
-            for line in stream:
-                line.decode()
-                number += 1
-    except UnicodeDecodeError as wrong:
-        return f'{file.name}: line {number} is not UTF-8 (byte {wrong.start + 1}); export the file as UTF-8'
-    except _DAMAGED as wrong:
-        return f'{file.name}: cut short or damaged at line {number} ({wrong}); deliver the file again'
+def _rejects(ragged: list[Any], lines: list[int]) -> pl.DataFrame:
+    """A reject for each of these rows of too few or too many fields."""
+    reasons = [f'{row.actual_columns} fields, the header has {row.expected_columns}' for row in ragged]
+    rows = pl.DataFrame({'reason': reasons, 'line': [row.text.replace('\0', '\N{REPLACEMENT CHARACTER}') for row in ragged]})
+    nothing = pl.lit(None, pl.String)
+    told = pl.struct(nothing.alias('column'), nothing.alias('value'), 'reason', pl.struct('line').alias('row'))
+    return rows.select(told.struct.json_encode().alias('_reject'), pl.Series('_line', lines, pl.Int64))
+
+
+def _unreadable(file: LandingFile, error: Exception, lines: _Lines, ragged: _Ragged) -> str:
+    """Why the reader gave up a file, and where; all frames before that are made."""
+    lines.of(pl.DataFrame(), ragged.rows, quotes=False)
+    if ragged.are_too_many:
+        row = ragged.rows[-1]
+        reason = f'{row.actual_columns} fields, the header has {row.expected_columns}'
+        return _mostly_unusable(file, ragged.count, row.number - 1, lines.next - 1, reason)
     if 'straddling' in str(error):
-        return f'{file.name}: a row is longer than {SLICE_BYTES >> 20} MB; a quote in it may be open'
-    return f'{file.name}: not readable as CSV: {error}'
+        return f'{file.name}: the row of line {lines.next} is longer than {SLICE_BYTES >> 20} MB; a quote in it may be open'
+    return f'{file.name}: not readable as CSV from line {lines.next} on: {printable(str(error), 200)}'
+
+
+def _last_reject(frame: pl.DataFrame) -> tuple[int, str]:
+    """Line of the last row that cannot be used, and why."""
+    row = frame.filter(pl.col('_reject').is_not_null()).row(-1, named=True)
+    told = json.loads(row['_reject'])
+    return row['_line'], ' '.join(part for part in (told['column'], told['reason']) if part)
+
+
+def _mostly_unusable(file: LandingFile, unusable: int, rows: int, line: int, reason: str) -> str:
+    return (
+        f'{file.name}: {unusable:,} of its first {rows:,} rows cannot be used, the last of them in line {line} ({reason}); '
+        'deliver the file again'
+    )
 
 
 def _open_quote(file: LandingFile) -> int | None:
     """The line of the row whose quote nobody closes; None if all are closed. Only asked if their number is odd."""
     end = '(end)'
-    limit, line, row = csv.field_size_limit(sys.maxsize), 1, [end]
+    limit, line, row = csv.field_size_limit(4 * SLICE_BYTES), 1, [end]
     try:
-        with _open(file) as stream, io.TextIOWrapper(stream, 'utf-8-sig', newline='') as text:
+        with file.open() as packed, io.TextIOWrapper(unpacked(file, packed), 'utf-8-sig', newline='') as text:
             rows = csv.reader(itertools.chain(text, ['\n', end]))
             begins = 1
             while (found := next(rows, None)) is not None:

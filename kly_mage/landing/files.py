@@ -1,17 +1,28 @@
-"""Which files of the landing zone hold a source's rows, and which day the name of each holds."""
+"""Which files of the landing zone hold a source's rows, which day the name of each holds, and their bytes.
 
+Whoever may write into the landing zone may not thereby read the rest of the machine, nor stop a load: only regular files
+inside the zone are opened, no link is followed on the way, and nothing that would have to be waited for.
+"""
+
+import os
 import re
+import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 from zoneinfo import ZoneInfo
 
 from kly_mage.common.errors import LandingError
+from kly_mage.common.settings import UTC
+from kly_mage.common.text import printable
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 
-_DATED = re.compile(r'_(\d{8})[^/]*$')
+_ENDS = ('.csv', '.csv.gz')
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe or a device put in its place does not hold us up
 
 
 @dataclass(frozen=True)
@@ -19,13 +30,15 @@ class LandingFile:
     """One file of a source.
 
     Attributes:
-        path: where it is.
+        path: where it is, no link in it from ``root`` on.
         name: its name relative to the landing zone, as the ledger and messages give it.
         day: the day in its name; None for an undated file.
         size: bytes.
         modified_at: when it was last changed.
         delivered_at: its place in the order of delivery: the start of its day (a minute later for each file of the same
             day), or when it was changed if it is undated. The rows of a file follow it by a microsecond per line.
+        root: the landing zone, no link in it.
+        problem: why it is not read, in a few words; None if it is.
     """
 
     path: Path
@@ -34,6 +47,8 @@ class LandingFile:
     size: int
     modified_at: datetime
     delivered_at: datetime
+    root: Path
+    problem: str | None = None
 
     @property
     def signature(self) -> tuple[str, int, datetime]:
@@ -44,29 +59,69 @@ class LandingFile:
         """The days whose rows it may hold: its own and ``late_days`` before; None for any."""
         return Window(self.day - timedelta(days=late_days), self.day) if self.day else None
 
+    def open(self) -> BinaryIO:
+        """Its bytes, as they are on the disk.
+
+        Raises:
+            LandingError: it is not to be read, or it is not the file any more that was found.
+        """
+        if self.problem:
+            raise LandingError(f'{self.name}: {self.problem}')
+        try:
+            stream = os.fdopen(_descend(self.root, self.path.relative_to(self.root).parts), 'rb')
+        except OSError as error:
+            raise LandingError(f'{self.name}: cannot be opened ({error.strerror}); nothing of it was read') from error
+        try:
+            self.check(stream)
+        except LandingError:
+            stream.close()
+            raise
+        return stream
+
+    def check(self, stream: BinaryIO) -> None:
+        """Make sure that the opened file is the one that was found, and nobody has written to it since.
+
+        Raises:
+            LandingError: it is another one, or it has been changed.
+        """
+        now = os.fstat(stream.fileno())
+        if not stat.S_ISREG(now.st_mode) or (now.st_size, _instant(now)) != (self.size, self.modified_at):
+            raise LandingError(f'{self.name}: changed while it was looked at; load its days again when it is complete')
+
 
 def find_files(source: Source, data_dir: Path, timezone: str) -> list[LandingFile]:
-    """All files of a source, in the order of their delivery.
+    """All files of a source, in the order of their delivery; those that cannot be read have a ``problem``.
+
+    Hidden files (``.x.csv``, ``._x.csv``) are no deliveries.
 
     Raises:
-        LandingError: the landing zone is not there, has nothing for this source, or a file name holds an impossible day.
+        LandingError: the landing zone is not there, has nothing for this source, or the source's folder is elsewhere.
     """
     if not data_dir.is_dir():
         raise LandingError(f'no landing zone at {data_dir}: create it or set KLY_DATA_DIR')
-    folder = data_dir / source.name
-    paths = [path for path in sorted(folder.glob('*.csv*')) if path.name.endswith(('.csv', '.csv.gz'))]
-    paths += [path for end in ('.csv', '.csv.gz') if (path := data_dir / f'{source.name}{end}').is_file()]
+    root, folder = data_dir.resolve(), data_dir / source.name
+    if folder.is_symlink() and not folder.resolve().is_relative_to(root):
+        raise LandingError(f'{source.name}: the folder is a link out of the landing zone {data_dir}; nothing in it is read')
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    paths = [path for path in inside if path.name.endswith(_ENDS) and not path.name.startswith('.')]
+    paths += [path for end in _ENDS if os.path.lexists(path := data_dir / f'{source.name}{end}')]
     if not paths and not folder.is_dir():
         raise LandingError(f'nothing for {source.name} in {data_dir}: expected {source.name}/*.csv or {source.name}.csv')
     zone, same_day, files = ZoneInfo(timezone), dict[date, int](), []
     for path in paths:
-        status = path.stat()
-        modified = datetime.fromtimestamp(status.st_mtime, tz=zone)
-        day, delivered = _file_day(source, path), modified
+        real, status, problem = _look(path, root)
+        if status is None:
+            continue  # it has gone meanwhile
+        shown, day, modified = printable(str(path.relative_to(data_dir))), day_in_name(source, path.name), _instant(status)
+        if digits := _digits(source, path.name):
+            problem = problem or (None if day else f'{digits} is not a day; name the file {source.name}_YYYYMMDD.csv')
+        if shown != str(path.relative_to(data_dir)):
+            problem = problem or 'its name holds characters that cannot be shown; rename it'
+        delivered = modified
         if day:
             place = same_day[day] = same_day.get(day, -1) + 1
             delivered = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(minutes=place)
-        files.append(LandingFile(path, str(path.relative_to(data_dir)), day, status.st_size, modified, delivered))
+        files.append(LandingFile(real, shown, day, status.st_size, modified, delivered, root, problem))
     return sorted(files, key=lambda file: (file.delivered_at, file.name))
 
 
@@ -76,12 +131,58 @@ def files_for(files: Iterable[LandingFile], window: Window, late_days: int) -> l
     return [file for file in files if file.day is None or window.start <= file.day <= last]
 
 
-def _file_day(source: Source, path: Path) -> date | None:
-    stem = path.name.removesuffix('.gz').removesuffix('.csv').removeprefix(source.name)
-    found = _DATED.match(stem)
-    if not found:
-        return None
+def day_in_name(source: Source, name: str) -> date | None:
+    """The day that a file's name holds: eight digits behind the source's name; None if it holds none, or no possible one.
+
+    Args:
+        name: with or without its folder; the file need not be there.
+    """
     try:
-        return date.fromisoformat(found[1])
-    except ValueError as error:
-        raise LandingError(f'{path.name}: {found[1]} is not a day; name the file {source.name}_YYYYMMDD.csv') from error
+        return date.fromisoformat(_digits(source, name) or '')
+    except ValueError:
+        return None
+
+
+def _digits(source: Source, name: str) -> str | None:
+    found = re.match(rf'{re.escape(source.name)}_([0-9]{{8}})', name.rpartition('/')[2])
+    return found[1] if found else None
+
+
+def _look(path: Path, root: Path) -> tuple[Path, os.stat_result | None, str | None]:
+    """Where a path leads, what is there, and why it is not read; nothing is opened."""
+    try:
+        here = path.lstat()
+    except FileNotFoundError:
+        return path, None, None
+    try:
+        real = path.resolve(strict=True)
+        there = real.lstat()
+    except (OSError, RuntimeError):  # a circle of links is a RuntimeError
+        return path, here, 'a link that leads nowhere; it is not read'
+    if not real.is_relative_to(root):
+        return path, here, 'a link out of the landing zone; it is not read'
+    if not stat.S_ISREG(there.st_mode):
+        return path, here, f'{_kind(there.st_mode)}, no file; it is not read'
+    return real, there, None
+
+
+def _kind(mode: int) -> str:
+    kinds = {stat.S_IFDIR: 'a folder', stat.S_IFIFO: 'a pipe', stat.S_IFSOCK: 'a socket'}
+    return kinds.get(stat.S_IFMT(mode), 'a device')
+
+
+def _instant(status: os.stat_result) -> datetime:
+    return datetime.fromtimestamp(status.st_mtime, tz=UTC)
+
+
+def _descend(root: Path, parts: tuple[str, ...]) -> int:
+    """Open a file below ``root`` folder by folder, none of them a link; gives its descriptor."""
+    *folders, name = parts
+    at = os.open(root, _FOLDER)
+    for part, flags in (*((folder, _FOLDER) for folder in folders), (name, _FILE)):
+        try:
+            inner = os.open(part, flags, dir_fd=at)
+        finally:
+            os.close(at)
+        at = inner
+    return at

@@ -2,22 +2,17 @@
 
 import json
 import logging
-import os
-import re
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
-from kly_mage.common.errors import SettingsError, first_line
-from kly_mage.common.settings import environment
+from kly_mage.common.errors import first_line
+from kly_mage.common.redaction import given, redacted
 
 logger = logging.getLogger('kly_mage')
 
 WEBHOOK = 'KLY_ALERT_WEBHOOK'
-_SECRET_NAME = re.compile(r'PASSWORD|SECRET|TOKEN|WEBHOOK|API_KEY|PRIVATE|CREDENTIAL|CONNECTION_URL')
-_IN_URL = re.compile(r'(\w+://[^\s:/@]*):[^\s@]+@')
-_ASSIGNED = re.compile(r'(?i)\b(password|passwd|pwd|secret|token)(\s*[=:]\s*)(\'[^\']*\'|"[^"]*"|\S+)')
 TIMEOUT_SECONDS = 5
 
 
@@ -33,7 +28,7 @@ def report(kwargs: Mapping[str, Any]) -> str:
         told.error(line)
     else:  # a run's: all blocks share it, and the block it names is the first one
         told.error(line, block_uuid=kwargs.get('parent_block_uuid'))
-    address = _given().get(WEBHOOK)
+    address = given().get(WEBHOOK)
     if address and kwargs.get('env') != 'dev':  # who tries a block in the editor sees it fail; nobody has to be called
         _post(address, line, kwargs)
     return line
@@ -56,23 +51,6 @@ def message(kwargs: Mapping[str, Any]) -> str:
         f'{pipeline}: block {block} failed{tried} for the run of {when}{started}{run}: {why.rstrip(".")}. '
         f'Nothing half-done was kept. {remedy}'
     )
-
-
-def redacted(text: str) -> str:
-    """The text with every secret this process knows, and whatever looks like one, replaced."""
-    for name, value in _given().items():
-        if _SECRET_NAME.search(name) and len(value) >= 4:
-            for spelling in {value, unquote(value)}:
-                text = text.replace(spelling, '***')
-    return _ASSIGNED.sub(r'\1\2***', _IN_URL.sub(r'\1:***@', text))
-
-
-def _given() -> Mapping[str, str]:
-    """What is set; the environment alone if ``.env`` cannot be read, which may be why the run has failed."""
-    try:
-        return environment()
-    except SettingsError:
-        return os.environ
 
 
 def _post(address: str, line: str, kwargs: Mapping[str, Any]) -> None:

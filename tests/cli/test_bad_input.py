@@ -75,7 +75,7 @@ BROKEN_FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ),
     ('a gzip that is cut short', cut_short, 'cut short or damaged at line'),
     ('a gzip that is none', lambda path: path.rename(path.with_suffix('.csv.gz')), 'Not a gzipped file'),
-    ('a folder named like a file', lambda path: (path.unlink(), path.mkdir()), 'Is a directory'),
+    ('a folder named like a file', lambda path: (path.unlink(), path.mkdir()), 'a folder, no file; it is not read'),
     ('a day that is none', lambda path: path.rename(path.with_name('gam_delivery_20251032.csv')), '20251032 is not a day'),
 ]
 

@@ -110,7 +110,7 @@ def test_gzip_is_read_as_it_is(write: Write) -> None:
 
 def test_a_row_longer_than_a_slice_is_said_to_be_too_long(write: Write) -> None:
     folder = write(HEADER + row('a') + row('x' * (3 << 20)) + row('b'))
-    with pytest.raises(LandingError, match=rf'^{FILE}: a row is longer than 1 MB; a quote in it may be open$'):
+    with pytest.raises(LandingError, match=rf'^{FILE}: the row of line 3 is longer than 1 MB; a quote in it may be open$'):
         read(folder)
 
 
@@ -160,7 +160,7 @@ PACKED = gzip.compress((HEADER + ''.join(row(str(number * 7919)) for number in r
         pytest.param((HEADER + row('é')).encode('latin-1'), 'line 2 is not UTF-8 (byte 27)', id='Latin-1'),
         pytest.param(HEADER.encode() + b'x\xff\n', 'line 2 is not UTF-8 (byte 2)', id='a ragged row that is not UTF-8'),
         pytest.param((HEADER + row('a')).encode() + b'x\xc3', 'line 3 is not UTF-8 (byte 2)', id='ends inside a character'),
-        pytest.param((HEADER + row('a')).encode('utf-16'), 'required column missing', id='UTF-16'),
+        pytest.param((HEADER + row('a')).encode('utf-16'), 'is UTF-16; export the file as UTF-8', id='UTF-16'),
         pytest.param(
             HEADER + row('a') + row('"b') + row('c'), 'row of line 3 opens a quote that is never', id='an open quote'
         ),

@@ -42,7 +42,9 @@ def test_files_are_named_csv_or_csv_gz_in_the_folder_or_beside_it(write: Write) 
 @pytest.mark.parametrize('digits', ['20251301', '20250229', '99999999'])
 def test_a_name_with_an_impossible_day_is_an_error(write: Write, digits: str) -> None:
     folder = write(HEADER, f'gam_delivery/gam_delivery_{digits}.csv')
-    with pytest.raises(LandingError, match=rf'^gam_delivery_{digits}.csv: {digits} is not a day; name the file'):
+    with pytest.raises(
+        LandingError, match=rf'^gam_delivery/gam_delivery_{digits}.csv: {digits} is not a day; name the file'
+    ):
         read(folder)
 
 

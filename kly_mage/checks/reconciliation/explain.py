@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from kly_mage.checks.reconciliation.model import DAMAGED, Causes, Line
-from kly_mage.checks.reconciliation.read import Reading, day_of_file
-from kly_mage.landing.files import LandingFile
+from kly_mage.checks.reconciliation.read import Reading
+from kly_mage.landing.files import LandingFile, day_in_name
 from kly_mage.warehouse.postgres import explanation
 from kly_mage.warehouse.postgres.comparison import Comparison
 
@@ -44,7 +44,7 @@ def _explain_files(of: Comparison, files: list[LandingFile], causes: Causes) -> 
             causes.changed.append((file.name, file.day, seen[file.name][0], file.size))
     for name in sorted(seen.keys() - {file.name for file in files}):
         if not (of.settings.data_dir / name).exists():
-            day = day_of_file(name)
+            day = day_in_name(of.source, name)
             near = of.window is None or (
                 day and of.window.start <= day and (day - of.window.end).days <= of.settings.late_days
             )

@@ -1,13 +1,11 @@
 """The files of one source, read afresh for a reconciliation: typed and hashed as a load does it, slice by slice."""
 
-import re
 from collections.abc import Iterator
-from datetime import date, datetime
 
 import polars as pl
 
 from kly_mage.common.errors import LandingError
-from kly_mage.common.settings import UTC, Settings
+from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing import csv as landing_csv
@@ -64,9 +62,3 @@ class Reading:
         # A row without a readable day goes with its file, and with any day if the file has none.
         told = pl.coalesce(day, pl.lit(None if self.source.any_day else file.day, pl.Date))
         return frame.filter(told.is_between(self.window.start, self.window.end).fill_null(True))
-
-
-def day_of_file(name: str) -> date | None:
-    """The day in the name of a file, which need not be there any more."""
-    found = re.search(r'_(\d{8})[^/]*$', name)
-    return datetime.strptime(found[1], '%Y%m%d').replace(tzinfo=UTC).date() if found else None

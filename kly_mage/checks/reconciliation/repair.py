@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import date
 
 from kly_mage.checks.reconciliation.model import Causes, Report
-from kly_mage.checks.reconciliation.read import day_of_file
 from kly_mage.checks.verify import rebuild
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
+from kly_mage.landing.files import day_in_name
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres.removal import remove
 
@@ -35,7 +35,7 @@ def repair(settings: Settings, report: Report) -> Iterator[str]:
             yield f'{name}: {told} removed'
         if days := _days(report, causes):
             chosen = [pipeline for pipeline in runner.names() if _loads(pipeline, name)]
-            outputs = runner.run(chosen, start_date=min(days), end_date=max(days), started_by='repair')
+            outputs = runner.run(chosen, start_date=min(days), end_date=max(days), started_by='reconcile --repair')
             for load in outputs.values():
                 if load['source'] == name:
                     yield f'{name} {load["days"]}: {load["rows_new"]:,} new'
@@ -50,7 +50,7 @@ def _days(report: Report, causes: Causes) -> list[date]:
     if SOURCES[causes.source].any_day:
         names = [file for file, *_ in causes.not_loaded]
         names += [file for place in wanted for _, file, *_ in causes.damaged.get(place, []) if file]
-        days = [day_of_file(name) for name in names]
+        days = [day_in_name(SOURCES[causes.source], name) for name in names]
         if names and None in days:  # an undated file is read by any load
             days += [line.day for line in report.lines_of(causes.source)]
         return [day for day in days if day]

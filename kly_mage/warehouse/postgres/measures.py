@@ -3,12 +3,11 @@
 from psycopg2 import sql
 
 from kly_mage.declared.marts import Measure, Rows, Sum, Unit
-from kly_mage.warehouse.postgres.text import identifier, literal
 
 UNITS: dict[Unit, str] = {'count': 'bigint', 'USD': 'numeric'}
 
 
-def per_row(measure: Measure) -> sql.SQL:
+def per_row(measure: Measure) -> sql.Composable:
     """What one row of bronze contributes, as an expression.
 
     Raises:
@@ -16,9 +15,9 @@ def per_row(measure: Measure) -> sql.SQL:
     """
     match measure.of:
         case Rows(column, value):
-            return sql.SQL(f'({identifier(column)} = {literal(value)})::int')
+            return sql.SQL('({} = {})::int').format(sql.Identifier(column), sql.Literal(value))
         case Sum(column):
-            return sql.SQL(identifier(column))
+            return sql.Identifier(column)
     raise TypeError(f'{measure.name} does not add up over rows')
 
 
