@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
+from kly_mage.cli.arguments import add_days, add_quiet, window
 from kly_mage.common.console import note, say
 from kly_mage.common.errors import WindowError
 from kly_mage.common.settings import Settings, load_settings
@@ -22,11 +23,23 @@ SHOWN_REJECTS = 3
 Load = dict[str, Any]
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The days, and how."""
+    add_days(parser)
+    names = runner.names()
+    parser.add_argument(
+        '--pipeline', type=_pipeline, choices=names, metavar='NAME', help=f'{" or ".join(names)}; without it all'
+    )
+    parser.add_argument('--via-mage', action='store_true', help='as a Mage backfill on the running server')
+    add_quiet(parser)
+    parser.add_argument('--dry-run', action='store_true', help='list the days and files, load nothing')
+
+
 def run(options: argparse.Namespace) -> int:
     """Load the days and refresh the marts. 3 if days are missing, or rows were rejected or are in conflict."""
-    if options.start is None:
+    days = window(options)
+    if days is None:
         raise WindowError('which days? pass --start and --end, both included, such as --start 2025-10-01 --end 2025-10-31')
-    days = Window(options.start, options.end)
     chosen = [options.pipeline] if options.pipeline else runner.names()
     if options.dry_run:
         return _plan(load_settings(), _sources(chosen), days)
@@ -49,6 +62,12 @@ def run(options: argparse.Namespace) -> int:
     say('; '.join(_line(load, missing[load['source']]) for load in loads))
     look = any(load['rows_rejected'] or load['rows_conflicting'] or missing[load['source']] for load in loads)
     return 3 if look else 0
+
+
+def _pipeline(name: str) -> str:
+    if name not in runner.names():
+        raise argparse.ArgumentTypeError(f'no pipeline {name!r}: there are {", ".join(runner.names())}')
+    return name
 
 
 def _sources(chosen: list[str]) -> list[Source]:

@@ -9,6 +9,10 @@ from kly_mage.common.settings import env_path
 from kly_mage.mage import editor
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing but what every command takes."""
+
+
 def run(options: argparse.Namespace) -> int:
     """Start both, say how to sign in, and stop both in the end."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a job in the background ignores SIGINT by default

@@ -8,6 +8,10 @@ from kly_mage.common.settings import load_settings
 from kly_mage.warehouse.postgres.server import server
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing but what every command takes."""
+
+
 def run(options: argparse.Namespace) -> int:
     """Print one ``export`` line per setting; the password stays where it is."""
     settings = server(load_settings())

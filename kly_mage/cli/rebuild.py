@@ -7,6 +7,10 @@ from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing but what every command takes."""
+
+
 def run(options: argparse.Namespace) -> int:
     """Build gold anew; the rows in bronze stay as they are."""
     say('; '.join(f'{table}: {rows:,} rows' for table, rows in rebuild(load_settings()).items()))

@@ -1,6 +1,7 @@
 """``reconcile``: the source files, bronze and gold side by side, per day, to the cent."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -8,36 +9,49 @@ from kly_mage.checks.reconciliation import table as reports
 from kly_mage.checks.reconciliation.check import reconcile
 from kly_mage.checks.reconciliation.findings import verdict
 from kly_mage.checks.reconciliation.page import page
-from kly_mage.checks.reconciliation.repair import repair
-from kly_mage.common.console import note, say
+from kly_mage.cli import DONE, LOOK
+from kly_mage.cli.arguments import add_days, add_quiet, add_source, sources, window
+from kly_mage.common.console import document, say
 from kly_mage.common.settings import load_settings
-from kly_mage.common.window import Window
-from kly_mage.declared import SOURCES
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.postgres.server import server
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What to compare, and in which shape to tell it."""
+    add_days(parser)
+    add_source(parser)
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument('--json', action='store_true', help='as JSON')
+    shape.add_argument('--csv', action='store_true', help='as CSV')
+    shape.add_argument('--html', metavar='FILE', type=_page, help='as one self-contained page')
+    parser.add_argument('--days', action='store_true', help='every day, not only those that do not add up')
+    add_quiet(parser)
+
+
 def run(options: argparse.Namespace) -> int:
     """Print what was found, the verdict last. 3 if anything is not where it belongs."""
-    window = Window(options.start, options.end) if options.start else None
-    sources = [options.source] if options.source else list(SOURCES)
     # A machine that reads the result wants no progress beside it, unless somebody looks on.
     with progress(quiet=options.quiet or (not sys.stderr.isatty() and (options.json or options.csv))) as step:
-        settings = server(load_settings())
-        report = reconcile(settings, sources, window, step)
-        if options.repair:
-            for line in repair(settings, report):
-                note(line)
-            report = reconcile(settings, sources, window, step)
+        report = reconcile(server(load_settings()), sources(options), window(options), step)
     if options.json:
-        say(reports.as_json(report))
+        document(reports.as_json(report))
     elif options.csv:
-        reports.write_csv(report, sys.stdout)
+        document(reports.as_csv(report))
     elif options.html:
-        Path(options.html).write_text(page(report), 'utf-8')
+        options.html.write_text(page(report), 'utf-8')
         say(verdict(report))
     else:
         if not options.quiet:
-            reports.write_table(report, every_day=options.days)
+            reports.say_report(report, every_day=options.days)
         say(verdict(report))
-    return 0 if report.accounted else 3
+    return DONE if report.accounted else LOOK
+
+
+def _page(text: str) -> Path:
+    """Where the page goes; that it cannot be written is said before the work."""
+    path = Path(text)
+    place = path if path.exists() else path.absolute().parent
+    if path.is_dir() or not place.exists() or not os.access(place, os.W_OK):
+        raise argparse.ArgumentTypeError(f'{text} cannot be written: name a file in a folder that is there')
+    return path

@@ -1,43 +1,43 @@
 """``rejects``: rows that cannot be used, and a second try for them."""
 
 import argparse
-import sys
 
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from kly_mage.cli import DONE, LOOK
+from kly_mage.cli.arguments import add_source, sources
 from kly_mage.common.console import note, say
 from kly_mage.common.settings import load_settings
-from kly_mage.declared import SOURCES
+from kly_mage.common.tables import Column, say_table
 from kly_mage.loads.rejects import Waiting, retry, waiting
 from kly_mage.warehouse.postgres.server import server
+
+SHOWN_CHARACTERS = 50  # of a long value
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Whose rejects, and whether they get another try."""
+    add_source(parser)
+    parser.add_argument('--retry', action='store_true', help='load those that have become usable')
 
 
 def run(options: argparse.Namespace) -> int:
     """List the rejects that wait, after a retry if that is asked for. 3 if any are left."""
     settings = server(load_settings())
-    sources = [options.source] if options.source else list(SOURCES)
     if options.retry:
-        outcome = retry(settings, sources)
+        outcome = retry(settings, sources(options))
         new = sum(load['rows_new'] for load in outcome.loads)
         for load in outcome.loads:
             note(f'{load["source"]} {load["days"]}: {load["rows_new"]:,} new, {load["rows_rejected"]:,} rejected')
         say(f'{outcome.resolved:,} rejects resolved, {new:,} rows loaded')
-    found = waiting(settings, sources)
+    found = waiting(settings, sources(options))
     if found:
-        _write(found)
+        columns = [Column(name, right=name == 'line') for name in ('file', 'line', 'column', 'value', 'reason')]
+        say_table(columns, map(_cells, found))
     say(f'{len(found):,} rejects wait' if len(found) != 1 else '1 reject waits')
-    return 3 if found else 0
+    return LOOK if found else DONE
 
 
-def _write(found: list[Waiting]) -> None:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for name in ('file', 'line', 'column', 'value', 'reason'):
-        table.add_column(name, justify='right' if name == 'line' else 'left', overflow='fold')
-    for reject in found:
-        value = '' if reject.value is None else repr(reject.value)
-        shown = value if len(value) <= 60 else f'{value[:50]}… ({len(reject.value or ""):,} characters)'
-        table.add_row(Text(reject.file), f'{reject.line}', Text(reject.column or ''), Text(shown), Text(reject.reason))
-    Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 160).print(table)
+def _cells(reject: Waiting) -> list[str]:
+    value = '' if reject.value is None else repr(reject.value)
+    if len(value) > SHOWN_CHARACTERS + 10:
+        value = f'{value[:SHOWN_CHARACTERS]}… ({len(reject.value or ""):,} characters)'
+    return [reject.file, f'{reject.line}', reject.column or '', value, reject.reason]

@@ -2,19 +2,17 @@
 
 import argparse
 import json
-import sys
 from datetime import date, datetime
 from itertools import groupby
 from typing import Any
 
-from rich.console import Console
-from rich.markup import escape
-
 from kly_mage.checks.reconciliation.findings import backfill
 from kly_mage.checks.status import STATES, Day, SourceStatus, status
-from kly_mage.common.console import say
+from kly_mage.cli import DONE, LOOK
+from kly_mage.cli.arguments import add_days, add_source, sources, window
+from kly_mage.common.console import document, say
 from kly_mage.common.settings import load_settings
-from kly_mage.common.window import Window
+from kly_mage.common.tables import say_styled
 from kly_mage.declared import SOURCES
 from kly_mage.warehouse.postgres.ledger import spans
 from kly_mage.warehouse.postgres.server import server
@@ -22,51 +20,55 @@ from kly_mage.warehouse.postgres.server import server
 _COLOURS = {'loaded': 'green', 'late': 'yellow', 'empty day': 'green', 'running': 'cyan'}
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Which days and sources, and in which shape."""
+    add_days(parser)
+    add_source(parser)
+    parser.add_argument('--json', action='store_true', help='as JSON')
+
+
 def run(options: argparse.Namespace) -> int:
     """Print how each source stands. 3 if a day of the range is missing."""
-    window = Window(options.start, options.end) if options.start else None
-    sources = [SOURCES[options.source]] if options.source else list(SOURCES.values())
-    found = status(server(load_settings()), sources, window)
+    chosen = [SOURCES[name] for name in sources(options)]
+    found = status(server(load_settings()), chosen, window(options))
     missing = sum(len(each.missing) for each in found)
     if options.json:
-        say(json.dumps({'missing': missing, 'sources': {each.source: each.record() for each in found}}, default=_text))
-        return 3 if missing else 0
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140)
+        document(json.dumps({'missing': missing, 'sources': {each.source: each.record() for each in found}}, default=_text))
+        return LOOK if missing else DONE
     for each in found:
-        _write(console, each)
+        _write(each)
     used = {day.state for each in found for day in each.days}
     if used:
-        console.print('  '.join(f'{STATES[state][0]} {state}' for state in STATES if state in used), style='dim')
+        say_styled(('  '.join(f'{STATES[state][0]} {state}' for state in STATES if state in used), 'dim'))
     say(_verdict(found))
-    return 3 if missing else 0
+    return LOOK if missing else DONE
 
 
-def _write(console: Console, each: SourceStatus) -> None:
-    console.print(f'[bold]{each.source}[/bold]  {escape(_standing(each))}', soft_wrap=True)
+def _write(each: SourceStatus) -> None:
+    say_styled((each.source, 'bold'), f'  {_standing(each)}')
     for month, days in groupby(each.days, key=lambda day: f'{day.day:%Y-%m}'):
         of_month = {day.day.day: day for day in days}
-        cells = (_cell(of_month.get(number)) for number in range(1, 32))
-        console.print(f'  {month}  ' + ''.join(cells))
+        say_styled(f'  {month}  ', *(_cell(of_month.get(number)) for number in range(1, 32)))
     for state, (_, meaning, _) in STATES.items():
         of_state = [day for day in each.days if day.state == state]
         if not of_state or state in ('loaded', 'running'):
             continue
-        console.print(f'  {spans(day.day for day in of_state)}: {state}, {escape(meaning)}', soft_wrap=True)
+        say(f'  {spans(day.day for day in of_state)}: {state}, {meaning}')
         for detail in dict.fromkeys(day.detail for day in of_state if day.detail and state == 'failed'):
-            console.print(f'    {escape(detail)}', soft_wrap=True)
+            say(f'    {detail}')
         if remedy := _remedy(each.source, state, of_state):
-            console.print(f'    {escape(remedy)}', style='cyan', soft_wrap=True)
+            say_styled((f'    {remedy}', 'cyan'))
     if each.rejects:
-        _waiting(console, f'{each.rejects:,} rows rejected', f'python -m kly_mage rejects --source {each.source}')
+        _waiting(f'{each.rejects:,} rows rejected', f'python -m kly_mage rejects --source {each.source}')
     if each.conflicts:
         text = f'{each.conflicts:,} rows in conflict, in bronze.{each.source}_conflicts'
-        _waiting(console, text, f'python -m kly_mage reconcile --source {each.source}')
+        _waiting(text, f'python -m kly_mage reconcile --source {each.source}')
     for rule, rows in each.rules.items():
-        _waiting(console, f'{rows:,} rows break the rule: {rule}', None)
+        _waiting(f'{rows:,} rows break the rule: {rule}', None)
     if each.late:
         told = ', '.join(f'{rows:,} by {lag} day{"" if lag == "1" else "s"}' for lag, rows in each.late.items())
-        _waiting(console, f'came late, as of the last reconcile: {told}', None)
-    console.print()
+        _waiting(f'came late, as of the last reconcile: {told}', None)
+    say()
 
 
 def _standing(each: SourceStatus) -> str:
@@ -80,10 +82,8 @@ def _standing(each: SourceStatus) -> str:
     return '; '.join(told)
 
 
-def _cell(day: Day | None) -> str:
-    if day is None:
-        return ' '
-    return f'[{_COLOURS.get(day.state, "bold red")}]{STATES[day.state][0]}[/]'
+def _cell(day: Day | None) -> tuple[str, str]:
+    return (STATES[day.state][0], _COLOURS.get(day.state, 'bold red')) if day else (' ', '')
 
 
 def _remedy(source: str, state: str, days: list[Day]) -> str | None:
@@ -98,10 +98,10 @@ def _remedy(source: str, state: str, days: list[Day]) -> str | None:
     }.get(state)
 
 
-def _waiting(console: Console, text: str, command: str | None) -> None:
-    console.print(f'  {escape(text)}', soft_wrap=True)
+def _waiting(text: str, command: str | None) -> None:
+    say(f'  {text}')
     if command:
-        console.print(f'    {escape(command)}', style='cyan', soft_wrap=True)
+        say_styled((f'    {command}', 'cyan'))
 
 
 def _verdict(found: list[SourceStatus]) -> str:

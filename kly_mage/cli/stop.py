@@ -8,6 +8,10 @@ from kly_mage.mage import editor
 from kly_mage.warehouse.postgres.embedded import stop_embedded
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing but what every command takes."""
+
+
 def run(options: argparse.Namespace) -> int:
     """Stop what runs."""
     settings = load_settings()

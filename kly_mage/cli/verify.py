@@ -7,6 +7,10 @@ from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
 
 
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Nothing but what every command takes."""
+
+
 def run(options: argparse.Namespace) -> int:
     """Say what differs. 1 if anything does, 3 if a mart waits for its refresh."""
     report = verify(load_settings())

@@ -1,14 +1,38 @@
-"""What the command line says: results on standard output, one line at a time."""
+"""What reaches a terminal: results on standard output, what stands beside them on standard error.
 
+Nothing else in the project writes to either, but ``tables`` and the progress bars of ``loads.progress``. All of it goes
+through ``printable``: a title or a file name cannot move the cursor, rename the window or turn a line around.
+"""
+
+import logging
 import sys
+
+from kly_mage.common.text import printable
 
 
 def say(line: str = '') -> None:
     """Write one line of a result."""
-    sys.stdout.write(f'{line}\n')
+    sys.stdout.write(f'{printable(line)}\n')
 
 
 def note(line: str) -> None:
     """Write one line of progress, beside the result."""
-    sys.stderr.write(f'{line}\n')
+    sys.stderr.write(f'{printable(line)}\n')
     sys.stderr.flush()
+
+
+def document(text: str) -> None:
+    """Write a result for programs, JSON or CSV, as it is; to whoever looks on a terminal, line by line like all else."""
+    if sys.stdout.isatty():
+        for line in text.splitlines():
+            say(line)
+    else:
+        sys.stdout.write(text if text.endswith('\n') else f'{text}\n')
+
+
+class LogFormatter(logging.Formatter):
+    """Records as lines a terminal can be given; a traceback keeps its lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's text, each line made printable."""
+        return '\n'.join(map(printable, super().format(record).split('\n')))

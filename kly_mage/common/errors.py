@@ -29,6 +29,10 @@ class WarehouseError(KlyError):
     """PostgreSQL cannot be reached or is not set up the way this project needs it."""
 
 
+class NotBuiltError(WarehouseError):
+    """A table or view of gold is not there yet: nothing was loaded so far."""
+
+
 class PipelineError(KlyError):
     """A pipeline's ``metadata.yaml`` and its blocks do not fit together."""
 

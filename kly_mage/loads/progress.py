@@ -9,6 +9,7 @@ from typing import Protocol
 import polars as pl
 
 from kly_mage.common.console import note
+from kly_mage.common.text import printable
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.rows.frames import Frames
@@ -93,11 +94,14 @@ def _bars() -> Iterator[Step]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn('{task.description}'), BarColumn(), TextColumn('{task.percentage:>3.0f} %'))
-    with Progress(*columns, TimeRemainingColumn(), TextColumn('{task.fields[told]}'), console=Console(stderr=True)) as bars:
+    columns = (TextColumn('{task.description}', markup=False), BarColumn(), TextColumn('{task.percentage:>3.0f} %'))
+    with Progress(
+        *columns, TimeRemainingColumn(), TextColumn('{task.fields[told]}', markup=False), console=Console(stderr=True)
+    ) as bars:
         tasks: dict[str, TaskID] = {}
 
         def step(what: str, done: float, total: float, told: str = '') -> None:
+            what, told = printable(what), printable(told)
             if what not in tasks:
                 tasks[what] = bars.add_task(what, total=total, told=told)
             bars.update(tasks[what], completed=done, total=total, told=told)

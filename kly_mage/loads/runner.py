@@ -52,20 +52,18 @@ def names() -> list[str]:
 
 
 def blocks(pipelines: Iterable[str]) -> list[Block]:
-    """The blocks of these pipelines, each once and after all its upstream blocks; previews and charts left out.
+    """The blocks of these pipelines, each once and after all its upstream blocks; previews and what hangs on them left out.
 
     Raises:
         PipelineError: there is no such pipeline, or its blocks wait for each other.
     """
     found: dict[str, Block] = {}
     for name in pipelines:
-        path = PROJECT / 'pipelines' / name / 'metadata.yaml'
-        if not path.is_file():
-            raise PipelineError(f'no pipeline {name}: there are {", ".join(names())}')
-        loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
-        for entry in yaml.load(path.read_text('utf-8'), Loader=loader)['blocks']:  # noqa: S506 -- both loaders are safe ones
-            if entry['language'] == 'sql' and entry['type'] == 'data_loader':
-                continue  # shows what a mart has built, in the editor
+        entries = _entries(name)
+        left_out = _previews(entries) | _below_previews(entries)
+        for entry in entries:
+            if entry['uuid'] in left_out:
+                continue
             uuid, lane = entry['uuid'], tuple(entry.get('upstream_blocks') or ())
             lanes = (*found[uuid].lanes, lane) if uuid in found else (lane,)
             found[uuid] = Block(uuid, entry['type'], entry['language'], lanes)
@@ -77,6 +75,30 @@ def blocks(pipelines: Iterable[str]) -> list[Block]:
     if missing:
         raise PipelineError(f'metadata.yaml wires blocks that are not there: {", ".join(missing)}')
     return [found[uuid] for uuid in order]
+
+
+def _entries(pipeline: str) -> list[dict[str, Any]]:
+    path = PROJECT / 'pipelines' / pipeline / 'metadata.yaml'
+    if not path.is_file():
+        raise PipelineError(f'no pipeline {pipeline}: there are {", ".join(names())}')
+    loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
+    found: list[dict[str, Any]] = yaml.load(path.read_text('utf-8'), Loader=loader)['blocks']  # noqa: S506 -- safe, both
+    return found
+
+
+def _previews(entries: list[dict[str, Any]]) -> set[str]:
+    """The blocks that show in the editor what a mart has built."""
+    return {entry['uuid'] for entry in entries if entry['language'] == 'sql' and entry['type'] == 'data_loader'}
+
+
+def _below_previews(entries: list[dict[str, Any]]) -> set[str]:
+    """What takes a preview's rows, which only Mage has: the editor hangs a new block on the last one, a preview."""
+    previews, below = _previews(entries), set[str]()
+    while more := {
+        entry['uuid'] for entry in entries if (previews | below).intersection(entry.get('upstream_blocks') or ())
+    } - (previews | below):
+        below |= more
+    return below
 
 
 def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
@@ -93,7 +115,10 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
     """
     outputs: dict[str, Any] = {}
     failures: list[Exception] = []
-    for block in blocks(pipelines):
+    chosen = list(pipelines)
+    for uuid in sorted(uuid for name in chosen for uuid in _below_previews(_entries(name))):
+        logger.warning('block %s takes the rows of a preview, which only Mage has: it is left out here', uuid)
+    for block in blocks(chosen):
         if not any(all(uuid in outputs for uuid in lane) for lane in block.lanes):
             continue
         try:

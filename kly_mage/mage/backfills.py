@@ -6,11 +6,11 @@ from typing import Any
 
 from kly_mage.common.console import note
 from kly_mage.common.errors import EditorError
-from kly_mage.common.settings import UTC, Settings, env_path, load_settings
+from kly_mage.common.settings import UTC, env_path, load_settings
 from kly_mage.common.window import Window
 from kly_mage.mage import editor
 from kly_mage.mage.client import FINISHED, MageClient
-from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres import ledger
 from kly_mage.warehouse.postgres.server import server
 
 POLL_SECONDS = 0.5
@@ -39,7 +39,7 @@ def run(chosen: list[str], days: Window, quiet: bool) -> list[dict[str, Any]]:
             client.cancel_backfill(number)
         note('the backfills are cancelled; the days that were finished stay')
         raise
-    return _loaded(server(load_settings()), [str(run['id']) for run in runs])
+    return ledger.of_pipeline_runs(server(load_settings()), [str(run['id']) for run in runs])
 
 
 def sign_in() -> MageClient:
@@ -70,16 +70,3 @@ def _follow(client: MageClient, pipeline: str, backfill: int, quiet: bool) -> li
                 f'{client.url}/pipelines/{pipeline}/backfills/{backfill}, where a day can be run again'
             )
         time.sleep(POLL_SECONDS)
-
-
-def _loaded(settings: Settings, runs: list[str]) -> list[dict[str, Any]]:
-    names = [
-        f'rows_{part}' for part in ('read', 'distinct', 'duplicate', 'new', 'already_loaded', 'rejected', 'conflicting')
-    ]
-    with connect(settings) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            f'select source, {", ".join(f"sum({name})" for name in names)} from ops.loads'
-            " where pipeline_run = any(%s) and status = 'done' group by source order by source",
-            (runs,),
-        )
-        return [{'source': source, **dict(zip(names, map(int, sums), strict=True))} for source, *sums in cursor.fetchall()]

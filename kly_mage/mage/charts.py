@@ -3,11 +3,11 @@
 from decimal import Decimal
 from typing import Any
 
-from kly_mage.common.errors import PipelineError
+from kly_mage.common.errors import NotBuiltError, PipelineError
 from kly_mage.common.settings import load_settings
-from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.ddl import ensure_schema
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.postgres.summary import ask
+
+_NOTHING = 'nothing to draw yet: run the blocks of the pipeline first, or a backfill'
 
 
 def complete_decorators() -> None:
@@ -27,15 +27,11 @@ def frame(query: str) -> Any:
     """
     import pandas as pd  # type: ignore[import-untyped]  # Mage brings it; half a second that only charts pay
 
-    settings = server(load_settings())
-    ensure_schema(settings)
-    with connect(settings) as connection, connection.cursor() as cursor:
-        cursor.execute("select to_regclass('gold.daily_summary') is not null")
-        rows = []
-        if cursor.fetchone()[0]:
-            cursor.execute(query)
-            rows = cursor.fetchall()
-        if not rows:
-            raise PipelineError('nothing to draw yet: run the blocks of the pipeline first, or a backfill')
-        names = [column.name for column in cursor.description]
-    return pd.DataFrame([[float(v) if isinstance(v, Decimal | int) else v for v in row] for row in rows], columns=names)
+    try:
+        found = ask(load_settings(), query)
+    except NotBuiltError as error:
+        raise PipelineError(_NOTHING) from error
+    if not found.rows:
+        raise PipelineError(_NOTHING)
+    rows = [[float(v) if isinstance(v, Decimal | int) else v for v in row] for row in found.rows]
+    return pd.DataFrame(rows, columns=found.columns)

@@ -45,7 +45,7 @@ class MageClient:
             with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
                 answer = json.load(response)
         except urllib.error.HTTPError as error:
-            raise EditorError(f'Mage refuses {method} {path}: {error.code} {error.reason}') from None
+            raise EditorError(f'Mage refuses {method} {path}: {_sentence(error)}') from None
         except (OSError, ValueError) as error:
             raise EditorError(
                 f'no Mage server answers at {self.url} ({getattr(error, "reason", error)}): start it with `make editor`'
@@ -88,3 +88,11 @@ class MageClient:
     def retry(self, run: int) -> None:
         """Run again what has not finished of one run."""
         self.call('PUT', f'pipeline_runs/{run}', {'pipeline_run': {'pipeline_run_action': 'retry_blocks'}})
+
+
+def _sentence(error: urllib.error.HTTPError) -> str:
+    """What the answer to a refused request says, or else what its status means."""
+    try:
+        return str(json.load(error)['error']['message'])
+    except (OSError, ValueError, LookupError, TypeError):
+        return f'{error.code} {error.reason}'

@@ -24,7 +24,6 @@ from psycopg2 import sql
 
 from kly_mage.common import env_file
 from kly_mage.common.errors import EditorError, first_line
-from kly_mage.common.private import private_file, private_folder
 from kly_mage.common.settings import REPOSITORY, Settings, env_path, load_settings
 from kly_mage.mage.client import MageClient
 from kly_mage.warehouse.postgres.embedded import stop_embedded
@@ -91,9 +90,10 @@ def start(say: Callable[[str], None]) -> Editor:
     chosen = load_settings()
     settings = server(chosen)
     log = chosen.local_dir / 'mage.log'
+    log.parent.mkdir(parents=True, exist_ok=True)
     environment = _environment(settings)
     say('starting Mage (a few seconds) …')
-    with private_file(log) as output:
+    with log.open('wb') as output:
         process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, '-m', 'kly_mage.mage.server', HOST, str(chosen.editor_port)],
             env=environment,
@@ -102,10 +102,8 @@ def start(say: Callable[[str], None]) -> Editor:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            umask=0o077,  # what Mage writes are rows and logs
         )
-    with private_file(_pid_file(chosen)) as file:
-        file.write(str(os.getpid()).encode())
+    _pid_file(chosen).write_text(str(os.getpid()))
     editor = Editor(f'http://{HOST}:{chosen.editor_port}', process, chosen, new_password, log)
     try:
         _wait(editor)
@@ -169,7 +167,7 @@ def ensure_secrets() -> str | None:
 def _environment(settings: Settings) -> dict[str, str]:
     """What the server and all its children see. Its own database for Mage's metadata: with SQLite, backfills get stuck."""
     data = settings.mage_dir
-    private_folder(data)
+    data.mkdir(parents=True, exist_ok=True)
     _kernel_startup(data / 'ipython')
     own = {
         MARK: str(settings.local_dir),
@@ -202,7 +200,7 @@ def _kernel_startup(folder: Path) -> None:
     """Blocks run in a kernel of their own, which saves pipelines too: it gets the same corrections when it starts."""
     startup = folder / 'profile_default' / 'startup'
     startup.mkdir(parents=True, exist_ok=True)
-    text = 'from kly_mage.mage.server import correct\n\ncorrect()\n'
+    text = 'from kly_mage.mage.patches import correct\n\ncorrect()\n'
     # Not kly_mage.py: while it runs, its folder is searched first, and it would find itself instead of the package.
     (startup / 'corrections.py').write_text(text, 'utf-8')
 

@@ -1,9 +1,15 @@
 """The command line: what it takes, what it prints, and how it ends. 0 done, 1 failed, 2 wrong use, 3 needs a look."""
 
+import subprocess
+import tomllib
+from pathlib import Path
+
 import pytest
 
+from kly_mage import __version__
 from kly_mage.__main__ import main
-from kly_mage.common.settings import Settings
+from kly_mage.cli.main import COMMANDS
+from kly_mage.common.settings import REPOSITORY, Settings
 from tests.delivery import ad, ads, article, backfill, deliver, event
 from tests.gold import Query
 
@@ -81,6 +87,57 @@ def test_help_says_that_both_ends_are_included(command: str, capfd: Captured) ->
     told = ' '.join(capfd.readouterr().out.split())
     assert '--start D first day' in told
     assert '--end D last day, included; without it the first day alone' in told
+
+
+def test_every_command_declares_what_it_takes(capfd: Captured) -> None:
+    for name, text in COMMANDS.items():
+        assert main([name, '--help']) == 0
+        assert text in ' '.join(capfd.readouterr().out.split())
+
+
+def test_the_version_is_the_one_of_the_project(capfd: Captured) -> None:
+    assert main(['--version']) == 0
+    project = tomllib.loads((REPOSITORY / 'pyproject.toml').read_text('utf-8'))['project']
+    assert capfd.readouterr().out == f'kly_mage {project["version"]}\n'
+
+
+@pytest.mark.parametrize(
+    ('words', 'offered'),
+    [
+        (['kly_mage', 'reb'], ['rebuild']),
+        (['kly_mage', 'reconcile', '--h'], ['--help', '--html']),
+        (['kly_mage', 'backfill', '--pipeline', ''], ['ads_revenue', 'articles_performance']),
+        (['kly_mage', 'status', '--source', 'g'], ['ga4_events', 'gam_delivery']),
+    ],
+)
+def test_bash_completes_commands_options_and_names(
+    words: list[str], offered: list[str], capfd: Captured, tmp_path: Path
+) -> None:
+    assert main(['completion', 'bash']) == 0
+    script = tmp_path / 'completion'
+    script.write_text(capfd.readouterr().out)
+    ask = f"""
+        source {script}
+        COMP_WORDS=({' '.join(word or "''" for word in words)}) COMP_CWORD={len(words) - 1}
+        COMP_WORDS[COMP_CWORD]="{words[-1]}"
+        $(complete -p kly_mage | grep -o '_shtab[a-z_]*') kly_mage "{words[-1]}"
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+    """
+    done = subprocess.run(['bash', '-c', ask], capture_output=True, text=True, check=True)
+    assert sorted(done.stdout.split()) == offered
+
+
+def test_the_function_for_the_shell_works_from_any_folder(capfd: Captured, tmp_path: Path) -> None:
+    assert main(['completion', 'bash']) == 0
+    script = tmp_path / 'completion'
+    script.write_text(capfd.readouterr().out)
+    ask = ['bash', '-c', f'source {script}; kly_mage --version']
+    assert subprocess.run(ask, cwd='/', capture_output=True, text=True, check=True).stdout == f'kly_mage {__version__}\n'
+
+
+def test_a_page_that_cannot_be_written_is_said_before_the_work(capfd: Captured, tmp_path: Path) -> None:
+    assert main(['reconcile', '--html', str(tmp_path / 'nowhere' / 'page.html')]) == 2
+    assert 'page.html cannot be written: name a file in a folder that is there' in capfd.readouterr().err
 
 
 # --- backfill ---------------------------------------------------------------------------------------------------------

@@ -18,9 +18,10 @@ from typing import Any
 
 import psutil
 import psycopg2
+import websocket
 
 from kly_mage.common.settings import REPOSITORY
-from kly_mage.mage.client import FINISHED, MageClient
+from kly_mage.mage.client import API_KEY, FINISHED, MageClient
 from kly_mage.mage.editor import EMAIL
 
 LANDING = REPOSITORY / 'data'
@@ -123,6 +124,27 @@ class Server:
     @property
     def client(self) -> MageClient:
         return MageClient(self.url, EMAIL, self.password)
+
+    @contextmanager
+    def kernel(self) -> Iterator[Callable[..., Callable[[], list[dict[str, Any]]]]]:
+        """The page's socket: gives a function that has code run, which gives one that waits for what was said."""
+        token = self.client._headers['OAUTH-TOKEN']
+        address = f'{self.url.replace("http", "ws")}/websocket/'
+        socket = websocket.create_connection(address, timeout=60, header=[f'OAUTH-TOKEN: {token}'])
+
+        def run(code: str, **more: str) -> Callable[[], list[dict[str, Any]]]:
+            socket.send(json.dumps({'api_key': API_KEY, 'token': token, 'uuid': 'test', 'code': code, **more}))
+            heard = [json.loads(socket.recv())]
+
+            def end() -> list[dict[str, Any]]:
+                while heard[-1].get('execution_state') != 'idle':
+                    heard.append(json.loads(socket.recv()))
+                return heard
+
+            return end
+
+        yield run
+        socket.close()
 
     def query(self, statement: str, *values: Any, database: str = 'kly') -> list[tuple[Any, ...]]:
         """Rows from the server's own PostgreSQL."""

@@ -155,7 +155,7 @@ def _damaged(name: str, causes: Causes) -> Iterator[Finding]:
         told = '1 row was' if len(rows) == 1 else f'{len(rows):,} rows were'
         first = f' ({"" if len(rows) == 1 else "the first: "}{file}, line {line})' if file else ''
         text = text.format(told).replace('it was loaded', 'it was loaded' if len(rows) == 1 else 'they were loaded')
-        command = _mend(name, days)
+        command = _repair(name, days)
         yield Finding(place, name, f'{name} {_spans(days)}: {text}{first}', command)
 
 
@@ -170,15 +170,15 @@ def _unsourced(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding
         command = 'put the files back; ' + ', '.join(file for file, _ in causes.gone[:3])
     else:
         why = 'a file changed after it was loaded'
-        command = _mend(name, days)
+        command = _repair(name, days)
     worth = _worth(lines, 'in_no_file')
     yield Finding('in no file', name, f'{name} {_spans(days)}: {_rows(rows)} of bronze in no file{worth}; {why}', command)
 
 
-def _mend(name: str, days: list[date | None]) -> str:
+def _repair(name: str, days: list[date | None]) -> str:
     known = [day for day in days if day]
     span = f' --start {min(known)} --end {max(known)}' if known and None not in days else ''
-    return f'python -m kly_mage reconcile --repair --source {name}{span}'
+    return f'python -m kly_mage repair --source {name}{span}'
 
 
 def _gold(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:

@@ -1,15 +1,16 @@
 """A reconciliation as one self-contained page: inline SVG, no script, no request to anywhere."""
 
+import html
 from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
-from html import escape
 from pathlib import Path
 from string import Template
 
 from kly_mage.checks.reconciliation.findings import dollars, verdict
 from kly_mage.checks.reconciliation.model import Line, Report
 from kly_mage.checks.reconciliation.table import ALWAYS, TITLES, most_telling, plain
+from kly_mage.common.text import printable
 
 WIDTH, HEIGHT = 480, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 8, 10, 26
@@ -22,8 +23,8 @@ def page(report: Report) -> str:
     template = Template(Path(__file__).with_name('page.html').read_text('utf-8'))
     return template.substitute(
         title='Reconciliation: source files, bronze, gold',
-        subtitle=escape(f'{days}; {", ".join(report.sources)}; files read {report.checked_at:%Y-%m-%d %H:%M} UTC'),
-        verdict=escape(verdict(report)),
+        subtitle=_text(f'{days}; {", ".join(report.sources)}; files read {report.checked_at:%Y-%m-%d %H:%M} UTC'),
+        verdict=_text(verdict(report)),
         mood='good' if report.accounted else 'bad',
         tiles=_tiles(report),
         equation=_equation(report),
@@ -31,6 +32,11 @@ def page(report: Report) -> str:
         findings=_findings(report),
         tables=_tables(report),
     )
+
+
+def _text(text: str) -> str:
+    """Foreign text as text: no markup, and nothing in it that turns a line around or is not seen."""
+    return html.escape(printable(text))
 
 
 def _tiles(report: Report) -> str:
@@ -41,7 +47,7 @@ def _tiles(report: Report) -> str:
         told += [('pageviews', f'{int(gold["pageviews"]):,}'), ('sessions by article', f'{int(gold["sessions"]):,}')]
     if 'gam_delivery' in report.sources:
         told += [('revenue in gold, USD', plain(gold['revenue_usd']))]
-    cells = ''.join(f'<div class="tile"><b>{escape(number)}</b>{escape(name)}</div>' for name, number in told)
+    cells = ''.join(f'<div class="tile"><b>{_text(number)}</b>{_text(name)}</div>' for name, number in told)
     return f'<div class="tiles">{cells}</div>'
 
 
@@ -52,8 +58,8 @@ def _equation(report: Report) -> str:
     for line in found:
         parts = [f'{plain(line.money_in(place))} {TITLES[place]}' for place in _places(line) if place != 'read']
         lines.append(
-            f'<p class="soft">{escape(line.source)}: {plain(line.money_in("read"))} USD in the files = '
-            f'{escape(" + ".join(parts))}; gold holds {plain(line.money_in("gold"))}</p>'
+            f'<p class="soft">{_text(line.source)}: {plain(line.money_in("read"))} USD in the files = '
+            f'{_text(" + ".join(parts))}; gold holds {plain(line.money_in("gold"))}</p>'
         )
     return ''.join(lines)
 
@@ -144,13 +150,13 @@ def _late(late: dict[str, dict[int, int]]) -> str:
             kind = 'bar' if m % 2 == 0 else 'bar second'
             marks.append(
                 f'<rect class="{kind}" x="{_LEFT + n * step + step * 0.1 + m * width:.1f}" y="{y:.1f}" width="{width:.1f}"'
-                f' height="{HEIGHT - _BOTTOM - y:.1f}"><title>{escape(source)}, {lag} days late: {count:,}</title></rect>'
+                f' height="{HEIGHT - _BOTTOM - y:.1f}"><title>{_text(source)}, {lag} days late: {count:,}</title></rect>'
             )
     for m, source in enumerate(shown):
         kind = 'bar' if m % 2 == 0 else 'bar second'
         y = _TOP + 4 + m * 18
         marks.append(f'<rect class="{kind}" x="{WIDTH - 130}" y="{y}" width="11" height="11"/>')
-        marks.append(f'<text class="name" x="{WIDTH - 113}" y="{y + 10}">{escape(source)}</text>')
+        marks.append(f'<text class="name" x="{WIDTH - 113}" y="{y + 10}">{_text(source)}</text>')
     return _figure('Late arrivals: distinct rows by days from their own day to their file', axis + ''.join(marks))
 
 
@@ -163,9 +169,9 @@ def _money(line: Line) -> str:
     for n, (name, amount) in enumerate(amounts):
         y, width = 6 + 30 * n, float(abs(amount) / largest) * (WIDTH - 260)
         marks.append(
-            f'<text class="name" x="0" y="{y + 16}">{escape(name)}</text>'
+            f'<text class="name" x="0" y="{y + 16}">{_text(name)}</text>'
             f'<rect class="bar second" x="104" y="{y + 3}" width="{max(width, 1):.1f}" height="18"/>'
-            f'<text x="{112 + max(width, 1):.1f}" y="{y + 17}">{escape(dollars(amount))}</text>'
+            f'<text x="{112 + max(width, 1):.1f}" y="{y + 17}">{_text(dollars(amount))}</text>'
         )
     title = f'Where revenue of the files is, beside the {dollars(line.money_in("bronze"))} that count'
     return _figure(title, ''.join(marks), height)
@@ -217,8 +223,8 @@ def _day_names(days: Sequence[date], step: float) -> str:
 
 def _figure(title: str, marks: str, height: int = HEIGHT) -> str:
     return (
-        f'<figure><figcaption>{escape(title)}</figcaption>'
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">{marks}</svg></figure>'
+        f'<figure><figcaption>{_text(title)}</figcaption>'
+        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{_text(title)}">{marks}</svg></figure>'
     )
 
 
@@ -230,7 +236,7 @@ def _findings(report: Report) -> str:
     for wrong, title in ((True, 'To be repaired'), (False, 'Good to know')):
         found = [finding for finding in report.findings if finding.wrong is wrong]
         items = ''.join(
-            f'<li>{escape(finding.text)}{f"<code>{escape(finding.command)}</code>" if finding.command else ""}</li>'
+            f'<li>{_text(finding.text)}{f"<code>{_text(finding.command)}</code>" if finding.command else ""}</li>'
             for finding in found
         )
         parts.append(f'<h2>{title}</h2><ul>{items}</ul>' if found else '')
@@ -266,15 +272,15 @@ def _tables(report: Report) -> str:
             counts = (f'{line.rows.get(place, 0):,}' for place in shown)
             cells.append([str(line.day or 'no day'), *counts, *map(plain, amounts)])
         off = {n for n, line in enumerate(lines) if not line.adds_up}
-        parts += [f'<h2>{escape(total.source)} by day</h2>', _table(header, cells, off)]
+        parts += [f'<h2>{_text(total.source)} by day</h2>', _table(header, cells, off)]
     return ''.join(parts)
 
 
 def _table(header: list[str], rows: list[list[str]], off: Iterable[int] = ()) -> str:
-    head = ''.join(f'<th>{escape(name)}</th>' for name in header)
+    head = ''.join(f'<th>{_text(name)}</th>' for name in header)
     marked = set(off)
     body = ''.join(
-        f'<tr{" class=off" if n in marked else ""}>' + ''.join(f'<td>{escape(cell)}</td>' for cell in row) + '</tr>'
+        f'<tr{" class=off" if n in marked else ""}>' + ''.join(f'<td>{_text(cell)}</td>' for cell in row) + '</tr>'
         for n, row in enumerate(rows)
     )
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'

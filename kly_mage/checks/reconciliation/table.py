@@ -1,19 +1,16 @@
 """What a reconciliation found, for a terminal and for programs."""
 
 import csv
+import io
 import json
-import sys
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TextIO
-
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from typing import Any
 
 from kly_mage.checks.reconciliation.findings import verdict
 from kly_mage.checks.reconciliation.model import PLACES, Line, Report
+from kly_mage.common.console import say
+from kly_mage.common.tables import Column, say_styled, say_table
 from kly_mage.declared.marts import mart_of
 
 TITLES = {
@@ -31,46 +28,36 @@ TITLES = {
 ALWAYS = ('read', 'duplicate', 'bronze', 'conflict', 'rejected')
 
 
-def write_table(report: Report, *, every_day: bool = False) -> None:
+def say_report(report: Report, *, every_day: bool = False) -> None:
     """Rows and numbers per source, the days that do not add up (or every day), and the findings, on standard output."""
-    console = Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 140)
     totals = [report.total(source) for source in report.sources]
     shown = [place for place in TITLES if place in ALWAYS or any(line.rows.get(place) for line in totals)]
-    table = _table('Rows', 'source', *(TITLES[place] for place in shown))
-    for line in totals:
-        table.add_row(line.source, *(f'{line.rows.get(place, 0):,}' for place in shown))
-    console.print(table)
-    table = _table('Numbers', '', *(TITLES[place] for place in shown), 'gold', 'difference')
-    for line in totals:
-        for name in line.sums:
-            amounts = [line.sum(name, place) for place in (*shown, 'gold')]
-            table.add_row(name, *map(plain, amounts), plain(line.gold_difference(name)))
-    if table.row_count:
-        console.print(table)
+    titles = [TITLES[place] for place in shown]
+    say_table(_columns('source', *titles), ([line.source, *_counts(line, shown)] for line in totals), title='Rows')
+    rows = [
+        [name, *(plain(line.sum(name, place)) for place in (*shown, 'gold')), plain(line.gold_difference(name))]
+        for line in totals
+        for name in line.sums
+    ]
+    if rows:
+        say_table(_columns('', *titles, 'gold', 'difference'), rows, title='Numbers')
     for source in report.sources:
         lines = [line for line in report.lines_of(source) if every_day or not line.adds_up]
-        measure = most_telling(source)
         if not lines:
             continue
-        titles = [TITLES[place] for place in shown]
+        measure = most_telling(source)
         money = [f'{measure} in the files', 'gold', 'difference'] if measure else []
-        table = _table(source, 'day', *titles, *money)
-        for line in lines:
-            amounts = []
-            if measure:
-                amounts = [line.sum(measure, 'read'), line.sum(measure, 'gold'), line.gold_difference(measure)]
-            rows = (f'{line.rows.get(place, 0):,}' for place in shown)
-            table.add_row(str(line.day or 'no day'), *rows, *map(plain, amounts))
-        console.print(table)
+        rows = [[str(line.day or 'no day'), *_counts(line, shown), *_amounts(line, measure)] for line in lines]
+        say_table(_columns('day', *titles, *money), rows, title=source)
     for wrong, title in ((True, 'To be repaired'), (False, 'Good to know')):
         found = [finding for finding in report.findings if finding.wrong is wrong]
         if found:
-            console.print(f'[bold]{title}[/bold]')
+            say_styled((title, 'bold'))
             for finding in found:
-                console.print(f'- {escape(finding.text)}', soft_wrap=True)
+                say(f'- {finding.text}')
                 if finding.command:
-                    console.print(f'    {escape(finding.command)}', style='cyan', soft_wrap=True)
-            console.print()
+                    say_styled((f'    {finding.command}', 'cyan'))
+            say()
 
 
 def as_json(report: Report) -> str:
@@ -96,14 +83,15 @@ def as_json(report: Report) -> str:
     )
 
 
-def write_csv(report: Report, stream: TextIO) -> None:
+def as_csv(report: Report) -> str:
     """One row per source and day: rows and each measure by place."""
     places = ['read', *PLACES, 'in_no_file']
     measures = list(dict.fromkeys(name for line in report.lines for name in line.sums))
     header = ['source', 'day', *(f'rows_{place}' for place in places)]
     header += [f'{name}_{place}' for name in measures for place in (*places, 'gold', 'difference')]
     header += ['adds_up']
-    writer = csv.writer(stream, lineterminator='\n')
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator='\n')
     writer.writerow(header)
     for line in report.lines:
         row: list[Any] = [line.source, line.day or '', *(line.rows.get(place, 0) for place in places)]
@@ -114,6 +102,7 @@ def write_csv(report: Report, stream: TextIO) -> None:
             row += [exact(line.sum(name, place)) for place in (*places, 'gold')]
             row.append(exact(line.gold_difference(name)))
         writer.writerow([*row, str(line.adds_up).lower()])
+    return text.getvalue()
 
 
 def exact(amount: Decimal) -> str:
@@ -156,9 +145,15 @@ def _text(value: Any) -> str:
     raise TypeError(f'{value!r} has no place in JSON')
 
 
-def _table(title: str, first: str, *others: str) -> Table:
-    table = Table(title=title, title_justify='left', box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify='right')
-    return table
+def _columns(first: str, *others: str) -> list[Column]:
+    return [Column(first), *(Column(name, right=True) for name in others)]
+
+
+def _counts(line: Line, places: list[str]) -> list[str]:
+    return [f'{line.rows.get(place, 0):,}' for place in places]
+
+
+def _amounts(line: Line, measure: str | None) -> list[str]:
+    if measure is None:
+        return []
+    return [plain(line.sum(measure, 'read')), plain(line.sum(measure, 'gold')), plain(line.gold_difference(measure))]

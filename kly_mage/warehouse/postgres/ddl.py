@@ -14,7 +14,10 @@ from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import UTC, Settings
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
+from kly_mage.declared.marts import MARTS
 from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.mart_tables import mart_ddl
+from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 logger = logging.getLogger('kly_mage')
@@ -183,10 +186,12 @@ def _attach_partition(cursor: Cursor, source: Source, day: date) -> None:
 
 def _ddl() -> str:
     """Everything that must stand before the first load, as one text."""
-    ops, *gold = (
-        Path(__file__).with_name(f'{name}.sql').read_text('utf-8') for name in ('ops', 'articles', 'gold', 'reconciliation')
+    ops, articles, restatements, file_checks = (
+        Path(__file__).with_name(f'{name}.sql').read_text('utf-8')
+        for name in ('ops', 'articles', 'restatements', 'file_checks')
     )
-    return '\n'.join([ops, *(_source_ddl(source) for source in SOURCES.values()), *gold])
+    sources, marts = map(_source_ddl, SOURCES.values()), map(mart_ddl, MARTS)
+    return '\n'.join([ops, *sources, articles, *marts, restatements, file_checks, view_ddl()])
 
 
 def _source_ddl(source: Source) -> str:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
@@ -162,6 +163,18 @@ def by_day(settings: Settings, load_ids: Iterable[int]) -> dict[date, dict[str, 
         for day, source, *numbers in cursor.fetchall():
             days.setdefault(day, {})[source] = dict(zip(('read', *PARTS), numbers, strict=True))
     return days
+
+
+def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]]:
+    """Per source what the finished loads of these Mage pipeline runs did, by the names of ``counts.Counts``."""
+    names = [f'rows_{part}' for part in ('read', 'distinct', *PARTS)]
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            f'select source, {", ".join(f"sum({name})" for name in names)} from ops.loads'
+            " where pipeline_run = any(%s) and status = 'done' group by source order by source",
+            (runs,),
+        )
+        return [{'source': source, **dict(zip(names, map(int, sums), strict=True))} for source, *sums in cursor.fetchall()]
 
 
 def rejects(settings: Settings, load_id: int, limit: int) -> list[Reject]:

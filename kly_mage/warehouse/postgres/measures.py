@@ -3,11 +3,12 @@
 from psycopg2 import sql
 
 from kly_mage.declared.marts import Measure, Rows, Sum, Unit
+from kly_mage.warehouse.postgres.text import identifier, literal
 
 UNITS: dict[Unit, str] = {'count': 'bigint', 'USD': 'numeric'}
 
 
-def per_row(measure: Measure) -> sql.Composable:
+def per_row(measure: Measure) -> sql.SQL:
     """What one row of bronze contributes, as an expression.
 
     Raises:
@@ -15,9 +16,9 @@ def per_row(measure: Measure) -> sql.Composable:
     """
     match measure.of:
         case Rows(column, value):
-            return sql.SQL('({} = {})::int').format(sql.Identifier(column), sql.Literal(value))
+            return sql.SQL(f'({identifier(column)} = {literal(value)})::int')
         case Sum(column):
-            return sql.Identifier(column)
+            return sql.SQL(identifier(column))
     raise TypeError(f'{measure.name} does not add up over rows')
 
 

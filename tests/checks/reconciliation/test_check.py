@@ -452,7 +452,7 @@ def test_a_deleted_file_is_named_and_its_rows_are_left_alone(october: Path, said
     assert finding['command'].startswith('put it back, then ')
     assert report['verdict'].endswith('USD in bronze is in no file')
     before = query('select count(*) from bronze.gam_delivery')
-    main(['reconcile', '--repair', '--quiet'])
+    main(['repair', '--quiet'])
     assert query('select count(*) from bronze.gam_delivery') == before
     path.write_bytes(content)
     assert said()['accounted']

@@ -1,5 +1,6 @@
 """The page of ``reconcile --html``, opened in Chromium: whole, drawn, readable on a phone, and silent."""
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -45,6 +46,15 @@ def test_what_comes_from_files_is_text_and_never_markup() -> None:
     text = page(report())
     assert '<script' not in text
     assert '1 row &lt;script&gt;alert(1)&lt;/script&gt; &amp; more' in text
+
+
+def test_what_turns_a_line_around_or_is_not_seen_is_spelled_out() -> None:
+    found = report()
+    found.findings = [Finding('rejects', 'gam_delivery', 'gam_\u202egpj\u200b\x1b]0;x\x07 & "more".csv', 'mv \u2066a b')]
+    text = page(found)
+    assert r'gam_\u202egpj\u200b\x1b]0;x\x07 &amp; &quot;more&quot;.csv' in text
+    assert r'mv \u2066a b' in text
+    assert not any(unicodedata.category(c) in ('Cc', 'Cf') for c in text.replace('\n', ''))
 
 
 def test_nothing_is_fetched_from_anywhere() -> None:

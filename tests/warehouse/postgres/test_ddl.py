@@ -15,9 +15,12 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.cms_articles import CMS_ARTICLES
 from kly_mage.declared.ga4_events import GA4_EVENTS
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
+from kly_mage.declared.marts import MARTS
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import ddl as schema
 from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.mart_tables import mart_ddl
+from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from tests.delivery import HEADERS, ad, ads, backfill, deliver, event
 from tests.gold import Query, gold
 
@@ -183,6 +186,7 @@ def statements() -> dict[str, str]:
     """Every statement that is made from the declarations, by the name of its snapshot."""
     made = {f'{name}.sql': schema._source_ddl(source) for name, source in SOURCES.items()}
     made |= {f'{name}_hashrow.sql': rowhash.sql_hashrow(source, list(source.names)) for name, source in SOURCES.items()}
+    made |= {f'{mart.name}.sql': mart_ddl(mart) for mart in MARTS} | {'reconciliation.sql': view_ddl()}
     odd = [*CMS_ARTICLES.names, 'a"b', "a'b", 'a=b', '\\', '_load_id']
     return made | {'cms_articles_hashrow_odd_names.sql': rowhash.sql_hashrow(CMS_ARTICLES, odd)}
 

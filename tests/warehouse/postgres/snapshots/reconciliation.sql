@@ -1,58 +1,5 @@
 -- What the ledger, bronze and gold say about each source and day, side by side, for people who live in SQL. What only the
--- files know comes from the last run of `reconcile`, which leaves it in ops.file_checks. Safe to run again.
-
-create table if not exists ops.file_checks (
-    source text not null,
-    day date,
-    rows_in_files bigint not null,
-    rows_duplicate_same_file bigint not null,
-    rows_duplicate_later_file bigint not null,
-    rows_conflicting_same_file bigint not null,
-    rows_not_loaded bigint not null,
-    rows_outside bigint not null,
-    rows_lost bigint not null,
-    rows_changed bigint not null,
-    rows_in_no_file bigint not null,
-    rows_late jsonb not null,
-    revenue_in_files numeric,
-    revenue_in_duplicate_rows numeric,
-    revenue_missing numeric,
-    revenue_in_no_file numeric,
-    checked_at timestamptz not null,
-    unique nulls not distinct (source, day)
-);
-comment on table ops.file_checks is 'One row per source and day: what the last reconcile found when it read the files again.';
-comment on column ops.file_checks.source is 'The source.';
-comment on column ops.file_checks.day is 'Local day of the rows; NULL for rows without one.';
-comment on column ops.file_checks.rows_in_files is 'Rows of that day in all files, rejected ones included.';
-comment on column ops.file_checks.rows_duplicate_same_file is 'Rows that repeat a row of the same file.';
-comment on column ops.file_checks.rows_duplicate_later_file is 'Rows that repeat a row of an earlier file.';
-comment on column ops.file_checks.rows_conflicting_same_file is 'Conflicting rows whose other version stands in the same file.';
-comment on column ops.file_checks.rows_not_loaded is 'Rows that no load has taken so far.';
-comment on column ops.file_checks.rows_outside is 'Rows that no load takes: their day is not one their file may hold.';
-comment on column ops.file_checks.rows_lost is 'Rows that were loaded and are gone from bronze.';
-comment on column ops.file_checks.rows_changed is 'Rows that were loaded and changed in bronze afterwards.';
-comment on column ops.file_checks.rows_in_no_file is 'Rows of bronze that stand in no file (any more).';
-comment on column ops.file_checks.rows_late is 'Distinct rows by how many days after their own day they were first delivered.';
-comment on column ops.file_checks.revenue_in_files is 'Revenue of all rows in the files, as far as it is readable.';
-comment on column ops.file_checks.revenue_in_duplicate_rows is 'Of this, the revenue of rows that repeat another.';
-comment on column ops.file_checks.revenue_missing is 'Of this, the revenue of rows not loaded, outside, lost or changed.';
-comment on column ops.file_checks.revenue_in_no_file is 'Revenue in bronze that stands in no file.';
-comment on column ops.file_checks.checked_at is 'When the files were read.';
-
-create or replace function ops.readable_money(value text) returns numeric
-immutable strict parallel safe
-language sql
-return (
-    select amount
-    from (
-        select case
-            when value ~ '^[+-]?([0-9]{1,40}([.][0-9]{0,40})?|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$' then value::numeric
-        end as amount
-    ) as spelled
-    where abs(amount) < 1e18 and amount = round(amount, 12)
-);
-comment on function ops.readable_money is 'The amount a text spells, NULL if it spells none.';
+-- files know comes from ops.file_checks. reconciliation_view.py fills in what the declarations say about sources and marts.
 
 create or replace view gold.reconciliation as
 with known_content as (
@@ -62,13 +9,13 @@ with known_content as (
 stored as (
     select
         'cms_articles' as source,
-        _partition_date as day,
+        stored._partition_date as day,
         count(*) as in_bronze,
-        null::bigint as pageviews,
-        null::bigint as user_engagements,
-        null::numeric as impressions,
-        null::numeric as clicks,
-        null::numeric as revenue_usd,
+        null::bigint as "pageviews",
+        null::bigint as "user_engagements",
+        null::numeric as "impressions",
+        null::numeric as "clicks",
+        null::numeric as "revenue",
         null::bigint as without_content,
         null::bigint as unknown_content,
         null::bigint as without_session,
@@ -76,50 +23,50 @@ stored as (
         null::numeric as revenue_of_unknown_content,
         null::bigint as negative,
         null::numeric as revenue_negative
-    from bronze.cms_articles
-    group by _partition_date
+    from bronze."cms_articles" as stored
+    group by stored._partition_date
     union all
     select
         'ga4_events' as source,
-        event._partition_date as day,
+        stored._partition_date as day,
         count(*) as in_bronze,
-        count(*) filter (where event.event_name = 'page_view') as pageviews,
-        count(*) filter (where event.event_name = 'user_engagement') as user_engagements,
-        null as impressions,
-        null as clicks,
-        null as revenue_usd,
-        count(*) filter (where nullif(event.content_id, '') is null) as without_content,
-        count(*) filter (where event.content_id <> '' and known_content.content_id is null) as unknown_content,
-        count(*) filter (where nullif(event.user_pseudo_id, '') is null or nullif(event.session_id, '') is null) as without_session,
-        null as revenue_without_content,
-        null as revenue_of_unknown_content,
-        null as negative,
-        null as revenue_negative
-    from bronze.ga4_events as event
+        count(*) filter (where stored."event_name" = 'page_view') as "pageviews",
+        count(*) filter (where stored."event_name" = 'user_engagement') as "user_engagements",
+        null::numeric as "impressions",
+        null::numeric as "clicks",
+        null::numeric as "revenue",
+        count(*) filter (where nullif(stored."content_id", '') is null) as without_content,
+        count(*) filter (where stored."content_id" <> '' and known_content.content_id is null) as unknown_content,
+        count(*) filter (where nullif(stored."user_pseudo_id", '') is null or nullif(stored."session_id", '') is null) as without_session,
+        null::numeric as revenue_without_content,
+        null::numeric as revenue_of_unknown_content,
+        null::bigint as negative,
+        null::numeric as revenue_negative
+    from bronze."ga4_events" as stored
     left join known_content
-        on event.content_id = known_content.content_id
-    group by event._partition_date
+        on stored."content_id" = known_content.content_id
+    group by stored._partition_date
     union all
     select
         'gam_delivery' as source,
-        delivery._partition_date as day,
+        stored._partition_date as day,
         count(*) as in_bronze,
-        null as pageviews,
-        null as user_engagements,
-        sum(delivery.impressions) as impressions,
-        sum(delivery.clicks) as clicks,
-        sum(delivery.revenue_usd) as revenue_usd,
-        count(*) filter (where nullif(delivery.content_id, '') is null) as without_content,
-        count(*) filter (where delivery.content_id <> '' and known_content.content_id is null) as unknown_content,
-        null as without_session,
-        sum(delivery.revenue_usd) filter (where nullif(delivery.content_id, '') is null) as revenue_without_content,
-        sum(delivery.revenue_usd) filter (where delivery.content_id <> '' and known_content.content_id is null) as revenue_of_unknown_content,
-        count(*) filter (where delivery.revenue_usd < 0) as negative,
-        sum(delivery.revenue_usd) filter (where delivery.revenue_usd < 0) as revenue_negative
-    from bronze.gam_delivery as delivery
+        null::bigint as "pageviews",
+        null::bigint as "user_engagements",
+        sum(stored."impressions") as "impressions",
+        sum(stored."clicks") as "clicks",
+        sum(stored."revenue_usd") as "revenue",
+        count(*) filter (where nullif(stored."content_id", '') is null) as without_content,
+        count(*) filter (where stored."content_id" <> '' and known_content.content_id is null) as unknown_content,
+        null::bigint as without_session,
+        sum(stored."revenue_usd") filter (where nullif(stored."content_id", '') is null) as revenue_without_content,
+        sum(stored."revenue_usd") filter (where stored."content_id" <> '' and known_content.content_id is null) as revenue_of_unknown_content,
+        count(*) filter (where stored."revenue_usd" < 0) as negative,
+        sum(stored."revenue_usd") filter (where stored."revenue_usd" < 0) as revenue_negative
+    from bronze."gam_delivery" as stored
     left join known_content
-        on delivery.content_id = known_content.content_id
-    group by delivery._partition_date
+        on stored."content_id" = known_content.content_id
+    group by stored._partition_date
 ),
 
 conflicts as (
@@ -127,9 +74,9 @@ conflicts as (
         'gam_delivery' as source,
         _partition_date as day,
         count(*) as conflicting,
-        sum(revenue_usd) as revenue_usd,
-        sum(revenue_usd - counted_revenue_usd) as revenue_change
-    from bronze.gam_delivery_conflicts
+        sum("revenue_usd") as revenue,
+        sum("revenue_usd" - "counted_revenue_usd") as revenue_change
+    from bronze."gam_delivery_conflicts"
     group by _partition_date
 ),
 
@@ -140,7 +87,7 @@ located_rejects as (
         coalesce(day, to_date(substring(file from '_([0-9]{8})[^/]*$'), 'YYYYMMDD')) as day,
         day is null as is_without_day,
         regexp_replace(reason, '^[0-9]+ fields, the header has [0-9]+$', 'wrong number of fields') as reason,
-        case when source = 'gam_delivery' then ops.readable_money(row ->> 'revenue_usd') end as revenue_usd
+        case source when 'gam_delivery' then ops.readable_money(row ->> 'revenue_usd') end as revenue
     from bronze.rejects
     where resolved_at is null
 ),
@@ -152,7 +99,7 @@ rejects_by_reason as (
         reason,
         count(*) as rejected,
         count(*) filter (where is_without_day) as without_day,
-        sum(revenue_usd) as revenue_usd
+        sum(revenue) as revenue
     from located_rejects
     group by source, day, reason
 ),
@@ -163,7 +110,7 @@ rejects as (
         day,
         sum(rejected) as rejected,
         sum(without_day) as without_day,
-        sum(revenue_usd) as revenue_usd,
+        sum(revenue) as revenue,
         jsonb_object_agg(reason, rejected) as reasons
     from rejects_by_reason
     group by source, day
@@ -187,33 +134,33 @@ reads as (
 marts as (
     select
         'ga4_events' as source,
-        ga4.event_date as day,
-        sum(ga4.pageviews) as pageviews,
-        sum(ga4.user_engagements) as user_engagements,
-        null::numeric as impressions,
-        null::numeric as clicks,
-        null::numeric as revenue_usd,
-        count(*) filter (where gam.content_id is null) as one_sided,
-        sum(ga4.pageviews) filter (where gam.content_id is null) as one_sided_amount
-    from gold.ga4_daily_summary as ga4
-    left join gold.gam_daily_summary as gam
-        on ga4.event_date = gam.served_date and ga4.content_id = gam.content_id
-    group by ga4.event_date
+        mart."event_date" as day,
+        sum(mart."pageviews") as "pageviews",
+        sum(mart."user_engagements") as "user_engagements",
+        null::numeric as "impressions",
+        null::numeric as "clicks",
+        null::numeric as "revenue",
+        count(*) filter (where other_0."served_date" is null) as one_sided,
+        sum(mart."pageviews") filter (where other_0."served_date" is null) as one_sided_amount
+    from gold.ga4_daily_summary as mart
+    left join gold.gam_daily_summary as other_0
+        on mart."event_date" = other_0."served_date" and mart."content_id" = other_0."content_id"
+    group by mart."event_date"
     union all
     select
         'gam_delivery' as source,
-        gam.served_date as day,
-        null as pageviews,
-        null as user_engagements,
-        sum(gam.impressions) as impressions,
-        sum(gam.clicks) as clicks,
-        sum(gam.revenue_usd) as revenue_usd,
-        count(*) filter (where ga4.content_id is null) as one_sided,
-        sum(gam.revenue_usd) filter (where ga4.content_id is null) as one_sided_amount
-    from gold.gam_daily_summary as gam
-    left join gold.ga4_daily_summary as ga4
-        on gam.served_date = ga4.event_date and gam.content_id = ga4.content_id
-    group by gam.served_date
+        mart."served_date" as day,
+        null::numeric as "pageviews",
+        null::numeric as "user_engagements",
+        sum(mart."impressions") as "impressions",
+        sum(mart."clicks") as "clicks",
+        sum(mart."revenue_usd") as "revenue",
+        count(*) filter (where other_0."event_date" is null) as one_sided,
+        sum(mart."revenue_usd") filter (where other_0."event_date" is null) as one_sided_amount
+    from gold.gam_daily_summary as mart
+    left join gold.ga4_daily_summary as other_0
+        on mart."served_date" = other_0."event_date" and mart."content_id" = other_0."content_id"
+    group by mart."served_date"
 ),
 
 days as (
@@ -253,7 +200,7 @@ counted as (
         days.source,
         days.day,
         case
-            when days.source = 'cms_articles' then file_check.rows_in_files
+            when days.source in ('cms_articles') then file_check.rows_in_files
             when reads.rows_read is not null or rejects.without_day is not null
                 then coalesce(reads.rows_read, 0) + coalesce(rejects.without_day, 0)
         end as rows_read,
@@ -292,20 +239,20 @@ select
     rows_rejected,
     greatest(rows_in_bronze + rows_conflicting + rows_rejected - rows_read, 0) as rows_not_in_last_load,
     rejects,
-    (stored).pageviews as pageviews_in_bronze,
-    (marts).pageviews as pageviews_in_gold,
-    (stored).user_engagements as user_engagements_in_bronze,
-    (marts).user_engagements as user_engagements_in_gold,
-    (stored).impressions as impressions_in_bronze,
-    (marts).impressions as impressions_in_gold,
-    (stored).clicks as clicks_in_bronze,
-    (marts).clicks as clicks_in_gold,
-    (stored).revenue_usd as revenue_in_bronze,
-    (marts).revenue_usd as revenue_in_gold,
-    coalesce((marts).revenue_usd, 0) - coalesce((stored).revenue_usd, 0) as revenue_difference,
-    (conflicts).revenue_usd as revenue_in_conflicts,
+    (stored)."pageviews" as "pageviews_in_bronze",
+    (marts)."pageviews" as "pageviews_in_gold",
+    (stored)."user_engagements" as "user_engagements_in_bronze",
+    (marts)."user_engagements" as "user_engagements_in_gold",
+    (stored)."impressions" as "impressions_in_bronze",
+    (marts)."impressions" as "impressions_in_gold",
+    (stored)."clicks" as "clicks_in_bronze",
+    (marts)."clicks" as "clicks_in_gold",
+    (stored)."revenue" as "revenue_in_bronze",
+    (marts)."revenue" as "revenue_in_gold",
+    coalesce((marts).revenue, 0) - coalesce((stored).revenue, 0) as revenue_difference,
+    (conflicts).revenue as revenue_in_conflicts,
     (conflicts).revenue_change as revenue_change_in_conflicts,
-    (reject).revenue_usd as revenue_in_rejects,
+    (reject).revenue as revenue_in_rejects,
     (stored).without_content as rows_without_content,
     (stored).revenue_without_content as revenue_without_content,
     (stored).unknown_content as rows_of_unknown_content,
@@ -314,8 +261,8 @@ select
     (stored).negative as rows_of_negative_revenue,
     (stored).revenue_negative as revenue_negative,
     (marts).one_sided as contents_on_one_side,
-    case when source = 'ga4_events' then (marts).one_sided_amount end as pageviews_without_ads,
-    case when source = 'gam_delivery' then (marts).one_sided_amount end as revenue_without_events,
+    case when source in ('ga4_events') then (marts).one_sided_amount end as pageviews_without_ads,
+    case when source in ('gam_delivery') then (marts).one_sided_amount end as revenue_without_events,
     (file_check).rows_in_files as rows_in_files,
     (file_check).rows_duplicate_same_file as rows_duplicate_same_file,
     (file_check).rows_duplicate_later_file as rows_duplicate_later_file,
@@ -346,16 +293,16 @@ comment on column gold.reconciliation.rows_conflicting is 'Rows in the conflicts
 comment on column gold.reconciliation.rows_rejected is 'Rejected rows that wait.';
 comment on column gold.reconciliation.rows_not_in_last_load is 'Rows the warehouse has beyond those the last load read: a file went away.';
 comment on column gold.reconciliation.rejects is 'Rejected rows by reason.';
-comment on column gold.reconciliation.pageviews_in_bronze is 'page_view events in bronze.';
-comment on column gold.reconciliation.pageviews_in_gold is 'Pageviews in the mart.';
-comment on column gold.reconciliation.user_engagements_in_bronze is 'user_engagement events in bronze.';
-comment on column gold.reconciliation.user_engagements_in_gold is 'Engagements in the mart.';
-comment on column gold.reconciliation.impressions_in_bronze is 'Impressions in bronze.';
-comment on column gold.reconciliation.impressions_in_gold is 'Impressions in the mart.';
-comment on column gold.reconciliation.clicks_in_bronze is 'Clicks in bronze.';
-comment on column gold.reconciliation.clicks_in_gold is 'Clicks in the mart.';
-comment on column gold.reconciliation.revenue_in_bronze is 'Revenue in bronze, US dollars.';
-comment on column gold.reconciliation.revenue_in_gold is 'Revenue in the mart.';
+comment on column gold.reconciliation."pageviews_in_bronze" is 'Number of page_view events, in bronze.';
+comment on column gold.reconciliation."pageviews_in_gold" is 'Number of page_view events, in the mart.';
+comment on column gold.reconciliation."user_engagements_in_bronze" is 'Number of user_engagement events, in bronze.';
+comment on column gold.reconciliation."user_engagements_in_gold" is 'Number of user_engagement events, in the mart.';
+comment on column gold.reconciliation."impressions_in_bronze" is 'Ad impressions, in bronze.';
+comment on column gold.reconciliation."impressions_in_gold" is 'Ad impressions, in the mart.';
+comment on column gold.reconciliation."clicks_in_bronze" is 'Ad clicks, in bronze.';
+comment on column gold.reconciliation."clicks_in_gold" is 'Ad clicks, in the mart.';
+comment on column gold.reconciliation."revenue_in_bronze" is 'Revenue in US dollars, in bronze.';
+comment on column gold.reconciliation."revenue_in_gold" is 'Revenue in US dollars, in the mart.';
 comment on column gold.reconciliation.revenue_difference is 'Gold minus bronze: 0, or a refresh is due, or restatements are applied.';
 comment on column gold.reconciliation.revenue_in_conflicts is 'Revenue of the conflicting rows.';
 comment on column gold.reconciliation.revenue_change_in_conflicts is 'The same minus what counts in their place.';
@@ -387,3 +334,4 @@ comment on column gold.reconciliation.revenue_in_no_file is 'Revenue in bronze t
 comment on column gold.reconciliation.files_checked_at is 'When the files were reconciled; NULL if never.';
 comment on column gold.reconciliation.last_load_id is 'The last load of the day.';
 comment on column gold.reconciliation.last_loaded_at is 'When it ended.';
+

@@ -1,0 +1,141 @@
+"""The command line: ``python -m kly_mage COMMAND``.
+
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 done but something needs a look; 130 interrupted, 143 terminated.
+"""
+
+import argparse
+import gc
+import importlib
+import logging
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterable
+from types import FrameType
+from typing import NoReturn, Protocol, cast
+
+from kly_mage import __version__
+from kly_mage.cli import DONE, FAILED, INTERRUPTED, TERMINATED, WRONG_USE
+from kly_mage.common.console import LogFormatter, note
+from kly_mage.common.errors import KlyError, UsageError, first_line
+from kly_mage.common.settings import doubts
+from kly_mage.common.text import printable
+
+# What --help says about each; its module, which may import half a second's worth, is needed only by whoever calls it.
+COMMANDS = {
+    'backfill': 'load a range of days, both ends included, and refresh the marts',
+    'verify': 'recompute gold from bronze and hashes from rows; name every difference',
+    'reconcile': 'source files, bronze and gold side by side, to the cent',
+    'repair': 'make bronze and gold what the files say, and reconcile again',
+    'show': 'the most read rows of gold.daily_summary, and the totals',
+    'rebuild': 'empty the marts and build them again from bronze',
+    'status': 'per source: days loaded, gaps, last load, lateness, rejects',
+    'rejects': 'rows that cannot be used, with file, line, column and reason',
+    'editor': 'PostgreSQL and the Mage editor on this machine, until Ctrl-C',
+    'stop': 'stop the embedded PostgreSQL, and the editor if it runs',
+    'env': 'print the POSTGRES_* settings in use, for a shell to export (the password left out)',
+    'completion': 'print what lets a shell complete commands and options',
+}
+
+
+class Command(Protocol):
+    """A module of this folder."""
+
+    def arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare what the command takes."""
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Do it; gives the exit code."""
+
+
+class Terminated(BaseException):
+    """Somebody wants this process to end (SIGTERM): what is open is rolled back on the way out, as for Ctrl-C."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and give its exit code."""
+    given = sys.argv[1:] if arguments is None else arguments
+    name = next((word for word in given if not word.startswith('-')), '')
+    try:
+        options = parser([name]).parse_args(given)
+    except SystemExit as end:  # after --help or a word it does not know
+        return int(end.code or DONE)
+    _log(logging.DEBUG if options.debug else logging.WARNING)
+    try:
+        if doubt := doubts():
+            note(f'warning: {doubt}')
+        return _command(name).run(options)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return DONE
+    except KeyboardInterrupt:
+        note('interrupted; nothing half-done was kept')
+        return INTERRUPTED
+    except Terminated:
+        note('terminated; nothing half-done was kept')
+        return TERMINATED
+    except UsageError as error:
+        note(f'error: {error}')
+        return WRONG_USE
+    except Exception as error:  # noqa: BLE001 -- told, with the traceback if that is asked for
+        if options.debug:
+            for line in traceback.format_exc().split('\n'):
+                note(line)
+        note(f'error: {_message(error)}')
+        return FAILED
+
+
+def run_as_process() -> NoReturn:
+    """Run the command that this process was started for, and end."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]  # a terminal without UTF-8
+    signal.signal(signal.SIGTERM, _terminate)
+    code = main()
+    gc.freeze()  # the end of the process frees everything; what stays until then need not be searched
+    sys.exit(code)
+
+
+def parser(chosen: Iterable[str], prog: str = 'python -m kly_mage') -> argparse.ArgumentParser:
+    """All commands, with the arguments of the chosen ones."""
+    found = _Parser(prog=prog, description=__doc__)
+    found.add_argument('--version', action='version', version=f'kly_mage {__version__}')
+    commands = found.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    for name, text in COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument('--debug', action='store_true', help='show every step, and the traceback of an error')
+        if name in chosen:
+            _command(name).arguments(command)
+    return found
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+def _command(name: str) -> Command:
+    """The module of a command. While it is imported nothing is looked for that could be freed: all of it stays."""
+    gc.disable()
+    try:
+        return cast(Command, importlib.import_module(f'kly_mage.cli.{name}'))
+    finally:
+        gc.enable()
+
+
+def _log(level: int) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter('%(asctime)s %(levelname)s %(message)s'))
+    logging.basicConfig(level=level, handlers=[handler])
+
+
+def _message(error: Exception) -> str:
+    """One line for a person: our own errors say everything, others say what they are."""
+    if isinstance(error, KlyError):
+        return str(error)
+    return f'{first_line(error)} ({type(error).__name__}; --debug shows where)'
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    signal.signal(number, signal.SIG_IGN)  # once is enough
+    raise Terminated

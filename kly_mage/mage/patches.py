@@ -1,0 +1,123 @@
+"""Corrections of Mage 0.9.80, put into a process before Mage works in it.
+
+Mage has no setting for any of them. Each names the place upstream that it corrects; who may pass is in ``guard``.
+"""
+
+import importlib
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from kly_mage.common.settings import UTC
+from kly_mage.mage.pipeline_file import Yaml
+
+VERSION = '0.9.80'
+"""The release of ``mage-ai`` whose code was read for every correction here; ``self_test`` lets no other start."""
+
+# Every run is a fork of the scheduler: what is imported there costs a run nothing (two seconds, measured). Not our own
+# modules: an edited one has to count from the next run on.
+PRELOADED = ('mage_ai.io.postgres', 'pandas', 'polars', 'polars_hash', 'pyarrow', 'pgpq', 'psycopg2')
+
+
+def correct() -> None:
+    """Put the corrections of triggers, pipelines and callbacks into this process, once."""
+    from mage_ai.data_preparation.models import pipeline as pipelines
+
+    if isinstance(pipelines.yaml, Yaml):
+        return
+    # A pipeline that is saved keeps its metadata.yaml as a person writes it. Corrects what
+    # mage_ai/data_preparation/models/pipeline.py: Pipeline.to_dict_base adds, and how it is dumped.
+    pipelines.yaml = Yaml()
+    _call_back_for_failures_only()
+    _let_new_triggers_wait()
+
+
+def _call_back_for_failures_only() -> None:
+    """For a success, Mage would read the block's whole output into memory to call nothing.
+
+    Corrects ``mage_ai/data_preparation/models/block/__init__.py: CallbackBlock.execute_callback``.
+    """
+    from mage_ai.data_preparation.models.block import CallbackBlock
+
+    execute = CallbackBlock.execute_callback
+
+    def on_failure(self: Any, callback: str, *args: Any, **kwargs: Any) -> None:
+        if callback == 'on_failure':
+            execute(self, callback, *args, **kwargs)
+
+    CallbackBlock.execute_callback = on_failure
+
+
+def _let_new_triggers_wait() -> None:
+    """A trigger seen for the first time waits for its next time, without a run at once or a note in ``triggers.yaml``.
+
+    Corrects ``mage_ai/orchestration/db/models/schedules.py: PipelineSchedule.create_or_update_batch``
+    (https://github.com/mage-ai/mage-ai/issues/4897).
+    """
+    from mage_ai.orchestration.db.models.schedules import PipelineSchedule
+
+    update_batch = PipelineSchedule.create_or_update_batch.__func__
+
+    def waiting(cls: Any, triggers: list[Any]) -> None:
+        known = {
+            (row.pipeline_uuid, row.name): row.last_enabled_at
+            for row in PipelineSchedule.repo_query.filter(PipelineSchedule.name.in_([t.name for t in triggers])).all()
+        }
+        for trigger in triggers:
+            if str(trigger.status) == 'active' and str(trigger.schedule_type) == 'time':
+                if trigger.schedule_interval == '@once':
+                    continue
+                since = known.get((trigger.pipeline_uuid, trigger.name)) or datetime.now(UTC)
+                written = trigger.last_enabled_at
+                written = written.replace(tzinfo=UTC) if written and not written.tzinfo else written
+                trigger.last_enabled_at = max(since, written) if written else since
+        update_batch(cls, triggers)
+
+    PipelineSchedule.create_or_update_batch = classmethod(waiting)
+
+
+def keep_tracebacks_in() -> None:
+    """An error tells the stack and the paths of this machine to those who are signed in, and to nobody else.
+
+    Corrects ``mage_ai/server/api/base.py: BaseHandler.write_error``, for what ``guard`` lets through to Mage.
+    """
+    from mage_ai.server.api.base import BaseHandler
+
+    write_error = BaseHandler.write_error
+
+    def plain(self: Any, status_code: int, **kwargs: Any) -> None:
+        if getattr(self.request, 'signed_in', False):
+            write_error(self, status_code, **kwargs)
+        else:
+            self.finish({'error': {'code': status_code, 'message': 'This does not work; the log of the server says why.'}})
+
+    BaseHandler.write_error = plain
+
+
+def correct_scheduler() -> None:
+    """Have the scheduler's process corrected as well, also if it is not forked.
+
+    Replaces ``mage_ai/server/scheduler_manager.py: run_scheduler``.
+    """
+    from mage_ai.server import scheduler_manager
+
+    _mage_scheduler()
+    scheduler_manager.run_scheduler = run_scheduler
+
+
+def run_scheduler() -> None:
+    """The scheduler's process: a function of this module, which a process that is not forked can import."""
+    correct()
+    for name in PRELOADED:
+        importlib.import_module(name)
+    _mage_scheduler()()
+
+
+def _mage_scheduler() -> Callable[[], None]:
+    """Mage's own ``run_scheduler``, kept before it was replaced."""
+    from mage_ai.server import scheduler_manager
+
+    if not hasattr(scheduler_manager, 'mage_run_scheduler'):
+        scheduler_manager.mage_run_scheduler = scheduler_manager.run_scheduler
+    found: Callable[[], None] = scheduler_manager.mage_run_scheduler
+    return found

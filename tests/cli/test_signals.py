@@ -1,0 +1,46 @@
+"""Ctrl-C and SIGTERM: the exit code a shell expects, one line, and nothing half-done."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from kly_mage.common.settings import REPOSITORY, Settings
+from tests.delivery import ad, ads, deliver
+from tests.gold import Query
+from tests.scenes import PATIENCE
+
+ROWS = 400_000  # some seconds of work
+
+
+@pytest.mark.parametrize(
+    ('number', 'code', 'word'), [(signal.SIGINT, 130, 'interrupted'), (signal.SIGTERM, 143, 'terminated')]
+)
+def test_a_load_that_is_ended_says_so_and_keeps_nothing_half_done(
+    settings: Settings, query: Query, number: signal.Signals, code: int, word: str
+) -> None:
+    deliver(settings, 'gam_delivery_20251001.csv', *(ad(f'unit {n}', '0.01') for n in range(ROWS)))
+    deliver(settings, 'gam_delivery_20250930.csv', ad('before', '1', day='2025-09-30'))
+    assert ads('2025-09-30') == 0
+    command = [sys.executable, '-m', 'kly_mage', 'backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue']
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + PATIENCE
+    while not query("select 1 from ops.loads where status = 'running'"):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, number)  # as a terminal does, to everything that was started
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == code, err
+    assert out == ''
+    assert err.splitlines()[-1] == f'{word}; nothing half-done was kept'
+    assert 'Traceback' not in err
+    assert query('select count(*) from bronze.gam_delivery') == [(1,)]
+    assert query("select count(*) from ops.loads where status = 'done'") == [(1,)]
+    assert ads() == 0
+    assert query('select sum(revenue_usd) from gold.daily_summary') == [(1 + ROWS // 100,)]
