@@ -18,7 +18,7 @@ import pytest
 
 from kly_mage.common.settings import REPOSITORY, Settings, load_settings
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.embedded import EMBEDDED_SETTINGS, wheel
+from kly_mage.warehouse.postgres.embedded import EMBEDDED_SETTINGS, start, stop
 
 os.environ['KLY_ENV_FILE'] = os.devnull  # whoever runs the tests may have an .env
 REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
@@ -46,13 +46,8 @@ def postgres() -> Iterator[str]:
 
 
 def _wheel_server(data: Path, version: int) -> Iterator[str]:
-    server = wheel().get_server(data, cleanup_mode=None, start=False, postgres_version=version)
-    server.ensure_pgdata_inited()
-    settings = EMBEDDED_SETTINGS | {'fsync': 'off'}
-    (data / 'postgresql.auto.conf').write_text(''.join(f"{name} = '{value}'\n" for name, value in settings.items()))
-    server.start()
-    yield (data / 'postmaster.pid').read_text().splitlines()[4]
-    server.stop()
+    yield start(data, EMBEDDED_SETTINGS | {'fsync': 'off'}, version)
+    stop(data)
 
 
 def _debian_server(data: Path) -> Iterator[str]:

@@ -24,6 +24,7 @@ from psycopg2 import sql
 
 from kly_mage.common import env_file
 from kly_mage.common.errors import EditorError, first_line
+from kly_mage.common.private import private_file, private_folder
 from kly_mage.common.settings import REPOSITORY, Settings, env_path, load_settings
 from kly_mage.mage.client import MageClient
 from kly_mage.warehouse.postgres.embedded import stop_embedded
@@ -90,10 +91,9 @@ def start(say: Callable[[str], None]) -> Editor:
     chosen = load_settings()
     settings = server(chosen)
     log = chosen.local_dir / 'mage.log'
-    log.parent.mkdir(parents=True, exist_ok=True)
     environment = _environment(settings)
     say('starting Mage (a few seconds) …')
-    with log.open('wb') as output:
+    with private_file(log) as output:
         process = subprocess.Popen(  # noqa: S603 - our own module
             [sys.executable, '-m', 'kly_mage.mage.server', HOST, str(chosen.editor_port)],
             env=environment,
@@ -102,8 +102,10 @@ def start(say: Callable[[str], None]) -> Editor:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            umask=0o077,  # what Mage writes are rows and logs
         )
-    _pid_file(chosen).write_text(str(os.getpid()))
+    with private_file(_pid_file(chosen)) as file:
+        file.write(str(os.getpid()).encode())
     editor = Editor(f'http://{HOST}:{chosen.editor_port}', process, chosen, new_password, log)
     try:
         _wait(editor)
@@ -167,7 +169,7 @@ def ensure_secrets() -> str | None:
 def _environment(settings: Settings) -> dict[str, str]:
     """What the server and all its children see. Its own database for Mage's metadata: with SQLite, backfills get stuck."""
     data = settings.mage_dir
-    data.mkdir(parents=True, exist_ok=True)
+    private_folder(data)
     _kernel_startup(data / 'ipython')
     own = {
         MARK: str(settings.local_dir),

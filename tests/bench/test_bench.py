@@ -21,7 +21,7 @@ JOB = Job(5_000, 31)
 @pytest.fixture
 def meter(postgres: str) -> Iterator[Meter]:
     with database(postgres, 'postgres') as admin:
-        yield Meter(admin, int((Path(postgres) / 'postmaster.pid').read_text().splitlines()[0]))
+        yield Meter(admin, int((Path(postgres) / '.s.PGSQL.5432.lock').read_text().splitlines()[0]))
 
 
 def test_the_benchmark_measures_its_contestants_and_finds_them_right(
@@ -29,7 +29,7 @@ def test_the_benchmark_measures_its_contestants_and_finds_them_right(
 ) -> None:
     @contextmanager
     def server() -> Iterator[tuple[str, int]]:
-        yield postgres, int((Path(postgres) / 'postmaster.pid').read_text().splitlines()[0])
+        yield postgres, int((Path(postgres) / '.s.PGSQL.5432.lock').read_text().splitlines()[0])
 
     monkeypatch.setattr(bench, '_embedded_server', server)
     assert bench.main(['month', 'scan', '--rows', '5000', '--repeat', '1', '--no-results', '--work', str(tmp_path)]) == 0

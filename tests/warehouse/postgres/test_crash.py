@@ -61,7 +61,6 @@ def october(settings: Settings) -> Settings:
 def own_server() -> Iterator[Path]:
     """The folder (KLY_LOCAL_DIR) of an embedded server that may be killed."""
     folder = Path(tempfile.mkdtemp(prefix='kly_own_', dir='/tmp'))
-    folder.chmod(0o755)
     yield folder
     patch = pytest.MonkeyPatch()
     with patch.context() as environment:
