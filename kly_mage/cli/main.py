@@ -30,6 +30,7 @@ COMMANDS = {
     'repair': 'make bronze and gold what the files say, and reconcile again',
     'show': 'the most read rows of gold.daily_summary, and the totals',
     'rebuild': 'empty the marts and build them again from bronze',
+    'migrate': 'bring the database to this version, also where other commands leave that to a person',
     'status': 'per source: days loaded, gaps, last load, lateness, rejects',
     'rejects': 'rows that cannot be used, with file, line, column and reason',
     'editor': 'PostgreSQL and the Mage editor on this machine, until Ctrl-C',

@@ -2,82 +2,159 @@
 
 import hashlib
 import logging
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 import psycopg2
 import psycopg2.errors
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
+from kly_mage import __version__
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import UTC, Settings
-from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.declared.marts import MARTS
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.mart_tables import mart_ddl
-from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
-from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
+from kly_mage.warehouse.postgres.tables import bronze_table as bronze_table
+from kly_mage.warehouse.postgres.tables import conflicts_table as conflicts_table
+from kly_mage.warehouse.postgres.tables import everything, exists, relations
+from kly_mage.warehouse.postgres.tables import registry as registry
+from kly_mage.warehouse.postgres.tables import restatements_table as restatements_table
+from kly_mage.warehouse.postgres.tables import table_columns as table_columns
+from kly_mage.warehouse.postgres.versions import migrations
 
 logger = logging.getLogger('kly_mage')
-SYSTEM_COLUMNS = {
-    '_partition_date': ('date', "Local day of the row's own timestamp; NULL if it has none."),
-    '_hashrow': ('uuid not null', "The row's hash over canonical values; its rule is in kly_mage/rows/rowhash.py."),
-    '_created_at': ('timestamptz not null', "When the row was inserted, by the server's clock."),
-    '_updated_at': (
-        'timestamptz not null',
-        "Ingestion time: never behind the marts' watermarks, so refreshes go by it.",
-    ),
-    '_load_id': ('bigint not null', 'The load that inserted the row, see ops.loads.'),
-}
+MIGRATE = 'python -m kly_mage migrate'
 _LOCK = "select pg_advisory_xact_lock(hashtext('kly_mage schema'))"
-
-
-def bronze_table(source: Source) -> sql.Composed:
-    """The quoted name of a source's table."""
-    return sql.SQL('bronze.{}').format(sql.Identifier(source.name))
-
-
-def registry(source: Source) -> sql.Composed:
-    """The quoted name of the table that says which hashes are in bronze."""
-    return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_hashrow'))
-
-
-def conflicts_table(source: Source) -> sql.Composed:
-    """The quoted name of the table for rows of a known hash with other numbers."""
-    return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_conflicts'))
-
-
-def restatements_table(source: Source) -> sql.Composed:
-    """The quoted name of the table of versions that came to count in place of others."""
-    return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_restatements'))
 
 
 def ensure_schema(settings: Settings) -> None:
     """Create or complete everything but partitions; costs one query when there is nothing to do.
 
     Raises:
-        WarehouseError: bronze was loaded with another time zone, so its days would not be these days.
+        WarehouseError: the database is newer than this code, or was completed for other declarations since; what is to be
+            done is left to ``migrate``; or bronze was loaded with another time zone, so its days would not be these days.
     """
-    ddl = _ddl()
-    fingerprint = hashlib.sha256(ddl.encode()).hexdigest()
+    ddl = everything()
     with connect(settings) as connection, connection.cursor() as cursor:
-        found = _facts(cursor)
-        if found.get('schema') != fingerprint:
-            cursor.execute(_LOCK)
-            found = _facts(cursor)  # another process may have been faster, and load already
-        if found.get('schema') != fingerprint:
-            cursor.execute(ddl)
-            for name, value in (('schema', fingerprint), ('timezone', settings.timezone)):
-                keep = 'update set value = excluded.value' if name == 'schema' else 'nothing'
-                cursor.execute(f'insert into ops.settings values (%s, %s) on conflict (name) do {keep}', (name, value))
-            found = _facts(cursor)
-    if found['timezone'] != settings.timezone:
+        found = _state(cursor, ddl)
+        if found is None or not found.is_complete(ddl):
+            found = _complete(cursor, settings, ddl, explicit=False)[0]
+    if found.timezone != settings.timezone:
         raise WarehouseError(
-            f'this warehouse counts its days in {found["timezone"]}, not in {settings.timezone}: '
-            f'set KLY_TIMEZONE={found["timezone"]}, or use another database'
+            f'this warehouse counts its days in {found.timezone}, not in {settings.timezone}: '
+            f'set KLY_TIMEZONE={found.timezone}, or use another database'
         )
+
+
+def migrate(settings: Settings) -> list[str]:
+    """Bring the database to this code, also where other commands leave that to a person.
+
+    Returns:
+        What was done, one line each.
+
+    Raises:
+        WarehouseError: the database is newer than this code, or something stands in the way.
+    """
+    with connect(settings) as connection, connection.cursor() as cursor:
+        return _complete(cursor, settings, everything(), explicit=True)[1]
+
+
+@dataclass(frozen=True)
+class _State:
+    """How far a database is: schema version, the declarations it was completed for, its time zone, tables it lacks."""
+
+    version: int
+    fingerprint: str | None
+    timezone: str | None
+    missing: list[str]
+
+    def is_complete(self, ddl: str) -> bool:
+        return (self.version, self.fingerprint, self.missing) == (_newest(), _fingerprint(ddl), [])
+
+
+def _state(cursor: Cursor, ddl: str) -> _State | None:
+    """One cheap query; None for a database that is empty or older than ``ops.schema_version``."""
+    try:
+        cursor.execute(
+            'select coalesce((select max(version) from ops.schema_version), 0),'
+            ' (select fingerprint from ops.declarations order by number desc limit 1),'
+            " (select value from ops.settings where name = 'timezone'),"
+            ' array(select name from unnest(%s) as name where to_regclass(name) is null)',
+            (relations(ddl),),
+        )
+    except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
+        cursor.connection.rollback()
+        return None
+    return _State(*cursor.fetchone())
+
+
+def _complete(cursor: Cursor, settings: Settings, ddl: str, *, explicit: bool) -> tuple[_State, list[str]]:
+    """Under the lock and in the open transaction: the migrations that are due, then all that is derived."""
+    cursor.execute(_LOCK)
+    found = _state(cursor, ddl)  # another process may have been faster, and load already
+    if found is None:
+        cursor.execute(_LOCK)  # asking has ended the transaction
+        found = _State(0, None, None, [])
+    if found.is_complete(ddl):
+        return found, []
+    _refuse_newer(cursor, found)
+    is_new = not exists(cursor, 'ops', 'settings')
+    due = [step for step in migrations() if step.version > found.version]
+    for step in due if not is_new else ():
+        if step.is_explicit and not explicit:
+            raise WarehouseError(f'this database needs "{step.name}", which is not done in passing: {MIGRATE}')
+        cursor.execute(step.statements)
+    if found.fingerprint != _fingerprint(ddl) and not explicit:
+        _refuse_going_back(cursor, found, ddl)
+    cursor.execute(ddl)
+    for step in due:
+        cursor.execute('insert into ops.schema_version values (%s, %s, default, %s)', (step.version, step.name, __version__))
+    if found.fingerprint != _fingerprint(ddl):
+        cursor.execute('delete from ops.declarations where fingerprint = %s', (_fingerprint(ddl),))
+        cursor.execute(
+            'insert into ops.declarations (fingerprint, applied_by) values (%s, %s)', (_fingerprint(ddl), __version__)
+        )
+    cursor.execute("insert into ops.settings values ('timezone', %s) on conflict (name) do nothing", (settings.timezone,))
+    complete = _state(cursor, ddl)
+    if complete is None or not complete.is_complete(ddl):
+        raise AssertionError(f'the schema is not what its own statements make: {complete}')
+    return complete, [f'schema version {step.version}: {step.name}' for step in due if not is_new]
+
+
+def _refuse_newer(cursor: Cursor, found: _State) -> None:
+    if found.version > _newest():
+        cursor.execute('select name, applied_by from ops.schema_version where version = %s', (found.version,))
+        name, code = cursor.fetchone()
+        raise WarehouseError(
+            f'this database has schema version {found.version} ("{name}", by kly_mage {code}), and kly_mage {__version__} '
+            f'knows no version beyond {_newest()}: use kly_mage {code} or newer'
+        )
+
+
+def _refuse_going_back(cursor: Cursor, found: _State, ddl: str) -> None:
+    """Two checkouts with other declarations must not rewrite each other's tables in turns: the later one stays."""
+    if found.fingerprint is None:
+        return
+    cursor.execute(
+        'select later.applied_by, later.applied_at::timestamp(0)::text'
+        ' from ops.declarations as own inner join ops.declarations as later on own.number < later.number'
+        ' where own.fingerprint = %s order by later.number desc limit 1',
+        (_fingerprint(ddl),),
+    )
+    if later := cursor.fetchone():
+        raise WarehouseError(
+            f'this database was completed for other declarations since (by kly_mage {later[0]} at {later[1]} UTC): '
+            f'run the code that did it, or, to go back to this one, {MIGRATE}'
+        )
+
+
+def _newest() -> int:
+    return max(step.version for step in migrations())
+
+
+def _fingerprint(ddl: str) -> str:
+    return hashlib.sha256(ddl.encode()).hexdigest()
 
 
 def ensure_columns(settings: Settings, source: Source, undeclared: list[str]) -> None:
@@ -96,15 +173,6 @@ def ensure_columns(settings: Settings, source: Source, undeclared: list[str]) ->
                     bronze_table(source), sql.Identifier(name), sql.Literal('Not declared: kept as the files have it.')
                 )
             )
-
-
-def table_columns(cursor: Cursor, source: Source) -> list[str]:
-    """The columns of a source's bronze table, in its order."""
-    cursor.execute(
-        'select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum',
-        (f'bronze.{source.name}',),
-    )
-    return [name for (name,) in cursor.fetchall()]
 
 
 def ensure_partitions(settings: Settings, source: Source) -> None:
@@ -141,26 +209,9 @@ def summarize_partitions(settings: Settings, source: Source) -> None:
         logger.debug('%s: the index of new rows is at work elsewhere', source.name)
 
 
-def _facts(cursor: Cursor) -> dict[str, str]:
-    if not _exists(cursor, 'ops', 'settings'):
-        return {}
-    cursor.execute('select name, value from ops.settings')
-    return dict(cursor.fetchall())
-
-
 def has_partition(cursor: Cursor, source: Source, day: date) -> bool:
     """Whether rows stamped on that day (UTC) have a partition."""
-    return _exists(cursor, 'bronze', _partition(source, day))
-
-
-def _exists(cursor: Cursor, schema: str, table: str) -> bool:
-    """Whether a table is there; not with ``to_regclass``, which remembers a no, also over a wait for a lock."""
-    cursor.execute(
-        'select exists (select from pg_class where relname = %s'
-        ' and relnamespace = (select oid from pg_namespace where nspname = %s))',
-        (table, schema),
-    )
-    return bool(cursor.fetchone()[0])
+    return exists(cursor, 'bronze', _partition(source, day))
 
 
 def _partition(source: Source, day: date) -> str:
@@ -182,92 +233,3 @@ def _attach_partition(cursor: Cursor, source: Source, day: date) -> None:
             end=sql.Literal((start + timedelta(days=1)).isoformat()),
         )
     )
-
-
-def _ddl() -> str:
-    """Everything that must stand before the first load, as one text."""
-    ops, articles, restatements, file_checks = (
-        Path(__file__).with_name(f'{name}.sql').read_text('utf-8')
-        for name in ('ops', 'articles', 'restatements', 'file_checks')
-    )
-    sources, marts = map(_source_ddl, SOURCES.values()), map(mart_ddl, MARTS)
-    return '\n'.join([ops, *sources, articles, *marts, restatements, file_checks, view_ddl()])
-
-
-def _source_ddl(source: Source) -> str:
-    table, name = f'bronze.{source.name}', source.name
-    columns = [(c.name, POSTGRES_TYPES[c.kind] + (' not null' if c.required else ''), c.description) for c in source.columns]
-    columns += [(column, kind, text) for column, (kind, text) in SYSTEM_COLUMNS.items()]
-    lines = [
-        f'create table if not exists {table} (',
-        ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in columns),
-        ') partition by range (_updated_at);',
-        # A declared column that was added later; NOT NULL cannot be asked of the rows before it.
-        *(f'alter table {table} add column if not exists "{c}" {kind.removesuffix(" not null")};' for c, kind, _ in columns),
-        # Rows arrive in the order of _updated_at: a BRIN index of a few pages finds the new ones.
-        f'create index if not exists {name}_updated_at_idx on {table} using brin (_updated_at) with (autosummarize = on);',
-        _comment('table', table, source.grain + ' Append-only; partitioned by day of _updated_at (UTC).'),
-        *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
-    ]
-    counted = [(c.name, POSTGRES_TYPES[c.kind], f'{c.description} As the marts count it.') for c in source.value_columns]
-    keys = [
-        ('_hashrow', 'uuid primary key', 'Hash of a row in bronze.'),
-        ('_updated_at', 'timestamptz not null', 'Leads to the row: its _updated_at.'),
-    ]
-    if source.versioned or counted:
-        keys.append(('_delivered_at', 'timestamptz not null', 'When the row was last delivered: day and line of its file.'))
-    keys += counted
-    lines += [
-        f'create table if not exists {table}_hashrow (',
-        ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in keys),
-        ');',
-        _comment('table', f'{table}_hashrow', f'One row per hash in bronze.{name}: makes it unique across partitions.'),
-        *(_comment('column', f'{table}_hashrow."{column}"', text) for column, _, text in keys),
-    ]
-    if counted:
-        lines += _conflicts_ddl(source)
-    return '\n'.join(lines)
-
-
-def _conflicts_ddl(source: Source) -> list[str]:
-    table, values = f'bronze.{source.name}_conflicts', source.value_columns
-    restated = f'bronze.{source.name}_restatements'
-    columns = [('_hashrow', 'uuid not null', 'The hash the rows share.')]
-    columns += [(c.name, POSTGRES_TYPES[c.kind], f'{c.description} In this version.') for c in source.columns]
-    columns += [
-        (f'counted_{c.name}', POSTGRES_TYPES[c.kind], f'{c.description} In the version that counts.') for c in values
-    ]
-    columns += [
-        ('_partition_date', 'date', 'Local day of the row.'),
-        ('_delivered_at', 'timestamptz not null', 'When this version was delivered: day and line of its file.'),
-        ('_file', 'text not null', 'The file it stands in.'),
-        ('_line', 'bigint not null', 'The line where it begins, from 1 (the header).'),
-        ('_updated_at', 'timestamptz not null', 'Ingestion time.'),
-        ('_load_id', 'bigint not null', 'The load that met it first.'),
-    ]
-    version = ', '.join(f'"{c.name}"' for c in values)
-    return [
-        f'create table if not exists {table} (',
-        ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in columns),
-        ');',
-        f'create unique index if not exists {source.name}_conflicts_key on {table} (_hashrow, {version})'
-        ' nulls not distinct;',
-        _comment('table', table, f'One row per further version of a row of bronze.{source.name}: same hash, other numbers.'),
-        *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
-        f'create table if not exists {restated} (like {table});',
-        f'create index if not exists {source.name}_restatements_updated_at_idx on {restated} (_updated_at);',
-        _comment(
-            'table',
-            restated,
-            f'One row per change of what counts, where restatements apply to bronze.{source.name}: new and old.',
-        ),
-        *(
-            _comment('column', f'{restated}."{column}"', text.replace('that counts', 'that counted until then'))
-            for column, _, text in columns
-        ),
-    ]
-
-
-def _comment(kind: str, name: str, text: str) -> str:
-    escaped = text.replace("'", "''")
-    return f"comment on {kind} {name} is '{escaped}';"

@@ -12,9 +12,33 @@ create table if not exists ops.settings (
     name text primary key,
     value text not null
 );
-comment on table ops.settings is 'One row per fact every load has to agree on (timezone, schema).';
-comment on column ops.settings.name is 'timezone: the zone in which a day is a day; schema: fingerprint of the declarations.';
+comment on table ops.settings is 'One row per fact every load has to agree on (timezone).';
+comment on column ops.settings.name is 'timezone: the zone in which a day is a day.';
 comment on column ops.settings.value is 'Its value, fixed by the first load.';
+
+create table if not exists ops.schema_version (
+    version int primary key,
+    name text not null,
+    applied_at timestamptz not null default clock_timestamp(),
+    applied_by text not null
+);
+comment on table ops.schema_version is 'One row per migration this database has behind it; code that knows fewer is refused.';
+comment on column ops.schema_version.version is 'Its number; the highest is the version of the schema.';
+comment on column ops.schema_version.name is 'What it does.';
+comment on column ops.schema_version.applied_at is 'When it ran; a database made later begins with all of them.';
+comment on column ops.schema_version.applied_by is 'The version of kly_mage that ran it.';
+
+create table if not exists ops.declarations (
+    number bigint generated always as identity primary key,
+    fingerprint text not null unique,
+    applied_at timestamptz not null default clock_timestamp(),
+    applied_by text not null
+);
+comment on table ops.declarations is 'One row per state of declarations and SQL files this database was completed for.';
+comment on column ops.declarations.number is 'Their order; the last is in force, and code with an earlier one is refused.';
+comment on column ops.declarations.fingerprint is 'SHA-256 of the statements they give.';
+comment on column ops.declarations.applied_at is 'When the database was completed for it.';
+comment on column ops.declarations.applied_by is 'The version of kly_mage that did it.';
 
 create table if not exists ops.loads (
     load_id bigint generated always as identity primary key,

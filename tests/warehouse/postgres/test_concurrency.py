@@ -208,13 +208,13 @@ def test_a_start_that_found_no_schema_does_not_wait_for_the_load_of_the_one_that
 ) -> None:
     deliver_october(settings.data_dir, range(1, 3))
     first = OpenLoad(settings, 'ga4_events', 1).is_open()
-    facts, looks = schema._facts, []
+    state, looks = schema._state, []
 
-    def looked_too_early(cursor: object) -> dict[str, str]:
+    def looked_too_early(cursor: object, ddl: str) -> object:
         looks.append(cursor)
-        return {} if len(looks) == 1 else facts(cursor)
+        return None if len(looks) == 1 else state(cursor, ddl)
 
-    monkeypatch.setattr(schema, '_facts', looked_too_early)
+    monkeypatch.setattr(schema, '_state', looked_too_early)
     schema.ensure_schema(settings)  # the DDL would wait for the open load, with the ledger locked
     first.commit()
 

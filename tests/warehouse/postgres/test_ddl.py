@@ -18,6 +18,7 @@ from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.declared.marts import MARTS
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import ddl as schema
+from kly_mage.warehouse.postgres import tables
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.mart_tables import mart_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
@@ -152,7 +153,7 @@ def test_an_added_column_is_harmless_to_the_rows_before_it(settings: Settings, q
 
 def test_creating_everything_again_changes_nothing(loaded: Settings, query: Query) -> None:
     before = query('select oid, relname from pg_class order by oid')
-    query("update ops.settings set value = 'of an older version' where name = 'schema'")
+    query("update ops.declarations set fingerprint = 'of an older version'")
     schema.ensure_schema(loaded)
     assert query('select oid, relname from pg_class order by oid') == before
 
@@ -167,7 +168,7 @@ def test_one_warehouse_has_one_time_zone(
 
 def test_a_declared_column_that_came_later_is_added(loaded: Settings, query: Query) -> None:
     query('alter table bronze.cms_articles drop column section cascade')
-    query("update ops.settings set value = 'of an older version' where name = 'schema'")
+    query("update ops.declarations set fingerprint = 'of an older version'")
     schema.ensure_schema(loaded)
     with connect(loaded) as connection, connection.cursor() as cursor:
         assert set(CMS_ARTICLES.names) <= set(schema.table_columns(cursor, CMS_ARTICLES))
@@ -184,7 +185,7 @@ def test_an_older_server_is_refused(settings: Settings, monkeypatch: pytest.Monk
 
 def statements() -> dict[str, str]:
     """Every statement that is made from the declarations, by the name of its snapshot."""
-    made = {f'{name}.sql': schema._source_ddl(source) for name, source in SOURCES.items()}
+    made = {f'{name}.sql': tables.source_ddl(source) for name, source in SOURCES.items()}
     made |= {f'{name}_hashrow.sql': rowhash.sql_hashrow(source, list(source.names)) for name, source in SOURCES.items()}
     made |= {f'{mart.name}.sql': mart_ddl(mart) for mart in MARTS} | {'reconciliation.sql': view_ddl()}
     odd = [*CMS_ARTICLES.names, 'a"b', "a'b", 'a=b', '\\', '_load_id']

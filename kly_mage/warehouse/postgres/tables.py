@@ -1,0 +1,158 @@
+"""The tables: what they are called, and the statements that create them and say what is in them."""
+
+import re
+from pathlib import Path
+
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
+from kly_mage.declared.marts import MARTS
+from kly_mage.warehouse.postgres.mart_tables import mart_ddl
+from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
+from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
+
+SYSTEM_COLUMNS = {
+    '_partition_date': ('date', "Local day of the row's own timestamp; NULL if it has none."),
+    '_hashrow': ('uuid not null', "The row's hash over canonical values; its rule is in kly_mage/rows/rowhash.py."),
+    '_created_at': ('timestamptz not null', "When the row was inserted, by the server's clock."),
+    '_updated_at': (
+        'timestamptz not null',
+        "Ingestion time: never behind the marts' watermarks, so refreshes go by it.",
+    ),
+    '_load_id': ('bigint not null', 'The load that inserted the row, see ops.loads.'),
+}
+
+
+def bronze_table(source: Source) -> sql.Composed:
+    """The quoted name of a source's table."""
+    return sql.SQL('bronze.{}').format(sql.Identifier(source.name))
+
+
+def registry(source: Source) -> sql.Composed:
+    """The quoted name of the table that says which hashes are in bronze."""
+    return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_hashrow'))
+
+
+def conflicts_table(source: Source) -> sql.Composed:
+    """The quoted name of the table for rows of a known hash with other numbers."""
+    return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_conflicts'))
+
+
+def restatements_table(source: Source) -> sql.Composed:
+    """The quoted name of the table of versions that came to count in place of others."""
+    return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_restatements'))
+
+
+def table_columns(cursor: Cursor, source: Source) -> list[str]:
+    """The columns of a source's bronze table, in its order."""
+    cursor.execute(
+        'select attname from pg_attribute where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum',
+        (f'bronze.{source.name}',),
+    )
+    return [name for (name,) in cursor.fetchall()]
+
+
+def exists(cursor: Cursor, schema: str, table: str) -> bool:
+    """Whether a table is there; not with ``to_regclass``, which remembers a no, also over a wait for a lock."""
+    cursor.execute(
+        'select exists (select from pg_class where relname = %s'
+        ' and relnamespace = (select oid from pg_namespace where nspname = %s))',
+        (table, schema),
+    )
+    return bool(cursor.fetchone()[0])
+
+
+def everything() -> str:
+    """Everything that must stand before the first load, as one text."""
+    ops, articles, restatements, file_checks = (
+        Path(__file__).with_name(f'{name}.sql').read_text('utf-8')
+        for name in ('ops', 'articles', 'restatements', 'file_checks')
+    )
+    sources, marts = map(source_ddl, SOURCES.values()), map(mart_ddl, MARTS)
+    return '\n'.join([ops, *sources, articles, *marts, restatements, file_checks, view_ddl()])
+
+
+def relations(ddl: str) -> list[str]:
+    """The tables and views that these statements create."""
+    return re.findall(r'^create (?:table if not exists|or replace view) (\S+)', ddl, re.MULTILINE)
+
+
+def source_ddl(source: Source) -> str:
+    table, name = f'bronze.{source.name}', source.name
+    columns = [(c.name, POSTGRES_TYPES[c.kind] + (' not null' if c.required else ''), c.description) for c in source.columns]
+    columns += [(column, kind, text) for column, (kind, text) in SYSTEM_COLUMNS.items()]
+    lines = [
+        f'create table if not exists {table} (',
+        ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in columns),
+        ') partition by range (_updated_at);',
+        # A declared column that was added later; NOT NULL cannot be asked of the rows before it.
+        *(f'alter table {table} add column if not exists "{c}" {kind.removesuffix(" not null")};' for c, kind, _ in columns),
+        # Rows arrive in the order of _updated_at: a BRIN index of a few pages finds the new ones.
+        f'create index if not exists {name}_updated_at_idx on {table} using brin (_updated_at) with (autosummarize = on);',
+        _comment('table', table, source.grain + ' Append-only; partitioned by day of _updated_at (UTC).'),
+        *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
+    ]
+    counted = [(c.name, POSTGRES_TYPES[c.kind], f'{c.description} As the marts count it.') for c in source.value_columns]
+    keys = [
+        ('_hashrow', 'uuid primary key', 'Hash of a row in bronze.'),
+        ('_updated_at', 'timestamptz not null', 'Leads to the row: its _updated_at.'),
+    ]
+    if source.versioned or counted:
+        keys.append(('_delivered_at', 'timestamptz not null', 'When the row was last delivered: day and line of its file.'))
+    keys += counted
+    lines += [
+        f'create table if not exists {table}_hashrow (',
+        ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in keys),
+        ');',
+        _comment('table', f'{table}_hashrow', f'One row per hash in bronze.{name}: makes it unique across partitions.'),
+        *(_comment('column', f'{table}_hashrow."{column}"', text) for column, _, text in keys),
+    ]
+    if counted:
+        lines += _conflicts_ddl(source)
+    return '\n'.join(lines)
+
+
+def _conflicts_ddl(source: Source) -> list[str]:
+    table, values = f'bronze.{source.name}_conflicts', source.value_columns
+    restated = f'bronze.{source.name}_restatements'
+    columns = [('_hashrow', 'uuid not null', 'The hash the rows share.')]
+    columns += [(c.name, POSTGRES_TYPES[c.kind], f'{c.description} In this version.') for c in source.columns]
+    columns += [
+        (f'counted_{c.name}', POSTGRES_TYPES[c.kind], f'{c.description} In the version that counts.') for c in values
+    ]
+    columns += [
+        ('_partition_date', 'date', 'Local day of the row.'),
+        ('_delivered_at', 'timestamptz not null', 'When this version was delivered: day and line of its file.'),
+        ('_file', 'text not null', 'The file it stands in.'),
+        ('_line', 'bigint not null', 'The line where it begins, from 1 (the header).'),
+        ('_updated_at', 'timestamptz not null', 'Ingestion time.'),
+        ('_load_id', 'bigint not null', 'The load that met it first.'),
+    ]
+    version = ', '.join(f'"{c.name}"' for c in values)
+    return [
+        f'create table if not exists {table} (',
+        ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in columns),
+        ');',
+        f'create unique index if not exists {source.name}_conflicts_key on {table} (_hashrow, {version})'
+        ' nulls not distinct;',
+        _comment('table', table, f'One row per further version of a row of bronze.{source.name}: same hash, other numbers.'),
+        *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
+        f'create table if not exists {restated} (like {table});',
+        f'create index if not exists {source.name}_restatements_updated_at_idx on {restated} (_updated_at);',
+        _comment(
+            'table',
+            restated,
+            f'One row per change of what counts, where restatements apply to bronze.{source.name}: new and old.',
+        ),
+        *(
+            _comment('column', f'{restated}."{column}"', text.replace('that counts', 'that counted until then'))
+            for column, _, text in columns
+        ),
+    ]
+
+
+def _comment(kind: str, name: str, text: str) -> str:
+    escaped = text.replace("'", "''")
+    return f"comment on {kind} {name} is '{escaped}';"

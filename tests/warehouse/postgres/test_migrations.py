@@ -1,0 +1,200 @@
+"""A database made by another version of the code, or of its declarations: brought up to this one, exactly, or refused."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from kly_mage import __version__
+from kly_mage.__main__ import main
+from kly_mage.checks.verify import verify
+from kly_mage.common.errors import WarehouseError
+from kly_mage.common.settings import REPOSITORY, Settings
+from kly_mage.warehouse.postgres import ddl, versions
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.embedded import wheel
+from tests.delivery import ad, ads, backfill, deliver
+from tests.gold import Query, gold
+
+FIXTURES = Path(__file__).with_name('fixtures')
+RELEASES = ('cd3c17b',)
+DAYS = ('2025-10-01', '2025-10-04')  # as fixtures/make_fixture.py has them
+
+
+@pytest.fixture(params=RELEASES)
+def released(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Settings:
+    """A database as that release left it, and the files it was loaded from."""
+    version = '15' if os.environ.get('KLY_TEST_POSTGRES') == '15' else '18'
+    dump = tmp_path / 'dump.sql.gz'
+    shutil.copy(FIXTURES / f'{request.param}_{version}.sql.gz', dump)
+    subprocess.run(['gunzip', dump], check=True)
+    restore(settings, dump.with_suffix(''))
+    shutil.rmtree(settings.data_dir)
+    shutil.copytree(REPOSITORY / 'data', settings.data_dir)
+    return settings
+
+
+def restore(settings: Settings, dump: Path) -> None:
+    """Run a plain dump with psql: it has commands that are not SQL."""
+    program = Path(wheel().__file__).parent / 'pginstall18' / 'bin' / 'psql'
+    server = ['--host', str(settings.host), '--username', settings.user, '--dbname', settings.dbname]
+    subprocess.run(
+        [program, '--no-psqlrc', '--quiet', *server, '--set', 'ON_ERROR_STOP=1', '--file', dump],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+
+
+# --- a released schema ------------------------------------------------------------------------------------------------
+
+
+def test_a_released_database_is_upgraded_by_the_next_command_and_gold_stays(released: Settings, query: Query) -> None:
+    before = gold(query)
+    assert len(before['daily_summary']) > 300
+    assert main(['show']) == 0
+    assert gold(query) == before
+    assert query('select version, applied_by from ops.schema_version order by 1') == [
+        (step.version, __version__) for step in versions.migrations()
+    ]
+    report = verify(released)
+    assert report is not None
+    assert report.differences == report.waiting == []
+
+
+def test_loads_go_on_in_an_upgraded_database(released: Settings, query: Query) -> None:
+    loads = query('select count(*), sum(rows_read) from ops.load_days')
+    before = gold(query)
+    assert backfill(*DAYS, '--quiet') == 3  # the sample has rejects and conflicts
+    assert query('select sum(rows_new) from ops.loads where load_id > 3') == [(0,)]
+    assert gold(query) == before
+    assert query('select count(*), sum(rows_read) from ops.load_days where load_id <= 3') == loads
+    ((revenue,),) = query('select sum(revenue_usd) from gold.gam_daily_summary')
+    deliver(released, 'gam_delivery_20251004_late.csv', ad(revenue='0.125', day='2025-10-04'))
+    assert ads('2025-10-04', None, '--quiet') == 3
+    assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(revenue + Decimal('0.125'),)]
+    assert main(['verify']) == 0
+
+
+def test_an_upgraded_database_has_the_tables_of_a_new_one(
+    released: Settings, query: Query, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ddl.ensure_schema(released)
+    upgraded = catalogue(released)
+    monkeypatch.setenv('POSTGRES_DBNAME', f'{released.dbname}_new')
+    new = administer(postgres, released, 'create database {}')
+    try:
+        ddl.ensure_schema(new)
+        assert catalogue(new) == upgraded
+    finally:
+        administer(postgres, released, 'drop database {} with (force)')
+
+
+def administer(postgres: str, settings: Settings, statement: str) -> Settings:
+    new = replace(settings, dbname=f'{settings.dbname}_new')
+    connection = psycopg2.connect(host=postgres, dbname='postgres', user='postgres')
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(statement.format(new.dbname))
+    connection.close()
+    return new
+
+
+def catalogue(settings: Settings) -> list[tuple[Any, ...]]:
+    """Every column, index and comment of the schemas, partitions and what only a refresh makes aside."""
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute("""
+            select relation, column_name, kind, is_required, comment from (
+                select relnamespace::regnamespace || '.' || relname as relation, attname as column_name,
+                    format_type(atttypid, atttypmod) as kind, attnotnull as is_required,
+                    col_description(pg_class.oid, attnum) as comment
+                from pg_class inner join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
+                where not relispartition and relkind <> 'S' and relname not like 'daily_summary%'
+                    and relnamespace in ('ops'::regnamespace, 'bronze'::regnamespace, 'gold'::regnamespace)
+                union all
+                select relnamespace::regnamespace || '.' || relname, null,
+                    pg_get_viewdef(pg_class.oid), null, obj_description(pg_class.oid)
+                from pg_class
+                where relkind = 'v' and relnamespace in ('ops'::regnamespace, 'gold'::regnamespace)
+            ) as found order by 1, 2
+        """)
+        return cursor.fetchall()
+
+
+# --- versions ---------------------------------------------------------------------------------------------------------
+
+
+def test_migrations_are_numbered_without_a_gap_and_say_what_they_are_for() -> None:
+    found = versions.migrations()
+    assert [step.version for step in found] == list(range(1, len(found) + 1))
+    for step in found:
+        assert step.statements.startswith('-- '), step.path
+        assert step.path.stem == f'{step.version:04}_{step.name.replace(" ", "_")}'
+
+
+def test_a_new_database_is_complete_at_the_newest_version(settings: Settings, query: Query) -> None:
+    ddl.ensure_schema(settings)
+    assert query('select max(version) from ops.schema_version') == [(len(versions.migrations()),)]
+    assert ddl.migrate(settings) == []
+
+
+def test_a_newer_database_is_refused_in_one_sentence(settings: Settings, query: Query, capsys: Any) -> None:
+    ddl.ensure_schema(settings)
+    query("insert into ops.schema_version values (9999, 'metrics of the year 2030', default, '7.0.0')")
+    assert backfill() == 1
+    message = capsys.readouterr().err
+    assert 'schema version 9999 ("metrics of the year 2030", by kly_mage 7.0.0)' in message
+    assert message.endswith('use kly_mage 7.0.0 or newer\n')
+    assert message.count('\n') == 1
+    assert main(['migrate']) == 1
+
+
+def test_code_with_earlier_declarations_is_refused_until_somebody_says_migrate(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ddl.ensure_schema(settings)
+    other = ddl.everything() + "\ncomment on schema gold is 'As another checkout has it.';"
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(ddl, 'everything', lambda: other)
+        ddl.ensure_schema(settings)
+    comment = "select obj_description('gold'::regnamespace)"
+    for _ in range(2):
+        with pytest.raises(WarehouseError, match=f'other declarations since .by kly_mage {__version__} .*kly_mage migrate'):
+            ddl.ensure_schema(settings)
+        assert query(comment) == [('As another checkout has it.',)]
+    assert main(['migrate']) == 0
+    assert query(comment) != [('As another checkout has it.',)]
+    ddl.ensure_schema(settings)
+
+
+def test_nothing_to_do_costs_one_query(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    ddl.ensure_schema(settings)
+    # Whoever changes anything needs the lock of the schema: nobody gets it here.
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(ddl._LOCK)
+        ddl.ensure_schema(settings)
+
+
+@pytest.fixture
+def heavy(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A database of today, and code with one more migration that only ``migrate`` runs."""
+    ddl.ensure_schema(settings)
+    folder = tmp_path / 'migrations'
+    shutil.copytree(versions.FOLDER, folder)
+    (folder / '9999_fewer_comments.sql').write_text("-- By migrate only: a test.\ncomment on schema bronze is 'migrated';\n")
+    monkeypatch.setattr(versions, 'FOLDER', folder)
+    return settings
+
+
+def test_what_is_marked_so_is_done_by_migrate_only(heavy: Settings, query: Query, capsys: Any) -> None:
+    assert main(['show']) == 1
+    assert 'this database needs "fewer comments"' in capsys.readouterr().err
+    assert main(['migrate']) == 0
+    assert 'schema version 9999: fewer comments' in capsys.readouterr().out
+    assert query('select name from ops.schema_version where version = 9999') == [('fewer comments',)]
+    ddl.ensure_schema(heavy)
