@@ -33,6 +33,7 @@ COMMANDS = {
     'migrate': 'bring the database to this version, also where other commands leave that to a person',
     'status': 'per source: days loaded, gaps, last load, lateness, rejects',
     'rejects': 'rows that cannot be used, with file, line, column and reason',
+    'new-source': 'write the files of a further source, to be filled in',
     'editor': 'PostgreSQL and the Mage editor on this machine, until Ctrl-C',
     'stop': 'stop the embedded PostgreSQL, and the editor if it runs',
     'env': 'print the POSTGRES_* settings in use, for a shell to export (the password left out)',
@@ -119,7 +120,7 @@ def _command(name: str) -> Command:
     """The module of a command. While it is imported nothing is looked for that could be freed: all of it stays."""
     gc.disable()
     try:
-        return cast(Command, importlib.import_module(f'kly_mage.cli.{name}'))
+        return cast(Command, importlib.import_module(f'kly_mage.cli.{name.replace("-", "_")}'))
     finally:
         gc.enable()
 

@@ -1,0 +1,109 @@
+"""A fourth source, added to a copy of the project as the README says: loaded, verified, reconciled, in status."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kly_mage.common.settings import REPOSITORY, Settings
+from tests.gold import Query
+
+FILLED_IN = {'happened_at': 'sent_at', 'amount': 'opened'}
+DECLARED = ('declared/newsletters.py', 'declared/marts.py', 'data_exporters/newsletters_daily_summary.sql')
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / 'project'
+    shutil.copytree(REPOSITORY / 'kly_mage', folder / 'kly_mage', ignore=shutil.ignore_patterns('__pycache__'))
+    return folder
+
+
+def run(project: Path, *arguments: str) -> 'subprocess.CompletedProcess[str]':
+    return subprocess.run(
+        [sys.executable, '-m', 'kly_mage', *arguments],
+        cwd=project,
+        env=os.environ | {'PYTHONPATH': str(project), 'PYTHONDONTWRITEBYTECODE': '1'},
+        capture_output=True,
+        text=True,
+    )
+
+
+def files(project: Path) -> dict[str, str]:
+    suffixes = ('.py', '.sql', '.yaml')
+    return {str(path): path.read_text('utf-8') for path in project.rglob('*') if path.suffix in suffixes}
+
+
+def test_a_source_is_a_declaration_to_fill_in(settings: Settings, query: Query, project: Path) -> None:
+    made = run(project, 'new-source', 'newsletters', '--pipeline', 'ads_revenue')
+    assert made.returncode == 0, made.stderr
+    for name in DECLARED:
+        path = project / 'kly_mage' / name
+        text = path.read_text('utf-8')
+        for before, after in FILLED_IN.items():
+            text = text.replace(before, after)
+        path.write_text(text, 'utf-8')
+    for day, rows in ((1, ['a1,3', 'a1,4', ',5', 'a1,3']), (2, ['a2,10', 'a2,x'])):
+        folder = settings.data_dir / 'newsletters'
+        folder.mkdir(exist_ok=True)
+        lines = [f'2025-10-{day:02}T08:00:00+07:00,{row}' for row in rows]
+        (folder / f'newsletters_2025100{day}.csv').write_text('\n'.join(['sent_at,content_id,opened', *lines, '']), 'utf-8')
+
+    days = ('--start', '2025-10-01', '--end', '2025-10-02')
+    loaded = run(project, 'backfill', *days, '--pipeline', 'ads_revenue')
+    assert loaded.returncode == 3, loaded.stderr  # a reject, and nothing of the ads
+    mart = 'select date::text, content_id, opened from gold.newsletters_daily_summary order by 1, 2'
+    # 3 + 4, the repeated 3 counts once; no article; the row whose number is no number is rejected
+    wanted = [('2025-10-01', '(not set)', 5), ('2025-10-01', 'a1', 7), ('2025-10-02', 'a2', 10)]
+    assert query(mart) == wanted
+
+    verified = run(project, 'verify')
+    assert verified.returncode == 0, verified.stdout
+    assert 'gold.newsletters_daily_summary 3' in verified.stdout
+    query("update gold.newsletters_daily_summary set opened = opened + 1 where content_id = 'a2'")
+    verified = run(project, 'verify')
+    assert verified.returncode == 1
+    assert 'gold.newsletters_daily_summary (2025-10-02, a2): opened is 11, bronze gives 10' in verified.stdout
+    assert run(project, 'rebuild').returncode == 0
+    assert query(mart) == wanted
+
+    reconciled = json.loads(run(project, 'reconcile', '--source', 'newsletters', '--json').stdout)
+    total = reconciled['sources']['newsletters']['total']
+    assert reconciled['accounted'] is True
+    assert (total['rows']['read'], total['rows']['bronze'], total['rows']['duplicate'], total['rows']['rejected']) == (
+        6,
+        4,
+        1,
+        1,
+    )
+    assert {place: total['sums']['opened'][place] for place in ('read', 'duplicate', 'gold', 'difference')} == {
+        'read': '25',
+        'duplicate': '3',
+        'gold': '22',
+        'difference': '0',
+    }
+    shown = query(
+        "select opened_in_bronze, opened_in_gold from gold.reconciliation where source = 'newsletters' order by day"
+    )
+    assert shown == [(12, 12), (10, 10)]
+    assert 'newsletters' in json.loads(run(project, 'status', '--json').stdout)['sources']
+
+
+def test_nothing_is_overwritten(project: Path) -> None:
+    assert run(project, 'new-source', 'newsletters').returncode == 0
+    before = files(project)
+    again = run(project, 'new-source', 'newsletters')
+    assert again.returncode == 2
+    assert 'kly_mage/declared/newsletters.py is there already; nothing was written' in again.stderr
+    assert files(project) == before
+
+
+@pytest.mark.parametrize('name', ['News', '1st', '../x', 'base', ''])
+def test_a_name_that_cannot_be_one_is_refused(project: Path, name: str) -> None:
+    before = files(project)
+    assert run(project, 'new-source', name).returncode == 2
+    assert files(project) == before
