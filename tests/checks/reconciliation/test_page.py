@@ -52,7 +52,7 @@ def test_what_turns_a_line_around_or_is_not_seen_is_spelled_out() -> None:
     found = report()
     found.findings = [Finding('rejects', 'gam_delivery', 'gam_\u202egpj\u200b\x1b]0;x\x07 & "more".csv', 'mv \u2066a b')]
     text = page(found)
-    assert r'gam_\u202egpj\u200b\x1b]0;x\x07 &amp; &quot;more&quot;.csv' in text
+    assert r'gam_\u202egpj\u200b\x1b]0;x\x07 &amp; &#34;more&#34;.csv' in text
     assert r'mv \u2066a b' in text
     assert not any(unicodedata.category(c) in ('Cc', 'Cf') for c in text.replace('\n', ''))
 
