@@ -109,7 +109,7 @@ def _files(settings: Settings, source: Source, days: Window) -> list[landing.Lan
 
 
 def _polars(frame: Any, source: Source, made_by: str, *columns: str) -> pl.DataFrame:
-    if frame is None:
+    if not hasattr(frame, 'columns'):  # in the editor, the output of a block that has not run is empty
         raise PipelineError(f'no rows to work on: run {made_by}_{source.name} first')
     rows: pl.DataFrame = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)
     missing = [n for n in (*source.names, '_partition_date', '_reject', *columns) if n not in rows.columns]

@@ -200,7 +200,7 @@ def test_the_kernel_has_the_corrections_too(server: Server) -> None:
 @pytest.mark.browser
 def test_a_block_without_its_upstream_says_what_to_do(server: Server, page: Page) -> None:
     said = EditorPage(page, server.url, 'ads_revenue').run('export_gam_delivery')
-    assert "Please run upstream blocks ['hash_gam_delivery']" in said
+    assert 'no rows to work on: run hash_gam_delivery first' in said
 
 
 @pytest.mark.browser
