@@ -7,7 +7,8 @@ from kly_mage.cli.arguments import add_source, sources
 from kly_mage.common.console import note, say
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
-from kly_mage.loads.rejects import Waiting, retry, waiting
+from kly_mage.loads.rejects import retry
+from kly_mage.warehouse.postgres.rejects import Waiting, waiting
 from kly_mage.warehouse.postgres.server import server
 
 SHOWN_CHARACTERS = 50  # of a long value

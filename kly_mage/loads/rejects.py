@@ -16,22 +16,7 @@ from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.loads import runner
-from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.ddl import ensure_schema
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A row in ``bronze.rejects`` that nobody has resolved."""
-
-    source: str
-    reject_id: str
-    file: str
-    line: int
-    column: str | None
-    value: str | None
-    reason: str
-    day: date | None
+from kly_mage.warehouse.postgres.rejects import Waiting, resolve, waiting
 
 
 @dataclass(frozen=True)
@@ -49,18 +34,6 @@ class Outcome:
     still: int
 
 
-def waiting(settings: Settings, sources: Iterable[str]) -> list[Waiting]:
-    """The rejects that wait, by source, file and line."""
-    ensure_schema(settings)
-    with connect(settings) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            'select source, reject_id::text, file, line, column_name, value, reason, day from bronze.rejects'
-            ' where source = any(%s) and resolved_at is null order by source, file, line',
-            (list(sources),),
-        )
-        return [Waiting(*row) for row in cursor.fetchall()]
-
-
 def retry(settings: Settings, sources: Iterable[str]) -> Outcome:
     """Read the files of waiting rejects again; load the days of what has become usable; mark that as resolved.
 
@@ -75,13 +48,7 @@ def retry(settings: Settings, sources: Iterable[str]) -> Outcome:
             outputs = runner.run(_pipelines(name), start_date=span.start, end_date=span.end, started_by='rejects --retry')
             loads += [output for output in outputs.values() if output['source'] == name]
         resolved += [(name, reject.reject_id) for reject in over]
-    with connect(settings) as connection, connection.cursor() as cursor:
-        for name, reject_id in resolved:
-            cursor.execute(
-                'update bronze.rejects set resolved_at = clock_timestamp()'
-                ' where source = %s and reject_id = %s and resolved_at is null',
-                (name, reject_id),
-            )
+    resolve(settings, resolved)
     return Outcome(len(resolved), loads, len(rejects) - len(resolved))
 
 

@@ -11,12 +11,10 @@ from typing import Any
 import yaml
 
 from kly_mage.common.errors import PipelineError, WarehouseError, first_line
-from kly_mage.common.settings import PROJECT, load_settings
+from kly_mage.common.settings import PROJECT
 from kly_mage.common.timer import seconds_by_timer, timer
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.retry import retrying
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.postgres.blocks import run_sql
 
 logger = logging.getLogger('kly_mage')
 _FOLDERS = {'data_loader': 'data_loaders', 'transformer': 'transformers', 'data_exporter': 'data_exporters'}
@@ -134,16 +132,6 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
     if failures:
         raise failures[0]
     return {uuid: output for uuid, output in outputs.items() if isinstance(output, dict)}
-
-
-def run_sql(text: str) -> None:
-    """Run the text of a SQL block in one transaction, as Mage does."""
-
-    def work() -> None:
-        with connect(server(load_settings())) as connection, connection.cursor() as cursor:
-            cursor.execute(text)
-
-    retrying(work)
 
 
 def _run_block(block: Block, inputs: list[Any], kwargs: dict[str, Any]) -> Any:

@@ -47,6 +47,13 @@ def ensure_schema(settings: Settings) -> None:
         )
 
 
+def is_made(settings: Settings) -> bool:
+    """Whether the database was ever loaded into; nothing is made to find out."""
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute("select to_regclass('ops.settings') is not null")
+        return bool(cursor.fetchone()[0])
+
+
 def migrate(settings: Settings) -> list[str]:
     """Bring the database to this code, also where other commands leave that to a person.
 

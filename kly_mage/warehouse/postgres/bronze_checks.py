@@ -1,0 +1,149 @@
+"""Is every stored row what it was when it came in: its hash, its day, its registry entry, its load, its conflicts."""
+
+from collections.abc import Iterator
+
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
+from kly_mage.rows import rowhash
+from kly_mage.warehouse.postgres.ddl import (
+    bronze_table,
+    conflicts_table,
+    registry,
+    restatements_table,
+    table_columns,
+)
+from kly_mage.warehouse.postgres.differences import Report, columns, count, texts, told
+
+
+def check_bronze(cursor: Cursor, report: Report) -> None:
+    """Take the differences of all sources into the report, from one picture of bronze and without locks: loads go on."""
+    cursor.execute('set transaction isolation level repeatable read, read only')
+    for source in SOURCES.values():
+        _check_source(cursor, source, report)
+
+
+def _check_source(cursor: Cursor, source: Source, report: Report) -> None:
+    table = f'bronze.{source.name}'
+    report.checked[table] = count(cursor, bronze_table(source))
+    report.add(table, _rows_that_changed(cursor, source))
+    report.add(table, _rows_against_registry(cursor, source))
+    report.add(table, _rows_against_ledger(cursor, source))
+    if source.value_columns:
+        report.add(f'{table}_conflicts', _conflicts_against_registry(cursor, source))
+
+
+def _rows_that_changed(cursor: Cursor, source: Source) -> Iterator[str]:
+    """Rows whose values no longer give their hash or their day."""
+    cursor.execute("select value from ops.settings where name = 'timezone'")
+    (timezone,) = cursor.fetchone()
+    query = sql.SQL(
+        'select _hashrow::text, hash::text, _partition_date::text, day::text, _load_id from ('
+        ' select _hashrow, {hash} as hash, _partition_date, ({day} at time zone {timezone})::date as day, _load_id'
+        ' from {table}'
+        ') as stored where hash is distinct from _hashrow or day is distinct from _partition_date order by _hashrow'
+    ).format(
+        hash=sql.SQL(rowhash.sql_hashrow(source, table_columns(cursor, source))),
+        day=sql.Identifier(source.day_column),
+        timezone=sql.Literal(timezone),
+        table=bronze_table(source),
+    )
+    cursor.execute(query)
+    for stored, computed, day, day_of_row, load_id in cursor:
+        if stored != computed:
+            yield f'{stored}: _hashrow is {stored}, the values of the row (load {load_id}) give {computed}'
+        if day != day_of_row:
+            yield f'{stored}: _partition_date is {day}, {source.day_column} gives {day_of_row}'
+
+
+def _rows_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
+    """Rows without a registry entry, entries without a row, rows there twice, and pairs that differ."""
+    counted = [column.name for column in source.value_columns]
+    names = ['_updated_at', *counted]
+    cursor.execute(
+        sql.SQL(
+            'with stored as (select _hashrow, count(*) as rows, {any_of} from {rows} as counted group by _hashrow)'
+            ' select _hashrow::text, coalesce(stored.rows, 0), known._updated_at is not null, {stored_text}, {known_text}'
+            ' from stored full join {registry} as known using (_hashrow)'
+            ' where stored.rows is distinct from 1 or ({stored}) is distinct from ({known}) order by _hashrow'
+        ).format(
+            any_of=sql.SQL(', ').join(sql.SQL('min({0}) as {0}').format(sql.Identifier(name)) for name in names),
+            rows=_rows_as_counted(source),
+            registry=registry(source),
+            stored=columns('stored', names),
+            known=columns('known', names),
+            stored_text=texts('stored', names),
+            known_text=texts('known', names),
+        )
+    )
+    register = f'bronze.{source.name}_hashrow'
+    for key, rows, known, *values in cursor:
+        pairs = list(zip(names, values[: len(names)], values[len(names) :], strict=True))
+        if not rows:
+            yield f'{key}: the row is missing; {register} has it with {told((n, there) for n, _, there in pairs)}'
+        elif not known:
+            yield f'{key}: {register} does not have it; the row has {told((n, here) for n, here, _ in pairs)}'
+        elif rows > 1:
+            yield f'{key}: {rows} rows of this hash, {register} allows 1'
+        else:
+            for name, here, there in pairs:
+                if here != there:
+                    yield f'{key}: {name} is {here}, {register} has {there}'
+
+
+def _rows_as_counted(source: Source) -> sql.Composable:
+    """The rows of bronze with the numbers that count: those of the last restatement, where restatements apply."""
+    values = [column.name for column in source.value_columns]
+    if not values:
+        return bronze_table(source)
+    return sql.SQL(
+        '(select stored._hashrow, stored._updated_at, {counted} from {table} as stored left join ('
+        '  select distinct on (_hashrow) _hashrow, {values}, true as is_restated from {restated}'
+        '  order by _hashrow, _load_id desc'
+        ') as restated using (_hashrow))'
+    ).format(
+        counted=sql.SQL(', ').join(
+            sql.SQL('case when is_restated then {} else {} end as {}').format(
+                sql.Identifier('restated', name), sql.Identifier('stored', name), sql.Identifier(name)
+            )
+            for name in values
+        ),
+        values=sql.SQL(', ').join(map(sql.Identifier, values)),
+        table=bronze_table(source),
+        restated=restatements_table(source),
+    )
+
+
+def _rows_against_ledger(cursor: Cursor, source: Source) -> Iterator[str]:
+    """Loads whose rows are not as many as the ledger says, or not of one moment."""
+    cursor.execute(
+        sql.SQL(
+            'with stored as ('
+            '  select _load_id as load_id, count(*) as rows, min(_created_at) as first, max(_created_at) as last'
+            '  from {table} group by _load_id'
+            '), told as ('
+            "  select load_id, case status when 'done' then rows_new - rows_removed else 0 end as rows from ops.loads"
+            '  where source = {source}'
+            ') select load_id, coalesce(stored.rows, 0), told.rows, first::text, last::text'
+            ' from stored full join told using (load_id)'
+            ' where coalesce(stored.rows, 0) is distinct from told.rows or first <> last order by load_id'
+        ).format(table=bronze_table(source), source=sql.Literal(source.name))
+    )
+    for load_id, rows, noted, first, last in cursor:
+        if rows != noted:
+            yield f'load {load_id}: {rows:,} rows, ops.loads has {"no such load" if noted is None else f"{noted:,}"}'
+        if first != last:
+            yield f'load {load_id}: _created_at is {first} in one row and {last} in another; a load has one'
+
+
+def _conflicts_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
+    cursor.execute(
+        sql.SQL(
+            'select _hashrow::text, _load_id from {conflicts} left join {registry} as known using (_hashrow)'
+            ' where known._updated_at is null order by _hashrow'
+        ).format(conflicts=conflicts_table(source), registry=registry(source))
+    )
+    for key, load_id in cursor:
+        yield f'{key}: a further version (load {load_id}) of a row that bronze.{source.name}_hashrow does not have'

@@ -1,0 +1,102 @@
+"""Differences between what is stored and what it should be: found by the server, said in words, one line each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+SHOWN = 20  # differences named per check; the others are counted
+
+
+@dataclass
+class Report:
+    """What ``verify`` found.
+
+    Attributes:
+        differences: one line each: table, key, both values.
+        count: how many there are; beyond ``SHOWN`` per check they are not in ``differences``.
+        in_gold: how many of them ``rebuild`` repairs.
+        waiting: what is not wrong but not yet refreshed.
+        checked: rows looked at, by table.
+    """
+
+    differences: list[str] = field(default_factory=list)
+    count: int = 0
+    in_gold: int = 0
+    waiting: list[str] = field(default_factory=list)
+    checked: dict[str, int] = field(default_factory=dict)
+
+    def add(self, table: str, found: Iterator[str], *, in_gold: bool = False) -> None:
+        """Take in the differences one check found."""
+        count = 0
+        for count, line in enumerate(found, start=1):
+            if count <= SHOWN:
+                self.differences.append(f'{table} {line}')
+        if count > SHOWN:
+            self.differences.append(f'{table}: {count - SHOWN:,} more of this kind')
+        self.count += count
+        self.in_gold += count if in_gold else 0
+
+
+def compare(
+    cursor: Cursor, found: sql.Composable, truth: sql.Composable, key: tuple[str, ...], values: tuple[str, ...]
+) -> Iterator[str]:
+    """One line per key and value in which two relations of the same columns differ."""
+    names = [*key, *values]
+    cursor.execute(
+        sql.SQL(
+            'select {found_text}, {truth_text} from (select {names} from {found}) as found'
+            ' full join (select {names} from {truth}) as truth on ({found_key}) = ({truth_key})'
+            ' where ({found_row}) is distinct from ({truth_row}) order by {order}'
+        ).format(
+            names=sql.SQL(', ').join(map(sql.Identifier, names)),
+            found=found,
+            truth=truth,
+            found_text=texts('found', names),
+            truth_text=texts('truth', names),
+            found_key=columns('found', key),
+            truth_key=columns('truth', key),
+            found_row=sql.SQL('row({})').format(columns('found', names)),
+            truth_row=sql.SQL('row({})').format(columns('truth', names)),
+            order=sql.SQL(', ').join(
+                sql.SQL('coalesce({}, {})').format(sql.Identifier('found', name), sql.Identifier('truth', name))
+                for name in key
+            ),
+        )
+    )
+    for row in cursor:
+        here, there = row[: len(names)], row[len(names) :]
+        is_missing, is_surplus = here[0] is None, there[0] is None
+        name = ', '.join(there[: len(key)] if is_missing else here[: len(key)])
+        pairs = list(zip(names, here, there, strict=True))[len(key) :]
+        if is_missing:
+            yield f'({name}): is missing; bronze gives {told((column, value) for column, _, value in pairs) or "it"}'
+        elif is_surplus:
+            yield f'({name}): bronze gives no such row; found {told((column, value) for column, value, _ in pairs) or "it"}'
+        else:
+            for column, found_value, true_value in pairs:
+                if found_value != true_value:
+                    yield f'({name}): {column} is {found_value}, bronze gives {true_value}'
+
+
+def told(pairs: Any) -> str:
+    """Names and their values, as a message has them."""
+    return ', '.join(f'{name} {value}' for name, value in pairs)
+
+
+def columns(table: str, names: Any) -> sql.Composed:
+    """The columns of a table, in a row."""
+    return sql.SQL(', ').join(sql.Identifier(table, name) for name in names)
+
+
+def texts(table: str, names: Any) -> sql.Composed:
+    """The columns of a table as text, in a row."""
+    return sql.SQL(', ').join(sql.SQL('{}::text').format(sql.Identifier(table, name)) for name in names)
+
+
+def count(cursor: Cursor, table: sql.Composable) -> int:
+    """Rows of a table."""
+    cursor.execute(sql.SQL('select count(*) from {}').format(table))
+    return int(cursor.fetchone()[0])

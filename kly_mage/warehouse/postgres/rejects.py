@@ -1,0 +1,50 @@
+"""``bronze.rejects``: the rows that cannot be used, until somebody has resolved them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from kly_mage.common.settings import Settings
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.ddl import ensure_schema
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A row in ``bronze.rejects`` that nobody has resolved."""
+
+    source: str
+    reject_id: str
+    file: str
+    line: int
+    column: str | None
+    value: str | None
+    reason: str
+    day: date | None
+
+
+def waiting(settings: Settings, sources: Iterable[str]) -> list[Waiting]:
+    """The rejects that wait, by source, file and line."""
+    ensure_schema(settings)
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            'select source, reject_id::text, file, line, column_name, value, reason, day from bronze.rejects'
+            ' where source = any(%s) and resolved_at is null order by source, file, line',
+            (list(sources),),
+        )
+        return [Waiting(*row) for row in cursor.fetchall()]
+
+
+def resolve(settings: Settings, rejects: Iterable[tuple[str, str]]) -> None:
+    """Mark rejects as resolved; they are never deleted.
+
+    Args:
+        rejects: source and ``reject_id`` of each.
+    """
+    with connect(settings) as connection, connection.cursor() as cursor:
+        for source, reject_id in rejects:
+            cursor.execute(
+                'update bronze.rejects set resolved_at = clock_timestamp()'
+                ' where source = %s and reject_id = %s and resolved_at is null',
+                (source, reject_id),
+            )
