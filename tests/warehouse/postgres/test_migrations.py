@@ -18,7 +18,7 @@ from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.warehouse.postgres import ddl, versions
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.embedded import wheel
+from kly_mage.warehouse.postgres.programs import programs
 from tests.delivery import ad, ads, backfill, deliver
 from tests.gold import Query, gold
 
@@ -42,7 +42,7 @@ def released(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path)
 
 def restore(settings: Settings, dump: Path) -> None:
     """Run a plain dump with psql: it has commands that are not SQL."""
-    program = Path(wheel().__file__).parent / 'pginstall18' / 'bin' / 'psql'
+    program = programs(18, None).folder / 'psql'
     server = ['--host', str(settings.host), '--username', settings.user, '--dbname', settings.dbname]
     subprocess.run(
         [program, '--no-psqlrc', '--quiet', *server, '--set', 'ON_ERROR_STOP=1', '--file', dump],
