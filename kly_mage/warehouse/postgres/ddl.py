@@ -14,6 +14,7 @@ from kly_mage import __version__
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import UTC, Settings
 from kly_mage.declared.base import Source
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.tables import bronze_table as bronze_table
 from kly_mage.warehouse.postgres.tables import conflicts_table as conflicts_table
@@ -32,8 +33,9 @@ def ensure_schema(settings: Settings) -> None:
     """Create or complete everything but partitions; costs one query when there is nothing to do.
 
     Raises:
-        WarehouseError: the database is newer than this code, or was completed for other declarations since; what is to be
-            done is left to ``migrate``; or bronze was loaded with another time zone, so its days would not be these days.
+        WarehouseError: the database is newer than this code, or was completed for other declarations since; what is to
+            be done is left to ``migrate``; tables of bronze or the ledger were dropped; or bronze was loaded with
+            another time zone, so its days would not be these days.
     """
     ddl = everything()
     with connect(settings) as connection, connection.cursor() as cursor:
@@ -112,9 +114,12 @@ def _complete(cursor: Cursor, settings: Settings, ddl: str, *, explicit: bool) -
         if step.is_explicit and not explicit:
             raise WarehouseError(f'this database needs "{step.name}", which is not done in passing: {MIGRATE}')
         cursor.execute(step.statements)
+    lost = found.missing if found.fingerprint == _fingerprint(ddl) else []  # they were there
+    _refuse_lost_rows(lost)
     if found.fingerprint != _fingerprint(ddl) and not explicit:
         _refuse_going_back(cursor, found, ddl)
     cursor.execute(ddl)
+    _start_again(cursor, lost)
     for step in due:
         cursor.execute('insert into ops.schema_version values (%s, %s, default, %s)', (step.version, step.name, __version__))
     if found.fingerprint != _fingerprint(ddl):
@@ -154,6 +159,26 @@ def _refuse_going_back(cursor: Cursor, found: _State, ddl: str) -> None:
             f'this database was completed for other declarations since (by kly_mage {later[0]} at {later[1]} UTC): '
             f'run the code that did it, or, to go back to this one, {MIGRATE}'
         )
+
+
+def _refuse_lost_rows(lost: list[str]) -> None:
+    """Bronze, its registries and the ledger hold what nothing else does: made again, empty, they would let rows in twice."""
+    if rows := [name for name in lost if not name.startswith('gold.')]:
+        raise WarehouseError(
+            f'this database has lost {", ".join(rows)}: restore it from a backup, or load the files into a new database'
+        )
+
+
+def _start_again(cursor: Cursor, lost: list[str]) -> None:
+    """Gold follows from bronze: a mart that was lost, or its registry, is filled from all of it by the next refresh."""
+    for mart in MARTS:
+        registries = [f'gold.{counted.registry}' for counted in mart.registries]
+        if not {mart.table, *registries}.isdisjoint(lost):
+            cursor.execute(sql.SQL('truncate {}').format(sql.SQL(', ').join(map(sql.SQL, (mart.table, *registries)))))
+            cursor.execute("update ops.watermarks set watermark = '-infinity' where mart = %s", (mart.table,))
+    if lost:
+        cursor.execute('update ops.watermarks set built_from = null where mart = %s', (DAILY_SUMMARY.table,))
+        logger.warning('made again: %s; the next refresh fills it', ', '.join(lost))
 
 
 def _newest() -> int:

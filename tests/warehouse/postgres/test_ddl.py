@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from psycopg2 import sql
 
+from kly_mage.checks.verify import verify
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
@@ -23,7 +24,8 @@ from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.mart_tables import mart_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from tests.delivery import HEADERS, ad, ads, backfill, deliver, event
-from tests.gold import Query, gold
+from tests.gold import Query, assert_gold_is_exact, gold
+from tests.scenes import deliver_october, run_days
 
 SNAPSHOTS = Path(__file__).with_name('snapshots')
 
@@ -210,3 +212,35 @@ def test_there_is_no_snapshot_of_a_statement_that_is_gone() -> None:
 def test_ads_have_a_table_for_conflicts_and_the_others_have_none(loaded: Settings, query: Query) -> None:
     found = {name for (name,) in query("select tablename from pg_tables where tablename like '%%_conflicts'")}
     assert found == {f'{GAM_DELIVERY.name}_conflicts'}
+
+
+@pytest.mark.parametrize(
+    'dropped',
+    [
+        'schema gold cascade',
+        'table gold.ga4_daily_summary cascade',
+        'table gold.ga4_daily_sessions',
+        'table gold.gam_daily_summary cascade',
+        'view gold.reconciliation',
+    ],
+)
+def test_what_was_dropped_of_gold_is_made_again_and_filled_by_the_next_run(
+    settings: Settings, query: Query, dropped: str
+) -> None:
+    deliver_october(settings.data_dir, range(1, 4))
+    run_days(1, 3)
+    query(f'drop {dropped}')
+    run_days(3)
+    assert_gold_is_exact(query, settings.data_dir)
+    found = verify(settings)
+    assert found is not None
+    assert found.differences == []
+
+
+@pytest.mark.parametrize('table', ['bronze.ga4_events_hashrow', 'bronze.rejects', 'ops.watermarks'])
+def test_what_nothing_else_holds_is_not_made_again_empty(settings: Settings, query: Query, table: str) -> None:
+    deliver_october(settings.data_dir, range(1, 2))
+    run_days(1)
+    query(f'drop table {table} cascade')
+    with pytest.raises(WarehouseError, match=f'has lost {table}.*restore it from a backup'):
+        run_days(1)

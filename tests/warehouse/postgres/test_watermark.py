@@ -241,6 +241,6 @@ def test_a_refresh_touches_the_keys_of_the_new_rows_only(settings: Settings, que
     load(settings, 'ga4_events', 4)
     text = plan(settings, 'ga4_daily_summary')
     assert 'Seq Scan on ga4_daily_summary' not in text, text
-    read = [int(float(n)) for n in re.findall(r'on ga4_daily_summary old\b[^\n]*actual rows=([\d.]+)', text)]
+    read = [int(float(n)) for n in re.findall(r'on ga4_daily_summary target\b[^\n]*actual rows=([\d.]+)', text)]
     assert read, text
     assert max(read) < 100, text
