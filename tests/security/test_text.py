@@ -17,7 +17,8 @@ from tests.delivery import ad, article, deliver, event
 
 # A window's title, C1's CSI, a line turned around, Rich's markup, a carriage return, a zero-width space.
 HOSTILE = '\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj.exe\u2066[red]a[/red][/]\r\u200b'
-FILE = HOSTILE.replace('/', '-')
+HOSTILE_FILE = HOSTILE.replace('/', '-')  # is refused, by name
+FILE = '[red]a[-red][-]'  # markup that can be shown: a name like any other
 DAYS = ('--start', '2025-10-01', '--end', '2025-10-01')
 COMMANDS = {
     'a dry run': ('backfill', *DAYS, '--dry-run'),
@@ -55,7 +56,7 @@ def hostile_landing_zone(settings: Settings) -> None:
         f'ga4_events_20251001{FILE}.csv',
         *(f'{event(content=content)},x' for content in ['7'] * 3 + [quoted]),
         f'"{HOSTILE}",page_view,u1,1,7,x',
-        header=f'event_timestamp,event_name,user_pseudo_id,session_id,content_id,"{HOSTILE}"',
+        header=f'event_timestamp,event_name,user_pseudo_id,session_id,content_id,"{FILE}"',
     )
     deliver(
         settings, f'gam_delivery_20251001{FILE}.csv', ad('a', '1'), ad('a', '2'), ad('b', quoted), ad(quoted, clicks=quoted)
@@ -116,8 +117,6 @@ def test_no_command_gives_a_terminal_what_came_from_somebody_else(settings: Sett
         assert 'MarkupError' not in told[name], name
     # It is shown all the same, spelled out: nobody has to guess what stands there.
     for name in (
-        'a dry run',
-        'backfill',
         'rejects',
         'an option that is none',
         'a page that cannot be written',
@@ -125,6 +124,16 @@ def test_no_command_gives_a_terminal_what_came_from_somebody_else(settings: Sett
         assert 'x1b]0;owned' in told[name], name
     assert r'\x1b]0;owned' in told['show']
     assert '[red]a[-red][-]' in told['a dry run']
+
+
+@pytest.mark.parametrize('write', [plain, on_a_terminal])
+def test_a_file_whose_name_cannot_be_shown_is_named_spelled_out(settings: Settings, write: Callable[..., str]) -> None:
+    deliver(settings, f'gam_delivery_20251001{HOSTILE_FILE}.csv', ad('a', '1'))
+    for arguments in (('backfill', *DAYS, '--dry-run'), ('backfill', *DAYS), ('status',), ('reconcile',)):
+        told = write(*arguments)
+        assert obeyed(told) == [], arguments
+        if arguments[0] != 'status':
+            assert r'x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj.exe' in told, arguments
 
 
 def test_an_error_with_its_traceback_is_as_harmless(settings: Settings) -> None:
