@@ -43,8 +43,8 @@ editor: install
 	@exec $(KLY) editor
 
 test: install lint
-	$(PYTEST) -n 3 -m 'not slow and not mage and not browser'
-	KLY_TEST_POSTGRES=15 $(PYTEST) -n 3 -m 'database and not slow and not mage and not browser' --ignore tests/warehouse/postgres/test_crash.py --ignore tests/bench
+	$(PYTEST) -n 3 -m 'not slow and not mage and not browser and not docker'
+	KLY_TEST_POSTGRES=15 $(PYTEST) -n 3 -m 'database and not slow and not mage and not browser and not docker' --ignore tests/warehouse/postgres/test_crash.py --ignore tests/bench
 	# On a busy machine Mage's kernel or a browser may miss its moment: what failed is tried once more, alone.
 	$(PYTEST) -n 2 -m '(mage or browser) and not slow' || $(PYTEST) -m '(mage or browser) and not slow' --last-failed
 
@@ -61,10 +61,10 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# Resolves requirements.txt anew, under requirements-override.txt, and notes what it got.
+# Resolves requirements.txt anew, under requirements-override.txt and for the first Python 3.11 (Debian 12 has 3.11.2).
 lock: install
 	$(BIN)/uv pip compile --quiet --upgrade --no-annotate --custom-compile-command 'make lock' --python $(BIN)/python \
-		--override requirements-override.txt --output-file requirements.lock requirements.txt
+		--python-version 3.11 --override requirements-override.txt --output-file requirements.lock requirements.txt
 	$(MAKE) install
 
 bench: install

@@ -91,7 +91,7 @@ def start(say: Callable[[str], None]) -> Editor:
     chosen = load_settings()
     settings = server(chosen)
     log = chosen.local_dir / 'mage.log'
-    environment = _environment(settings)
+    environment = server_environment(settings)
     say('starting Mage (a few seconds) …')
     with private_file(log) as output:
         process = subprocess.Popen(  # noqa: S603 - our own module
@@ -166,7 +166,7 @@ def ensure_secrets() -> str | None:
     return missing.get(PASSWORD)
 
 
-def _environment(settings: Settings) -> dict[str, str]:
+def server_environment(settings: Settings) -> dict[str, str]:
     """What the server and all its children see. Its own database for Mage's metadata: with SQLite, backfills get stuck."""
     data = settings.mage_dir
     private_folder(data)
