@@ -27,7 +27,8 @@ def lock(cursor: Cursor) -> None:
         cursor.execute(sql.SQL('lock table only {} in share mode').format(bronze_table(SOURCES[mart.source])))
 
 
-def _refill(cursor: Cursor, mart: Mart, block: Block) -> None:
+def refill(cursor: Cursor, mart: Mart, block: Block) -> None:
+    """Empty one mart and fill it from all of bronze; its registries are empty already."""
     # Not TRUNCATE: that would make the readers of gold wait.
     cursor.execute(sql.SQL('delete from {}').format(gold(mart.name)))
     cursor.execute("update ops.watermarks set watermark = '-infinity' where mart = %s", (mart.table,))
@@ -53,7 +54,7 @@ def check_gold(cursor: Cursor, report: Report, block: Block) -> None:
                     table=gold(counted.registry), old=sql.Identifier(f'{counted.registry}_found')
                 )
             )
-        _refill(cursor, mart, block)
+        refill(cursor, mart, block)
         found, truth = sql.Identifier('pg_temp', mart.name), gold(mart.name)
         values = tuple(measure.name for measure in mart.measures)
         report.add(mart.table, compare(cursor, found, truth, mart.key, values), in_gold=True)
@@ -108,7 +109,7 @@ def rebuild(cursor: Cursor, block: Block) -> dict[str, int]:
     for mart in MARTS:
         for counted in mart.registries:
             cursor.execute(sql.SQL('truncate {}').format(gold(counted.registry)))
-        _refill(cursor, mart, block)
+        refill(cursor, mart, block)
     # Its inputs may read as before and still hold other rows: it has to be computed in any case.
     cursor.execute('update ops.watermarks set built_from = null where mart = %s', (DAILY_SUMMARY.table,))
     cursor.execute(block(DAILY_SUMMARY.name))

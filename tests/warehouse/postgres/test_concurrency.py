@@ -15,7 +15,7 @@ from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.declared import SOURCES, marts
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import ddl as schema
-from kly_mage.warehouse.postgres import ledger, locks
+from kly_mage.warehouse.postgres import gold_checks, ledger, locks
 from kly_mage.warehouse.postgres import load as bronze
 from kly_mage.warehouse.postgres.connection import connect
 from tests.gold import Query, assert_gold_is_exact, gold
@@ -161,11 +161,9 @@ def test_readers_of_gold_never_wait(settings: Settings, query: Query) -> None:
     assert_gold_is_exact(query, settings.data_dir)
     before = gold(query)
     with connect(settings) as connection, connection.cursor() as cursor:
-        from kly_mage.checks import verify
-
-        verify._lock(cursor)
+        gold_checks.lock(cursor)
         for declared in marts.MARTS:
-            verify._refill(cursor, declared)
+            gold_checks.refill(cursor, declared, mart_sql)
             assert read() == before, declared.name
         cursor.execute("update ops.watermarks set built_from = null where mart = 'gold.daily_summary'")
         cursor.execute(mart_sql('daily_summary'))
