@@ -64,6 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     except SystemExit as end:  # after --help or a word it does not know
         return int(end.code or DONE)
     _log(logging.DEBUG if options.debug else logging.WARNING)
+    os.environ['PGAPPNAME'] = f'kly_mage {name}'  # whoever waits for us can name us
     try:
         if doubt := doubts():
             note(f'warning: {doubt}')

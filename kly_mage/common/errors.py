@@ -33,6 +33,10 @@ class NotBuiltError(WarehouseError):
     """A table or view of gold is not there yet: nothing was loaded so far."""
 
 
+class LockedError(KlyError):
+    """Another session holds a lock for longer than we wait; nothing is written."""
+
+
 class PipelineError(KlyError):
     """A pipeline's ``metadata.yaml`` and its blocks do not fit together."""
 

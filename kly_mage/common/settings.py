@@ -87,6 +87,9 @@ class Settings:
     password: str | None = _setting('POSTGRES_PASSWORD', str, secret=True)
     """With which password; None leaves it to ``~/.pgpass`` or to the server's trust."""
 
+    lock_wait: int = _setting('KLY_LOCK_WAIT', _whole(1, 86_400), 900)
+    """Seconds to wait for another load or refresh that is in the way."""
+
     editor_port: int = _setting('KLY_EDITOR_PORT', _whole(1, 65535), 6789)
     """Where the Mage editor listens."""
 

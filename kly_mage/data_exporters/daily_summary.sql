@@ -4,6 +4,8 @@
 
 -- Each statement has to see what was committed while the lock was waited for, whatever the database defaults to.
 set transaction isolation level read committed;
+-- A session that has no bound for waiting gets one: where Mage runs this block over its own connection.
+select set_config('lock_timeout', '15min', true) where current_setting('lock_timeout') = '0';
 select pg_advisory_xact_lock(hashtext('gold.daily_summary'));  -- one refresh at a time; readers go on
 
 -- The definition. Edit it and run the block: the view is built again if it differs.

@@ -7,6 +7,8 @@ set transaction isolation level read committed;
 set local work_mem = '256MB';
 -- Index pages are in memory or on flash: few keys are looked up there, the history is not scanned for them.
 set local random_page_cost = 1.1;
+-- A session that has no bound for waiting gets one: where Mage runs this block over its own connection.
+select set_config('lock_timeout', '15min', true) where current_setting('lock_timeout') = '0';
 select pg_advisory_xact_lock(hashtext('gold.ga4_daily_summary'));  -- one refresh at a time; readers go on
 
 -- Loads hold this table in row exclusive mode from before they take their _updated_at until they commit:

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg2
+import psycopg2.errors
 from psycopg2.extensions import connection as Connection
 
 from kly_mage.common.errors import WarehouseError, first_line
 from kly_mage.common.settings import Settings
+from kly_mage.warehouse.postgres.watch import Watch, session_name
 
 MINIMUM_VERSION = 150000
 RETRY_SECONDS = (0.2, 1.0, 3.0, 8.0, 20.0)  # a server that restarts needs some of it
@@ -18,7 +20,7 @@ _PASSING = ('starting up', 'shutting down', 'recovery mode', 'in recovery', 'not
 REACHED: set[tuple[str | None, int]] = set()  # servers that have let us in: if one does not answer, it is on its way back
 # What the loads and refreshes rely on, whatever the server's or the user's own settings are.
 _SESSION = (
-    '-c timezone=UTC -c datestyle=ISO -c jit=off -c client_min_messages=warning -c application_name=kly_mage'
+    '-c timezone=UTC -c datestyle=ISO -c jit=off -c client_min_messages=warning'
     r' -c default_transaction_isolation=read\ committed -c default_transaction_read_only=off'
     # If this machine dies, the server finds out within two minutes and lets go of our locks.
     ' -c tcp_keepalives_idle=60 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=6'
@@ -29,13 +31,19 @@ _SESSION = (
 def connect(settings: Settings) -> Iterator[Connection]:
     """A connection for one unit of work: committed at the end, rolled back on an error, closed in any case.
 
+    If it has to wait for a lock, it says for whom (``Watch``).
+
     Raises:
+        LockedError: it has waited for a lock as long as it may.
         WarehouseError: there is no server, it refuses, or it is older than PostgreSQL 15.
     """
     connection = _connect(settings)
+    watch = Watch(settings, connection, lambda: _connect(settings))
     try:
-        with connection:
+        with connection, watch:
             yield connection
+    except psycopg2.errors.LockNotAvailable as error:
+        raise watch.gave_up() from error
     finally:
         connection.close()
 
@@ -60,7 +68,8 @@ def _connect(settings: Settings) -> Connection:
             dbname=settings.dbname,
             user=settings.user,
             password=settings.password,
-            options=_SESSION,
+            application_name=session_name(),
+            options=f'{_SESSION} -c lock_timeout={settings.lock_wait}s',
         )
     except psycopg2.OperationalError as error:
         if (settings.host, settings.port) in REACHED or any(text in str(error) for text in _PASSING):

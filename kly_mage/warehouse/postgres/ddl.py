@@ -228,17 +228,17 @@ def summarize_partitions(settings: Settings, source: Source) -> None:
     Pages that an index has not summarized yet are read by whoever looks for new rows: rules and refreshes would read the
     last load again. Autovacuum gets there some time; if it is there just now, it is left to it.
     """
-    try:
-        with connect(settings) as connection, connection.cursor() as cursor:
-            cursor.execute("set local lock_timeout = '20ms'")
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute("set local lock_timeout = '20ms'")
+        try:
             cursor.execute(
                 'select brin_summarize_new_values(index.indexrelid) from ('
                 '  select relid from pg_partition_tree(%s) where isleaf order by relid::text collate "C" desc limit 3'
                 ') as latest inner join pg_index as index on latest.relid = index.indrelid',
                 (f'bronze.{source.name}',),
             )
-    except psycopg2.errors.LockNotAvailable:
-        logger.debug('%s: the index of new rows is at work elsewhere', source.name)
+        except psycopg2.errors.LockNotAvailable:
+            logger.debug('%s: the index of new rows is at work elsewhere', source.name)
 
 
 def has_partition(cursor: Cursor, source: Source, day: date) -> bool:

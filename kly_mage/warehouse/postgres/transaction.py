@@ -20,6 +20,7 @@ from kly_mage.warehouse.postgres.counts import Counts
 from kly_mage.warehouse.postgres.ddl import bronze_table, has_partition, registry, table_columns
 from kly_mage.warehouse.postgres.known import KnownRows
 from kly_mage.warehouse.postgres.rules import Rules
+from kly_mage.warehouse.postgres.watch import session_name
 
 _FILLED = ('_partition_date', '_hashrow', '_created_at', '_updated_at', '_load_id')
 
@@ -42,6 +43,7 @@ class Transaction:
         self.counts = Counts(money_read=Decimal(0) if source.money_columns else None)
         # Look hashes up in the registry's index: the cost then follows the rows at hand, not the history.
         cursor.execute('set local enable_hashjoin = off; set local random_page_cost = 1.1')  # until finish
+        cursor.execute('set local application_name = %s', (session_name(f'load {load_id}'),))  # whoever waits can name us
         cursor.execute(sql.SQL('lock table only {} in row exclusive mode').format(bronze_table(source)))
         locks.lock_days(cursor, source, window)
         # Beyond the watermark by the load's own number: no two loads then share a stamp, which tells their rows apart.
