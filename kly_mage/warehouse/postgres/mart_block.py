@@ -45,6 +45,8 @@ _BLOCK = """\
 set transaction isolation level read committed;
 -- To the planner, rows beyond some moment are a third of all: it would read whole partitions and pass the index by.
 set local enable_seqscan = off;
+-- A session that has no bound for waiting gets one: where Mage runs this block over its own connection.
+select set_config('lock_timeout', '15min', true) where current_setting('lock_timeout') = '0';
 select pg_advisory_xact_lock(hashtext('gold.{mart}'));  -- one refresh at a time; readers go on
 
 -- Loads hold this table in row exclusive mode from before they take their _updated_at until they commit:

@@ -108,7 +108,7 @@ def new_column(settings: Settings) -> None:
 
 def new_schema(settings: Settings) -> None:
     with connect(settings) as connection, connection.cursor() as cursor:
-        cursor.execute("update ops.settings set value = 'another' where name = 'schema'")
+        cursor.execute("update ops.declarations set fingerprint = 'another'")
     ddl.ensure_schema(settings)
 
 
