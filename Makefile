@@ -13,7 +13,7 @@ END ?= 2025-10-31
 unexport START END
 
 .DEFAULT_GOAL := help
-.PHONY: help install run editor test test-slow lint format lock bench data stop clean
+.PHONY: help install run editor test test-slow test-docker lint format lock bench data stop clean
 
 help:
 	@echo 'make run     load the sample, print gold.daily_summary and the reconciliation'
@@ -50,6 +50,10 @@ test: install lint
 
 test-slow: install
 	$(PYTEST) -n 2 --dist worksteal -m slow
+
+# docker-compose.yml, brought up for real, as root: wants docker.io, docker-compose and mmdebstrap; some eight minutes.
+test-docker: install
+	$(BIN)/python -m pytest -m docker
 
 lint: install
 	$(BIN)/ruff check .
