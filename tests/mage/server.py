@@ -148,7 +148,8 @@ class Server:
 
     def query(self, statement: str, *values: Any, database: str = 'kly') -> list[tuple[Any, ...]]:
         """Rows from the server's own PostgreSQL."""
-        connection = psycopg2.connect(host=str(self.local / 'postgres'), dbname=database, user='postgres')
+        socket = (self.local / 'postgres/postmaster.pid').read_text('utf-8').splitlines()[4]  # it need not lie in the data
+        connection = psycopg2.connect(host=socket, dbname=database, user='postgres')
         try:
             with connection, connection.cursor() as cursor:
                 cursor.execute('set timezone = utc')
