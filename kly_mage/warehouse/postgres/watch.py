@@ -151,10 +151,11 @@ class Watch(AbstractContextManager['Watch']):
                 (waited,) = cursor.fetchone()
                 if waited is None or waited < min(SAID_AFTER, self._bound / 4):
                     return
-                self._holders = _holders(cursor, self._pid)
+                holders = _holders(cursor, self._pid)
         finally:
             connection.close()
-        if self._holders:
+        if holders:  # none: the wait ended between the two questions, and who was in the way last is what is to be said
+            self._holders = holders
             self._say(waited)
 
     def _say(self, waited: float) -> None:
