@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,7 @@ class Server:
             text=True,
         )
         self.said = ''
+        vars(self).pop('client', None)
         for line in self.process.stdout or ():
             self.said += line
             if 'Ctrl-C' in line:
@@ -121,8 +123,9 @@ class Server:
         lines = (self.folder / 'env').read_text().splitlines()
         return next(line.partition('=')[2] for line in lines if line.startswith('MAGE_OWNER_PASSWORD='))
 
-    @property
+    @cached_property
     def client(self) -> MageClient:
+        """Signed in once: tests of wrong passwords bound how often that can be done."""
         return MageClient(self.url, EMAIL, self.password)
 
     @contextmanager
