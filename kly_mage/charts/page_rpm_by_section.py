@@ -10,10 +10,4 @@ if 'data_source' not in globals():
 @data_source
 def page_rpm_by_section(*args, **kwargs):
     """One row per section with pageviews."""
-    return frame("""
-        select section, round(sum(revenue_usd) * 1000 / sum(pageviews), 2) as page_rpm_usd
-        from gold.daily_summary
-        group by section
-        having sum(pageviews) > 0
-        order by page_rpm_usd desc
-    """)
+    return frame('page_rpm_by_section')

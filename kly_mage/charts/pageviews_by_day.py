@@ -10,10 +10,4 @@ if 'data_source' not in globals():
 @data_source
 def pageviews_by_day(*args, **kwargs):
     """One row per day of the last 31."""
-    return frame("""
-        select to_char(date, 'MM-DD') as day, sum(pageviews) as pageviews, sum(sessions) as sessions
-        from gold.daily_summary
-        where date > (select max(date) - 31 from gold.daily_summary where pageviews > 0)
-        group by date
-        order by date
-    """)
+    return frame('pageviews_by_day')

@@ -10,13 +10,4 @@ if 'data_source' not in globals():
 @data_source
 def revenue_by_day(*args, **kwargs):
     """One row per day of the last 31."""
-    return frame("""
-        select
-            to_char(date, 'MM-DD') as day,
-            sum(revenue_usd) as revenue_usd,
-            sum(impressions) / 100.0 as impressions_hundreds
-        from gold.daily_summary
-        where date > (select max(date) - 31 from gold.daily_summary where impressions > 0)
-        group by date
-        order by date
-    """)
+    return frame('revenue_by_day')

@@ -10,16 +10,4 @@ if 'data_source' not in globals():
 @data_source
 def rows_by_outcome(*args, **kwargs):
     """One row per source, one column per outcome."""
-    return frame("""
-        select
-            source,
-            sum(rows_new) as new,
-            sum(rows_already_loaded) as already_loaded,
-            sum(rows_duplicate) as duplicate,
-            sum(rows_rejected) as rejected,
-            sum(rows_conflicting) as conflicting
-        from ops.loads
-        where status = 'done'
-        group by source
-        order by source
-    """)
+    return frame('rows_by_outcome')

@@ -5,7 +5,7 @@ from typing import Any
 
 from kly_mage.common.errors import NotBuiltError, PipelineError
 from kly_mage.common.settings import load_settings
-from kly_mage.warehouse.postgres.summary import ask
+from kly_mage.warehouse.postgres.summary import chart
 
 _NOTHING = 'nothing to draw yet: run the blocks of the pipeline first, or a backfill'
 
@@ -19,8 +19,8 @@ def complete_decorators() -> None:
             setattr(decorators, name, lambda function: function)
 
 
-def frame(query: str) -> Any:
-    """The rows of a query as the pandas frame Mage draws from; numbers as floats, which is all its charts know.
+def frame(name: str) -> Any:
+    """The rows of a chart as the pandas frame Mage draws from; numbers as floats, which is all its charts know.
 
     Raises:
         PipelineError: there is nothing to draw yet.
@@ -28,7 +28,7 @@ def frame(query: str) -> Any:
     import pandas as pd  # type: ignore[import-untyped]  # Mage brings it; half a second that only charts pay
 
     try:
-        found = ask(load_settings(), query)
+        found = chart(load_settings(), name)
     except NotBuiltError as error:
         raise PipelineError(_NOTHING) from error
     if not found.rows:

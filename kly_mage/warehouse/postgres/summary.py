@@ -1,6 +1,7 @@
-"""``gold.daily_summary`` as it is looked at: the most read rows, and whatever a chart asks for."""
+"""``gold.daily_summary`` as it is looked at: the most read rows, and the editor's charts."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kly_mage.common.errors import NotBuiltError
@@ -43,15 +44,19 @@ def most_read(settings: Settings, days: Window | None, limit: int = 8) -> tuple[
         NotBuiltError: the view is not built yet.
     """
     asked = {'start': days.start if days else '-infinity', 'end': days.end if days else 'infinity', 'limit': limit}
-    return ask(settings, _MOST_READ, asked), ask(settings, _TOTALS, asked).rows[0]
+    return _ask(settings, _MOST_READ, asked), _ask(settings, _TOTALS, asked).rows[0]
 
 
-def ask(settings: Settings, query: str, values: dict[str, Any] | None = None) -> Table:
-    """The rows of a query over gold.
+def chart(settings: Settings, name: str) -> Table:
+    """What a chart of the editor draws: the rows of the query in ``charts/NAME.sql``.
 
     Raises:
         NotBuiltError: the view is not built yet.
     """
+    return _ask(settings, (Path(__file__).parent / 'charts' / f'{name}.sql').read_text('utf-8'))
+
+
+def _ask(settings: Settings, query: str, values: dict[str, Any] | None = None) -> Table:
     reached = server(settings)
     ensure_schema(reached)
     with connect(reached) as connection, connection.cursor() as cursor:

@@ -1,0 +1,16 @@
+-- Revenue and impressions of the last 31 days with impressions; these in hundreds, so that both fit one axis.
+with latest as (
+    select max(date) as day
+    from gold.daily_summary
+    where impressions > 0
+)
+
+select
+    to_char(summary.date, 'MM-DD') as day,
+    sum(summary.revenue_usd) as revenue_usd,
+    sum(summary.impressions) / 100.0 as impressions_hundreds
+from gold.daily_summary as summary
+inner join latest
+    on summary.date > latest.day - 31
+group by summary.date
+order by summary.date
