@@ -18,17 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-import psycopg2
-import psycopg2.errors
-from psycopg2 import sql
 
 from kly_mage.common import env_file
-from kly_mage.common.errors import EditorError, first_line
+from kly_mage.common.errors import EditorError, WarehouseError, first_line
 from kly_mage.common.private import private_file, private_folder
 from kly_mage.common.settings import REPOSITORY, Settings, env_path, load_settings
 from kly_mage.mage.client import MageClient
 from kly_mage.warehouse.postgres.embedded import stop_embedded
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.postgres.server import create_database_beside, server
 
 logger = logging.getLogger('kly_mage')
 
@@ -211,18 +208,8 @@ def _metadata_database(settings: Settings) -> str:
     """The URL of Mage's own database beside the warehouse, created if it is not there."""
     name = f'{settings.dbname}_mage'
     try:
-        connection = psycopg2.connect(
-            host=settings.host, port=settings.port, dbname=settings.dbname, user=settings.user, password=settings.password
-        )
-        connection.autocommit = True
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute('select 1 from pg_database where datname = %s', (name,))
-                if not cursor.fetchone():
-                    cursor.execute(sql.SQL('create database {}').format(sql.Identifier(name)))
-        finally:
-            connection.close()
-    except psycopg2.Error as error:
+        create_database_beside(settings, name)
+    except WarehouseError as error:
         raise EditorError(
             f'Mage needs a database {name} for its own records, which cannot be made ({first_line(error)}): '
             'create it, or set MAGE_DATABASE_CONNECTION_URL'

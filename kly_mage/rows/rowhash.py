@@ -1,4 +1,4 @@
-r"""The row hash: one canonical text per row, hashed in Python and, for checks, in SQL.
+r"""The row hash: one canonical text per row. For checks, ``warehouse/postgres/hash_sql.py`` makes the same of a stored row.
 
 The canonical text is ``v1`` and then, for every hash column that is not NULL, in the order of the column names,
 ``US name = value``. Typed values have one spelling each: an instant is its microseconds since 1970, a decimal has no
@@ -19,7 +19,7 @@ import pyarrow as pa
 from kly_mage.declared.base import Source
 from kly_mage.rows.frames import SLICE_ROWS
 
-_US, _ESC = '\x1f', '\x1b'
+US, ESC = '\x1f', '\x1b'
 VERSION = 'v1'
 
 
@@ -40,7 +40,7 @@ def add_hashrow(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
 def _hashrow(frame: pl.DataFrame, source: Source) -> pl.Series:
     parts: list[pl.Expr] = [pl.lit(VERSION)]
     for name in hash_columns(source, frame.columns):
-        value, label = _canonical(frame, name), pl.lit(_label(name))
+        value, label = _canonical(frame, name), pl.lit(column_label(name))
         if frame[name].null_count():  # an absent value takes its label with it
             label = pl.when(pl.col(name).is_null()).then(pl.lit('')).otherwise(label)
             value = value.fill_null('')
@@ -102,32 +102,6 @@ def order(hashrow: pl.Series) -> pl.Series:
     return pl.Series(halves[: 2 * len(hashrow) : 2].astype('u8').argsort())
 
 
-def sql_hashrow(source: Source, columns: list[str]) -> str:
-    """The same hash as a SQL expression over a stored row.
-
-    Args:
-        columns: the columns of the bronze table.
-    """
-    kinds = {column.name: column.kind for column in source.columns}
-    parts = [f"'{VERSION}'"]
-    for name in hash_columns(source, columns):
-        quoted = '"' + name.replace('"', '""') + '"'
-        kind = kinds.get(name, 'text')
-        if kind == 'timestamp':
-            value = f'(extract(epoch from {quoted}) * 1000000)::bigint::text'
-        elif kind == 'money':
-            value = f'trim_scale({quoted})::text'
-        elif kind == 'count':
-            value = f'{quoted}::text'
-        else:
-            value = f"replace(replace({quoted}, e'\\x1b', e'\\x1b\\x1b'), e'\\x1f', e'\\x1b\\x1f')"
-        label = _label(name).replace('\\', '\\\\').replace("'", "''")
-        label = label.replace(_US, '\\x1f').replace(_ESC, '\\x1b')
-        parts.append(f"coalesce(e'{label}' || {value}, '')")
-    text = ' || '.join(parts)
-    return f"({_sql_day(source.day_column)} || substr(encode(sha256(convert_to({text}, 'UTF8')), 'hex'), 1, 24))::uuid"
-
-
 def _day(instants: pl.Series) -> pl.Series:
     """``YYYYMMDD`` in UTC, ``00000000`` for no instant or one outside the years 1 to 9999."""
     days = instants.dt.date()
@@ -136,19 +110,13 @@ def _day(instants: pl.Series) -> pl.Series:
     return days.replace_strict(some, some.dt.to_string('%Y%m%d'), default='00000000', return_dtype=pl.String)
 
 
-def _sql_day(name: str) -> str:
-    quoted = '"' + name.replace('"', '""') + '"'
-    seconds = f'extract(epoch from {quoted})'  # 0001-01-01 is day -719162 since 1970, 10000-01-01 is day 2932897
-    inside = f'{seconds} >= -719162 * 86400::bigint and {seconds} < 2932897 * 86400::bigint'
-    return f"case when {inside} then to_char({quoted} at time zone 'UTC', 'YYYYMMDD') else '00000000' end"
-
-
-def _label(name: str) -> str:
-    return _US + _escaped(name).replace('=', _ESC + '=') + '='
+def column_label(name: str) -> str:
+    """What stands before a column's value in the canonical text."""
+    return US + _escaped(name).replace('=', ESC + '=') + '='
 
 
 def _escaped(text: str) -> str:
-    return text.replace(_ESC, _ESC + _ESC).replace(_US, _ESC + _US)
+    return text.replace(ESC, ESC + ESC).replace(US, ESC + US)
 
 
 def _holds(text: pl.Series, *characters: str) -> bool:
@@ -160,9 +128,9 @@ def _holds(text: pl.Series, *characters: str) -> bool:
 def _canonical(frame: pl.DataFrame, name: str) -> pl.Expr:
     dtype, column = frame.schema[name], pl.col(name)
     if dtype == pl.String:
-        if _holds(frame[name], _US, _ESC):
-            column = column.str.replace_all(_ESC, _ESC + _ESC, literal=True)
-            column = column.str.replace_all(_US, _ESC + _US, literal=True)
+        if _holds(frame[name], US, ESC):
+            column = column.str.replace_all(ESC, ESC + ESC, literal=True)
+            column = column.str.replace_all(US, ESC + US, literal=True)
         return column
     if isinstance(dtype, pl.Datetime):
         return column.dt.epoch('us').cast(pl.String)

@@ -19,6 +19,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Column, Source
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.rows import casting, rowhash
+from kly_mage.warehouse.postgres import hash_sql
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
@@ -259,7 +260,7 @@ def hashes_in_sql(cursor: Any, frame: pl.DataFrame, source: Source, session: dic
         cursor.execute(sql.SQL('create temp table stored (i bigint, {})').format(listed))
         rows = frame.select(pl.int_range(pl.len()).alias('i'), *columns)
         copy(cursor, rows, f'stored ({", ".join(sql.Identifier(name).as_string(cursor) for name in rows.columns)})')
-        cursor.execute(f'select {rowhash.sql_hashrow(source, columns)}::text from stored order by i')
+        cursor.execute(f'select {hash_sql.hashrow(source, columns)}::text from stored order by i')
         return [value.replace('-', '') for (value,) in cursor.fetchall()]
     finally:
         cursor.execute('rollback')

@@ -7,15 +7,9 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.rows import rowhash
-from kly_mage.warehouse.postgres.ddl import (
-    bronze_table,
-    conflicts_table,
-    registry,
-    restatements_table,
-    table_columns,
-)
+from kly_mage.warehouse.postgres import hash_sql
 from kly_mage.warehouse.postgres.differences import Report, columns, count, texts, told
+from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table, table_columns
 
 
 def check_bronze(cursor: Cursor, report: Report) -> None:
@@ -45,7 +39,7 @@ def _rows_that_changed(cursor: Cursor, source: Source) -> Iterator[str]:
         ' from {table}'
         ') as stored where hash is distinct from _hashrow or day is distinct from _partition_date order by _hashrow'
     ).format(
-        hash=sql.SQL(rowhash.sql_hashrow(source, table_columns(cursor, source))),
+        hash=sql.SQL(hash_sql.hashrow(source, table_columns(cursor, source))),
         day=sql.Identifier(source.day_column),
         timezone=sql.Literal(timezone),
         table=bronze_table(source),

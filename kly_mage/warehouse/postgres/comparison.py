@@ -20,16 +20,11 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, Sum, mart_of
 from kly_mage.rows import measures as of_frame
 from kly_mage.rows import rowhash
+from kly_mage.warehouse.postgres import hash_sql
 from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.copy import copy
-from kly_mage.warehouse.postgres.ddl import (
-    bronze_table,
-    conflicts_table,
-    registry,
-    restatements_table,
-    table_columns,
-)
+from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table, table_columns
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 # A place in the order of delivery: the number of the file, and the line in the lowest bits.
@@ -142,7 +137,7 @@ class Comparison:
                 stored_values=sql.SQL('').join(sql.SQL(', stored.{}').format(name) for name in names),
                 further=sql.SQL('').join(sql.SQL(', min({0}) as {0}').format(sql.Identifier(m.name)) for m in self.further),
                 same=self._same('stored'),
-                hash=sql.SQL(rowhash.sql_hashrow(self.source, table_columns(self.cursor, self.source))),
+                hash=sql.SQL(hash_sql.hashrow(self.source, table_columns(self.cursor, self.source))),
                 day=sql.Identifier(self.source.day_column),
                 zone=sql.Literal(self.settings.timezone),
                 bronze=bronze_table(self.source),

@@ -6,7 +6,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres.copy import copy
-from kly_mage.warehouse.postgres.ddl import conflicts_table, registry, restatements_table
+from kly_mage.warehouse.postgres.tables import conflicts_table, registry, restatements_table
 
 
 class Versions:

@@ -16,12 +16,7 @@ from kly_mage.common.settings import UTC, Settings
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.tables import bronze_table as bronze_table
-from kly_mage.warehouse.postgres.tables import conflicts_table as conflicts_table
-from kly_mage.warehouse.postgres.tables import everything, exists, relations
-from kly_mage.warehouse.postgres.tables import registry as registry
-from kly_mage.warehouse.postgres.tables import restatements_table as restatements_table
-from kly_mage.warehouse.postgres.tables import table_columns as table_columns
+from kly_mage.warehouse.postgres.tables import bronze_table, everything, exists, relations, table_columns
 from kly_mage.warehouse.postgres.versions import migrations
 
 logger = logging.getLogger('kly_mage')

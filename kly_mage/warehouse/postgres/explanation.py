@@ -7,7 +7,7 @@ from typing import Any
 from psycopg2 import sql
 
 from kly_mage.warehouse.postgres.comparison import IN_NO_FILE, LINE_BITS, Comparison
-from kly_mage.warehouse.postgres.ddl import bronze_table, registry, restatements_table
+from kly_mage.warehouse.postgres.tables import bronze_table, registry, restatements_table
 
 _LINE = (1 << LINE_BITS) - 1
 _COMPARED_ROWS = 10_000  # of conflicting rows so many are looked at for what tells them apart

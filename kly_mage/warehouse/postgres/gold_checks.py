@@ -12,8 +12,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart
-from kly_mage.warehouse.postgres.ddl import bronze_table
 from kly_mage.warehouse.postgres.differences import Report, compare, count
+from kly_mage.warehouse.postgres.tables import bronze_table
 
 Block = Callable[[str], str]
 """Gives the text of the SQL block of a name."""

@@ -15,7 +15,7 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.declared.base import Source
 from kly_mage.rows.rowhash import binary
 from kly_mage.warehouse.postgres.copy import copy
-from kly_mage.warehouse.postgres.ddl import registry
+from kly_mage.warehouse.postgres.tables import registry
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 FETCHED_PER_LOOKUP = 8  # hashes fetched in the time one row is looked up

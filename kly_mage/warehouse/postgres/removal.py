@@ -5,7 +5,7 @@ from psycopg2 import sql
 from kly_mage.common.settings import Settings
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.ddl import bronze_table, conflicts_table, registry
+from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry
 
 
 def remove(settings: Settings, source: Source, hashes: list[str]) -> None:

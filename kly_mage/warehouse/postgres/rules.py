@@ -6,7 +6,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import RuleError
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.postgres.ddl import bronze_table
+from kly_mage.warehouse.postgres.tables import bronze_table
 
 
 class Rules:

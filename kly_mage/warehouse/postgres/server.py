@@ -8,7 +8,9 @@ from functools import cache
 import psycopg2
 import psycopg2.errors
 from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
 
+from kly_mage.common.errors import WarehouseError, first_line
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.warehouse.postgres.connection import REACHED, RETRY_SECONDS, open_connection
 from kly_mage.warehouse.postgres.embedded import running, start
@@ -50,7 +52,26 @@ def export_environment() -> None:
 
 @cache
 def create_database(socket: str, name: str) -> None:
-    connection = open_connection(host=socket, dbname='postgres', user='postgres')
+    """Have a database on the embedded server."""
+    _create(open_connection(host=socket, dbname='postgres', user='postgres'), name)
+
+
+def create_database_beside(settings: Settings, name: str) -> None:
+    """Have a database on the server of the warehouse, for its user.
+
+    Raises:
+        WarehouseError: it is not there, and cannot be made.
+    """
+    try:
+        connection = open_connection(
+            host=settings.host, port=settings.port, dbname=settings.dbname, user=settings.user, password=settings.password
+        )
+        _create(connection, name)
+    except psycopg2.Error as error:
+        raise WarehouseError(first_line(error)) from None
+
+
+def _create(connection: Connection, name: str) -> None:
     connection.autocommit = True
     try:
         with connection.cursor() as cursor:

@@ -17,9 +17,10 @@ from kly_mage.warehouse.postgres import locks
 from kly_mage.warehouse.postgres.conflicts import Versions
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.counts import Counts
-from kly_mage.warehouse.postgres.ddl import bronze_table, has_partition, registry, table_columns
+from kly_mage.warehouse.postgres.ddl import has_partition
 from kly_mage.warehouse.postgres.known import KnownRows
 from kly_mage.warehouse.postgres.rules import Rules
+from kly_mage.warehouse.postgres.tables import bronze_table, registry, table_columns
 from kly_mage.warehouse.postgres.watch import session_name
 
 _FILLED = ('_partition_date', '_hashrow', '_created_at', '_updated_at', '_load_id')

@@ -17,9 +17,8 @@ from kly_mage.declared.cms_articles import CMS_ARTICLES
 from kly_mage.declared.ga4_events import GA4_EVENTS
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.declared.marts import MARTS
-from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import ddl as schema
-from kly_mage.warehouse.postgres import tables
+from kly_mage.warehouse.postgres import hash_sql, tables
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.mart_tables import mart_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
@@ -119,8 +118,8 @@ def test_an_undeclared_column_is_added_as_text_whatever_its_name(settings: Setti
         wanted = sql.SQL('select {} from bronze.ga4_events').format(sql.SQL(', ').join(map(sql.Identifier, NAMES)))
         cursor.execute(wanted)
         assert cursor.fetchall() == [tuple(f'v{number}' for number in range(len(NAMES)))]
-        columns = schema.table_columns(cursor, GA4_EVENTS)
-        cursor.execute(f'select {rowhash.sql_hashrow(GA4_EVENTS, columns)} = _hashrow from bronze.ga4_events')
+        columns = tables.table_columns(cursor, GA4_EVENTS)
+        cursor.execute(f'select {hash_sql.hashrow(GA4_EVENTS, columns)} = _hashrow from bronze.ga4_events')
         assert cursor.fetchall() == [(True,)]
 
 
@@ -144,8 +143,8 @@ def test_an_added_column_is_harmless_to_the_rows_before_it(settings: Settings, q
     backfill(*articles)
     assert query('select utm, count(*) from bronze.ga4_events group by 1 order by 1') == [('mail', 1), (None, 2)]
     with connect(settings) as connection, connection.cursor() as cursor:
-        columns = schema.table_columns(cursor, GA4_EVENTS)
-    assert query(f'select count(*) from bronze.ga4_events where {rowhash.sql_hashrow(GA4_EVENTS, columns)} <> _hashrow') == [
+        columns = tables.table_columns(cursor, GA4_EVENTS)
+    assert query(f'select count(*) from bronze.ga4_events where {hash_sql.hashrow(GA4_EVENTS, columns)} <> _hashrow') == [
         (0,)
     ]
 
@@ -173,7 +172,7 @@ def test_a_declared_column_that_came_later_is_added(loaded: Settings, query: Que
     query("update ops.declarations set fingerprint = 'of an older version'")
     schema.ensure_schema(loaded)
     with connect(loaded) as connection, connection.cursor() as cursor:
-        assert set(CMS_ARTICLES.names) <= set(schema.table_columns(cursor, CMS_ARTICLES))
+        assert set(CMS_ARTICLES.names) <= set(tables.table_columns(cursor, CMS_ARTICLES))
 
 
 def test_an_older_server_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,10 +187,10 @@ def test_an_older_server_is_refused(settings: Settings, monkeypatch: pytest.Monk
 def statements() -> dict[str, str]:
     """Every statement that is made from the declarations, by the name of its snapshot."""
     made = {f'{name}.sql': tables.source_ddl(source) for name, source in SOURCES.items()}
-    made |= {f'{name}_hashrow.sql': rowhash.sql_hashrow(source, list(source.names)) for name, source in SOURCES.items()}
+    made |= {f'{name}_hashrow.sql': hash_sql.hashrow(source, list(source.names)) for name, source in SOURCES.items()}
     made |= {f'{mart.name}.sql': mart_ddl(mart) for mart in MARTS} | {'reconciliation.sql': view_ddl()}
     odd = [*CMS_ARTICLES.names, 'a"b', "a'b", 'a=b', '\\', '_load_id']
-    return made | {'cms_articles_hashrow_odd_names.sql': rowhash.sql_hashrow(CMS_ARTICLES, odd)}
+    return made | {'cms_articles_hashrow_odd_names.sql': hash_sql.hashrow(CMS_ARTICLES, odd)}
 
 
 @pytest.mark.parametrize('name', statements())

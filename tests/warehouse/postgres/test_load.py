@@ -8,8 +8,7 @@ import pytest
 
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
-from kly_mage.rows import rowhash
-from kly_mage.warehouse.postgres import ddl as schema
+from kly_mage.warehouse.postgres import hash_sql, tables
 from kly_mage.warehouse.postgres.connection import connect
 from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
@@ -98,8 +97,8 @@ def test_the_stored_hash_is_the_hash_of_the_stored_row(settings: Settings, query
     deliver(settings, f'{source}_20251001.csv', rows[source]('"é\x1f\x1b=\nx"'), rows[source]('1'))
     backfill()
     with connect(settings) as connection, connection.cursor() as cursor:
-        columns = schema.table_columns(cursor, SOURCES[source])
-    same = f'{rowhash.sql_hashrow(SOURCES[source], columns)} = _hashrow'
+        columns = tables.table_columns(cursor, SOURCES[source])
+    same = f'{hash_sql.hashrow(SOURCES[source], columns)} = _hashrow'
     assert query(f'select {same}, count(*) from bronze.{source} group by 1') == [(True, 2)]
 
 

@@ -19,6 +19,7 @@ from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.warehouse.postgres import ddl, versions
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.programs import programs
+from kly_mage.warehouse.postgres.tables import everything
 from tests.delivery import ad, ads, backfill, deliver
 from tests.gold import Query, gold
 
@@ -158,7 +159,7 @@ def test_code_with_earlier_declarations_is_refused_until_somebody_says_migrate(
     settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ddl.ensure_schema(settings)
-    other = ddl.everything() + "\ncomment on schema gold is 'As another checkout has it.';"
+    other = everything() + "\ncomment on schema gold is 'As another checkout has it.';"
     with monkeypatch.context() as elsewhere:
         elsewhere.setattr(ddl, 'everything', lambda: other)
         ddl.ensure_schema(settings)
