@@ -77,7 +77,7 @@ def settings(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     The environment is set accordingly, so blocks and the command line find the same place.
     """
     name = f'test_{uuid.uuid4().hex[:12]}'
-    _administer(postgres, f'create database {name}')
+    administer(postgres, f'create database {name}')
     landing = tmp_path / 'landing'
     for source in ('cms_articles', 'ga4_events', 'gam_delivery'):
         (landing / source).mkdir(parents=True)
@@ -95,7 +95,7 @@ def settings(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(variable, value)
     monkeypatch.delenv('KLY_LATE_DAYS', raising=False)
     yield load_settings()
-    _administer(postgres, f'drop database {name} with (force)')
+    administer(postgres, f'drop database {name} with (force)')
 
 
 @pytest.fixture
@@ -110,7 +110,8 @@ def query(settings: Settings) -> Callable[..., list[tuple[Any, ...]]]:
     return run
 
 
-def _administer(socket: str, statement: str) -> None:
+def administer(socket: str, statement: str) -> None:
+    """Run one statement outside of a transaction, on the server itself."""
     connection = psycopg2.connect(host=socket, dbname='postgres', user='postgres')
     connection.autocommit = True
     try:

@@ -11,7 +11,7 @@ from kly_mage.checks.verify import verify
 from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.loads import runner
-from tests.conftest import _administer as administer
+from tests.conftest import administer
 from tests.gold import Query, assert_gold_is_exact, gold
 
 DAYS = ('20251001', '20251002')

@@ -4,13 +4,16 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kly_mage.common.errors import EditorError, SettingsError
-from kly_mage.common.settings import load_settings
+from kly_mage.common.settings import Settings, load_settings
 from kly_mage.mage import editor
+from tests.conftest import administer
+from tests.gold import Query
 from tests.mage.server import wait_for
 
 
@@ -94,3 +97,21 @@ def test_an_editor_of_another_folder_is_left_alone(env: Path, tmp_path: Path) ->
         assert editor.stop(load_settings()) == 0
         assert other.poll() is None
         other.kill()
+
+
+def test_mage_gets_a_database_beside_the_warehouse_and_who_may_not_make_one_is_told_what_else_to_set(
+    settings: Settings, query: Query, tmp_path: Path
+) -> None:
+    own = f'{settings.dbname}_mage'
+    kept = replace(settings, mage_dir=tmp_path / 'mage')
+    query(f'create role {own}_reader login')
+    try:
+        with pytest.raises(EditorError, match=f'database {own} .*permission denied.*MAGE_DATABASE_CONNECTION_URL'):
+            editor.server_environment(replace(kept, user=f'{own}_reader'))
+        for _ in range(2):  # the second time it is there
+            url = editor.server_environment(kept)['MAGE_DATABASE_CONNECTION_URL']
+            assert url == f'postgresql+psycopg2://postgres@/{own}?host={settings.host}&port=5432'
+        assert query('select count(*) from pg_database where datname = %s', own) == [(1,)]
+    finally:
+        query(f'drop role {own}_reader')
+        administer(str(settings.host), f'drop database if exists {own}')
