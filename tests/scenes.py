@@ -129,10 +129,13 @@ def load_request(
 ) -> tuple[Request, list[pl.DataFrame]]:
     """What a load of these October days hands to bronze."""
     source, days = SOURCES[source_name], Window(date(2025, 10, start), date(2025, 10, end or start))
-    files = landing.files_for(landing.find_files(source, settings.data_dir, settings.timezone), days, settings.late_days)
+    found = landing.find_files(source, settings.data_dir, settings.timezone)
+    files = landing.files_for(found, days, settings.late_days)
     frames = landing_csv.read(source, files, days, timezone=settings.timezone, late_days=settings.late_days)
     hashed = [rowhash.distinct(rowhash.add_hashrow(frame, source), source) for frame in frames]
-    return Request(source, days, files, landing_csv.undeclared_columns(source, files), 'test'), hashed
+    return Request(
+        source, days, files, [file.name for file in found], landing_csv.undeclared_columns(source, files), 'test'
+    ), hashed
 
 
 def load(settings: Settings, source_name: str, start: int, end: int | None = None) -> dict[str, Any]:

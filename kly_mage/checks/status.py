@@ -17,12 +17,14 @@ from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.header import DAMAGED, unpacked
+from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 
 # State, its sign in the calendar, what it means, whether the day is missing in the warehouse.
 STATES = {
     'loaded': ('#', 'loaded', False),
+    'incomplete': ('?', 'loaded without a file that may hold rows of it and cannot be used', True),
     'late': ('+', 'loaded; files that may hold rows of it have come or changed since', False),
     'empty day': ('o', 'loaded; no row is of this day', False),
     'empty file': ('0', 'its file has no rows', True),
@@ -67,6 +69,7 @@ class SourceStatus:
         lag_days: from that day to yesterday: 0 means nothing is due.
         late: distinct rows by days of lateness, as the last reconcile found them.
         rules: new rows of all loads that break a rule, by rule.
+        left_out: why files cannot be used, by their names.
     """
 
     source: str
@@ -78,6 +81,7 @@ class SourceStatus:
     conflicts: int = 0
     late: dict[str, int] = field(default_factory=dict)
     rules: dict[str, int] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @property
     def missing(self) -> list[Day]:
@@ -117,10 +121,12 @@ def status(settings: Settings, sources: Iterable[Source], window: Window | None 
         days = window or _range(settings, files, loads)
         for source in chosen:
             standing = _standing(cursor, settings, source)
+            left_out = _left_out(cursor, source, files[source.name])
+            standing.left_out = {file.name: reason for file, reason in left_out.items()}
             if days:
                 rows = _rows(cursor, source, days)
                 seen = _files_seen(cursor, source)
-                calendar = _Calendar(source, files[source.name], loads[source.name], rows, seen, settings)
+                calendar = _Calendar(source, files[source.name], loads[source.name], rows, seen, left_out, settings)
                 standing.days = [calendar.of(day) for day in days]
             found.append(standing)
     return found
@@ -136,11 +142,12 @@ class _Calendar:
         loads: list[_Load],
         rows: dict[tuple[int, date], int],
         seen: dict[str, tuple[int, datetime]],
+        left_out: dict[LandingFile, str],
         settings: Settings,
     ) -> None:
         self.source, self.files, self.loads, self.rows, self.settings = source, files, loads, rows, settings
         self.undated = any(file.day is None for file in files)
-        self.seen = seen
+        self.seen, self.left_out = seen, left_out
 
     def of(self, day: date) -> Day:
         """The state of one day."""
@@ -166,6 +173,13 @@ class _Calendar:
         had_file = done and any(landing.day_in_name(self.source, name) == day for name in done.files)
         if not own and not had_file and not self.undated:
             return found('missing file')
+        left_out = [
+            f'{file.name}: {reason}'
+            for file, reason in self.left_out.items()
+            if (days := file.days(self.settings.late_days)) is None or days.start <= day <= days.end
+        ]
+        if done and left_out:
+            return found('incomplete', '; '.join(left_out))
         if self.source.any_day:
             return self._of_articles(own, found)
         if done is None:
@@ -247,6 +261,21 @@ def _files_seen(cursor: Cursor, source: Source) -> dict[str, tuple[int, datetime
     return {file: (size, modified_at) for file, size, modified_at in cursor.fetchall()}
 
 
+def _left_out(cursor: Cursor, source: Source, files: list[LandingFile]) -> dict[LandingFile, str]:
+    """The files that a load has left out and that are still as it found them, and why."""
+    cursor.execute(
+        "select file, row ->> 'size', row ->> 'modified_at', reason from bronze.rejects"
+        ' where source = %s and line = %s and resolved_at is null order by file',
+        (source.name, FILE_LINE),
+    )
+    states = {file.name: (file, str(file.size), file.modified_at.isoformat()) for file in files}
+    return {
+        states[name][0]: reason
+        for name, size, modified_at, reason in cursor.fetchall()
+        if name in states and states[name][1:] == (size, modified_at)
+    }
+
+
 def _rows(cursor: Cursor, source: Source, days: Window) -> dict[tuple[int, date], int]:
     cursor.execute(
         'select load_id, day, load_days.rows_read from ops.load_days inner join ops.loads using (load_id)'
@@ -274,7 +303,10 @@ def _standing(cursor: Cursor, settings: Settings, source: Source) -> SourceStatu
     if standing.newest_day:
         yesterday = datetime.now(UTC).astimezone(ZoneInfo(settings.timezone)).date() - timedelta(days=1)
         standing.lag_days = max((yesterday - standing.newest_day).days, 0)
-    cursor.execute('select count(*) from bronze.rejects where source = %s and resolved_at is null', (source.name,))
+    cursor.execute(
+        'select count(*) from bronze.rejects where source = %s and line <> %s and resolved_at is null',
+        (source.name, FILE_LINE),
+    )
     standing.rejects = cursor.fetchone()[0]
     if source.value_columns:
         cursor.execute(f'select count(*) from bronze.{source.name}_conflicts')

@@ -12,8 +12,8 @@ from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
+from kly_mage.landing.left_out import undeclared_columns
 from kly_mage.loads import runner
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.postgres import ledger
@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Load the days and refresh the marts. 3 if days are missing, or rows were rejected or are in conflict."""
+    """Load the days and refresh the marts. 3 if days or files are missing, or rows were rejected or are in conflict."""
     days = window(options)
     if days is None:
         raise WindowError('which days? pass --start and --end, both included, such as --start 2025-10-01 --end 2025-10-31')
@@ -59,8 +59,12 @@ def run(options: argparse.Namespace) -> int:
             note(line)
         for line in _attention(settings, loads, missing):
             note(line)
+    for line in _left_out(loads):
+        note(line)
     say('; '.join(_line(load, missing[load['source']]) for load in loads))
-    look = any(load['rows_rejected'] or load['rows_conflicting'] or missing[load['source']] for load in loads)
+    look = any(
+        load['rows_rejected'] or load['rows_conflicting'] or load['left_out'] or missing[load['source']] for load in loads
+    )
     return 3 if look else 0
 
 
@@ -87,10 +91,10 @@ def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
     for source in sources:
         files = landing.find_files(source, settings.data_dir, settings.timezone)
         near = landing.files_for(files, days, settings.late_days)
-        landing_csv.undeclared_columns(source, near)
+        _, left_out = undeclared_columns(source, near)
         absent = ledger.days_without_file(source, files, days)
         undated = [file for file in near if file.day is None]
-        look |= bool(absent) and not undated
+        look |= bool(left_out) or (bool(absent) and not undated)
         say(f'{source.name}: {days}')
         for day in days:
             of_day = [file for file in near if file.day == day]
@@ -102,6 +106,8 @@ def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
         ):
             if found:
                 say(f'  {title:10}  {_names(found)}')
+        for name, reason in left_out.items():
+            say(f'  cannot be used: {name}: {reason}')
         if source.any_day:
             say('  and every file that no load has read so far')
     say('nothing was loaded: --dry-run only lists')
@@ -153,6 +159,13 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             )
 
 
+def _left_out(loads: list[Load]) -> Iterable[str]:
+    """The files that could not be used: whoever loads is told each time, until they are delivered again."""
+    for load in loads:
+        for name, reason in load['left_out'].items():
+            yield f'{name} is left out, its days are incomplete: {reason}'
+
+
 def _rows(count: int) -> str:
     return '1 row' if count == 1 else f'{count:,} rows'
 
@@ -160,6 +173,8 @@ def _rows(count: int) -> str:
 def _line(load: Load, missing: list[date]) -> str:
     parts = ('read', 'distinct', 'new', 'already_loaded', 'rejected', 'conflicting')
     told = [f'{load[f"rows_{part}"]:,} {ledger.word(part)}' for part in parts]
+    if left_out := load['left_out']:
+        told.append('1 file left out' if len(left_out) == 1 else f'{len(left_out):,} files left out')
     if missing:
         told.append(f'{len(missing):,} days missing' if len(missing) > 1 else '1 day missing')
     return f'{load["source"]}: {", ".join(told)}'

@@ -7,6 +7,7 @@ from kly_mage.cli.arguments import add_source, sources
 from kly_mage.common.console import note, say
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
+from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.loads.rejects import retry
 from kly_mage.warehouse.postgres.rejects import Waiting, waiting
 from kly_mage.warehouse.postgres.server import server
@@ -41,4 +42,5 @@ def _cells(reject: Waiting) -> list[str]:
     value = '' if reject.value is None else repr(reject.value)
     if len(value) > SHOWN_CHARACTERS + 10:
         value = f'{value[:SHOWN_CHARACTERS]}… ({len(reject.value or ""):,} characters)'
-    return [reject.file, f'{reject.line}', reject.column or '', value, reject.reason]
+    line = '' if reject.line == FILE_LINE else f'{reject.line}'
+    return [reject.file, line, reject.column or '', value, reject.reason]

@@ -58,6 +58,8 @@ def _write(each: SourceStatus) -> None:
             say(f'    {detail}')
         if remedy := _remedy(each.source, state, of_state):
             say_styled((f'    {remedy}', 'cyan'))
+    for name, reason in each.left_out.items():
+        say(f'  {name} is left out: {reason}')
     if each.rejects:
         _waiting(f'{each.rejects:,} rows rejected', f'python -m kly_mage rejects --source {each.source}')
     if each.conflicts:
@@ -95,6 +97,7 @@ def _remedy(source: str, state: str, days: list[Day]) -> str | None:
         'failed': f'repair the cause, then {load}',
         'missing file': f'deliver the files into {source}/, then {load}',
         'empty file': f'deliver the files again, then {load}',
+        'incomplete': f'deliver what is left out again, then {load}',
     }.get(state)
 
 

@@ -18,7 +18,7 @@ class WindowError(UsageError):
 
 
 class LandingError(KlyError):
-    """The landing zone or one of its files cannot be used at all; nothing of that source is written."""
+    """The landing zone or one of its files cannot be used at all; nothing of it is written."""
 
 
 class RuleError(KlyError):
@@ -47,6 +47,10 @@ class EditorError(KlyError):
 
 class RetryableError(Exception):
     """The world has changed under a load; the next try sees the new one."""
+
+
+class FileLeftOutError(Exception):
+    """A file turned out to be unusable after rows of it were taken; the same work is to begin anew, without it."""
 
 
 def first_line(error: BaseException) -> str:

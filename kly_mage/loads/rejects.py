@@ -15,6 +15,7 @@ from kly_mage.declared.base import Source
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
+from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres.rejects import Waiting, resolve, waiting
 
@@ -38,7 +39,8 @@ def retry(settings: Settings, sources: Iterable[str]) -> Outcome:
     """Read the files of waiting rejects again; load the days of what has become usable; mark that as resolved.
 
     A reject is over when its line is not rejected for that reason any more: it is usable and gets loaded, or it is gone
-    from the file, or something else is wrong with it, which then waits as a reject of its own. One whose file is gone waits.
+    from the file, or something else is wrong with it, which then waits as a reject of its own. One whose file is gone waits;
+    one that is about the file as a whole is over then, or when the file can be used.
     """
     rejects, loads, resolved = waiting(settings, sources), [], []
     for name in dict.fromkeys(reject.source for reject in rejects):
@@ -58,14 +60,21 @@ def _mended(settings: Settings, source: Source, rejects: list[Waiting]) -> tuple
     days: set[date] = set()
     over: list[Waiting] = []
     for name in dict.fromkeys(reject.file for reject in rejects):
-        if name not in files:
-            continue
         of_file = [reject for reject in rejects if reject.file == name]
+        about_file = [reject for reject in of_file if reject.line == FILE_LINE]
+        if name not in files:
+            over += about_file  # it holds nothing up any more; its days lack it by name
+            continue
         try:
-            lines = _lines(settings, source, files[name], {reject.line for reject in of_file})
+            lines, all_days = _lines(settings, source, files[name], {reject.line for reject in of_file})
         except LandingError:
             continue  # the file as a whole cannot be read: its load says so, and the rejects wait
+        if about_file:
+            over += about_file
+            days |= _days(source, files[name], all_days, settings.late_days)
         for reject in of_file:
+            if reject in about_file:
+                continue
             found, own = lines.get(reject.line), files[name].days(settings.late_days)
             if found is None:
                 over.append(reject)
@@ -86,12 +95,22 @@ def _mended(settings: Settings, source: Source, rejects: list[Waiting]) -> tuple
     return days, over
 
 
+def _days(source: Source, file: LandingFile, days: set[date], late_days: int) -> set[date]:
+    """The days to load so that all of a file is, given those of its rows."""
+    if source.any_day:  # any load that looks at the file takes all of it
+        return {file.day or max(days, default=date.today())}
+    own = file.days(late_days)
+    return {day for day in days if not own or own.start <= day <= own.end}
+
+
 def _lines(
     settings: Settings, source: Source, file: LandingFile, wanted: set[int]
-) -> dict[int, tuple[tuple[Any, ...] | None, date | None]]:
-    """For each of these lines of a file: what is wrong with it (None: nothing), and its day."""
+) -> tuple[dict[int, tuple[tuple[Any, ...] | None, date | None]], set[date]]:
+    """For each of these lines of a file: what is wrong with it (None: nothing), and its day; and the days of all lines."""
     found: dict[int, tuple[tuple[Any, ...] | None, date | None]] = {}
+    days: set[date] = set()
     for frame in landing_csv.read(source, [file], None, timezone=settings.timezone, late_days=settings.late_days):
+        days.update(frame['_partition_date'].drop_nulls().unique())
         reject = pl.col('_reject')
         rows = frame.filter(pl.col('_line').is_in(list(wanted))).select(
             '_line',
@@ -101,7 +120,7 @@ def _lines(
         )
         for line, day, bad, *reason in rows.iter_rows():
             found[line] = (tuple(reason) if bad else None, day)
-    return found
+    return found, days
 
 
 def _pipelines(source: str) -> list[str]:

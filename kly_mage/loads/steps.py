@@ -4,6 +4,7 @@ In Mage a block hands on one frame. The command line asks for a stream (``as_str
 each transformer sees one frame after the other, and the exporter takes them all in one transaction.
 """
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
+from kly_mage.landing import left_out as landing_left_out
 from kly_mage.loads import mage_run
 from kly_mage.loads.progress import reading, silent
 from kly_mage.rows import rowhash
@@ -27,6 +29,7 @@ from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import export_environment, server
 
+logger = logging.getLogger('kly_mage')
 Kwargs = Mapping[str, Any]
 
 
@@ -35,15 +38,20 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
 
     Raises:
         WindowError: the block's arguments name no day.
-        LandingError: the landing zone or a file cannot be used.
+        LandingError: the landing zone cannot be used, or none of the files; single ones are left out (``left_out``).
     """
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
-    files = _files(settings, source, days)
-    landing_csv.undeclared_columns(source, files)  # a file that cannot be used is said before anything is read
-    frames = landing_csv.read(source, files, days, timezone=settings.timezone, late_days=settings.late_days)
+    files, _ = _files(settings, source, days)
+    _, left_out = landing_left_out.undeclared_columns(source, files)
+    frames = landing_left_out.read(
+        source, files, days, timezone=settings.timezone, late_days=settings.late_days, left_out=left_out
+    )
     if not kwargs.get('as_stream'):
-        return landing_csv.whole(source, frames)
+        rows = landing_left_out.until_whole(lambda: landing_csv.whole(source, frames))
+        for name, reason in left_out.items():
+            _warn(kwargs, f'{name} is left out, its days are incomplete: {reason}')
+        return rows
     return reading(frames, kwargs.get('progress') or silent, f'loading {source.name}', files)
 
 
@@ -68,16 +76,18 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         frames: what the hash block gave, polars or pandas, or a stream of such frames.
 
     Returns:
-        Load number, source, days, and the counts of ``counts.Counts``.
+        Load number, source, days, the counts of ``counts.Counts``, and why files were left out, by their names.
     """
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
-    files = _files(settings, source, days)
+    files, found = _files(settings, source, days)
+    columns, _ = landing_left_out.undeclared_columns(source, files)
     request = Request(
         source=source,
         window=days,
         files=files,
-        undeclared=landing_csv.undeclared_columns(source, files),
+        found=[file.name for file in found],
+        undeclared=columns,
         started_by=str(kwargs.get('started_by') or kwargs.get('trigger_name') or 'editor'),
         pipeline_run=str(kwargs['pipeline_run_id']) if kwargs.get('pipeline_run_id') else None,
     )
@@ -85,7 +95,13 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         walk: Any = frames
     else:
         walk = [_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows')]
-    return retrying(lambda: load(server(settings), request, walk))
+    return retrying(lambda: landing_left_out.until_whole(lambda: load(server(settings), request, walk)))
+
+
+def _warn(kwargs: Kwargs, line: str) -> None:
+    """One line in the log of the block's run; in the editor, where a block has no logger, below the block."""
+    told = kwargs.get('logger') or logger
+    told.warning(line)
 
 
 def _server() -> Settings:
@@ -98,14 +114,17 @@ def _window(settings: Settings, source: Source, kwargs: Kwargs) -> Window:
     return window({**kwargs, **mage_run.asked(kwargs)}, settings.timezone, last)
 
 
-def _files(settings: Settings, source: Source, days: Window) -> list[landing.LandingFile]:
-    """The files that may hold rows of these days; for a source of ``any_day`` also those that were never read so far."""
+def _files(settings: Settings, source: Source, days: Window) -> tuple[list[landing.LandingFile], list[landing.LandingFile]]:
+    """The files that may hold rows of these days, and all there are.
+
+    For a source of ``any_day`` the former are also those that were never read so far.
+    """
     files = landing.find_files(source, settings.data_dir, settings.timezone)
     near = landing.files_for(files, days, settings.late_days)
     if not source.any_day:
-        return near
+        return near, files
     read = ledger.files_read(settings, source)
-    return [file for file in files if file in near or file.signature not in read]
+    return [file for file in files if file in near or file.signature not in read], files
 
 
 def _polars(frame: Any, source: Source, made_by: str, *columns: str) -> pl.DataFrame:

@@ -35,7 +35,7 @@ def warehouse(query: Query) -> list[list[tuple[object, ...]]]:
     return [query(f'select * from {table} order by 1, 2, 3') for table in TABLES]
 
 
-# --- files that cannot be used: one message, nothing written ----------------------------------------------------------
+# --- files that cannot be used: named, nothing of them written, the others loaded --------------------------------------
 
 
 def cut_short(path: Path) -> None:
@@ -75,34 +75,60 @@ BROKEN_FILES: list[tuple[str, Callable[[Path], object], str]] = [
     ),
     ('a gzip that is cut short', cut_short, 'cut short or damaged at line'),
     ('a gzip that is none', lambda path: path.rename(path.with_suffix('.csv.gz')), 'Not a gzipped file'),
+    ('a row of 20 MB', lambda path: path.write_bytes(path.read_bytes() + b'x' * (20 << 20)), 'longer than 1 MB'),
     ('a folder named like a file', lambda path: (path.unlink(), path.mkdir()), 'a folder, no file; it is not read'),
     ('a day that is none', lambda path: path.rename(path.with_name('gam_delivery_20251032.csv')), '20251032 is not a day'),
 ]
 
 
 @pytest.mark.parametrize(('spoil', 'message'), [case[1:] for case in BROKEN_FILES], ids=[case[0] for case in BROKEN_FILES])
-def test_a_file_that_cannot_be_used_fails_its_source_before_anything_is_written(
+def test_a_file_that_cannot_be_used_fails_its_source_if_there_is_no_other(
     settings: Settings, query: Query, capfd: Captured, spoil: Callable[[Path], object], message: str
 ) -> None:
     deliver(settings, 'gam_delivery_20250930.csv', ad('before', day='2025-09-30'))
     assert ads('2025-09-30') == 0
     before = warehouse(query)
     spoil(deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2')))
-    deliver(settings, 'gam_delivery_20251002.csv', ad('b', '3', day='2025-10-02'))
     capfd.readouterr()
-    assert ads('2025-10-01', '2025-10-02') == 1
+    assert ads('2025-10-01') == 1
     told = error(capfd)
     assert message in told
-    assert 'gam_delivery_202510' in told
+    assert told.startswith('gam_delivery/gam_delivery_202510')
     assert warehouse(query) == before
     assert query("select count(*) from ops.loads where status = 'running'") == [(0,)]
+
+
+@pytest.mark.parametrize(('spoil', 'message'), [case[1:] for case in BROKEN_FILES], ids=[case[0] for case in BROKEN_FILES])
+def test_a_file_that_cannot_be_used_is_left_out_by_name_and_the_others_are_loaded(
+    settings: Settings, query: Query, capfd: Captured, spoil: Callable[[Path], object], message: str
+) -> None:
+    spoil(deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2')))
+    deliver(settings, 'gam_delivery_20251002.csv', ad('b', '3', day='2025-10-02'))
+    assert ads('2025-10-01', '2025-10-02') == 3
+    written = capfd.readouterr()
+    assert 'Traceback' not in written.err
+    (shown,) = [line for line in written.err.splitlines() if 'is left out' in line]
+    assert shown.startswith('gam_delivery/gam_delivery_202510')
+    assert message in shown
+    lacks = ', 1 day missing' if 'is not a day' in message else ''  # what no day can be read from is no day's file
+    assert written.out == (
+        f'gam_delivery: 1 read, 1 distinct, 1 new, 0 already loaded, 0 rejected, 0 conflicting, 1 file left out{lacks}\n'
+    )
+    assert query('select ad_unit from bronze.gam_delivery') == [('b',)]
+    ((line, told),) = query('select line, reason from bronze.rejects where resolved_at is null')
+    assert line == 0
+    assert message in told
+    assert query("select count(*) from ops.loads where status = 'running'") == [(0,)]
+    assert main(['status', '--source', 'gam_delivery']) == 3
+    assert 'is left out: ' in capfd.readouterr().out
     # Once the file is repaired, the same command does the whole of it.
     for path in (settings.data_dir / 'gam_delivery').glob('gam_delivery_202510*'):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'))
     deliver(settings, 'gam_delivery_20251002.csv', ad('b', '3', day='2025-10-02'))
     assert ads('2025-10-01', '2025-10-02') == 0
-    assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(6,)]
+    assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(5,)]
+    assert query('select count(*) from bronze.rejects where resolved_at is null') == [(0,)]
 
 
 def test_no_landing_zone(settings: Settings, monkeypatch: pytest.MonkeyPatch, capfd: Captured, tmp_path: Path) -> None:

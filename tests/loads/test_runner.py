@@ -59,17 +59,20 @@ def test_a_failing_study_case_does_not_hold_up_the_other(
         for day in ('20251001', '20251002'):
             for path in (REPOSITORY / 'data' / source).glob(f'*_{day}*'):
                 shutil.copy(path, settings.data_dir / source)
-    broken = settings.data_dir / 'gam_delivery' / 'gam_delivery_20251002.csv'
-    whole = broken.read_bytes()
-    broken.write_text('served_at,ad_unit\n')  # impressions, clicks and revenue are missing
+    whole = {path: path.read_bytes() for path in (settings.data_dir / 'gam_delivery').iterdir()}
+    for path in whole:
+        path.write_text('served_at,ad_unit\n')  # impressions, clicks and revenue are missing
 
     assert main(TWO_DAYS) == 1
-    assert 'gam_delivery_20251002.csv: required column missing: impressions' in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert 'gam_delivery_20251001.csv: required column missing: impressions' in told
+    assert told.rstrip().endswith('; 1 more file cannot be used either')
     assert query('select count(*) from gold.gam_daily_summary') == [(0,)]
     assert query('select sum(pageviews) from gold.daily_summary') == query(
         'select sum(pageviews) from gold.ga4_daily_summary'
     )
 
-    broken.write_bytes(whole)
+    for path, content in whole.items():
+        path.write_bytes(content)
     assert main(TWO_DAYS) == 3  # these days of the sample hold conflicts
     assert_gold_is_exact(query, settings.data_dir)

@@ -18,6 +18,7 @@ from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.embedded import stop_embedded
 from kly_mage.warehouse.postgres.server import server
 from tests.conftest import REAL_DATA
+from tests.delivery import ad, deliver
 from tests.gold import Query, assert_gold_is_exact, gold
 
 pytestmark = pytest.mark.mage
@@ -99,6 +100,17 @@ def test_october_by_day_and_the_command_line_give_the_same_gold(settings: Settin
         finished(*(start(pipeline, tmp_path, run_date=f'2025-10-{day:02}') for pipeline in PIPELINES))
     assert_gold_is_exact(query, settings.data_dir)
     assert_the_command_line_gives_the_same(query, '2025-10-31')
+
+
+def test_a_file_that_cannot_be_used_is_named_and_the_others_are_loaded(
+    settings: Settings, query: Query, tmp_path: Path
+) -> None:
+    deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'))
+    bad = deliver(settings, 'gam_delivery_20251002.csv', header='served_at,ad_unit')
+    (said,) = finished(start('ads_revenue', tmp_path, run_date='2025-10-01'))
+    assert f'gam_delivery/{bad.name} is left out, its days are incomplete: required column missing' in said
+    assert query('select sum(revenue_usd) from gold.daily_summary') == [(2,)]
+    assert query('select file, line from bronze.rejects where line = 0') == [(f'gam_delivery/{bad.name}', 0)]
 
 
 def test_a_run_without_a_day_fails_and_says_what_to_do(settings: Settings, tmp_path: Path) -> None:

@@ -94,6 +94,8 @@ class _Account:
                 self.comparison.put(rows)
             if rejected.height:
                 self.comparison.put_rejects(rejected, files[int(frame['_number'][0])].day)
+        if self.reading.left_out:
+            self.comparison.leave_out(self.reading.left_out)
 
     def _line(self, day: date | None) -> Line:
         if day not in self.lines:

@@ -20,11 +20,13 @@ class Reading:
     Attributes:
         files: what is read, in the order of delivery; a row's ``_number`` is its file's place here.
         unreadable: why files, or the landing zone, cannot be read, a sentence each.
+        left_out: numbers of the files that cannot be read to their end; frames of them may have come before that was seen.
     """
 
     def __init__(self, settings: Settings, source: Source, window: Window | None) -> None:
         self.settings, self.source, self.window = settings, source, window
         self.unreadable: list[str] = []
+        self.left_out: list[int] = []
         self.files: list[LandingFile] = []
         try:
             self.files = landing.find_files(source, settings.data_dir, settings.timezone)
@@ -50,6 +52,7 @@ class Reading:
                         yield rowhash.add_hashrow(rows, self.source)
             except LandingError as error:
                 self.unreadable.append(str(error))
+                self.left_out.append(number)
 
     def _within(self, frame: pl.DataFrame, file: LandingFile) -> pl.DataFrame:
         day, own = pl.col('_partition_date'), file.days(self.settings.late_days)

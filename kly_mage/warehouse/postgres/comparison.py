@@ -99,6 +99,11 @@ class Comparison:
         )
         copy(self.cursor, named, 'fresh_rejects (at, file, line, reject, day, is_outside)')
 
+    def leave_out(self, numbers: list[int]) -> None:
+        """Take back the rows of these files: no load takes a part of a file."""
+        for table in ('fresh', 'fresh_rejects'):
+            self.cursor.execute(f'delete from {table} where at >> {LINE_BITS} = any(%s)', (numbers,))
+
     def find(self) -> None:
         """Find each distinct version of a row in bronze, the registry and the conflicts table."""
         self.cursor.execute('analyze fresh')

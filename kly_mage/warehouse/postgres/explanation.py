@@ -94,11 +94,11 @@ def waiting_for_refresh(of: Comparison) -> int:
 
 
 def stale_rejects(of: Comparison, files: list[str]) -> int:
-    """Rejects that wait although their file no longer has that row, or not with that fault."""
+    """Rejected rows that wait although their file no longer has them, or not with that fault."""
     days = sql.SQL('day is not null and {}').format(of.days('day')) if of.window else sql.SQL('true')
     of.cursor.execute(
         sql.SQL(
-            'select count(*) from bronze.rejects as known where source = %s and resolved_at is null'
+            'select count(*) from bronze.rejects as known where source = %s and resolved_at is null and line > 0'
             ' and file = any(%s) and {} and not exists ('
             '     select from fresh_rejects as fresh where fresh.file = known.file and fresh.line = known.line'
             "     and md5(concat_ws(e'\\x1f', fresh.file, fresh.line, fresh.reject))::uuid = known.reject_id"

@@ -15,6 +15,8 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
+from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse.postgres import rejects as waiting_rejects
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.counts import DAY_COUNTS, Counts
 from kly_mage.warehouse.postgres.ddl import ensure_schema
@@ -66,8 +68,8 @@ def start(settings: Settings, request: Request) -> int:
         return int(cursor.fetchone()[0])
 
 
-def finish(cursor: Cursor, load_id: int, counts: Counts) -> None:
-    """Say that the load is done, and what became of its rows; in the transaction that wrote them."""
+def finish(cursor: Cursor, load_id: int, counts: Counts, left_out: dict[str, str]) -> None:
+    """Say that the load is done, and what became of its rows and files; in the transaction that wrote them."""
     totals = counts.summary()
     cursor.execute(
         sql.SQL("update ops.loads set status = 'done', finished_at = clock_timestamp(), {} where load_id = {}").format(
@@ -75,6 +77,14 @@ def finish(cursor: Cursor, load_id: int, counts: Counts) -> None:
             sql.Literal(load_id),
         )
     )
+    if left_out:
+        cursor.execute(
+            'update ops.loads set left_out = %s, files = ('
+            "     select coalesce(jsonb_agg(file), '[]') from jsonb_array_elements(files) as file"
+            "     where file ->> 'file' <> all(%s)"
+            ' ) where load_id = %s',
+            (json.dumps(left_out), list(left_out), load_id),
+        )
     names = ('rows_read', *DAY_COUNTS)
     days = [{'day': day.isoformat(), **{name: count[name] for name in names}} for day, count in counts.days.items()]
     cursor.execute(
@@ -89,12 +99,16 @@ def finish(cursor: Cursor, load_id: int, counts: Counts) -> None:
     )
 
 
-def remember_files(cursor: Cursor, request: Request, load_id: int, read: set[tuple[str, datetime]]) -> None:
+def remember_files(
+    cursor: Cursor, request: Request, load_id: int, read: set[tuple[str, datetime]], left_out: dict[str, str]
+) -> None:
     """Note the state of the files; where a file noted is not read again, only those whose rows this load has had.
 
     A file may have come or changed since the rows were read: in Mage minutes lie between the loader and the exporter.
     """
-    files = [f for f in request.files if not request.source.any_day or (f.name, f.modified_at) in read]
+    files = [f for f in request.files if f.name not in left_out]
+    files = [f for f in files if not request.source.any_day or (f.name, f.modified_at) in read]
+    waiting_rejects.resolve_files(cursor, request.source.name, [f.name for f in files], request.found, left_out)
     cursor.execute(
         'insert into ops.files (source, file, size, modified_at, load_id)'
         ' select %s, file, size, modified_at, %s from json_populate_recordset(null::ops.files, %s) order by file'
@@ -166,15 +180,23 @@ def by_day(settings: Settings, load_ids: Iterable[int]) -> dict[date, dict[str, 
 
 
 def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]]:
-    """Per source what the finished loads of these Mage pipeline runs did, by the names of ``counts.Counts``."""
+    """Per source what the finished loads of these Mage pipeline runs did, as ``load.load`` tells it of one."""
     names = [f'rows_{part}' for part in ('read', 'distinct', *PARTS)]
+    sums = ', '.join(f'sum({name})::bigint' for name in names)
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(
-            f'select source, {", ".join(f"sum({name})" for name in names)} from ops.loads'
+            f'select source, array_agg(left_out), {sums} from ops.loads'
             " where pipeline_run = any(%s) and status = 'done' group by source order by source",
             (runs,),
         )
-        return [{'source': source, **dict(zip(names, map(int, sums), strict=True))} for source, *sums in cursor.fetchall()]
+        return [
+            {
+                'source': source,
+                'left_out': {name: reason for of_load in left_out for name, reason in of_load.items()},
+                **dict(zip(names, numbers, strict=True)),
+            }
+            for source, left_out, *numbers in cursor.fetchall()
+        ]
 
 
 def rejects(settings: Settings, load_id: int, limit: int) -> list[Reject]:
@@ -182,8 +204,8 @@ def rejects(settings: Settings, load_id: int, limit: int) -> list[Reject]:
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(
             'select file, line, column_name, value, reason from bronze.rejects'
-            ' where load_id = %s order by file, line limit %s',
-            (load_id, limit),
+            ' where load_id = %s and line <> %s order by file, line limit %s',
+            (load_id, FILE_LINE, limit),
         )
         return [Reject(*row) for row in cursor.fetchall()]
 

@@ -37,7 +37,7 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
             and ``_line``.
 
     Returns:
-        The load's number, source, days and counts.
+        The load's number, source, days and counts, and why files were ``left_out``, by their names.
     """
     source = request.source
     ensure_schema(settings)
@@ -52,11 +52,12 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
                 for rows in frame.iter_slices(SLICE_ROWS):
                     transaction.insert(rows)
             counts = transaction.finish()
-            ledger.finish(cursor, load_id, counts)
-            ledger.remember_files(cursor, request, load_id, transaction.files_read)
+            ledger.finish(cursor, load_id, counts, transaction.left_out)
+            ledger.remember_files(cursor, request, load_id, transaction.files_read, transaction.left_out)
     except BaseException as error:
         ledger.fail(settings, load_id, error)
         raise
     done = {'load_id': load_id, 'source': source.name, 'days': str(request.window), **counts.summary()}
+    done['left_out'] = transaction.left_out
     logger.info('%s %s: %s', source.name, request.window, done)
     return done

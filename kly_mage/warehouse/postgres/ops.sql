@@ -62,13 +62,15 @@ create table if not exists ops.loads (
     error text
 );
 alter table ops.loads add column if not exists rows_removed bigint not null default 0;
+alter table ops.loads add column if not exists left_out jsonb not null default '{}';
 create index if not exists loads_source_idx on ops.loads (source, load_id);
 comment on table ops.loads is 'One row per load of one source. rows_read is the sum of new, duplicate, already loaded, rejected and conflicting.';
 comment on column ops.loads.load_id is 'The load; _load_id in bronze.';
 comment on column ops.loads.source is 'The source loaded.';
 comment on column ops.loads.start_day is 'First day asked for.';
 comment on column ops.loads.end_day is 'Last day asked for, included.';
-comment on column ops.loads.files is 'Files looked at: name, size in bytes, modified_at.';
+comment on column ops.loads.files is 'Files looked at: name, size in bytes, modified_at. When it is done, without those left out.';
+comment on column ops.loads.left_out is 'Files that could not be used, with the reason; the days they may hold are incomplete.';
 comment on column ops.loads.status is 'running (if it has no living process: it died, and nothing of it was written), done or failed.';
 comment on column ops.loads.rows_read is 'Rows of the files that belong to the days asked for.';
 comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, already loaded or conflicting.';
@@ -160,15 +162,15 @@ create table if not exists bronze.rejects (
     resolved_at timestamptz,
     primary key (source, reject_id)
 );
-comment on table bronze.rejects is 'One row per line of a file that cannot be used, however often it is read.';
+comment on table bronze.rejects is 'One row per line of a file that cannot be used, or per such file (line 0), however often it is read.';
 comment on column bronze.rejects.source is 'The source.';
 comment on column bronze.rejects.reject_id is 'Hash over file, line and what is wrong with it.';
 comment on column bronze.rejects.file is 'The file.';
-comment on column bronze.rejects.line is 'The line where the row begins, from 1 (the header).';
+comment on column bronze.rejects.line is 'The line where the row begins, from 1 (the header); 0 for a file that was left out as a whole.';
 comment on column bronze.rejects.column_name is 'The column that cannot be used; NULL if the row as a whole cannot.';
 comment on column bronze.rejects.value is 'What stands there.';
 comment on column bronze.rejects.reason is 'What is wrong with it.';
-comment on column bronze.rejects.row is 'The whole row as text.';
+comment on column bronze.rejects.row is 'The whole row as text; for a file, its size in bytes and when it was changed.';
 comment on column bronze.rejects.day is 'Local day of the row, if its timestamp can be read.';
 comment on column bronze.rejects.load_id is 'The first load that met it.';
 comment on column bronze.rejects.rejected_at is 'When that was.';

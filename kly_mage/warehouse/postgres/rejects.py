@@ -4,14 +4,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
+from psycopg2.extensions import cursor as Cursor
+
 from kly_mage.common.settings import Settings
+from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """A row in ``bronze.rejects`` that nobody has resolved."""
+    """A row in ``bronze.rejects`` that nobody has resolved; its line is ``FILE_LINE`` if it is about a whole file."""
 
     source: str
     reject_id: str
@@ -48,3 +51,22 @@ def resolve(settings: Settings, rejects: Iterable[tuple[str, str]]) -> None:
                 ' where source = %s and reject_id = %s and resolved_at is null',
                 (source, reject_id),
             )
+
+
+def resolve_files(cursor: Cursor, source: str, read: list[str], found: list[str], left_out: Iterable[str]) -> None:
+    """Mark what was wrong with whole files as resolved: they have been read, are gone, or have another fault now.
+
+    Args:
+        cursor: the load's, whose own rejects are written.
+        read: files that this load has read.
+        found: all files there are.
+        left_out: files that this load has left out.
+    """
+    over = 'file = any(%(read)s) or file <> all(%(found)s)'
+    if left_out:
+        over += ' or (file = any(%(left_out)s) and reject_id not in (select reject_id from incoming_rejects))'
+    cursor.execute(
+        'update bronze.rejects set resolved_at = clock_timestamp()'
+        f' where source = %(source)s and line = %(line)s and resolved_at is null and ({over})',
+        {'source': source, 'line': FILE_LINE, 'read': read, 'found': found, 'left_out': list(left_out)},
+    )

@@ -15,6 +15,7 @@ class Request:
         source: the source.
         window: the days.
         files: the files the load looks at.
+        found: the names of all files of the source.
         undeclared: columns of these files that the declaration does not have.
         started_by: the Mage trigger or the command.
         pipeline_run: id of the Mage pipeline run, if there is one.
@@ -23,6 +24,7 @@ class Request:
     source: Source
     window: Window
     files: list[LandingFile]
+    found: list[str]
     undeclared: list[str]
     started_by: str
     pipeline_run: str | None = None

@@ -12,6 +12,7 @@ from kly_mage.common.settings import UTC
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
+from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import locks
 from kly_mage.warehouse.postgres.conflicts import Versions
@@ -41,6 +42,7 @@ class Transaction:
         self.cursor, self.source, self.load_id = cursor, source, load_id
         self.changed = False
         self.files_read: set[tuple[str, datetime]] = set()  # name and state, for a source whose files are read once
+        self.left_out: dict[str, str] = {}  # why, by the file's name
         self.counts = Counts(money_read=Decimal(0) if source.money_columns else None)
         # Look hashes up in the registry's index: the cost then follows the rows at hand, not the history.
         cursor.execute('set local enable_hashjoin = off; set local random_page_cost = 1.1')  # until finish
@@ -64,12 +66,13 @@ class Transaction:
 
     def insert(self, frame: pl.DataFrame) -> None:
         """Insert one slice and count it."""
-        if self.source.any_day and '_modified_at' in frame.columns:
-            self.files_read.update(frame.select('_file', '_modified_at').unique().rows())
         rejected, rows = frame.clear(), frame
         if frame['_reject'].null_count() < frame.height:
             rejected, rows = (frame.filter(kind) for kind in (pl.col('_reject').is_not_null(), pl.col('_reject').is_null()))
-        self._reject(rejected)
+            rejected = self._leave_out(rejected)
+        if self.source.any_day and '_modified_at' in frame.columns:
+            read = frame.filter(pl.col('_line') != FILE_LINE)
+            self.files_read.update(read.select('_file', '_modified_at').unique().rows())
         self.counts.add('rows_rejected', rejected)
         self.counts.add('rows_duplicate', rows, '_duplicate_rows')
         if not rows.height:
@@ -109,7 +112,7 @@ class Transaction:
 
     def finish(self) -> Counts:
         """Write what may touch other loads; say that articles have changed: nothing else tells ``gold.daily_summary``."""
-        if self.counts.rows_rejected:
+        if self.counts.rows_rejected or self.left_out:
             self.cursor.execute(
                 'insert into bronze.rejects select * from incoming_rejects order by reject_id'
                 # A row that was repaired, and came back broken, waits again.
@@ -163,6 +166,14 @@ class Transaction:
     def _copy(self, frame: pl.DataFrame, table: sql.Composable) -> None:
         names = sql.SQL(', ').join(map(sql.Identifier, frame.columns))
         copy(self.cursor, frame, sql.SQL('{} ({})').format(table, names).as_string(self.cursor))
+
+    def _leave_out(self, rejected: pl.DataFrame) -> pl.DataFrame:
+        """Keep all rejects; gives those that are rows, without those that stand for a file that was left out."""
+        self._reject(rejected)
+        whole_file = pl.col('_line') == FILE_LINE
+        reason = pl.col('_reject').str.json_path_match('$.reason')
+        self.left_out |= dict(rejected.filter(whole_file).select('_file', reason).rows())
+        return rejected.filter(~whole_file)
 
     def _reject(self, rows: pl.DataFrame) -> None:
         if not rows.height:

@@ -89,7 +89,7 @@ located_rejects as (
         regexp_replace(reason, '^[0-9]+ fields, the header has [0-9]+$', 'wrong number of fields') as reason,
         case source when 'gam_delivery' then ops.readable_money(row ->> 'revenue_usd') end as revenue
     from bronze.rejects
-    where resolved_at is null
+    where resolved_at is null and line > 0
 ),
 
 rejects_by_reason as (

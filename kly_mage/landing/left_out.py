@@ -1,0 +1,111 @@
+"""Files that a load leaves out: what cannot be used is named, and the other files are loaded.
+
+A file is loaded whole or not at all. What is wrong with its name, its place or its header is seen before anything is read;
+what is wrong further in (a damaged end, a byte that is no UTF-8, a change while it is read) when some of its rows are on
+their way already. The walk over the frames then ends in ``FileLeftOutError``: whoever has taken rows lets go of them and
+begins anew (``until_whole``), and the new walk does without the file.
+
+In place of its rows a file that is left out gives one of its own: a reject in line 0. It goes where the rows go, through
+Mage's blocks too, so the warehouse hears of it whoever reads.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import polars as pl
+
+from kly_mage.common.errors import FileLeftOutError, LandingError
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.landing import csv as landing_csv
+from kly_mage.landing.files import LandingFile, files_for
+from kly_mage.rows.frames import Frames
+
+T = TypeVar('T')
+FILE_LINE = 0  # the line of a reject that is about a whole file
+LeftOut = dict[str, str]  # why each file is left out, by its name
+
+
+def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> tuple[list[str], LeftOut]:
+    """The columns that files have and the declaration does not, and the files whose header cannot be used."""
+    names: dict[str, None] = {}
+    left_out: LeftOut = {}
+    for file in files:
+        try:
+            names |= dict.fromkeys(landing_csv.undeclared_columns(source, [file]))
+        except LandingError as error:
+            left_out[file.name] = _reason(file, error)
+    return list(names), left_out
+
+
+def read(
+    source: Source, files: list[LandingFile], window: Window, *, timezone: str, late_days: int, left_out: LeftOut
+) -> Frames:
+    """What ``csv.read`` gives of the files that can be used, and one row for each that cannot.
+
+    Args:
+        left_out: files that are not to be read; the walk adds what it finds.
+
+    Raises:
+        FileLeftOutError: by the walk, at its end, if a file was found that cannot be used.
+        LandingError: by the walk, if no file can be used, among them one of these days: there is nothing to load.
+    """
+
+    def frames() -> Iterator[pl.DataFrame]:
+        _refuse_all(files, files_for(files, window, late_days), left_out)
+        begun = set(left_out)
+        for file in files:
+            if file.name in begun:
+                yield landing_csv.whole(source, [_row(file, left_out[file.name])])
+                continue
+            try:
+                for frame in landing_csv.read(source, [file], window, timezone=timezone, late_days=late_days):
+                    if len(left_out) == len(begun):  # else the walk will begin anew, and only looks for more such files
+                        yield frame
+            except LandingError as error:
+                left_out[file.name] = _reason(file, error)
+        if found := left_out.keys() - begun:
+            raise FileLeftOutError('begins anew without ' + _told({name: left_out[name] for name in sorted(found)}))
+
+    return Frames(frames)
+
+
+def until_whole(work: Callable[[], T]) -> T:
+    """Do ``work``, which walks over the frames of ``read``, until it gets to the end of them."""
+    while True:
+        try:
+            return work()
+        except FileLeftOutError:
+            continue  # each time at least one file less is read
+
+
+def _refuse_all(files: list[LandingFile], near: list[LandingFile], left_out: LeftOut) -> None:
+    """Fail if nothing can be read; not if files of other days, which are looked at as well, are all that is left out."""
+    if near and all(file.name in left_out for file in files):
+        raise LandingError(_told({file.name: left_out[file.name] for file in near}))
+
+
+def _told(left_out: LeftOut) -> str:
+    """The first file and its reason, and how many more there are."""
+    (name, reason), more = next(iter(left_out.items())), len(left_out) - 1
+    others = f'; {more:,} more {"file" if more == 1 else "files"} cannot be used either' if more else ''
+    return f'{name}: {reason}{others}'
+
+
+def _reason(file: LandingFile, error: LandingError) -> str:
+    return str(error).removeprefix(f'{file.name}: ')
+
+
+def _row(file: LandingFile, reason: str) -> pl.DataFrame:
+    state = {'size': file.size, 'modified_at': file.modified_at.isoformat()}
+    told = json.dumps({'column': None, 'value': None, 'reason': reason, 'row': state})
+    return pl.DataFrame(
+        {
+            '_reject': [told],
+            '_file': [file.name],
+            '_line': [FILE_LINE],
+            '_modified_at': [file.modified_at],
+            '_delivered_at': [file.delivered_at],
+        }
+    ).with_columns(pl.col('_modified_at', '_delivered_at').dt.convert_time_zone('UTC').dt.cast_time_unit('us'))
