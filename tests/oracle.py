@@ -409,7 +409,7 @@ def gam_of(
             first = {f'first_{column}': value for column, value in known[0].items()}
             place = {'file': row.file, 'line': row.line}
             result.conflicts.append(dict(zip(GAM_KEY, key, strict=True)) | numbers | first | place)
-            result.money_in_conflicts += numbers['revenue_usd']
+            result.money_in_conflicts += row.values['revenue_usd']
         else:
             counts.distinct += 1
             known.append(numbers)
@@ -418,7 +418,7 @@ def gam_of(
                 lateness[(row.file_date - row.day).days] += 1
             sums = gold[row.day, row.values['content_id'] or NOT_SET]
             for column in ('impressions', 'clicks', 'revenue_usd'):
-                sums[column] += numbers[column]
+                sums[column] += row.values[column]
     return dict(gold)
 
 

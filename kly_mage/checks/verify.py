@@ -22,7 +22,7 @@ def rebuild(settings: Settings) -> dict[str, int]:
         reached = server(settings)
         ensure_schema(reached)
         with connect(reached) as connection, connection.cursor() as cursor:
-            return gold_checks.rebuild(cursor, _block)
+            return gold_checks.rebuild(cursor, block)
 
     return retrying(work)
 
@@ -40,13 +40,13 @@ def verify(settings: Settings) -> Report | None:
             check_bronze(cursor, report)
         with connect(reached) as connection, connection.cursor() as cursor:
             gold_checks.lock(cursor)
-            gold_checks.check_gold(cursor, report, _block)
+            gold_checks.check_gold(cursor, report, block)
             connection.rollback()
         return report
 
     return retrying(work)
 
 
-def _block(name: str) -> str:
+def block(name: str) -> str:
     """The text of the SQL block of that name."""
     return runner.Block(name, 'data_exporter', 'sql', ()).sql()

@@ -3,6 +3,7 @@
 import argparse
 
 from kly_mage import __version__
+from kly_mage.checks.verify import block
 from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
 from kly_mage.warehouse.postgres.ddl import ensure_schema, migrate
@@ -16,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do what is due and say it, one line each."""
     settings = server(load_settings())
-    done = migrate(settings)
+    done = migrate(settings, block)
     ensure_schema(settings)
     for line in done:
         say(line)

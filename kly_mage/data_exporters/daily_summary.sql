@@ -6,6 +6,9 @@
 set transaction isolation level read committed;
 -- A session that has no bound for waiting gets one: where Mage runs this block over its own connection.
 select set_config('lock_timeout', '15min', true) where current_setting('lock_timeout') = '0';
+-- Instants are spelled below: in one zone and one style, whatever the session's own are.
+set local timezone to 'UTC';
+set local datestyle to 'ISO';
 select pg_advisory_xact_lock(hashtext('gold.daily_summary'));  -- one refresh at a time; readers go on
 
 -- The definition. Edit it and run the block: the view is built again if it differs.
@@ -69,7 +72,7 @@ declare
     built_from text := (select watermarks.built_from from ops.watermarks where mart = 'gold.daily_summary');
 begin
     if definition is distinct from pg_get_viewdef(to_regclass('gold.daily_summary')) then
-        drop materialized view if exists gold.daily_summary;
+        perform ops.set_aside(array['gold.daily_summary']);  -- grants, and what others have built on it
         execute 'create materialized view gold.daily_summary as ' || definition;
         create unique index daily_summary_key on gold.daily_summary (date, content_id);
         comment on materialized view gold.daily_summary is
@@ -90,6 +93,7 @@ begin
         comment on column gold.daily_summary.page_rpm_usd is 'Revenue per 1,000 pageviews; NULL without pageviews.';
         comment on column gold.daily_summary.ecpm_usd is 'Revenue per 1,000 impressions; NULL without impressions.';
         comment on column gold.daily_summary.ctr is 'Clicks per impression; NULL without impressions.';
+        perform ops.put_back();
     elsif inputs is distinct from built_from then
         refresh materialized view concurrently gold.daily_summary;
     end if;

@@ -68,7 +68,7 @@ def cast(text: pl.DataFrame, source: Source, timezone: str, *, nul: bool = True)
     undeclared = tuple(name for name in text.columns if name not in source.names)
     present = [pl.col(name) if name in text.columns else pl.lit(None, pl.String).alias(name) for name in source.names]
     text = text.select(*present, *undeclared)
-    values = {column.name: _typed(text[column.name], column, timezone) for column in source.columns}
+    values = {column.name: typed(text[column.name], column, timezone) for column in source.columns}
     problems: list[tuple[str, str, pl.Series]] = []  # column, reason, which rows
     for name in text.columns if nul else ():
         _note(problems, name, 'holds a NUL byte', text[name].str.contains('\0', literal=True))
@@ -136,7 +136,8 @@ def _reject(text: pl.DataFrame, problems: list[tuple[str, str, pl.Series]]) -> p
     return rows.join(told, on='_row', how='left', maintain_order='left')['_reject']
 
 
-def _typed(raw: pl.Series, column: Column, timezone: str) -> pl.Series:
+def typed(raw: pl.Series, column: Column, timezone: str) -> pl.Series:
+    """The values that texts spell; null where one spells none, and for the empty text unless the column is text."""
     if column.kind == 'timestamp':
         return _of_the_calendar(_timestamps(raw, timezone), timezone)
     if column.kind == 'count':

@@ -15,12 +15,14 @@ from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import UTC, Settings
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
+from kly_mage.warehouse.postgres import declarations, redeclare
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.tables import bronze_table, everything, exists, relations, table_columns
+from kly_mage.warehouse.postgres.declarations import MIGRATE
+from kly_mage.warehouse.postgres.gold_checks import Block
+from kly_mage.warehouse.postgres.tables import bronze_table, everything, exists, relations, table_columns, text_of
 from kly_mage.warehouse.postgres.versions import migrations
 
 logger = logging.getLogger('kly_mage')
-MIGRATE = 'python -m kly_mage migrate'
 _LOCK = "select pg_advisory_xact_lock(hashtext('kly_mage schema'))"
 
 
@@ -36,7 +38,7 @@ def ensure_schema(settings: Settings) -> None:
     with connect(settings) as connection, connection.cursor() as cursor:
         found = _state(cursor, ddl)
         if found is None or not found.is_complete(ddl):
-            found = _complete(cursor, settings, ddl, explicit=False)[0]
+            found = _complete(cursor, settings, ddl, None)[0]
     if found.timezone != settings.timezone:
         raise WarehouseError(
             f'this warehouse counts its days in {found.timezone}, not in {settings.timezone}: '
@@ -51,8 +53,11 @@ def is_made(settings: Settings) -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def migrate(settings: Settings) -> list[str]:
+def migrate(settings: Settings, block: Block) -> list[str]:
     """Bring the database to this code, also where other commands leave that to a person.
+
+    Args:
+        block: gives the SQL blocks of the marts, which are built again if bronze changes.
 
     Returns:
         What was done, one line each.
@@ -61,7 +66,7 @@ def migrate(settings: Settings) -> list[str]:
         WarehouseError: the database is newer than this code, or something stands in the way.
     """
     with connect(settings) as connection, connection.cursor() as cursor:
-        return _complete(cursor, settings, everything(), explicit=True)[1]
+        return _complete(cursor, settings, everything(), block)[1]
 
 
 @dataclass(frozen=True)
@@ -93,8 +98,13 @@ def _state(cursor: Cursor, ddl: str) -> _State | None:
     return _State(*cursor.fetchone())
 
 
-def _complete(cursor: Cursor, settings: Settings, ddl: str, *, explicit: bool) -> tuple[_State, list[str]]:
-    """Under the lock and in the open transaction: the migrations that are due, then all that is derived."""
+def _complete(cursor: Cursor, settings: Settings, ddl: str, block: Block | None) -> tuple[_State, list[str]]:
+    """Under the lock and in the open transaction: the migrations that are due, then all that is derived.
+
+    Args:
+        block: as ``migrate`` has it; None for every other command.
+    """
+    explicit = block is not None
     cursor.execute(_LOCK)
     found = _state(cursor, ddl)  # another process may have been faster, and load already
     if found is None:
@@ -113,7 +123,16 @@ def _complete(cursor: Cursor, settings: Settings, ddl: str, *, explicit: bool) -
     _refuse_lost_rows(lost)
     if found.fingerprint != _fingerprint(ddl) and not explicit:
         _refuse_going_back(cursor, found, ddl)
-    cursor.execute(ddl)
+    cursor.execute(text_of('set_aside'))
+    done = [f'schema version {step.version}: {step.name}' for step in due if not is_new]
+    changes = [] if is_new else declarations.changes(cursor)
+    if not changes:
+        redeclare.derive(cursor, ddl)
+    elif block is None:
+        raise WarehouseError(f'{"; ".join(map(str, changes))}: the rows stored have to follow: {MIGRATE}')
+    else:
+        done += redeclare.carry_through(cursor, changes, ddl, found.timezone or settings.timezone, block)
+    declarations.note_rules(cursor)
     _start_again(cursor, lost)
     for step in due:
         cursor.execute('insert into ops.schema_version values (%s, %s, default, %s)', (step.version, step.name, __version__))
@@ -126,7 +145,7 @@ def _complete(cursor: Cursor, settings: Settings, ddl: str, *, explicit: bool) -
     complete = _state(cursor, ddl)
     if complete is None or not complete.is_complete(ddl):
         raise AssertionError(f'the schema is not what its own statements make: {complete}')
-    return complete, [f'schema version {step.version}: {step.name}' for step in due if not is_new]
+    return complete, done
 
 
 def _refuse_newer(cursor: Cursor, found: _State) -> None:

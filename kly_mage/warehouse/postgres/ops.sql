@@ -40,6 +40,20 @@ comment on column ops.declarations.fingerprint is 'SHA-256 of the statements the
 comment on column ops.declarations.applied_at is 'When the database was completed for it.';
 comment on column ops.declarations.applied_by is 'The version of kly_mage that did it.';
 
+create table if not exists ops.hash_rules (
+    source text primary key,
+    columns text[],
+    version text not null,
+    applied_at timestamptz not null default clock_timestamp(),
+    applied_by text not null
+);
+comment on table ops.hash_rules is 'One row per source: what the hashes of its rows are over. A load under another rule is refused.';
+comment on column ops.hash_rules.source is 'The source.';
+comment on column ops.hash_rules.columns is 'The columns, in the order of their names; NULL for all, undeclared ones included.';
+comment on column ops.hash_rules.version is 'The version of the canonical text, see kly_mage/rows/rowhash.py.';
+comment on column ops.hash_rules.applied_at is 'When the rows were hashed by this rule.';
+comment on column ops.hash_rules.applied_by is 'The version of kly_mage that did it.';
+
 create table if not exists ops.loads (
     load_id bigint generated always as identity primary key,
     source text not null,

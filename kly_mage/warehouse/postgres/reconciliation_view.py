@@ -13,6 +13,10 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, Measure, Rows, Sum, mart_of
 from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
+_NO_CONFLICTS = (  # where all sources are hashed over all their columns
+    "    select '' as source, null::date as day, 0::bigint as conflicting,"
+    ' 0::numeric as revenue, 0::numeric as revenue_change where false'
+)
 _CONTENT = 'content_id'  # by which gold.daily_summary joins marts, and the CMS knows an article
 
 
@@ -23,7 +27,7 @@ def view_ddl() -> str:
     further = {column: measure for column, measure in everything.items() if column not in first}
     parts = {
         'stored': _union(_stored(source, everything) for source in SOURCES.values()),
-        'conflicts': _union(_conflicts(source) for source in SOURCES.values() if source.value_columns),
+        'conflicts': _union(_conflicts(source) for source in SOURCES.values() if source.value_columns) or _NO_CONFLICTS,
         'marts': _union(_mart(mart, [other for other in joined if other is not mart], everything) for mart in MARTS),
         'rejected money': _rejected_money(),
         'any day': _names(source.name for source in SOURCES.values() if source.any_day),

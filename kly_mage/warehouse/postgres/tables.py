@@ -9,13 +9,14 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import MARTS
+from kly_mage.rows.rowhash import VERSION
 from kly_mage.warehouse.postgres.mart_tables import mart_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 SYSTEM_COLUMNS = {
     '_partition_date': ('date', "Local day of the row's own timestamp; NULL if it has none."),
-    '_hashrow': ('uuid not null', "The row's hash over canonical values; its rule is in kly_mage/rows/rowhash.py."),
+    '_hashrow': ('uuid not null', "The row's hash over canonical values."),
     '_created_at': ('timestamptz not null', "When the row was inserted, by the server's clock."),
     '_updated_at': (
         'timestamptz not null',
@@ -66,12 +67,16 @@ def exists(cursor: Cursor, schema: str, table: str) -> bool:
 
 def everything() -> str:
     """Everything that must stand before the first load, as one text."""
-    ops, articles, restatements, file_checks = (
-        Path(__file__).with_name(f'{name}.sql').read_text('utf-8')
-        for name in ('ops', 'articles', 'restatements', 'file_checks')
+    set_aside, ops, articles, restatements, file_checks = map(
+        text_of, ('set_aside', 'ops', 'articles', 'restatements', 'file_checks')
     )
     sources, marts = map(source_ddl, SOURCES.values()), map(mart_ddl, MARTS)
-    return '\n'.join([ops, *sources, articles, *marts, restatements, file_checks, view_ddl()])
+    return '\n'.join([set_aside, ops, *sources, articles, *marts, restatements, file_checks, view_ddl()])
+
+
+def text_of(name: str) -> str:
+    """The statements of an SQL file beside this module."""
+    return Path(__file__).with_name(f'{name}.sql').read_text('utf-8')
 
 
 def relations(ddl: str) -> list[str]:
@@ -82,13 +87,17 @@ def relations(ddl: str) -> list[str]:
 def source_ddl(source: Source) -> str:
     table, name = f'bronze.{source.name}', source.name
     columns = [(c.name, POSTGRES_TYPES[c.kind] + (' not null' if c.required else ''), c.description) for c in source.columns]
-    columns += [(column, kind, text) for column, (kind, text) in SYSTEM_COLUMNS.items()]
+    over = ', '.join(sorted(source.hash_columns)) if source.hash_columns is not None else 'all columns'
+    rule = f'Columns: {over}; rule {VERSION} of kly_mage/rows/rowhash.py.'
+    columns += [
+        (column, kind, f'{text} {rule}' if column == '_hashrow' else text) for column, (kind, text) in SYSTEM_COLUMNS.items()
+    ]
     lines = [
         f'create table if not exists {table} (',
         ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in columns),
         ') partition by range (_updated_at);',
         # A declared column that was added later; NOT NULL cannot be asked of the rows before it.
-        *(f'alter table {table} add column if not exists "{c}" {kind.removesuffix(" not null")};' for c, kind, _ in columns),
+        *_columns_added(table, columns),
         # Rows arrive in the order of _updated_at: a BRIN index of a few pages finds the new ones.
         f'create index if not exists {name}_updated_at_idx on {table} using brin (_updated_at) with (autosummarize = on);',
         _comment('table', table, source.grain + ' Append-only; partitioned by day of _updated_at (UTC).'),
@@ -106,6 +115,7 @@ def source_ddl(source: Source) -> str:
         f'create table if not exists {table}_hashrow (',
         ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in keys),
         ');',
+        *_columns_added(f'{table}_hashrow', keys[2:]),
         _comment('table', f'{table}_hashrow', f'One row per hash in bronze.{name}: makes it unique across partitions.'),
         *(_comment('column', f'{table}_hashrow."{column}"', text) for column, _, text in keys),
     ]
@@ -135,11 +145,13 @@ def _conflicts_ddl(source: Source) -> list[str]:
         f'create table if not exists {table} (',
         ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in columns),
         ');',
+        *_columns_added(table, columns),
         f'create unique index if not exists {source.name}_conflicts_key on {table} (_hashrow, {version})'
         ' nulls not distinct;',
         _comment('table', table, f'One row per further version of a row of bronze.{source.name}: same hash, other numbers.'),
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
         f'create table if not exists {restated} (like {table});',
+        *_columns_added(restated, columns),
         f'create index if not exists {source.name}_restatements_updated_at_idx on {restated} (_updated_at);',
         _comment(
             'table',
@@ -150,6 +162,13 @@ def _conflicts_ddl(source: Source) -> list[str]:
             _comment('column', f'{restated}."{column}"', text.replace('that counts', 'that counted until then'))
             for column, _, text in columns
         ),
+    ]
+
+
+def _columns_added(table: str, columns: list[tuple[str, str, str]]) -> list[str]:
+    """For columns declared later: the rows before them have nothing there."""
+    return [
+        f'alter table {table} add column if not exists "{c}" {kind.removesuffix(" not null")};' for c, kind, _ in columns
     ]
 
 

@@ -19,6 +19,7 @@ from kly_mage.warehouse.postgres.conflicts import Versions
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.counts import Counts
 from kly_mage.warehouse.postgres.ddl import has_partition
+from kly_mage.warehouse.postgres.declarations import refuse_other_rule
 from kly_mage.warehouse.postgres.known import KnownRows
 from kly_mage.warehouse.postgres.rules import Rules
 from kly_mage.warehouse.postgres.tables import bronze_table, registry, table_columns
@@ -36,6 +37,7 @@ class Transaction:
 
     Raises:
         RetryableError: the day has changed since the partitions were made.
+        WarehouseError: bronze is hashed by another rule than the declaration's.
     """
 
     def __init__(self, cursor: Cursor, source: Source, load_id: int, window: Window) -> None:
@@ -48,6 +50,7 @@ class Transaction:
         cursor.execute('set local enable_hashjoin = off; set local random_page_cost = 1.1')  # until finish
         cursor.execute('set local application_name = %s', (session_name(f'load {load_id}'),))  # whoever waits can name us
         cursor.execute(sql.SQL('lock table only {} in row exclusive mode').format(bronze_table(source)))
+        refuse_other_rule(cursor, source)  # after the lock: from here on it cannot change
         locks.lock_days(cursor, source, window)
         # Beyond the watermark by the load's own number: no two loads then share a stamp, which tells their rows apart.
         cursor.execute(

@@ -13,7 +13,7 @@ import pytest
 
 from kly_mage import __version__
 from kly_mage.__main__ import main
-from kly_mage.checks.verify import verify
+from kly_mage.checks.verify import block, verify
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.warehouse.postgres import ddl, versions
@@ -141,7 +141,7 @@ def test_migrations_are_numbered_without_a_gap_and_say_what_they_are_for() -> No
 def test_a_new_database_is_complete_at_the_newest_version(settings: Settings, query: Query) -> None:
     ddl.ensure_schema(settings)
     assert query('select max(version) from ops.schema_version') == [(len(versions.migrations()),)]
-    assert ddl.migrate(settings) == []
+    assert ddl.migrate(settings, block) == []
 
 
 def test_a_newer_database_is_refused_in_one_sentence(settings: Settings, query: Query, capsys: Any) -> None:

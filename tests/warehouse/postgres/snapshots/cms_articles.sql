@@ -31,7 +31,7 @@ comment on column bronze.cms_articles."author" is 'Author as the CMS spells the 
 comment on column bronze.cms_articles."section" is 'Section of the site.';
 comment on column bronze.cms_articles."publish_timestamp" is 'When the article was published; NULL if the CMS does not say.';
 comment on column bronze.cms_articles."_partition_date" is 'Local day of the row''s own timestamp; NULL if it has none.';
-comment on column bronze.cms_articles."_hashrow" is 'The row''s hash over canonical values; its rule is in kly_mage/rows/rowhash.py.';
+comment on column bronze.cms_articles."_hashrow" is 'The row''s hash over canonical values. Columns: all columns; rule v1 of kly_mage/rows/rowhash.py.';
 comment on column bronze.cms_articles."_created_at" is 'When the row was inserted, by the server''s clock.';
 comment on column bronze.cms_articles."_updated_at" is 'Ingestion time: never behind the marts'' watermarks, so refreshes go by it.';
 comment on column bronze.cms_articles."_load_id" is 'The load that inserted the row, see ops.loads.';
@@ -40,6 +40,7 @@ create table if not exists bronze.cms_articles_hashrow (
     "_updated_at" timestamptz not null,
     "_delivered_at" timestamptz not null
 );
+alter table bronze.cms_articles_hashrow add column if not exists "_delivered_at" timestamptz;
 comment on table bronze.cms_articles_hashrow is 'One row per hash in bronze.cms_articles: makes it unique across partitions.';
 comment on column bronze.cms_articles_hashrow."_hashrow" is 'Hash of a row in bronze.';
 comment on column bronze.cms_articles_hashrow."_updated_at" is 'Leads to the row: its _updated_at.';

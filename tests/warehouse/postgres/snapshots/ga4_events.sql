@@ -43,7 +43,7 @@ comment on column bronze.ga4_events."device_category" is 'mobile, desktop, table
 comment on column bronze.ga4_events."country" is 'Country of the visitor, as GA4 names it.';
 comment on column bronze.ga4_events."traffic_source" is 'Where the visitor came from, such as google or (direct).';
 comment on column bronze.ga4_events."_partition_date" is 'Local day of the row''s own timestamp; NULL if it has none.';
-comment on column bronze.ga4_events."_hashrow" is 'The row''s hash over canonical values; its rule is in kly_mage/rows/rowhash.py.';
+comment on column bronze.ga4_events."_hashrow" is 'The row''s hash over canonical values. Columns: all columns; rule v1 of kly_mage/rows/rowhash.py.';
 comment on column bronze.ga4_events."_created_at" is 'When the row was inserted, by the server''s clock.';
 comment on column bronze.ga4_events."_updated_at" is 'Ingestion time: never behind the marts'' watermarks, so refreshes go by it.';
 comment on column bronze.ga4_events."_load_id" is 'The load that inserted the row, see ops.loads.';

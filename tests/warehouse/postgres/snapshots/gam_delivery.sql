@@ -40,7 +40,7 @@ comment on column bronze.gam_delivery."impressions" is 'Ad impressions.';
 comment on column bronze.gam_delivery."clicks" is 'Ad clicks.';
 comment on column bronze.gam_delivery."revenue_usd" is 'Revenue in US dollars; negative for corrections.';
 comment on column bronze.gam_delivery."_partition_date" is 'Local day of the row''s own timestamp; NULL if it has none.';
-comment on column bronze.gam_delivery."_hashrow" is 'The row''s hash over canonical values; its rule is in kly_mage/rows/rowhash.py.';
+comment on column bronze.gam_delivery."_hashrow" is 'The row''s hash over canonical values. Columns: ad_unit, content_id, creative, line_item, served_at; rule v1 of kly_mage/rows/rowhash.py.';
 comment on column bronze.gam_delivery."_created_at" is 'When the row was inserted, by the server''s clock.';
 comment on column bronze.gam_delivery."_updated_at" is 'Ingestion time: never behind the marts'' watermarks, so refreshes go by it.';
 comment on column bronze.gam_delivery."_load_id" is 'The load that inserted the row, see ops.loads.';
@@ -53,6 +53,11 @@ create table if not exists bronze.gam_delivery_hashrow (
     "clicks" bigint,
     "revenue_usd" numeric
 );
+alter table bronze.gam_delivery_hashrow add column if not exists "_delivered_at" timestamptz;
+alter table bronze.gam_delivery_hashrow add column if not exists "site" text;
+alter table bronze.gam_delivery_hashrow add column if not exists "impressions" bigint;
+alter table bronze.gam_delivery_hashrow add column if not exists "clicks" bigint;
+alter table bronze.gam_delivery_hashrow add column if not exists "revenue_usd" numeric;
 comment on table bronze.gam_delivery_hashrow is 'One row per hash in bronze.gam_delivery: makes it unique across partitions.';
 comment on column bronze.gam_delivery_hashrow."_hashrow" is 'Hash of a row in bronze.';
 comment on column bronze.gam_delivery_hashrow."_updated_at" is 'Leads to the row: its _updated_at.';
@@ -83,6 +88,26 @@ create table if not exists bronze.gam_delivery_conflicts (
     "_updated_at" timestamptz not null,
     "_load_id" bigint not null
 );
+alter table bronze.gam_delivery_conflicts add column if not exists "_hashrow" uuid;
+alter table bronze.gam_delivery_conflicts add column if not exists "served_at" timestamptz;
+alter table bronze.gam_delivery_conflicts add column if not exists "site" text;
+alter table bronze.gam_delivery_conflicts add column if not exists "ad_unit" text;
+alter table bronze.gam_delivery_conflicts add column if not exists "line_item" text;
+alter table bronze.gam_delivery_conflicts add column if not exists "creative" text;
+alter table bronze.gam_delivery_conflicts add column if not exists "content_id" text;
+alter table bronze.gam_delivery_conflicts add column if not exists "impressions" bigint;
+alter table bronze.gam_delivery_conflicts add column if not exists "clicks" bigint;
+alter table bronze.gam_delivery_conflicts add column if not exists "revenue_usd" numeric;
+alter table bronze.gam_delivery_conflicts add column if not exists "counted_site" text;
+alter table bronze.gam_delivery_conflicts add column if not exists "counted_impressions" bigint;
+alter table bronze.gam_delivery_conflicts add column if not exists "counted_clicks" bigint;
+alter table bronze.gam_delivery_conflicts add column if not exists "counted_revenue_usd" numeric;
+alter table bronze.gam_delivery_conflicts add column if not exists "_partition_date" date;
+alter table bronze.gam_delivery_conflicts add column if not exists "_delivered_at" timestamptz;
+alter table bronze.gam_delivery_conflicts add column if not exists "_file" text;
+alter table bronze.gam_delivery_conflicts add column if not exists "_line" bigint;
+alter table bronze.gam_delivery_conflicts add column if not exists "_updated_at" timestamptz;
+alter table bronze.gam_delivery_conflicts add column if not exists "_load_id" bigint;
 create unique index if not exists gam_delivery_conflicts_key on bronze.gam_delivery_conflicts (_hashrow, "site", "impressions", "clicks", "revenue_usd") nulls not distinct;
 comment on table bronze.gam_delivery_conflicts is 'One row per further version of a row of bronze.gam_delivery: same hash, other numbers.';
 comment on column bronze.gam_delivery_conflicts."_hashrow" is 'The hash the rows share.';
@@ -106,6 +131,26 @@ comment on column bronze.gam_delivery_conflicts."_line" is 'The line where it be
 comment on column bronze.gam_delivery_conflicts."_updated_at" is 'Ingestion time.';
 comment on column bronze.gam_delivery_conflicts."_load_id" is 'The load that met it first.';
 create table if not exists bronze.gam_delivery_restatements (like bronze.gam_delivery_conflicts);
+alter table bronze.gam_delivery_restatements add column if not exists "_hashrow" uuid;
+alter table bronze.gam_delivery_restatements add column if not exists "served_at" timestamptz;
+alter table bronze.gam_delivery_restatements add column if not exists "site" text;
+alter table bronze.gam_delivery_restatements add column if not exists "ad_unit" text;
+alter table bronze.gam_delivery_restatements add column if not exists "line_item" text;
+alter table bronze.gam_delivery_restatements add column if not exists "creative" text;
+alter table bronze.gam_delivery_restatements add column if not exists "content_id" text;
+alter table bronze.gam_delivery_restatements add column if not exists "impressions" bigint;
+alter table bronze.gam_delivery_restatements add column if not exists "clicks" bigint;
+alter table bronze.gam_delivery_restatements add column if not exists "revenue_usd" numeric;
+alter table bronze.gam_delivery_restatements add column if not exists "counted_site" text;
+alter table bronze.gam_delivery_restatements add column if not exists "counted_impressions" bigint;
+alter table bronze.gam_delivery_restatements add column if not exists "counted_clicks" bigint;
+alter table bronze.gam_delivery_restatements add column if not exists "counted_revenue_usd" numeric;
+alter table bronze.gam_delivery_restatements add column if not exists "_partition_date" date;
+alter table bronze.gam_delivery_restatements add column if not exists "_delivered_at" timestamptz;
+alter table bronze.gam_delivery_restatements add column if not exists "_file" text;
+alter table bronze.gam_delivery_restatements add column if not exists "_line" bigint;
+alter table bronze.gam_delivery_restatements add column if not exists "_updated_at" timestamptz;
+alter table bronze.gam_delivery_restatements add column if not exists "_load_id" bigint;
 create index if not exists gam_delivery_restatements_updated_at_idx on bronze.gam_delivery_restatements (_updated_at);
 comment on table bronze.gam_delivery_restatements is 'One row per change of what counts, where restatements apply to bronze.gam_delivery: new and old.';
 comment on column bronze.gam_delivery_restatements."_hashrow" is 'The hash the rows share.';

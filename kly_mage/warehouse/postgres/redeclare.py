@@ -1,0 +1,175 @@
+"""A changed declaration carried through everything that was stored under the one before, in one transaction."""
+
+import re
+
+import psycopg2.errors
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.common.errors import WarehouseError, first_line
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
+from kly_mage.rows.rowhash import hash_columns
+from kly_mage.warehouse.postgres import declarations
+from kly_mage.warehouse.postgres.declarations import Change, column_types
+from kly_mage.warehouse.postgres.gold_checks import Block, lock, rebuild
+from kly_mage.warehouse.postgres.rehash import Rehash
+from kly_mage.warehouse.postgres.retype import retype
+from kly_mage.warehouse.postgres.tables import bronze_table, exists, registry, restatements_table
+
+_TABLES = ('', '_hashrow', '_conflicts', '_restatements')
+
+
+def derive(cursor: Cursor, ddl: str) -> None:
+    """Run the derived statements; where a view changes its columns, what hangs on it is made again after it.
+
+    Raises:
+        WarehouseError: a view of somebody else needs what is no longer there.
+    """
+    declarations.prepare(cursor)
+    before = {name: _Before(cursor, source) for name, source in SOURCES.items()}
+    cursor.execute('savepoint derived')
+    try:
+        cursor.execute(ddl)
+    except (psycopg2.errors.InvalidTableDefinition, psycopg2.errors.DependentObjectsStillExist):
+        cursor.execute('rollback to savepoint derived')
+        cursor.execute('select ops.set_aside(%s)', (_own_views(ddl),))
+        cursor.execute(ddl)
+        _put_back(cursor)
+    for name, source in SOURCES.items():
+        _fill_registry(cursor, source, before[name])
+
+
+def carry_through(cursor: Cursor, changes: list[Change], ddl: str, timezone: str, block: Block) -> list[str]:
+    """Cast columns, hash rows again, and build gold again: loads, refreshes and readers of these sources wait meanwhile.
+
+    Returns:
+        What was done, one line each.
+
+    Raises:
+        WarehouseError: stored rows, or a view of somebody else, do not go with the declaration.
+    """
+    lock(cursor)
+    for change in changes:
+        cursor.execute(sql.SQL('lock table {} in access exclusive mode').format(bronze_table(change.source)))
+    names = [f'bronze.{change.source.name}{suffix}' for change in changes for suffix in _TABLES]
+    cursor.execute('select ops.set_aside(%s)', (_own_views(ddl) + names,))
+    declarations.prepare(cursor)
+    for change in changes:
+        _drop_key(cursor, change.source)
+    before = {name: _Before(cursor, source) for name, source in SOURCES.items()}
+    told = []
+    for change in changes:
+        for name, kind in change.types.items():
+            retype(cursor, change.source, name, kind, timezone)
+            told.append(f'{change.source.name}.{name} is {kind} now')
+    keys = '|'.join(re.escape(change.source.name) for change in changes)
+    cursor.execute(re.sub(rf'^create unique index if not exists ({keys})_conflicts_key .*$', '', ddl, flags=re.MULTILINE))
+    is_moved = bool(told)
+    for change in changes:
+        if not change.is_rehash:
+            continue
+        rehash = Rehash(cursor, change.source, before[change.source.name].values, timezone)
+        lines, moved = _rehashed(rehash, before[change.source.name], change)
+        told += lines
+        is_moved |= moved
+    for change in changes:
+        _tidy(cursor, change.source)
+    cursor.execute(ddl)
+    for name in SOURCES.keys() - {change.source.name for change in changes if change.is_rehash}:
+        _fill_registry(cursor, SOURCES[name], before[name])
+    _put_back(cursor)
+    if is_moved:
+        rebuild(cursor, block)
+        told.append('gold is built anew from bronze')
+    return told
+
+
+class _Before:
+    """How the tables of a source were: its columns, those of the conflicts, and those the hash left out."""
+
+    def __init__(self, cursor: Cursor, source: Source) -> None:
+        self.columns = list(column_types(cursor, f'bronze.{source.name}'))
+        self.known = column_types(cursor, f'bronze.{source.name}_hashrow')
+        self.further = column_types(cursor, f'bronze.{source.name}_conflicts')
+        self.values = [name for name in self.further if f'counted_{name}' in self.further]
+
+    def untold(self, source: Source) -> list[str]:
+        """What the hash is over now, but was only kept of rows in bronze: not of versions, nor of rows taken for equal."""
+        return [n for n in hash_columns(source, self.columns) if n in self.columns and n not in self.further]
+
+
+def _rehashed(rehash: Rehash, before: _Before, change: Change) -> tuple[list[str], bool]:
+    source, lines = change.source, []
+    untold = before.untold(source) if change.rule.columns is not None else []
+    if untold:
+        if before.further:
+            rehash.forget_further()
+        rehash.cursor.execute(
+            sql.SQL('select min(_partition_date), max(_partition_date) from {} where num_nonnulls({}) > 0').format(
+                bronze_table(source), sql.SQL(', ').join(map(sql.Identifier, untold))
+            )
+        )
+        first, last = rehash.cursor.fetchone()
+        if first:
+            lines.append(
+                f'{source.name}: of rows that differ only in {", ".join(untold)} one was kept so far, the others are in the '
+                f'files: load their days again, python -m kly_mage backfill --start {first} --end {last}'
+            )
+    moved = rehash.run()
+    return [f'{source.name}: hashed over {declarations.HashRule.of(source)}; {moved}', *lines], moved.changes_gold
+
+
+def _fill_registry(cursor: Cursor, source: Source, before: _Before) -> None:
+    """A column that files had before it was declared: what the rows in bronze hold there is what counts.
+
+    What a restated row says there was not kept.
+    """
+    names = [c.name for c in source.value_columns if c.name in before.columns and c.name not in before.known]
+    if not names:
+        return
+    cursor.execute(
+        sql.SQL(
+            'update {registry} as known set {set} from {bronze} as stored where known._hashrow = stored._hashrow'
+            ' and num_nonnulls({stored}) > 0'
+            ' and not exists (select from {restatements} as restated where known._hashrow = restated._hashrow)'
+        ).format(
+            registry=registry(source),
+            bronze=bronze_table(source),
+            restatements=restatements_table(source),
+            set=sql.SQL(', ').join(sql.SQL('{0} = stored.{0}').format(sql.Identifier(name)) for name in names),
+            stored=sql.SQL(', ').join(sql.Identifier('stored', name) for name in names),
+        )
+    )
+
+
+def _tidy(cursor: Cursor, source: Source) -> None:
+    """Columns of the registry and of the further versions that are no values any more go."""
+    values = [column.name for column in source.value_columns]
+    has_order = bool(values) or source.versioned
+    kept = {'_hashrow', '_updated_at', *(['_delivered_at'] if has_order else []), *values}
+    known = f'{source.name}_hashrow'
+    stale = [(known, name) for name in column_types(cursor, f'bronze.{known}') if name not in kept]
+    for table in (f'{source.name}_conflicts', f'{source.name}_restatements') if values else ():
+        found = column_types(cursor, f'bronze.{table}')
+        stale += [(table, f'counted_{name}') for name in found if f'counted_{name}' in found and name not in values]
+    for table, name in stale:
+        cursor.execute(sql.SQL('alter table bronze.{} drop column {}').format(sql.Identifier(table), sql.Identifier(name)))
+    if has_order:
+        cursor.execute(sql.SQL('alter table bronze.{} alter _delivered_at set not null').format(sql.Identifier(known)))
+
+
+def _drop_key(cursor: Cursor, source: Source) -> None:
+    if exists(cursor, 'bronze', f'{source.name}_conflicts_key'):
+        cursor.execute(sql.SQL('drop index bronze.{}').format(sql.Identifier(f'{source.name}_conflicts_key')))
+
+
+def _own_views(ddl: str) -> list[str]:
+    return re.findall(r'^create or replace view (\S+)', ddl, re.MULTILINE)
+
+
+def _put_back(cursor: Cursor) -> None:
+    try:
+        cursor.execute('select ops.put_back()')
+    except psycopg2.errors.DependentObjectsStillExist as error:
+        raise WarehouseError(first_line(error)) from error

@@ -1,0 +1,339 @@
+"""The rows of a source hashed again by another rule: bronze, registry, conflicts and restatements as if it had always held.
+
+A hash is what makes rows the same, so what is one row and what are several changes with it. All versions that were kept,
+the first ones in bronze and the others in the conflicts table, are put into their new groups; of each the version that was
+loaded first counts, as loads have it. It comes from where it was: from the conflicts into bronze, or stays. The others go
+to the conflicts, and what has become equal goes. The ledger follows, load by load.
+"""
+
+from dataclasses import dataclass, fields
+
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.declared.base import Source
+from kly_mage.warehouse.postgres import hash_sql
+from kly_mage.warehouse.postgres.declarations import column_types
+from kly_mage.warehouse.postgres.tables import (
+    bronze_table,
+    conflicts_table,
+    exists,
+    registry,
+    restatements_table,
+    table_columns,
+)
+from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
+
+
+@dataclass
+class Moved:
+    """How many rows are elsewhere now.
+
+    Attributes:
+        promoted: conflicts that are rows of their own now, in bronze.
+        demoted: rows of bronze that are further versions of others now, among the conflicts.
+        merged: rows and conflicts that are equal to others now, and gone.
+    """
+
+    promoted: int = 0
+    demoted: int = 0
+    merged: int = 0
+
+    @property
+    def changes_gold(self) -> bool:
+        """Whether the marts have to be built again."""
+        return any(getattr(self, field.name) for field in fields(self))
+
+    def __str__(self) -> str:
+        return (
+            f'{self.promoted:,} conflicts are rows of their own now, {self.demoted:,} rows are conflicts now, '
+            f'{self.merged:,} rows are equal to others now'
+        )
+
+
+class Rehash:
+    """One source; its tables have the columns of the declaration already, and nobody else is at work on them.
+
+    Args:
+        old_values: the columns that the hash left out so far.
+        timezone: in which a day of the warehouse begins.
+    """
+
+    def __init__(self, cursor: Cursor, source: Source, old_values: list[str], timezone: str) -> None:
+        self.cursor, self.source, self.old_values, self.timezone = cursor, source, old_values, timezone
+        self.values = [column.name for column in source.value_columns]
+        self.tables = {
+            'bronze': bronze_table(source),
+            'registry': registry(source),
+            'conflicts': conflicts_table(source),
+            'restatements': restatements_table(source),
+        }
+        self.columns = table_columns(cursor, source)
+        self.has_further = exists(cursor, 'bronze', f'{source.name}_conflicts')
+
+    def run(self) -> Moved:
+        """Hash everything again; the key of the conflicts is missing meanwhile and has to be made again."""
+        self._judge()
+        moved = self._count()
+        if self.has_further:
+            self._find_restatements()
+            self._to_conflicts()
+        self._do('delete from {bronze} as stored using judged where stored._hashrow = judged.old and is_stored and rank > 1')
+        self._do(
+            'update {bronze} as stored set _hashrow = judged.hash from judged'
+            ' where stored._hashrow = judged.old and is_stored and rank = 1 and judged.hash <> judged.old'
+        )
+        if self.has_further:
+            self._to_bronze()
+        self._register()
+        if self.source.applies_restatements:
+            self._restate()
+        if self.values:
+            self._do(
+                'update {conflicts} as further set {counted} from {registry} as known'
+                ' where further._hashrow = known._hashrow',
+                counted=self._list(self.values, '{counted} = known.{name}'),
+            )
+        self._ledger()
+        return moved
+
+    def forget_further(self) -> list[str]:
+        """Drop the further versions, where they lack what the hash is over now: their files bring them again.
+
+        Returns:
+            The days they are of.
+        """
+        self._do('select distinct _partition_date::text from {conflicts} where _partition_date is not null order by 1')
+        days = [day for (day,) in self.cursor.fetchall()]
+        self._do('delete from {conflicts}; delete from {restatements}')
+        return days
+
+    def _judge(self) -> None:
+        """All versions in their new groups (``hash``): their rank, and whether an earlier one has the same values."""
+        delivered = sql.SQL('null::timestamptz')
+        if '_delivered_at' in column_types(self.cursor, f'bronze.{self.source.name}_hashrow'):
+            delivered = sql.SQL('known._delivered_at')
+        restated, further = sql.SQL('false'), sql.SQL('')
+        if self.has_further:
+            restated = self._sql('exists (select from {restatements} as r where r._hashrow = stored._hashrow)')
+            further = self._sql(
+                ' union all select hash, _hashrow, false, at, _load_id, _updated_at, _partition_date, _delivered_at {values}'
+                ' from ({hashed}) as further',
+                values=self._values(),
+                hashed=self._hashed('conflicts'),
+            )
+        self._do(
+            'create temp table judged on commit drop as with versions as ('
+            ' select hash, stored._hashrow as old, true as is_stored, null::tid as at, _load_id, stored._updated_at,'
+            '     _partition_date,'
+            # When it was delivered first is not known of a row that was restated, nor of one without versions so far:
+            # no file that holds it is older than its own day.
+            '     coalesce(case when not {restated} then {delivered} end,'
+            '     _partition_date::timestamp at time zone {timezone}, stored._updated_at) as delivered {values}'
+            ' from ({hashed}) as stored left join {registry} as known on stored._hashrow = known._hashrow {further}'
+            ') select *, row_number() over placed as rank, first_value(_load_id) over placed as first_load,'
+            '     row_number() over alike > 1 as is_copy, max(delivered) over (partition by hash) as last_delivered'
+            ' from versions window placed as (partition by hash order by _load_id, delivered, is_stored desc, old),'
+            '     alike as (partition by hash {plain} order by _load_id, delivered, is_stored desc, old);'
+            'analyze judged',
+            restated=restated,
+            delivered=delivered,
+            timezone=sql.Literal(self.timezone),
+            values=self._values('stored.'),
+            plain=self._values(),
+            hashed=self._hashed('bronze'),
+            further=further,
+        )
+
+    def _count(self) -> Moved:
+        self.cursor.execute(
+            'select count(*) filter (where rank = 1 and not is_stored),'
+            ' count(*) filter (where rank > 1 and is_stored and not is_copy), count(*) filter (where rank > 1 and is_copy)'
+            ' from judged'
+        )
+        return Moved(*self.cursor.fetchone())
+
+    def _find_restatements(self) -> None:
+        """Keep those that are between two versions of one row still, under its new hash."""
+        before = [
+            sql.SQL('{} as {}').format(sql.Identifier(f'counted_{n}' if n in self.old_values else n), sql.Identifier(n))
+            for n in self._present('restatements')
+        ]
+        self._do(
+            'delete from {restatements} as restated where not exists ('
+            ' select from ({hashed}) as now'
+            ' inner join (select at, {hash} as hash from (select ctid as at, {before} from {restatements}) as v) as before'
+            ' using (at, hash)'
+            ' inner join judged on judged.old = now._hashrow and judged.hash = now.hash and is_stored and rank = 1'
+            ' where now.at = restated.ctid)',
+            hashed=self._hashed('restatements'),
+            hash=self._hash('restatements'),
+            before=sql.SQL(', ').join(before),
+        )
+        self._do(
+            'update {restatements} as restated set _hashrow = judged.hash from judged'
+            ' where restated._hashrow = judged.old and is_stored and rank = 1'
+        )
+        if new := [name for name in self.values if name not in self.old_values]:  # both versions had the same there
+            self._do('update {restatements} set {same}', same=self._list(new, '{counted} = {name}'))
+
+    def _to_conflicts(self) -> None:
+        """Rows of bronze that are further versions now. Which line of a file they were is not known any more."""
+        if not self.values:
+            return
+        self._do(
+            'insert into {conflicts} (_hashrow, {own}, _partition_date, _delivered_at, _file, _line, _updated_at, _load_id)'
+            " select judged.hash, {stored_own}, stored._partition_date, delivered, concat('a file of load ',"
+            ' stored._load_id), 0, stored._updated_at, stored._load_id'
+            ' from judged inner join {bronze} as stored on judged.old = stored._hashrow'
+            ' where is_stored and rank > 1 and not is_copy',
+            own=self._list(self.source.names, '{name}'),
+            stored_own=self._list(self.source.names, 'stored.{name}'),
+        )
+
+    def _to_bronze(self) -> None:
+        """Conflicts that are rows of their own now, as the loads that met them would have inserted them."""
+        own = self._present('conflicts')
+        self._do(
+            'insert into {bronze} ({own}, _partition_date, _hashrow, _created_at, _updated_at, _load_id)'
+            ' select {further_own}, further._partition_date, judged.hash,'
+            ' coalesce(of_load.created_at, further._updated_at), further._updated_at, further._load_id'
+            ' from judged inner join {conflicts} as further on judged.at = further.ctid'
+            ' left join (select _load_id, min(_created_at) as created_at from {bronze} group by _load_id) as of_load'
+            ' on further._load_id = of_load._load_id'
+            ' where not is_stored and rank = 1',
+            own=self._list(own, '{name}'),
+            further_own=self._list(own, 'further.{name}'),
+        )
+        self._do('delete from {conflicts} as further using judged where further.ctid = judged.at and (rank = 1 or is_copy)')
+        self._do(
+            'update {conflicts} as further set _hashrow = judged.hash from judged'
+            ' where further.ctid = judged.at and judged.hash <> judged.old'
+        )
+
+    def _register(self) -> None:
+        """The registry, of what is in bronze now; what was restated counts as it did."""
+        delivered, joined, counted = sql.SQL(''), sql.SQL(''), sql.SQL('')
+        if not self.source.versioned and not self.values:
+            self._do('alter table {registry} drop column if exists _delivered_at')
+        else:
+            delivered = sql.SQL(', last_delivered' if self.source.versioned else ', delivered')
+        if self.values:
+            joined = self._sql(
+                ' left join (select distinct on (_hashrow) _hashrow, true as is_restated, _delivered_at {values}'
+                ' from {restatements} order by _hashrow, _load_id desc, _delivered_at desc) as restated'
+                ' on judged.hash = restated._hashrow',
+                values=self._values(),
+            )
+            delivered = sql.SQL(', coalesce(restated._delivered_at, delivered)')
+            counted = sql.SQL(', ') + self._list(
+                self.values, 'case when is_restated then restated.{name} else judged.{name} end'
+            )
+        self._do(
+            'truncate {registry}; insert into {registry} (_hashrow, _updated_at {delivered_at} {values})'
+            ' select judged.hash, judged._updated_at {delivered} {counted} from judged {joined}'
+            ' where rank = 1 order by judged.hash',
+            delivered_at=sql.SQL(', _delivered_at' if self.source.versioned or self.values else ''),
+            values=self._values(),
+            delivered=delivered,
+            counted=counted,
+            joined=joined,
+        )
+
+    def _restate(self) -> None:
+        """Where restatements apply: let the newest version count, in groups that were others before."""
+        own = [
+            '_hashrow',
+            *self.source.names,
+            '_partition_date',
+            '_delivered_at',
+            '_file',
+            '_line',
+            '_updated_at',
+            '_load_id',
+        ]
+        self._do(
+            'with regrouped as ('
+            '     select hash from judged group by hash having count(distinct old) > 1'
+            '     union'
+            '     select judged.hash from judged inner join ('
+            '         select old from judged group by old having count(distinct hash) > 1'
+            '     ) as divided using (old)'
+            '), newest as ('
+            '     select distinct on (_hashrow) {own} from {conflicts}'
+            '     where _hashrow in (select hash from regrouped)'
+            "     order by _hashrow, date_trunc('minute', _delivered_at) desc, _delivered_at"
+            '), noted as ('
+            '     insert into {restatements} ({own}, {counted})'
+            '     select {newest_own}, {known} from newest inner join {registry} as known using (_hashrow)'
+            "     where date_trunc('minute', newest._delivered_at) > date_trunc('minute', known._delivered_at)"
+            '     returning *'
+            ') update {registry} as known set _delivered_at = noted._delivered_at, {set} from noted'
+            ' where known._hashrow = noted._hashrow',
+            own=self._list(own, '{name}'),
+            newest_own=self._list(own, 'newest.{name}'),
+            counted=self._list(self.values, '{counted}'),
+            known=self._list(self.values, 'known.{name}'),
+            set=self._list(self.values, '{name} = noted.{name}'),
+        )
+
+    def _ledger(self) -> None:
+        """Each row is counted where it is now, by the load that brought it."""
+        self._do(
+            'create temp table replaced on commit drop as select _load_id as load_id, _partition_date as day,'
+            ' count(*) filter (where is_stored and rank > 1) as gone,'
+            ' count(*) filter (where not is_stored and rank = 1) as new,'
+            ' count(*) filter (where is_stored and rank > 1 and not is_copy) as conflicting,'
+            ' count(*) filter (where not is_stored and (rank = 1 or is_copy)) as settled,'
+            ' count(*) filter (where rank > 1 and is_copy and _load_id = first_load) as duplicate,'
+            ' count(*) filter (where rank > 1 and is_copy and _load_id <> first_load) as already_loaded'
+            ' from judged where rank > 1 or not is_stored group by _load_id, _partition_date'
+        )
+        for table, of_rows, distinct in (
+            ('ops.loads', 'replaced.load_id = counted.load_id', ', rows_distinct = rows_distinct - duplicate'),
+            ('ops.load_days', '(replaced.load_id, replaced.day) = (counted.load_id, counted.day)', ''),
+        ):
+            rows = 'select load_id, sum(gone) gone, sum(new) new, sum(conflicting) conflicting, sum(settled) settled,'
+            rows += ' sum(duplicate) duplicate, sum(already_loaded) already_loaded from replaced group by load_id'
+            self._do(
+                f'update {table} as counted set rows_new = rows_new - gone + new,'
+                ' rows_conflicting = rows_conflicting + conflicting - settled, rows_duplicate = rows_duplicate + duplicate,'
+                f' rows_already_loaded = rows_already_loaded + already_loaded {distinct}'
+                f' from ({rows if table == "ops.loads" else "table replaced"}) as replaced where {of_rows}'
+            )
+
+    # --- spelling -------------------------------------------------------------------------------------------------------
+
+    def _do(self, statement: str, **parts: sql.Composable) -> None:
+        self.cursor.execute(self._sql(statement, **parts))
+
+    def _sql(self, statement: str, **parts: sql.Composable) -> sql.Composed:
+        return sql.SQL(statement).format(**self.tables, **parts)
+
+    def _present(self, table: str) -> list[str]:
+        """The declared columns that a table of further versions has."""
+        found = column_types(self.cursor, f'bronze.{self.source.name}_{table}')
+        return [name for name in self.source.names if name in found]
+
+    def _hash(self, table: str) -> sql.SQL:
+        columns = self.columns if table == 'bronze' else list(self.source.names)
+        return sql.SQL(hash_sql.hashrow(self.source, columns))
+
+    def _hashed(self, table: str) -> sql.Composed:
+        """The rows of a table with their place (``at``) and their new hash; what it lacks is NULL."""
+        absent = [] if table == 'bronze' else [c for c in self.source.columns if c.name not in self._present(table)]
+        nulls = ''.join(f', null::{POSTGRES_TYPES[column.kind]} as "{column.name}"' for column in absent)
+        return sql.SQL('select *, {} as hash from (select *, ctid as at {} from {}) as rows').format(
+            self._hash(table), sql.SQL(nulls), self.tables[table]
+        )
+
+    def _values(self, table: str = '') -> sql.SQL | sql.Composed:
+        """The value columns, each after a comma."""
+        return sql.SQL('').join(sql.SQL(f', {table}{{}}').format(sql.Identifier(name)) for name in self.values)
+
+    @staticmethod
+    def _list(names: list[str] | tuple[str, ...], each: str) -> sql.Composed:
+        """Columns in a row, each as ``each`` spells it."""
+        return sql.SQL(', ').join(
+            sql.SQL(each).format(name=sql.Identifier(name), counted=sql.Identifier(f'counted_{name}')) for name in names
+        )
