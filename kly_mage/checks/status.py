@@ -8,8 +8,6 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from psycopg2.extensions import cursor as Cursor
-
 from kly_mage.common.errors import LandingError
 from kly_mage.common.settings import UTC, Settings
 from kly_mage.common.window import Window
@@ -17,9 +15,9 @@ from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.header import DAMAGED, unpacked
-from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.standing import Load, Standing, files_seen, left_out, loads, rows_read, standing
 
 # State, its sign in the calendar, what it means, whether the day is missing in the warehouse.
 STATES = {
@@ -93,18 +91,6 @@ class SourceStatus:
         return asdict(self) | {'missing': [day.day for day in self.missing]}
 
 
-@dataclass(frozen=True)
-class _Load:
-    load_id: int
-    start: date
-    end: date
-    status: str
-    files: dict[str, tuple[int, datetime]]
-    finished_at: datetime | None
-    error: str | None
-    alive: bool
-
-
 def status(settings: Settings, sources: Iterable[Source], window: Window | None = None) -> list[SourceStatus]:
     """How the sources stand, day by day.
 
@@ -117,18 +103,18 @@ def status(settings: Settings, sources: Iterable[Source], window: Window | None 
     files = {source.name: _find(source, settings) for source in chosen}
     found = []
     with connect(settings) as connection, connection.cursor() as cursor:
-        loads = {source.name: _loads(cursor, source) for source in chosen}
-        days = window or _range(settings, files, loads)
+        asked = {source.name: loads(cursor, source) for source in chosen}
+        days = window or _range(settings, files, asked)
         for source in chosen:
-            standing = _standing(cursor, settings, source)
-            left_out = _left_out(cursor, source, files[source.name])
-            standing.left_out = {file.name: reason for file, reason in left_out.items()}
+            of_source = _standing(settings, source, standing(cursor, source))
+            left = left_out(cursor, source, files[source.name])
+            of_source.left_out = {file.name: reason for file, reason in left.items()}
             if days:
-                rows = _rows(cursor, source, days)
-                seen = _files_seen(cursor, source)
-                calendar = _Calendar(source, files[source.name], loads[source.name], rows, seen, left_out, settings)
-                standing.days = [calendar.of(day) for day in days]
-            found.append(standing)
+                rows = rows_read(cursor, source, days)
+                seen = files_seen(cursor, source)
+                calendar = _Calendar(source, files[source.name], asked[source.name], rows, seen, left, settings)
+                of_source.days = [calendar.of(day) for day in days]
+            found.append(of_source)
     return found
 
 
@@ -139,7 +125,7 @@ class _Calendar:
         self,
         source: Source,
         files: list[LandingFile],
-        loads: list[_Load],
+        loads: list[Load],
         rows: dict[tuple[int, date], int],
         seen: dict[str, tuple[int, datetime]],
         left_out: dict[LandingFile, str],
@@ -157,7 +143,7 @@ class _Calendar:
         done = next((load for load in reversed(asked) if load.status == 'done'), None)
         last = asked[-1] if asked else None
 
-        def found(state: str, detail: str = '', load: _Load | None = None) -> Day:
+        def found(state: str, detail: str = '', load: Load | None = None) -> Day:
             load = load or done
             if load is None:
                 return Day(day, state, files=names, detail=detail)
@@ -222,7 +208,7 @@ def _is_empty(file: LandingFile) -> bool:
         return False  # damaged, or no file: its load says so
 
 
-def _range(settings: Settings, files: dict[str, list[LandingFile]], loads: dict[str, list[_Load]]) -> Window | None:
+def _range(settings: Settings, files: dict[str, list[LandingFile]], loads: dict[str, list[Load]]) -> Window | None:
     dated = [file.day for of_source in files.values() for file in of_source if file.day]
     done = [load for of_source in loads.values() for load in of_source if load.finished_at]
     first = min(dated or [load.start for load in done], default=None)
@@ -233,94 +219,9 @@ def _range(settings: Settings, files: dict[str, list[LandingFile]], loads: dict[
     return Window(first, max([first, *dated, *asked]))
 
 
-def _loads(cursor: Cursor, source: Source) -> list[_Load]:
-    cursor.execute(
-        """
-        select load_id, start_day, end_day, status, files, finished_at, error,
-            status = 'running' and exists (
-                select from pg_locks
-                where locktype = 'advisory' and objsubid = 1
-                and (classid::bigint << 32) | objid::bigint = any(array[
-                    hashtextextended(source || ' ' || start_day, 0), hashtextextended(source, 0)
-                ])
-            )
-        from ops.loads where source = %s order by load_id
-        """,
-        (source.name,),
-    )
-    loads = []
-    for load_id, start, end, state, files, finished_at, error, alive in cursor.fetchall():
-        seen = {file['file']: (file['size'], datetime.fromisoformat(file['modified_at'])) for file in files}
-        loads.append(_Load(load_id, start, end, state, seen, finished_at, error, alive))
-    return loads
-
-
-def _files_seen(cursor: Cursor, source: Source) -> dict[str, tuple[int, datetime]]:
-    """Size and time of the files as the last load that read them saw them."""
-    cursor.execute('select file, size, modified_at from ops.files where source = %s', (source.name,))
-    return {file: (size, modified_at) for file, size, modified_at in cursor.fetchall()}
-
-
-def _left_out(cursor: Cursor, source: Source, files: list[LandingFile]) -> dict[LandingFile, str]:
-    """The files that a load has left out and that are still as it found them, and why."""
-    cursor.execute(
-        "select file, row ->> 'size', row ->> 'modified_at', reason from bronze.rejects"
-        ' where source = %s and line = %s and resolved_at is null order by file',
-        (source.name, FILE_LINE),
-    )
-    states = {file.name: (file, str(file.size), file.modified_at.isoformat()) for file in files}
-    return {
-        states[name][0]: reason
-        for name, size, modified_at, reason in cursor.fetchall()
-        if name in states and states[name][1:] == (size, modified_at)
-    }
-
-
-def _rows(cursor: Cursor, source: Source, days: Window) -> dict[tuple[int, date], int]:
-    cursor.execute(
-        'select load_id, day, load_days.rows_read from ops.load_days inner join ops.loads using (load_id)'
-        ' where source = %s and day between %s and %s',
-        (source.name, days.start, days.end),
-    )
-    return {(load_id, day): rows for load_id, day, rows in cursor.fetchall()}
-
-
-def _standing(cursor: Cursor, settings: Settings, source: Source) -> SourceStatus:
-    standing = SourceStatus(source.name)
-    cursor.execute(
-        "select load_id, start_day, end_day, finished_at, started_by from ops.loads where source = %s and status = 'done'"
-        ' order by load_id desc limit 1',
-        (source.name,),
-    )
-    if row := cursor.fetchone():
-        standing.last_load = dict(zip(('load_id', 'start', 'end', 'finished_at', 'started_by'), row, strict=True))
-    cursor.execute(
-        'select max(day) from ops.load_days inner join ops.loads using (load_id)'
-        " where source = %s and status = 'done' and load_days.rows_new + load_days.rows_already_loaded > 0",
-        (source.name,),
-    )
-    standing.newest_day = cursor.fetchone()[0]
-    if standing.newest_day:
+def _standing(settings: Settings, source: Source, found: Standing) -> SourceStatus:
+    lag = None
+    if found.newest_day:
         yesterday = datetime.now(UTC).astimezone(ZoneInfo(settings.timezone)).date() - timedelta(days=1)
-        standing.lag_days = max((yesterday - standing.newest_day).days, 0)
-    cursor.execute(
-        'select count(*) from bronze.rejects where source = %s and line <> %s and resolved_at is null',
-        (source.name, FILE_LINE),
-    )
-    standing.rejects = cursor.fetchone()[0]
-    if source.value_columns:
-        cursor.execute(f'select count(*) from bronze.{source.name}_conflicts')
-        standing.conflicts = cursor.fetchone()[0]
-    cursor.execute(
-        'select lag, sum(rows::bigint) from ops.file_checks, jsonb_each_text(rows_late) as late (lag, rows)'
-        ' where source = %s group by lag order by lag::int',
-        (source.name,),
-    )
-    standing.late = {lag: int(rows) for lag, rows in cursor.fetchall()}
-    cursor.execute(
-        'select rule, sum(rows_broken) from ops.load_rules inner join ops.loads using (load_id)'
-        ' where source = %s group by rule order by rule',
-        (source.name,),
-    )
-    standing.rules = {rule: int(rows) for rule, rows in cursor.fetchall()}
-    return standing
+        lag = max((yesterday - found.newest_day).days, 0)
+    return SourceStatus(source.name, lag_days=lag, **vars(found))

@@ -1,0 +1,149 @@
+"""What the ledger says about a source: its loads, the files they saw, the rows of each day, and what waits for somebody."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.landing.files import LandingFile
+from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse.postgres.tables import conflicts_table
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load.
+
+    Attributes:
+        status: as in ``ops.loads``.
+        files: size and time of the files it looked at.
+        error: why it failed.
+        alive: it is at work now; one that is ``running`` and not alive has died.
+    """
+
+    load_id: int
+    start: date
+    end: date
+    status: str
+    files: dict[str, tuple[int, datetime]]
+    finished_at: datetime | None
+    error: str | None
+    alive: bool
+
+
+@dataclass
+class Standing:
+    """How a source stands, over all its loads.
+
+    Attributes:
+        last_load: number, days, end and initiator of the last finished load.
+        newest_day: the newest day with rows in bronze.
+        rejects: rows that wait as rejects; files left out are not among them.
+        conflicts: rows that wait as conflicts.
+        late: distinct rows by days of lateness, as the last reconcile found them.
+        rules: new rows of all loads that break a rule, by rule.
+    """
+
+    last_load: dict[str, Any] | None = None
+    newest_day: date | None = None
+    rejects: int = 0
+    conflicts: int = 0
+    late: dict[str, int] = field(default_factory=dict)
+    rules: dict[str, int] = field(default_factory=dict)
+
+
+def loads(cursor: Cursor, source: Source) -> list[Load]:
+    """All loads of a source, the first one first."""
+    cursor.execute(
+        """
+        select load_id, start_day, end_day, status, files, finished_at, error,
+            status = 'running' and exists (
+                select from pg_locks
+                where locktype = 'advisory' and objsubid = 1
+                and (classid::bigint << 32) | objid::bigint = any(array[
+                    hashtextextended(source || ' ' || start_day, 0), hashtextextended(source, 0)
+                ])
+            )
+        from ops.loads where source = %s order by load_id
+        """,
+        (source.name,),
+    )
+    found = []
+    for load_id, start, end, state, files, finished_at, error, alive in cursor.fetchall():
+        seen = {file['file']: (file['size'], datetime.fromisoformat(file['modified_at'])) for file in files}
+        found.append(Load(load_id, start, end, state, seen, finished_at, error, alive))
+    return found
+
+
+def files_seen(cursor: Cursor, source: Source) -> dict[str, tuple[int, datetime]]:
+    """Size and time of the files as the last load that read them saw them."""
+    cursor.execute('select file, size, modified_at from ops.files where source = %s', (source.name,))
+    return {file: (size, modified_at) for file, size, modified_at in cursor.fetchall()}
+
+
+def left_out(cursor: Cursor, source: Source, files: list[LandingFile]) -> dict[LandingFile, str]:
+    """Those of the files that a load has left out and that are still as it found them, and why."""
+    cursor.execute(
+        "select file, row ->> 'size', row ->> 'modified_at', reason from bronze.rejects"
+        ' where source = %s and line = %s and resolved_at is null order by file',
+        (source.name, FILE_LINE),
+    )
+    states = {file.name: (file, str(file.size), file.modified_at.isoformat()) for file in files}
+    return {
+        states[name][0]: reason
+        for name, size, modified_at, reason in cursor.fetchall()
+        if name in states and states[name][1:] == (size, modified_at)
+    }
+
+
+def rows_read(cursor: Cursor, source: Source, days: Window) -> dict[tuple[int, date], int]:
+    """The rows that each load has read of each of these days."""
+    cursor.execute(
+        'select load_id, day, load_days.rows_read from ops.load_days inner join ops.loads using (load_id)'
+        ' where source = %s and day between %s and %s',
+        (source.name, days.start, days.end),
+    )
+    return {(load_id, day): rows for load_id, day, rows in cursor.fetchall()}
+
+
+def standing(cursor: Cursor, source: Source) -> Standing:
+    """How a source stands."""
+    found = Standing()
+    cursor.execute(
+        "select load_id, start_day, end_day, finished_at, started_by from ops.loads where source = %s and status = 'done'"
+        ' order by load_id desc limit 1',
+        (source.name,),
+    )
+    if row := cursor.fetchone():
+        found.last_load = dict(zip(('load_id', 'start', 'end', 'finished_at', 'started_by'), row, strict=True))
+    cursor.execute(
+        'select max(day) from ops.load_days inner join ops.loads using (load_id)'
+        " where source = %s and status = 'done' and load_days.rows_new + load_days.rows_already_loaded > 0",
+        (source.name,),
+    )
+    (found.newest_day,) = cursor.fetchone()
+    cursor.execute(
+        'select count(*) from bronze.rejects where source = %s and line <> %s and resolved_at is null',
+        (source.name, FILE_LINE),
+    )
+    (found.rejects,) = cursor.fetchone()
+    if source.value_columns:
+        cursor.execute(sql.SQL('select count(*) from {}').format(conflicts_table(source)))
+        (found.conflicts,) = cursor.fetchone()
+    cursor.execute(
+        'select lag, sum(rows::bigint) from ops.file_checks, jsonb_each_text(rows_late) as late (lag, rows)'
+        ' where source = %s group by lag order by lag::int',
+        (source.name,),
+    )
+    found.late = {lag: int(rows) for lag, rows in cursor.fetchall()}
+    cursor.execute(
+        'select rule, sum(rows_broken) from ops.load_rules inner join ops.loads using (load_id)'
+        ' where source = %s group by rule order by rule',
+        (source.name,),
+    )
+    found.rules = {rule: int(rows) for rule, rows in cursor.fetchall()}
+    return found
