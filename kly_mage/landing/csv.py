@@ -1,15 +1,12 @@
 """The rows of CSV files, packed or not, as typed frames, slice by slice, each row with the line it stands in."""
 
-import codecs
 import contextlib
 import csv
 import io
 import itertools
 import json
-import threading
-import time
 from collections.abc import Iterable, Iterator
-from typing import IO, Any
+from typing import Any
 from typing import cast as as_type
 
 import numpy as np
@@ -23,7 +20,8 @@ from kly_mage.common.timer import timed, timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.header import DAMAGED, header, not_utf8, unpacked
+from kly_mage.landing.header import header, unpacked
+from kly_mage.landing.raw import Raw
 from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames, made_ahead
 
@@ -89,7 +87,8 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
         return
     wide, unusable = max(len(names), len(source.columns)), 0
     with file.open() as packed:
-        raw, ragged, lines = _Raw(file, unpacked(file, packed), wide), _Ragged(), _Lines()
+        # The reader makes a row even of an empty line.
+        raw, ragged, lines = Raw(file, unpacked(file, packed), SLICE_BYTES // wide), _Ragged(), _Lines()
         try:
             # Whoever lets go of a reader while its own thread is at work waits for that thread, which waits for Python.
             reader = _reader(raw, names, ragged)
@@ -117,7 +116,7 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
         file.check(packed)
 
 
-def _reader(raw: '_Raw', names: list[str], ragged: '_Ragged') -> Iterator[pa.RecordBatch]:
+def _reader(raw: Raw, names: list[str], ragged: '_Ragged') -> Iterator[pa.RecordBatch]:
     reader: Iterator[pa.RecordBatch] = pa.csv.open_csv(
         raw,
         # One thread, in the order of the file: only then does the reader say which rows it skipped.
@@ -160,88 +159,6 @@ def _groups(reader: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
                 yield batches
             raise
         yield batches
-
-
-class _Raw(io.RawIOBase):
-    """The bytes of a file on their way to the reader, and what was seen in them so far.
-
-    One look at the bytes is a hundred times cheaper than the same question asked of every value.
-    """
-
-    def __init__(self, file: LandingFile, stream: IO[bytes], columns: int) -> None:
-        self.nul = False  # a NUL byte, which PostgreSQL cannot store
-        self.quotes = 0  # with quoted fields there may be line breaks inside
-        self._file, self._stream, self._columns = file, stream, columns
-        self._line, self._bytes = 1, 0  # the line in which the next byte stands, and its bytes before that
-        self._held = b''  # the beginning of a character; the reader gets whole ones, or else it complains by itself
-        self._reading, self._ended, self._stopped = threading.Lock(), threading.Event(), False
-
-    def stop(self) -> None:
-        """Give no more bytes: a thread of the reader works ahead and would go on, into the end of the process."""
-        with self._reading:
-            self._stopped = True
-        # It asks once more, or not at all if it has enough in store; it must not need Python when the process ends.
-        if not self._ended.is_set() and self._ended.wait(0.3):
-            time.sleep(0.01)
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes, whole characters; none after ``stop``.
-
-        Raises:
-            LandingError: they are no UTF-8, cannot be unpacked, or are next to nothing but empty lines.
-        """
-        with self._reading:
-            data = b'' if self._stopped else self._next(size)
-            if not data:
-                self._ended.set()
-            return data
-
-    def _next(self, size: int) -> bytes:
-        try:
-            fresh = self._stream.read(size - len(self._held) if size >= 0 else -1)
-        except DAMAGED as wrong:
-            raise LandingError(
-                f'{self._file.name}: cut short or damaged at line {self._line} or later ({wrong}); deliver the file again'
-            ) from wrong
-        data, ended = self._held + fresh, size < 0 or len(self._held) + len(fresh) < size
-        try:
-            whole = len(data) if data.isascii() else codecs.utf_8_decode(data, 'strict', ended)[1]
-        except UnicodeDecodeError as wrong:
-            raise LandingError(not_utf8(self._file, *self._place(data, wrong.start))) from wrong
-        data, self._held = data[:whole], data[whole:]
-        self.nul |= b'\0' in data
-        self.quotes += data.count(b'"')
-        self._count_lines(data)
-        if ended and data and not data.endswith((b'\n', b'\r')):
-            data += b'\n'  # or a header alone would be no CSV to the reader
-        return data if data or ended else self._next(size)
-
-    def _count_lines(self, data: bytes) -> None:
-        """Follow the lines; refuse more empty ones than there could be rows: the reader makes a row of every one."""
-        end = b'\n' if b'\n' in data else b'\r'
-        ends = data.count(end)
-        if ends * self._columns > SLICE_BYTES and _empty_lines(data) * self._columns > SLICE_BYTES:
-            raise LandingError(
-                f'{self._file.name}: from line {self._line} on there is next to nothing but empty lines; '
-                'deliver the file again'
-            )
-        self._line += ends
-        self._bytes = len(data) - data.rfind(end) - 1 if ends else self._bytes + len(data)
-
-    def _place(self, data: bytes, at: int) -> tuple[int, int]:
-        """Line and byte, from 1, of a place in bytes that are not counted yet."""
-        before = data[:at]
-        lines = before.count(b'\n')
-        return self._line + lines, len(before) - before.rfind(b'\n') if lines else self._bytes + at + 1
-
-
-def _empty_lines(data: bytes) -> int:
-    """Line ends right behind a line end; only asked of bytes that are full of them."""
-    ends = np.frombuffer(data.replace(b'\r\n', b'\n').replace(b'\r', b'\n'), np.uint8) == ord('\n')
-    return int((ends[1:] & ends[:-1]).sum())
 
 
 class _Ragged:
@@ -323,7 +240,7 @@ def _breaks(rows: pl.DataFrame, quotes: bool) -> pl.Series | None:
 
 
 def _frame(
-    source: Source, file: LandingFile, timezone: str, rows: pl.DataFrame, lines: _Lines, ragged: _Ragged, raw: _Raw
+    source: Source, file: LandingFile, timezone: str, rows: pl.DataFrame, lines: _Lines, ragged: _Ragged, raw: Raw
 ) -> pl.DataFrame:
     """One slice, typed and located; the rows of ``ragged`` that belong to it become rejects and leave the list."""
     numbers, at = lines.of(rows, ragged.rows, raw.quotes > 0)
