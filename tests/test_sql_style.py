@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 
 from kly_mage.common.settings import PROJECT, REPOSITORY
+from kly_mage.declared.marts import MARTS as DECLARED
 
 MARTS = sorted(path for path in PROJECT.glob('data_exporters/*.sql') if '\nmerge into ' in path.read_text('utf-8'))
 
 
-def test_there_are_two_marts_that_merge() -> None:
-    assert [path.stem for path in MARTS] == ['ga4_daily_summary', 'gam_daily_summary']
+def test_every_mart_that_is_declared_is_looked_at() -> None:
+    assert [path.stem for path in MARTS] == sorted(mart.name for mart in DECLARED) != []
 
 
 @pytest.mark.filterwarnings('ignore')

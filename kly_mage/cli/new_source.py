@@ -21,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
     if options.pipeline not in runner.names():
         raise UsageError(f'no pipeline {options.pipeline!r}: there are {", ".join(runner.names())}')
     written = new_source(options.name, options.pipeline)
-    declaration, block, *others = (path.relative_to(PROJECT.parent) for path in written)
+    declaration, block, preview, *others = (path.relative_to(PROJECT.parent) for path in written)
     say(f'written: {", ".join(map(str, others))}')
-    say(f'fill in {declaration}, its mart in kly_mage/declared/marts.py, and the SQL of the mart, {block}')
+    say(f'fill in {declaration}, its mart in kly_mage/declared/marts.py, the SQL of the mart, {block}, and {preview}')
     return DONE

@@ -75,24 +75,7 @@ begin
         perform ops.set_aside(array['gold.daily_summary']);  -- grants, and what others have built on it
         execute 'create materialized view gold.daily_summary as ' || definition;
         create unique index daily_summary_key on gold.daily_summary (date, content_id);
-        comment on materialized view gold.daily_summary is
-        'One row per date and article: audience and ad revenue side by side.';
-        comment on column gold.daily_summary.date is 'Local day.';
-        comment on column gold.daily_summary.content_id is 'The article; (not set) for events and ads without one.';
-        comment on column gold.daily_summary.site is 'Site; (not set) if the CMS does not know the article.';
-        comment on column gold.daily_summary.title is 'Headline, latest version.';
-        comment on column gold.daily_summary.author is 'Author.';
-        comment on column gold.daily_summary.section is 'Section of the site.';
-        comment on column gold.daily_summary.publish_timestamp is 'When the article was published; NULL if unknown.';
-        comment on column gold.daily_summary.pageviews is 'Number of page_view events.';
-        comment on column gold.daily_summary.sessions is 'Distinct sessions on the article; not additive over articles.';
-        comment on column gold.daily_summary.user_engagements is 'Number of user_engagement events.';
-        comment on column gold.daily_summary.impressions is 'Ad impressions.';
-        comment on column gold.daily_summary.clicks is 'Ad clicks.';
-        comment on column gold.daily_summary.revenue_usd is 'Ad revenue in US dollars, exact.';
-        comment on column gold.daily_summary.page_rpm_usd is 'Revenue per 1,000 pageviews; NULL without pageviews.';
-        comment on column gold.daily_summary.ecpm_usd is 'Revenue per 1,000 impressions; NULL without impressions.';
-        comment on column gold.daily_summary.ctr is 'Clicks per impression; NULL without impressions.';
+        perform ops.describe_daily_summary();
         perform ops.put_back();
     elsif inputs is distinct from built_from then
         refresh materialized view concurrently gold.daily_summary;

@@ -1,4 +1,4 @@
--- The rows of gold.daily_summary for the day that was built last, most read first.
+-- The rows of gold.daily_summary for the day that was built last, most pageviews first.
 with changes as (
     select
         event_date as date,

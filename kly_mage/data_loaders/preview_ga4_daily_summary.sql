@@ -1,4 +1,4 @@
--- The rows of gold.ga4_daily_summary for the day that was built last, most read first.
+-- The rows of gold.ga4_daily_summary for the day that was built last, most pageviews first.
 with built_last as (
     select event_date
     from gold.ga4_daily_summary

@@ -1,4 +1,4 @@
--- The rows of gold.gam_daily_summary for the day that was built last, best paid first.
+-- The rows of gold.gam_daily_summary for the day that was built last, most revenue_usd first.
 with built_last as (
     select served_date
     from gold.gam_daily_summary

@@ -56,7 +56,8 @@ class Key:
     Attributes:
         name: as in the mart.
         description: one sentence, its COMMENT.
-        column: the source's column it holds; ``NOT_SET`` stands for rows without. None for the local day of the row.
+        column: the source's column it holds; ``NOT_SET`` stands for rows without. None if no column of the source is held
+            as it is.
     """
 
     name: str
@@ -117,6 +118,11 @@ class Mart:
         return (self.day.name, *(key.name for key in self.by))
 
     @property
+    def restatements(self) -> str:
+        """The view of what restatements have changed, with its schema; for a source whose rows come in versions."""
+        return f'{self.table.removesuffix("_daily_summary")}_restatements'
+
+    @property
     def additive(self) -> tuple[Measure, ...]:
         """The measures that add up over rows."""
         return tuple(measure for measure in self.measures if measure.adds_up)
@@ -138,18 +144,51 @@ class Mart:
 
 
 @dataclass(frozen=True)
+class Ratio:
+    """A number of the joined view: one of its measures per another, NULL where there is none of the other.
+
+    Attributes:
+        name: its column.
+        description: one sentence, its COMMENT.
+        of: the measure that is divided.
+        per: the measure it is divided by.
+        times: per how many of these.
+        unit: as of a measure; a count per count has none.
+    """
+
+    name: str
+    description: str
+    of: str
+    per: str
+    times: int = 1
+    unit: Unit | None = None
+
+
+@dataclass(frozen=True)
 class Joined:
     """The view that puts marts side by side; its SQL block has the definition.
 
     Attributes:
         name: of the materialized view in ``gold`` and of its SQL block.
-        key: its key columns, the day first.
+        grain: what one row is, its COMMENT.
+        day: the key column with the local day.
+        by: the other key columns.
+        attributes: what it says of a key besides numbers.
         marts: the marts whose measures it holds under their own names.
+        ratios: the numbers it adds to theirs.
+        shown: the columns that ``show`` prints behind the key, texts first: a terminal has no room for all.
+        drawn: the numbers that the reconciliation page shows large and by day.
     """
 
     name: str
-    key: tuple[str, ...]
+    grain: str
+    day: Key
+    by: tuple[Key, ...]
+    attributes: tuple[Key, ...]
     marts: tuple[str, ...]
+    ratios: tuple[Ratio, ...]
+    shown: tuple[str, ...]
+    drawn: tuple[str, ...]
 
     @property
     def table(self) -> str:
@@ -157,9 +196,9 @@ class Joined:
         return f'gold.{self.name}'
 
     @property
-    def day(self) -> str:
-        """The column with the local day."""
-        return self.key[0]
+    def key(self) -> tuple[str, ...]:
+        """The names of the key columns, the day first."""
+        return (self.day.name, *(key.name for key in self.by))
 
 
 GA4_DAILY_SUMMARY = Mart(
@@ -204,9 +243,39 @@ MARTS: tuple[Mart, ...] = (GA4_DAILY_SUMMARY, GAM_DAILY_SUMMARY)
 
 DAILY_SUMMARY = Joined(
     name='daily_summary',
-    key=('date', 'content_id'),
+    grain='One row per date and article: audience and ad revenue side by side.',
+    day=Key('date', 'Local day.'),
+    by=(Key('content_id', 'The article; (not set) for events and ads without one.'),),
+    attributes=(
+        Key('site', 'Site; (not set) if the CMS does not know the article.'),
+        Key('title', 'Headline, latest version.'),
+        Key('author', 'Author.'),
+        Key('section', 'Section of the site.'),
+        Key('publish_timestamp', 'When the article was published; NULL if unknown.'),
+    ),
     marts=(GA4_DAILY_SUMMARY.name, GAM_DAILY_SUMMARY.name),
+    ratios=(
+        Ratio(
+            'page_rpm_usd', 'Revenue per 1,000 pageviews; NULL without pageviews.', 'revenue_usd', 'pageviews', 1000, 'USD'
+        ),
+        Ratio(
+            'ecpm_usd', 'Revenue per 1,000 impressions; NULL without impressions.', 'revenue_usd', 'impressions', 1000, 'USD'
+        ),
+        Ratio('ctr', 'Clicks per impression; NULL without impressions.', 'clicks', 'impressions'),
+    ),
+    shown=('title', 'pageviews', 'sessions', 'impressions', 'clicks', 'revenue_usd', 'page_rpm_usd'),
+    drawn=('pageviews', 'sessions', 'revenue_usd', 'page_rpm_usd'),
 )
+
+
+def joined_measures() -> tuple[Measure, ...]:
+    """The measures of ``DAILY_SUMMARY``, in the order of its marts."""
+    return tuple(measure for mart in MARTS if mart.name in DAILY_SUMMARY.marts for measure in mart.measures)
+
+
+def marts_alone() -> tuple[Mart, ...]:
+    """The marts that stand beside ``DAILY_SUMMARY``, not in it."""
+    return tuple(mart for mart in MARTS if mart.name not in DAILY_SUMMARY.marts)
 
 
 def mart_of(source: str) -> Mart | None:

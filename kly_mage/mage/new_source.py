@@ -1,4 +1,4 @@
-"""A further source to fill in: its declaration, the three blocks of its lane and their wiring, a mart with its SQL block."""
+"""A further source to fill in: its declaration, the blocks of its lane and their wiring, a mart with its SQL blocks."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import PROJECT
 from kly_mage.declared.marts import Key, Mart, Measure, Sum
-from kly_mage.warehouse.postgres.mart_block import mart_block
+from kly_mage.warehouse.postgres.mart_block import mart_block, preview_block
 
 PATTERN = 'gam_delivery'  # the lane whose blocks are copied: nothing in them is about ads but the words below
 _BLOCKS = ('data_loaders/load_{}.py', 'transformers/hash_{}.py', 'data_exporters/export_{}.py')
@@ -33,6 +33,7 @@ def new_source(name: str, pipeline: str) -> list[Path]:
     )
     made = {PROJECT / 'declared' / f'{name}.py': _DECLARATION.format(name=name, constant=name.upper())}
     made[PROJECT / 'data_exporters' / f'{mart.name}.sql'] = mart_block(mart)
+    made[PROJECT / 'data_loaders' / f'preview_{mart.name}.sql'] = preview_block(mart)
     for path in _BLOCKS:
         text = (PROJECT / path.format(PATTERN)).read_text('utf-8')
         made[PROJECT / path.format(name)] = text.replace(PATTERN, name).replace('ad deliveries', f'rows of {name}')
@@ -63,8 +64,8 @@ def _into_marts(mart: Mart) -> str:
 def _into_pipeline(name: str, mart: str, pipeline: str) -> str:
     """The lane behind the others, and its failures reported; text, so that all else stays as it is written."""
     text = (PROJECT / 'pipelines' / pipeline / 'metadata.yaml').read_text('utf-8')
-    text = _insert(text, r'callbacks:\n', _LANE.format(name=name, mart=mart, configuration=_CONFIGURATION))
-    blocks = ', '.join((f'load_{name}', f'hash_{name}', f'export_{name}', mart))
+    text = _insert(text, r'callbacks:\n', _LANE.format(name=name, mart=mart))
+    blocks = ', '.join((f'load_{name}', f'hash_{name}', f'export_{name}', mart, f'preview_{mart}'))
     return _insert(text, r'\](?=\n(?!  )[\s\S]*$)', f', {blocks}', after='callbacks:\n')
 
 
@@ -123,8 +124,12 @@ _LANE = """\
   type: data_exporter
   language: sql
   upstream_blocks: [export_{name}]
-  configuration: {configuration}
+  downstream_blocks: [preview_{mart}]
+  configuration: {{data_provider: postgres, data_provider_profile: default, disable_query_preprocessing: true,
+    use_raw_sql: true}}
+- uuid: preview_{mart}
+  type: data_loader
+  language: sql
+  upstream_blocks: [{mart}]
+  configuration: {{data_provider: postgres, data_provider_profile: default, use_raw_sql: true}}
 """
-_CONFIGURATION = (  # as the other marts have it: one line of the file
-    '{data_provider: postgres, data_provider_profile: default, disable_query_preprocessing: true, use_raw_sql: true}'
-)

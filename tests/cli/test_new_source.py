@@ -1,7 +1,8 @@
-"""A fourth source, added to a copy of the project as the README says: loaded, verified, reconciled, in status."""
+"""A fourth source, added to a copy of the project as the README says: loaded, verified, rebuilt, reconciled, shown."""
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,15 @@ from kly_mage.common.settings import REPOSITORY, Settings
 from tests.gold import Query
 
 FILLED_IN = {'happened_at': 'sent_at', 'amount': 'opened'}
-DECLARED = ('declared/newsletters.py', 'declared/marts.py', 'data_exporters/newsletters_daily_summary.sql')
+DECLARED = (
+    'declared/newsletters.py',
+    'declared/marts.py',
+    'data_exporters/newsletters_daily_summary.sql',
+    'data_loaders/preview_newsletters_daily_summary.sql',
+)
+
+# What looks at every source and mart that is declared. The other tests load the sources of the sample, and those alone.
+OF_DECLARATIONS = ('tests/declared', 'tests/test_sql_style.py', 'tests/test_oracle.py')
 
 
 @pytest.fixture
@@ -33,12 +42,8 @@ def run(project: Path, *arguments: str) -> 'subprocess.CompletedProcess[str]':
     )
 
 
-def files(project: Path) -> dict[str, str]:
-    suffixes = ('.py', '.sql', '.yaml')
-    return {str(path): path.read_text('utf-8') for path in project.rglob('*') if path.suffix in suffixes}
-
-
-def test_a_source_is_a_declaration_to_fill_in(settings: Settings, query: Query, project: Path) -> None:
+def filled_in(project: Path) -> None:
+    """A source of newsletters, declared."""
     made = run(project, 'new-source', 'newsletters', '--pipeline', 'ads_revenue')
     assert made.returncode == 0, made.stderr
     for name in DECLARED:
@@ -47,6 +52,15 @@ def test_a_source_is_a_declaration_to_fill_in(settings: Settings, query: Query, 
         for before, after in FILLED_IN.items():
             text = text.replace(before, after)
         path.write_text(text, 'utf-8')
+
+
+def files(project: Path) -> dict[str, str]:
+    suffixes = ('.py', '.sql', '.yaml')
+    return {str(path): path.read_text('utf-8') for path in project.rglob('*') if path.suffix in suffixes}
+
+
+def test_a_source_is_a_declaration_to_fill_in(settings: Settings, query: Query, project: Path) -> None:
+    filled_in(project)
     for day, rows in ((1, ['a1,3', 'a1,4', ',5', 'a1,3']), (2, ['a2,10', 'a2,x'])):
         folder = settings.data_dir / 'newsletters'
         folder.mkdir(exist_ok=True)
@@ -90,7 +104,40 @@ def test_a_source_is_a_declaration_to_fill_in(settings: Settings, query: Query, 
         "select opened_in_bronze, opened_in_gold from gold.reconciliation where source = 'newsletters' order by day"
     )
     assert shown == [(12, 12), (10, 10)]
+    told = run(project, 'reconcile', '--source', 'newsletters', '--days').stdout
+    # in the files 25: 3 twice, 22 in bronze and in gold
+    assert re.search(r'^ opened +25 +3 +22 +0 +0 +22 +0 *$', told, re.MULTILINE), told
+    assert re.search(r'^ 2025-10-01 +4 +1 +3 +0 +0 +15 +12 +0 *$', told, re.MULTILINE), told
+    assert told.endswith('\nevery row accounted for\n')
+    page = project / 'page.html'
+    assert run(project, 'reconcile', '--source', 'newsletters', '--html', str(page)).returncode == 0
+    text = page.read_text('utf-8')
+    assert '<figcaption>Opened by day</figcaption>' in text
+    assert '<title>2025-10-01: 12</title>' in text
+    assert '<b>22</b>opened</div>' in text
+
+    shown = run(project, 'show').stdout
+    assert re.search(r'^gold.newsletters_daily_summary, most opened$', shown, re.MULTILINE), shown
+    assert re.search(r'^2025-10-02 +a2 +10 *$', shown, re.MULTILINE), shown
+    assert re.search(r'^in all +3 rows +22 *$', shown, re.MULTILINE), shown
+    preview = (project / 'kly_mage' / 'data_loaders' / 'preview_newsletters_daily_summary.sql').read_text('utf-8')
+    assert [row[1:3] for row in query(preview)] in ([('a1', 7), ('(not set)', 5)], [('a2', 10)])
     assert 'newsletters' in json.loads(run(project, 'status', '--json').stdout)['sources']
+
+
+def test_the_tests_of_a_project_with_one_more_source_pass_as_they_are(project: Path) -> None:
+    filled_in(project)
+    shutil.copytree(REPOSITORY / 'tests', project / 'tests', ignore=shutil.ignore_patterns('__pycache__'))
+    for name in ('data', 'docs', 'pyproject.toml', 'README.md', 'Makefile', '.env.example'):
+        (project / name).symlink_to(REPOSITORY / name)
+    told = subprocess.run(
+        [sys.executable, '-m', 'pytest', '-q', '-p', 'no:cacheprovider', *OF_DECLARATIONS],
+        cwd=project,
+        env=os.environ | {'PYTHONPATH': str(project), 'PYTHONDONTWRITEBYTECODE': '1'},
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode == 0, told.stdout
 
 
 def test_nothing_is_overwritten(project: Path) -> None:

@@ -5,10 +5,12 @@ import re
 import polars as pl
 import pytest
 
+from kly_mage.common.settings import PROJECT
 from kly_mage.declared import SOURCES
-from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Distinct, Mart, Measure, Rows, Sum, mart_of
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Distinct, Mart, Measure, Rows, Sum, joined_measures, mart_of
 from kly_mage.loads import runner
 from kly_mage.rows.measures import per_row
+from kly_mage.warehouse.postgres.mart_block import preview_block, preview_joined
 
 every_mart = pytest.mark.parametrize('mart', MARTS, ids=lambda mart: mart.name)
 
@@ -58,6 +60,24 @@ def test_every_mart_has_its_sql_block_behind_the_exporter_of_its_source() -> Non
         assert blocks[mart.name].upstream == (f'export_{mart.source}',)
         assert f'\nmerge into {mart.table} as target\n' in blocks[mart.name].sql()
     assert set(DAILY_SUMMARY.marts) <= {mart.name for mart in MARTS}
+
+
+@every_mart
+def test_the_preview_of_a_mart_shows_what_is_declared(mart: Mart) -> None:
+    assert (PROJECT / 'data_loaders' / f'preview_{mart.name}.sql').read_text('utf-8') == preview_block(mart)
+
+
+def test_the_preview_of_the_joined_view_shows_what_is_declared() -> None:
+    assert (PROJECT / 'data_loaders' / f'preview_{DAILY_SUMMARY.name}.sql').read_text('utf-8') == preview_joined()
+
+
+def test_what_is_shown_of_the_joined_view_is_a_column_of_it() -> None:
+    numbers = [*(measure.name for measure in joined_measures()), *(ratio.name for ratio in DAILY_SUMMARY.ratios)]
+    texts = [key.name for key in DAILY_SUMMARY.attributes]
+    assert set(DAILY_SUMMARY.drawn) <= set(numbers)
+    assert [name for name in DAILY_SUMMARY.shown if name in texts] == list(DAILY_SUMMARY.shown[:1])  # texts stand first
+    assert set(DAILY_SUMMARY.shown[1:]) <= set(numbers)
+    assert all({ratio.of, ratio.per} <= set(numbers) for ratio in DAILY_SUMMARY.ratios)
 
 
 def test_what_one_row_contributes() -> None:

@@ -8,6 +8,7 @@ from decimal import ROUND_CEILING, Decimal
 from kly_mage.checks.reconciliation.findings import dollars
 from kly_mage.checks.reconciliation.model import Line, Report
 from kly_mage.checks.reconciliation.table import TITLES, plain
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, Measure, Ratio
 
 WIDTH, HEIGHT = 480, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 8, 10, 26
@@ -43,31 +44,68 @@ class Figure:
 def figures(report: Report) -> list[Figure]:
     """What gold shows by day, what came late, and where the money of the files is."""
     drawn = []
-    if report.days:
-        span = _span(report.days)
-        for title, name in (
-            ('Pageviews by day', 'pageviews'),
-            ('Sessions by day', 'sessions'),
-            ('Revenue by day, USD', 'revenue_usd'),
-        ):
-            drawn.append(_bars_by_day(title, [(day, report.days.get(day, {}).get(name)) for day in span]))
-        drawn.append(_curve('Page RPM by day, USD per 1,000 pageviews', [(day, _rpm(report, day)) for day in span]))
+    if span := _span(day for days in report.days.values() for day in days):
+        for mart, measure in drawn_measures(report):
+            of_mart = report.days.get(mart.name, {})
+            # A day that another mart has is 0 in this one.
+            amounts = [
+                (day, of_mart.get(day, {}).get(measure.name, Decimal(0)) if _has(report, day) else None) for day in span
+            ]
+            drawn.append(_bars_by_day(f'{_words_of(measure)} by day{_unit(measure)}', amounts))
+        for ratio in DAILY_SUMMARY.ratios:
+            if ratio.name in DAILY_SUMMARY.drawn:
+                title = f'{_words_of(ratio)} by day{_unit(ratio)} per {ratio.times:,} {ratio.per}'
+                drawn.append(_curve(title, [(day, _quotient(report, ratio, day)) for day in span]))
     late = {source: report.total(source).late for source in report.sources}
     if any(late.values()):
         drawn.append(_late(late))
     return drawn + [_money(report.total(source)) for source in report.sources if report.total(source).money]
 
 
+def drawn_measures(report: Report) -> list[tuple[Mart, Measure]]:
+    """The measures to show: of the marts that ``DAILY_SUMMARY`` joins, those it names; of any other, all."""
+    return [
+        (mart, measure)
+        for mart in MARTS
+        if mart.source in report.sources
+        for measure in mart.measures
+        if mart.name not in DAILY_SUMMARY.marts or measure.name in DAILY_SUMMARY.drawn
+    ]
+
+
+def caption(mart: Mart, measure: Measure) -> str:
+    """What the sum of a measure over a mart is."""
+    words = _words_of(measure).lower()
+    if not measure.adds_up:  # what two keys share counts in both
+        return f'{words} by {" and ".join(key.name.removesuffix("_id") for key in mart.by)}'
+    return f'{words} in gold, USD' if measure.unit == 'USD' else words
+
+
+def _words_of(number: Measure | Ratio) -> str:
+    """A number's name in words, its unit left to those who show it: ``page_rpm_usd`` is the Page RPM."""
+    words = number.name.removesuffix('_usd').split('_')
+    return ' '.join(('RPM' if word == 'rpm' else word) for word in (words[0].capitalize(), *words[1:]))
+
+
+def _unit(number: Measure | Ratio) -> str:
+    return f', {number.unit}' if number.unit == 'USD' else ''
+
+
 def _span(days: Iterable[date]) -> list[date]:
-    known = sorted(days)
-    return [known[0] + timedelta(days=n) for n in range((known[-1] - known[0]).days + 1)]
+    known = sorted(set(days))
+    return [known[0] + timedelta(days=n) for n in range((known[-1] - known[0]).days + 1)] if known else []
 
 
-def _rpm(report: Report, day: date) -> Decimal | None:
-    of_day = report.days.get(day)
-    if not of_day or not of_day['pageviews']:
-        return None
-    return of_day['revenue_usd'] * 1000 / of_day['pageviews']
+def _has(report: Report, day: date) -> bool:
+    return any(day in days for days in report.days.values())
+
+
+def _quotient(report: Report, ratio: Ratio, day: date) -> Decimal | None:
+    """The ratio over a whole day; None without a divisor."""
+    of_day: dict[str, Decimal] = {}
+    for name in DAILY_SUMMARY.marts:
+        of_day |= report.days.get(name, {}).get(day, {})
+    return of_day.get(ratio.of, Decimal(0)) * ratio.times / of_day[ratio.per] if of_day.get(ratio.per) else None
 
 
 def _bars_by_day(title: str, values: Sequence[tuple[date, Decimal | None]]) -> Figure:

@@ -149,7 +149,7 @@ class Report:
         lines: one per source and day, ordered.
         causes: per source.
         findings: what is to be said about it (``findings.find``), the wrong things first.
-        days: per day what gold shows, for the charts: pageviews, sessions, revenue_usd.
+        days: per mart and day what gold shows, for the charts: every measure of the mart.
     """
 
     window: Window | None
@@ -158,7 +158,7 @@ class Report:
     lines: list[Line] = field(default_factory=list)
     causes: dict[str, Causes] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
-    days: dict[date, dict[str, Decimal]] = field(default_factory=dict)
+    days: dict[str, dict[date, dict[str, Decimal]]] = field(default_factory=dict)
 
     @property
     def accounted(self) -> bool:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from kly_mage.checks.reconciliation.charts import WIDTH, figures
+from kly_mage.checks.reconciliation.charts import WIDTH, caption, drawn_measures, figures
 from kly_mage.checks.reconciliation.findings import verdict
 from kly_mage.checks.reconciliation.model import Line, Report
 from kly_mage.checks.reconciliation.table import ALWAYS, TITLES, most_telling, plain
@@ -60,13 +60,10 @@ def page(report: Report) -> str:
 
 def _tiles(report: Report) -> list[tuple[str, str]]:
     """The large numbers and what they are."""
-    names = ('pageviews', 'sessions', 'revenue_usd')
-    gold = {name: sum((day[name] for day in report.days.values()), Decimal(0)) for name in names}
     told = [('rows read', f'{sum(line.rows.get("read", 0) for line in report.lines):,}')]
-    if 'ga4_events' in report.sources:
-        told += [('pageviews', f'{int(gold["pageviews"]):,}'), ('sessions by article', f'{int(gold["sessions"]):,}')]
-    if 'gam_delivery' in report.sources:
-        told += [('revenue in gold, USD', plain(gold['revenue_usd']))]
+    for mart, measure in drawn_measures(report):
+        amounts = (numbers[measure.name] for numbers in report.days.get(mart.name, {}).values())
+        told.append((caption(mart, measure), plain(sum(amounts, Decimal(0)))))
     return told
 
 

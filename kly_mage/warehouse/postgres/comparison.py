@@ -273,7 +273,7 @@ class Comparison:
         tables = [('gold', self.mart.table, self.mart.day.name)]
         self.cursor.execute('select to_regclass(%s) is not null', (DAILY_SUMMARY.table,))
         if self.cursor.fetchone()[0] and self.mart.name in DAILY_SUMMARY.marts:
-            tables.append(('summary', DAILY_SUMMARY.table, DAILY_SUMMARY.day))
+            tables.append(('summary', DAILY_SUMMARY.table, DAILY_SUMMARY.day.name))
         for place, table, day_column in tables:
             self.cursor.execute(
                 sql.SQL('select {day}, {sums} from {table} where {days} group by 1').format(

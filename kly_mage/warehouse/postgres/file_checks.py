@@ -37,23 +37,22 @@ def facts(connection: Connection, sources: list[str]) -> dict[tuple[str, date | 
         return {(row[0], row[1]): dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
 
 
-def days(connection: Connection, window: Window | None) -> dict[date, dict[str, Decimal]]:
-    """What the marts show by day: every measure of every mart, summed up over its articles, 0 where a mart lacks the day."""
+def days(connection: Connection, window: Window | None) -> dict[str, dict[date, dict[str, Decimal]]]:
+    """What each mart shows by day: its measures, summed up over its articles."""
     asked = window or Window(date.min, date.max)
-    names = [measure.name for mart in MARTS for measure in mart.measures]
-    found: dict[date, dict[str, Decimal]] = {}
+    found: dict[str, dict[date, dict[str, Decimal]]] = {}
     with connection.cursor() as cursor:
         for mart in MARTS:
             measures = [measure.name for measure in mart.measures]
             cursor.execute(
-                sql.SQL('select {day}, {sums} from {table} where {day} between %s and %s group by 1').format(
+                sql.SQL('select {day}, {sums} from {table} where {day} between %s and %s group by 1 order by 1').format(
                     day=sql.Identifier(mart.day.name),
                     sums=sql.SQL(', ').join(sql.SQL('sum({})').format(sql.Identifier(name)) for name in measures),
                     table=sql.SQL(mart.table),
                 ),
                 (asked.start, asked.end),
             )
-            for day, *numbers in cursor.fetchall():
-                of_day = found.setdefault(day, dict.fromkeys(names, Decimal(0)))
-                of_day.update(zip(measures, map(Decimal, numbers), strict=True))
-    return dict(sorted(found.items()))
+            found[mart.name] = {
+                day: dict(zip(measures, map(Decimal, numbers), strict=True)) for day, *numbers in cursor.fetchall()
+            }
+    return found

@@ -1,6 +1,6 @@
-"""The SQL block of a mart to start from: the rule of refreshing for measures that add up."""
+"""The SQL blocks of a mart: its refresh to start from, for measures that add up, and the preview of what it has built."""
 
-from kly_mage.declared.marts import NOT_SET, Mart, Measure, Rows, Sum
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Mart, Measure, Rows, Sum
 from kly_mage.warehouse.postgres.text import literal
 
 
@@ -20,6 +20,34 @@ def mart_block(mart: Mart) -> str:
         updates=''.join(f'    {m.name} = {_sum(f"target.{m.name} + source.{m.name}", m)},\n' for m in mart.additive),
         columns=', '.join((*mart.key, *names)),
         values=', '.join((*(f'source.{name}' for name in mart.key), *(_sum(f'source.{m.name}', m) for m in mart.additive))),
+    )
+
+
+def preview_block(mart: Mart) -> str:
+    """The text of the block that shows, in the editor, the rows of the day that the mart has built last."""
+    return _PREVIEW.format(
+        table=mart.table,
+        first=mart.telling,
+        day=mart.day.name,
+        columns=''.join(f'    mart.{name},\n' for name in (*mart.key, *(measure.name for measure in mart.measures))),
+        keys=', '.join(f'mart.{key.name} asc' for key in mart.by),
+    )
+
+
+def preview_joined() -> str:
+    """The same for ``DAILY_SUMMARY``, which is built last when one of its marts is."""
+    marts = [mart for mart in MARTS if mart.name in DAILY_SUMMARY.marts]
+    return _PREVIEW_JOINED.format(
+        table=DAILY_SUMMARY.table,
+        first=marts[0].telling,
+        day=DAILY_SUMMARY.day.name,
+        changes='\n    union all\n'.join(
+            f'    select\n        {mart.day.name} as {DAILY_SUMMARY.day.name},\n        _updated_at\n    from {mart.table}'
+            for mart in marts
+        ),
+        order=', '.join(
+            [*(f'summary.{mart.telling} desc' for mart in marts), *(f'summary.{key.name} asc' for key in DAILY_SUMMARY.by)]
+        ),
     )
 
 
@@ -87,4 +115,41 @@ when matched then update set
 {updates}    _updated_at = clock_timestamp()
 when not matched then insert ({columns}, _updated_at)
 values ({values}, clock_timestamp());
+"""
+_PREVIEW = """\
+-- The rows of {table} for the day that was built last, most {first} first.
+with built_last as (
+    select {day}
+    from {table}
+    order by _updated_at desc
+    limit 1
+)
+
+select
+{columns}    mart._updated_at
+from {table} as mart
+inner join built_last
+    on mart.{day} = built_last.{day}
+order by mart.{first} desc, {keys}
+limit 100
+"""
+_PREVIEW_JOINED = """\
+-- The rows of {table} for the day that was built last, most {first} first.
+with changes as (
+{changes}
+),
+
+built_last as (
+    select {day}
+    from changes
+    order by _updated_at desc
+    limit 1
+)
+
+select summary.*
+from {table} as summary
+inner join built_last
+    on summary.{day} = built_last.{day}
+order by {order}
+limit 100
 """

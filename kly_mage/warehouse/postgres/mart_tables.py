@@ -1,6 +1,7 @@
-"""The tables of the marts, from their declarations. What fills them stands in the SQL blocks of the same names."""
+"""The tables and views of the marts, from their declarations. What fills them stands in the SQL blocks of the same names."""
 
-from kly_mage.declared.marts import Mart
+from kly_mage.declared.base import Source
+from kly_mage.declared.marts import DAILY_SUMMARY, Mart, Measure, Rows, Sum, joined_measures
 from kly_mage.warehouse.postgres.measures import UNITS
 from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
@@ -23,6 +24,55 @@ def mart_ddl(mart: Mart) -> str:
     return '\n'.join([*lines, f'insert into ops.watermarks (mart) values ({literal(mart.table)}) on conflict do nothing;'])
 
 
+def restatements_ddl(source: Source, mart: Mart) -> str:
+    """The view of what restatements have changed in a mart; safe to run again."""
+    values = {column.name for column in source.value_columns}
+    changes = [(measure.name, change) for measure in mart.additive if (change := _change(measure, values))]
+    columns = [
+        (mart.day.name, '_partition_date', mart.day.description),
+        ('load_id', '_load_id', 'The load that brought the newer versions, see ops.loads.'),
+        ('restated_at', 'max(_updated_at)', 'When that was.'),
+        ('count_rows', 'count(*)', 'Rows restated.'),
+        *((name, f'sum({change})', f'By how much {name} has changed.') for name, change in changes),
+    ]
+    grain = (
+        f'One row per {mart.day.name} and load that restated it: by how much what counts has changed.'
+        ' Empty unless restatements apply.'
+    )
+    return '\n'.join(
+        [
+            f'create or replace view {mart.restatements} as',
+            'select',
+            ',\n'.join(f'    {value} as {identifier(name)}' for name, value, _ in columns),
+            f'from bronze.{identifier(f"{source.name}_restatements")}',
+            'group by _partition_date, _load_id;',
+            comment('view', mart.restatements, grain),
+            *(comment('column', f'{mart.restatements}.{identifier(name)}', text) for name, _, text in columns),
+        ]
+    )
+
+
+def joined_ddl() -> str:
+    """The function that describes ``DAILY_SUMMARY``: called here, and by the block when it has made the view anew."""
+    view, function = DAILY_SUMMARY.table, f'ops.describe_{DAILY_SUMMARY.name}'
+    columns = [(key.name, key.description) for key in (DAILY_SUMMARY.day, *DAILY_SUMMARY.by, *DAILY_SUMMARY.attributes)]
+    columns += [(measure.name, measure.description) for measure in joined_measures()]
+    columns += [(ratio.name, ratio.description) for ratio in DAILY_SUMMARY.ratios]
+    texts = ',\n'.join(f'            ({literal(name)}, {literal(text)})' for name, text in columns)
+    return _DESCRIBE.format(function=function, view=view, grain=literal(DAILY_SUMMARY.grain), texts=texts)
+
+
+def _change(measure: Measure, values: set[str]) -> str | None:
+    """By how much a newer version of a row changes a measure; None if it cannot: the hash holds the column."""
+    if isinstance(measure.of, Sum) and measure.of.column in values:
+        return f'{identifier(measure.of.column)} - {identifier(f"counted_{measure.of.column}")}'
+    if isinstance(measure.of, Rows) and measure.of.column in values:
+        now, before = (f'coalesce({identifier(f"{kind}{measure.of.column}")} = {literal(measure.of.value)}, false)::int'
+                       for kind in ('', 'counted_'))  # fmt: skip
+        return f'{now} - {before}'
+    return None
+
+
 def _table(name: str, grain: str, columns: list[tuple[str, str, str]], key: tuple[str, ...]) -> list[str]:
     table = f'gold.{name}'
     return [
@@ -33,3 +83,26 @@ def _table(name: str, grain: str, columns: list[tuple[str, str, str]], key: tupl
         comment('table', table, grain),
         *(comment('column', f'{table}.{identifier(column)}', text) for column, _, text in columns),
     ]
+
+
+# A column that the block adds and nobody has declared yet is no error, it only has no description.
+_DESCRIBE = """\
+create or replace function {function}() returns void language plpgsql as $describe$
+declare
+    described record;
+begin
+    if not exists (select from pg_class where oid = to_regclass('{view}') and relkind = 'm') then
+        return;
+    end if;
+    comment on materialized view {view} is {grain};
+    for described in
+        select attname, told.text from (values
+{texts}
+        ) as told (name, text)
+        inner join pg_attribute on attrelid = '{view}'::regclass and attname = told.name and attnum > 0
+    loop
+        execute format('comment on column {view}.%I is %L', described.attname, described.text);
+    end loop;
+end $describe$;
+comment on function {function} is 'Gives {view} and its columns their comments, as they are declared.';
+select {function}();"""

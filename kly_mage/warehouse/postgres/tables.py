@@ -10,7 +10,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import MARTS
 from kly_mage.rows.rowhash import VERSION
-from kly_mage.warehouse.postgres.mart_tables import mart_ddl
+from kly_mage.warehouse.postgres.mart_tables import joined_ddl, mart_ddl, restatements_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
@@ -67,11 +67,10 @@ def exists(cursor: Cursor, schema: str, table: str) -> bool:
 
 def everything() -> str:
     """Everything that must stand before the first load, as one text."""
-    set_aside, ops, articles, restatements, file_checks = map(
-        text_of, ('set_aside', 'ops', 'articles', 'restatements', 'file_checks')
-    )
+    set_aside, ops, articles, file_checks = map(text_of, ('set_aside', 'ops', 'articles', 'file_checks'))
     sources, marts = map(source_ddl, SOURCES.values()), map(mart_ddl, MARTS)
-    return '\n'.join([set_aside, ops, *sources, articles, *marts, restatements, file_checks, view_ddl()])
+    restatements = [restatements_ddl(SOURCES[mart.source], mart) for mart in MARTS if SOURCES[mart.source].value_columns]
+    return '\n'.join([set_aside, ops, *sources, articles, *marts, *restatements, joined_ddl(), file_checks, view_ddl()])
 
 
 def text_of(name: str) -> str:

@@ -34,8 +34,15 @@ def report(days: int = 31) -> Report:
         for place, amount in (('read', '3.5'), ('bronze', '3'), ('gold', '3'), ('conflict', '0.5')):
             ads.add('revenue_usd', place, Decimal(amount))
         found.lines += [events, ads]
-        numbers = {'pageviews': 0 if number == 3 else number * 100, 'sessions': number, 'revenue_usd': 3 - number % 7}
-        found.days[day] = {name: Decimal(amount) for name, amount in numbers.items()}
+        views, ad_numbers = (
+            0 if number == 3 else number * 100,
+            {'impressions': 10, 'clicks': 1, 'revenue_usd': 3 - number % 7},
+        )
+        for mart, numbers in (
+            ('ga4_daily_summary', {'pageviews': views, 'sessions': number, 'user_engagements': 1}),
+            ('gam_daily_summary', ad_numbers),
+        ):
+            found.days.setdefault(mart, {})[day] = {name: Decimal(amount) for name, amount in numbers.items()}
     found.lines.sort(key=lambda line: line.source)
     found.causes = {name: Causes(name) for name in found.sources}
     found.findings = [Finding('rejects', 'gam_delivery', '1 row <script>alert(1)</script> & more', 'python -m kly_mage x')]

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,11 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.cms_articles import CMS_ARTICLES
 from kly_mage.declared.ga4_events import GA4_EVENTS
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
-from kly_mage.declared.marts import MARTS
+from kly_mage.declared.marts import DAILY_SUMMARY, GAM_DAILY_SUMMARY, MARTS
 from kly_mage.warehouse.postgres import ddl as schema
 from kly_mage.warehouse.postgres import hash_sql, tables
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.mart_tables import mart_ddl
+from kly_mage.warehouse.postgres.mart_tables import joined_ddl, mart_ddl, restatements_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from tests.delivery import HEADERS, ad, ads, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact, gold
@@ -64,6 +65,17 @@ def test_every_column_has_a_comment(loaded: Settings, query: Query) -> None:
     comments = query(COMMENTS, True, True)
     assert len(comments) > 150
     assert [name for name, text in comments if not text.strip().endswith('.')] == []
+
+
+def test_a_description_that_changed_reaches_a_view_that_stands(
+    loaded: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(DAILY_SUMMARY, ratios=(replace(DAILY_SUMMARY.ratios[0], description="It's USD per 1,000."),))
+    monkeypatch.setattr('kly_mage.warehouse.postgres.mart_tables.DAILY_SUMMARY', other)
+    schema.ensure_schema(loaded)
+    comments = dict(query(COMMENTS, True, True))
+    assert comments['gold.daily_summary.page_rpm_usd'] == "It's USD per 1,000."
+    assert comments['gold.daily_summary.ctr'] == 'Clicks per impression; NULL without impressions.'
 
 
 # --- partitions -------------------------------------------------------------------------------------------------------
@@ -188,7 +200,9 @@ def statements() -> dict[str, str]:
     """Every statement that is made from the declarations, by the name of its snapshot."""
     made = {f'{name}.sql': tables.source_ddl(source) for name, source in SOURCES.items()}
     made |= {f'{name}_hashrow.sql': hash_sql.hashrow(source, list(source.names)) for name, source in SOURCES.items()}
-    made |= {f'{mart.name}.sql': mart_ddl(mart) for mart in MARTS} | {'reconciliation.sql': view_ddl()}
+    made |= {f'{mart.name}.sql': mart_ddl(mart) for mart in MARTS}
+    made |= {'reconciliation.sql': view_ddl(), 'daily_summary.sql': joined_ddl()}
+    made |= {'gam_restatements.sql': restatements_ddl(GAM_DELIVERY, GAM_DAILY_SUMMARY)}
     odd = [*CMS_ARTICLES.names, 'a"b', "a'b", 'a=b', '\\', '_load_id']
     return made | {'cms_articles_hashrow_odd_names.sql': hash_sql.hashrow(CMS_ARTICLES, odd)}
 
