@@ -17,12 +17,14 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.header import DAMAGED, unpacked
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.outside import Outside, by_load
 from kly_mage.warehouse.postgres.standing import Load, Standing, files_seen, left_out, loads, rows_read, standing
 
 # State, its sign in the calendar, what it means, whether the day is missing in the warehouse.
 STATES = {
     'loaded': ('#', 'loaded', False),
     'incomplete': ('?', 'loaded without a file that may hold rows of it and cannot be used', True),
+    'rows outside': ('~', 'loaded without rows of its file: they are of days that it may not hold', True),
     'late': ('+', 'loaded; files that may hold rows of it have come or changed since', False),
     'empty day': ('o', 'loaded; no row is of this day', False),
     'empty file': ('0', 'its file has no rows', True),
@@ -110,9 +112,9 @@ def status(settings: Settings, sources: Iterable[Source], window: Window | None 
             left = left_out(cursor, source, files[source.name])
             of_source.left_out = {file.name: reason for file, reason in left.items()}
             if days:
-                rows = rows_read(cursor, source, days)
+                rows, outside = rows_read(cursor, source, days), by_load(cursor, source)
                 seen = files_seen(cursor, source)
-                calendar = _Calendar(source, files[source.name], asked[source.name], rows, seen, left, settings)
+                calendar = _Calendar(source, files[source.name], asked[source.name], rows, seen, left, outside, settings)
                 of_source.days = [calendar.of(day) for day in days]
             found.append(of_source)
     return found
@@ -129,11 +131,12 @@ class _Calendar:
         rows: dict[tuple[int, date], int],
         seen: dict[str, tuple[int, datetime]],
         left_out: dict[LandingFile, str],
+        outside: dict[int, list[Outside]],
         settings: Settings,
     ) -> None:
         self.source, self.files, self.loads, self.rows, self.settings = source, files, loads, rows, settings
         self.undated = any(file.day is None for file in files)
-        self.seen, self.left_out = seen, left_out
+        self.seen, self.left_out, self.outside = seen, left_out, outside
 
     def of(self, day: date) -> Day:
         """The state of one day."""
@@ -174,6 +177,8 @@ class _Calendar:
         new = [file.name for file in near if done.files.get(file.name) != (file.size, file.modified_at)]
         if new:
             return found('late', ', '.join(new))
+        if left := [str(each) for each in self.outside.get(done.load_id, ()) if each.file in names]:
+            return found('rows outside', '; '.join(left))
         return found('loaded' if self.rows.get((done.load_id, day)) else 'empty day')
 
     def _of_articles(self, own: list[LandingFile], found: Any) -> Day:

@@ -16,7 +16,7 @@ from kly_mage.landing import files as landing
 from kly_mage.landing.left_out import undeclared_columns
 from kly_mage.loads import runner
 from kly_mage.loads.progress import progress
-from kly_mage.warehouse.postgres import ledger
+from kly_mage.warehouse.postgres import ledger, outside
 from kly_mage.warehouse.postgres.server import server
 
 SHOWN_REJECTS = 3
@@ -36,7 +36,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Load the days and refresh the marts. 3 if days or files are missing, or rows were rejected or are in conflict."""
+    """Load the days and refresh the marts. 3 if days or files are missing, or rows rejected, in conflict or outside."""
     days = window(options)
     if days is None:
         raise WindowError('which days? pass --start and --end, both included, such as --start 2025-10-01 --end 2025-10-31')
@@ -62,9 +62,8 @@ def run(options: argparse.Namespace) -> int:
     for line in _left_out(loads):
         note(line)
     say('; '.join(_line(load, missing[load['source']]) for load in loads))
-    look = any(
-        load['rows_rejected'] or load['rows_conflicting'] or load['left_out'] or missing[load['source']] for load in loads
-    )
+    attention = ('rows_rejected', 'rows_conflicting', 'rows_outside', 'left_out')
+    look = any(missing[load['source']] or any(load[part] for part in attention) for load in loads)
     return 3 if look else 0
 
 
@@ -150,6 +149,13 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             yield f'{name}: {_rows(count)} cannot be used; python -m kly_mage rejects --source {name} lists them'
             for reject in ledger.rejects(settings, load['load_id'], SHOWN_REJECTS):
                 yield f'  {reject}'
+        if count := load['rows_outside']:
+            yield (
+                f'{name}: {_rows(count)} of days that their file may not hold, which no load takes: say in '
+                f'kly_mage/declared/{name}.py in which zone its files are cut, and how early or late their rows may be'
+            )
+            for each in outside.of_loads(settings, [load['load_id']])[:SHOWN_REJECTS]:
+                yield f'  {each}'
         if count := load['rows_conflicting']:
             values = ', '.join(column.name for column in SOURCES[name].value_columns)
             yield (
@@ -171,7 +177,8 @@ def _rows(count: int) -> str:
 
 
 def _line(load: Load, missing: list[date]) -> str:
-    parts = ('read', 'distinct', 'new', 'already_loaded', 'rejected', 'conflicting')
+    parts = ['read', 'distinct', 'new', 'already_loaded', 'rejected', 'conflicting']
+    parts += ['outside'] if load['rows_outside'] else []
     told = [f'{load[f"rows_{part}"]:,} {ledger.word(part)}' for part in parts]
     if left_out := load['left_out']:
         told.append('1 file left out' if len(left_out) == 1 else f'{len(left_out):,} files left out')

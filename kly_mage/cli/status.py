@@ -54,7 +54,7 @@ def _write(each: SourceStatus) -> None:
         if not of_state or state in ('loaded', 'running'):
             continue
         say(f'  {spans(day.day for day in of_state)}: {state}, {meaning}')
-        for detail in dict.fromkeys(day.detail for day in of_state if day.detail and state == 'failed'):
+        for detail in dict.fromkeys(day.detail for day in of_state if day.detail and state in ('failed', 'rows outside')):
             say(f'    {detail}')
         if remedy := _remedy(each.source, state, of_state):
             say_styled((f'    {remedy}', 'cyan'))
@@ -96,6 +96,7 @@ def _remedy(source: str, state: str, days: list[Day]) -> str | None:
         'never finished': load,
         'failed': f'repair the cause, then {load}',
         'missing file': f'deliver the files into {source}/, then {load}',
+        'rows outside': f'say in kly_mage/declared/{source}.py which days its files may hold, then {load}',
         'empty file': f'deliver the files again, then {load}',
         'incomplete': f'deliver what is left out again, then {load}',
     }.get(state)

@@ -29,6 +29,13 @@ class Window:
         """Every day, oldest first."""
         return (self.start + timedelta(days=n) for n in range((self.end - self.start).days + 1))
 
+    def __contains__(self, day: object) -> bool:
+        return isinstance(day, date) and self.start <= day <= self.end
+
+    def overlaps(self, other: 'Window') -> bool:
+        """Whether the two have a day in common."""
+        return self.start <= other.end and other.start <= self.end
+
     def __str__(self) -> str:
         return str(self.start) if self.start == self.end else f'{self.start} to {self.end}'
 

@@ -14,6 +14,6 @@ def export_cms_articles(rows, *args, **kwargs):
 
 @test
 def test_every_row_is_accounted_for(load, *args):
-    """What was read is new, already loaded, a duplicate of another row, rejected, or conflicting."""
-    parts = ('rows_new', 'rows_already_loaded', 'rows_duplicate', 'rows_rejected', 'rows_conflicting')
+    """What was read is new, already loaded, a duplicate of another row, rejected, conflicting, or outside."""
+    parts = ('rows_new', 'rows_already_loaded', 'rows_duplicate', 'rows_rejected', 'rows_conflicting', 'rows_outside')
     assert load['rows_read'] == sum(load[part] for part in parts), load

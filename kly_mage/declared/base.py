@@ -60,6 +60,10 @@ class Source:
             sources refer to it.
         versioned: rows are versions of something, and the last one delivered counts (``gold.articles``).
         rules: what should hold for its rows.
+        file_timezone: the zone in which the day in a file's name is a day; None if it is the warehouse's. A file of a UTC
+            day may hold rows of two days in Jakarta.
+        early_days: how many days after a file's own its rows may be.
+        late_days: how many days before a file's own its rows may be; None for what ``KLY_LATE_DAYS`` says.
         restatements: which version counts if a later file brings other numbers for a key: ``keep`` the first, ``apply``
             the newest. Two rows of one file with one key are no restatement: the first of them counts.
     """
@@ -72,6 +76,9 @@ class Source:
     any_day: bool = False
     versioned: bool = False
     rules: tuple[Rule, ...] = ()
+    file_timezone: str | None = None
+    early_days: int = 0
+    late_days: int | None = None
     restatements: Literal['keep', 'apply'] = 'keep'
 
     @property

@@ -21,6 +21,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.header import header, unpacked
+from kly_mage.landing.outside import taken
 from kly_mage.landing.raw import Raw
 from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames, made_ahead
@@ -38,7 +39,8 @@ _ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at':
 def read(source: Source, files: list[LandingFile], window: Window | None, *, timezone: str, late_days: int) -> Frames:
     """The rows of ``files`` that fall into ``window`` (None: all of them), as typed frames of bounded size.
 
-    A dated file gives the rows of its own day and of ``late_days`` before, a source with ``any_day`` all rows.
+    A dated file gives the rows of the days it may hold (``LandingFile.days``), and with its own day those outside
+    (``outside.taken``); a source with ``any_day`` gives all rows.
     Rows that cannot be used come along with ``_reject`` filled (see ``casting.cast``), those without a readable day in
     every window. Further columns: ``_file`` and its ``_modified_at``, ``_line`` (where the row begins, from 1)
     and ``_delivered_at``.
@@ -46,13 +48,11 @@ def read(source: Source, files: list[LandingFile], window: Window | None, *, tim
 
     def frames() -> Iterator[pl.DataFrame]:
         for file in files:
-            days = window if not source.any_day else None
-            if days and (own := file.days(late_days)):
-                if own.end < days.start or days.end < own.start:
-                    continue
-                days = Window(max(own.start, days.start), min(own.end, days.end))
+            days, own = None if source.any_day else window, file.days(late_days)
+            if days and own and not own.overlaps(days) and file.day not in days:
+                continue
             for frame in _read_file(source, file, timezone):
-                yield _within(frame, days)
+                yield taken(frame, days, own, file.day) if days else frame
 
     return Frames(frames)
 
@@ -69,16 +69,6 @@ def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> list[str
     for file in files:
         names |= dict.fromkeys(name for name in header(source, file) if name not in source.names)
     return list(names)
-
-
-def _within(frame: pl.DataFrame, days: Window | None) -> pl.DataFrame:
-    if days is None:
-        return frame
-    day = pl.col('_partition_date')
-    inside = frame.select(
-        (day.is_between(days.start, days.end) | (day.is_null() & pl.col('_reject').is_not_null())).fill_null(False)
-    )
-    return frame if inside.to_series().all() else frame.filter(inside.to_series())
 
 
 def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.DataFrame]:

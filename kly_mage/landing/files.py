@@ -39,6 +39,8 @@ class LandingFile:
             day), or when it was changed if it is undated. The rows of a file follow it by a microsecond per line.
         root: the landing zone, no link in it.
         problem: why it is not read, in a few words; None if it is.
+        covers: the local days of its own day and those that its source brings early; None for an undated file.
+        late_days: how many days before those its rows may be, if its source says so.
     """
 
     path: Path
@@ -49,6 +51,8 @@ class LandingFile:
     delivered_at: datetime
     root: Path
     problem: str | None = None
+    covers: Window | None = None
+    late_days: int | None = None
 
     @property
     def signature(self) -> tuple[str, int, datetime]:
@@ -56,8 +60,11 @@ class LandingFile:
         return (self.name, self.size, self.modified_at)
 
     def days(self, late_days: int) -> Window | None:
-        """The days whose rows it may hold: its own and ``late_days`` before; None for any."""
-        return Window(self.day - timedelta(days=late_days), self.day) if self.day else None
+        """The days whose rows it may hold, None for any: those it covers and ``late_days`` before, or as its source says."""
+        if self.covers is None:
+            return None
+        late = late_days if self.late_days is None else self.late_days
+        return Window(_moved(self.covers.start, -late), self.covers.end)
 
     def open(self) -> BinaryIO:
         """Its bytes, as they are on the disk.
@@ -121,14 +128,20 @@ def find_files(source: Source, data_dir: Path, timezone: str) -> list[LandingFil
         if day:
             place = same_day[day] = same_day.get(day, -1) + 1
             delivered = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(minutes=place)
-        files.append(LandingFile(real, shown, day, status.st_size, modified, delivered, root, problem))
+        covers = _covered(source, day, zone) if day else None
+        files.append(
+            LandingFile(real, shown, day, status.st_size, modified, delivered, root, problem, covers, source.late_days)
+        )
     return sorted(files, key=lambda file: (file.delivered_at, file.name))
 
 
 def files_for(files: Iterable[LandingFile], window: Window, late_days: int) -> list[LandingFile]:
-    """The files a load of these days looks at: undated ones, and dated ones up to ``late_days`` after the last day."""
-    last = window.end + timedelta(days=late_days)
-    return [file for file in files if file.day is None or window.start <= file.day <= last]
+    """The files a load of these days looks at: undated ones, those of the days, and those that may hold rows of them."""
+    return [
+        file
+        for file in files
+        if file.day is None or file.day in window or ((days := file.days(late_days)) and days.overlaps(window))
+    ]
 
 
 def day_in_name(source: Source, name: str) -> date | None:
@@ -141,6 +154,22 @@ def day_in_name(source: Source, name: str) -> date | None:
         return date.fromisoformat(_digits(source, name) or '')
     except ValueError:
         return None
+
+
+def _covered(source: Source, day: date, zone: ZoneInfo) -> Window:
+    """The local days of a file's day: two, where files are cut in another zone; the last is later if rows may be early."""
+    first = last = day
+    if source.file_timezone:
+        cut = ZoneInfo(source.file_timezone)
+        start = datetime(day.year, day.month, day.day, tzinfo=cut).astimezone(zone)
+        end = datetime(day.year, day.month, day.day, 23, 59, 59, 999999, tzinfo=cut).astimezone(zone)
+        first, last = start.date(), end.date()
+    return Window(first, _moved(last, source.early_days))
+
+
+def _moved(day: date, days: int) -> date:
+    """So many days later, or the first or last day there is."""
+    return date.fromordinal(min(max(day.toordinal() + days, date.min.toordinal()), date.max.toordinal()))
 
 
 def _digits(source: Source, name: str) -> str | None:

@@ -11,6 +11,7 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
+from kly_mage.landing.outside import OUTSIDE
 
 JAKARTA = 'Asia/Jakarta'
 HEADER = 'served_at,ad_unit,impressions,clicks,revenue_usd\n'
@@ -41,4 +42,5 @@ def located(frame: pl.DataFrame) -> list[tuple[int, str | None]]:
 
 
 def units(frame: pl.DataFrame) -> list[str]:
-    return sorted(frame['ad_unit'])
+    """The ad units of all rows but those outside the days of their file."""
+    return sorted(frame.filter(pl.col('_reject').ne_missing(OUTSIDE))['ad_unit'])

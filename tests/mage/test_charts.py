@@ -62,6 +62,6 @@ def test_the_charts_draw_what_gold_holds(settings: Settings) -> None:
     by_source = {row['source']: row for row in drawn('rows_by_outcome')}
     # The second run over the day meets its three events, the duplicate and the reject again.
     assert by_source['ga4_events'] == {
-        'source': 'ga4_events', 'new': 4, 'already_loaded': 3, 'duplicate': 2, 'rejected': 2, 'conflicting': 0,
+        'source': 'ga4_events', 'new': 4, 'already_loaded': 3, 'duplicate': 2, 'rejected': 2, 'conflicting': 0, 'outside': 0,
     }  # fmt: skip
     assert by_source['gam_delivery']['conflicting'] == 2

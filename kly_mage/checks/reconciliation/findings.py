@@ -133,10 +133,11 @@ def _outside(name: str, causes: Causes) -> Iterator[Finding]:
         late = (day - first).days
         dated = f'{first}' if first == last else f'{first} to {last}'
         text = f'{file}, line {line}: {_rows(rows)} dated {dated}, outside the days this file may hold; no load takes them'
-        if last <= day:
+        if last <= day and SOURCES[name].late_days is None:
             command = f'KLY_LATE_DAYS={late} {backfill([first, last])}'
         else:
-            command = f'rename the file so that its name holds no day, then {backfill([first, last])}'
+            says = 'in which zone its files are cut, and how early and late their rows may be'
+            command = f'say in kly_mage/declared/{name}.py {says}, then {backfill([day, first, last])}'
         yield Finding('outside', name, text, command)
 
 

@@ -16,9 +16,10 @@ DAY_COUNTS = ('rows_duplicate', 'rows_new', 'rows_already_loaded', 'rows_rejecte
 class Counts:
     """What a load did with the rows it read.
 
-    ``rows_read = rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting``; the distinct rows
-    are the new, the already loaded and the conflicting ones. ``money_read`` is the sum over the usable rows read, None
-    for a source without money.
+    ``rows_read = rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting + rows_outside``; the
+    distinct rows are the new, the already loaded and the conflicting ones. ``money_read`` is the sum over the usable rows
+    that were taken, None for a source without money. ``days`` has all but the rows outside, which ``outside`` has by file
+    and day: how many, and their money.
     """
 
     rows_read: int = 0
@@ -27,8 +28,10 @@ class Counts:
     rows_already_loaded: int = 0
     rows_rejected: int = 0
     rows_conflicting: int = 0
+    rows_outside: int = 0
     money_read: Decimal | None = None
     days: dict[date, dict[str, int]] = field(default_factory=dict)
+    outside: dict[tuple[str, date], tuple[int, Decimal | None]] = field(default_factory=dict)
 
     @property
     def rows_distinct(self) -> int:
@@ -53,7 +56,18 @@ class Counts:
             money = rows.select((pl.col(name) * (pl.col('_duplicate_rows') + 1)).sum()).item()
             self.money_read = (self.money_read or Decimal(0)) + money
 
+    def add_outside(self, source: Source, rows: pl.DataFrame) -> None:
+        """Count rows whose day is not one their file may hold."""
+        if not rows.height:
+            return
+        money = [pl.col(name).sum() for name in source.money_columns[:1]]
+        for file, day, count, *amount in rows.group_by('_file', '_partition_date').agg(pl.len(), *money).iter_rows():
+            before, worth = self.outside.get((file, day), (0, Decimal(0)))
+            self.outside[file, day] = before + count, (worth or Decimal(0)) + amount[0] if amount else None
+        self.rows_outside += rows.height
+        self.rows_read += rows.height
+
     def summary(self) -> dict[str, Any]:
         """The totals by their names, as the ledger has them."""
-        totals = {name: value for name, value in asdict(self).items() if name != 'days'}
+        totals = {name: value for name, value in asdict(self).items() if name not in ('days', 'outside')}
         return totals | {'rows_distinct': self.rows_distinct}

@@ -16,6 +16,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse.postgres import outside
 from kly_mage.warehouse.postgres import rejects as waiting_rejects
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.counts import DAY_COUNTS, Counts
@@ -85,6 +86,7 @@ def finish(cursor: Cursor, load_id: int, counts: Counts, left_out: dict[str, str
             ' ) where load_id = %s',
             (json.dumps(left_out), list(left_out), load_id),
         )
+    outside.note(cursor, load_id, counts)
     names = ('rows_read', *DAY_COUNTS)
     days = [{'day': day.isoformat(), **{name: count[name] for name in names}} for day, count in counts.days.items()]
     cursor.execute(
@@ -181,7 +183,7 @@ def by_day(settings: Settings, load_ids: Iterable[int]) -> dict[date, dict[str, 
 
 def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]]:
     """Per source what the finished loads of these Mage pipeline runs did, as ``load.load`` tells it of one."""
-    names = [f'rows_{part}' for part in ('read', 'distinct', *PARTS)]
+    names = [f'rows_{part}' for part in ('read', 'distinct', *PARTS, 'outside')]
     sums = ', '.join(f'sum({name})::bigint' for name in names)
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(

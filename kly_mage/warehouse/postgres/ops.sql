@@ -77,8 +77,9 @@ create table if not exists ops.loads (
 );
 alter table ops.loads add column if not exists rows_removed bigint not null default 0;
 alter table ops.loads add column if not exists left_out jsonb not null default '{}';
+alter table ops.loads add column if not exists rows_outside bigint not null default 0;
 create index if not exists loads_source_idx on ops.loads (source, load_id);
-comment on table ops.loads is 'One row per load of one source. rows_read is the sum of new, duplicate, already loaded, rejected and conflicting.';
+comment on table ops.loads is 'One row per load of one source. rows_read is the sum of new, duplicate, already loaded, rejected, conflicting and outside.';
 comment on column ops.loads.load_id is 'The load; _load_id in bronze.';
 comment on column ops.loads.source is 'The source loaded.';
 comment on column ops.loads.start_day is 'First day asked for.';
@@ -86,7 +87,7 @@ comment on column ops.loads.end_day is 'Last day asked for, included.';
 comment on column ops.loads.files is 'Files looked at: name, size in bytes, modified_at. When it is done, without those left out.';
 comment on column ops.loads.left_out is 'Files that could not be used, with the reason; the days they may hold are incomplete.';
 comment on column ops.loads.status is 'running (if it has no living process: it died, and nothing of it was written), done or failed.';
-comment on column ops.loads.rows_read is 'Rows of the files that belong to the days asked for.';
+comment on column ops.loads.rows_read is 'Rows of the files that belong to the days asked for, and those outside.';
 comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, already loaded or conflicting.';
 comment on column ops.loads.rows_duplicate is 'Rows equal to one this load inserted, or to one in the same slice of a file.';
 comment on column ops.loads.rows_new is 'Rows inserted into bronze.';
@@ -94,6 +95,7 @@ comment on column ops.loads.rows_removed is 'Of these, rows that a repair has ta
 comment on column ops.loads.rows_already_loaded is 'Rows an earlier load had inserted already; a copy of one in another slice too.';
 comment on column ops.loads.rows_rejected is 'Rows that cannot be used; they stand in bronze.rejects.';
 comment on column ops.loads.rows_conflicting is 'Rows with the hash of another row but other numbers; they stand in the conflicts table.';
+comment on column ops.loads.rows_outside is 'Rows that no load takes: their day is not one their file may hold; ops.load_outside names them.';
 comment on column ops.loads.money_read is 'Sum of the money in the usable rows read, equal rows included; NULL for a source without money.';
 comment on column ops.loads.started_at is 'When the load began.';
 comment on column ops.loads.finished_at is 'When it ended; NULL while it runs and for ever if it died.';
@@ -122,6 +124,21 @@ comment on column ops.load_days.rows_new is 'As in ops.loads.';
 comment on column ops.load_days.rows_already_loaded is 'As in ops.loads.';
 comment on column ops.load_days.rows_rejected is 'As in ops.loads.';
 comment on column ops.load_days.rows_conflicting is 'As in ops.loads.';
+
+create table if not exists ops.load_outside (
+    load_id bigint not null references ops.loads (load_id),
+    file text not null,
+    day date not null,
+    rows bigint not null,
+    money numeric,
+    primary key (load_id, file, day)
+);
+comment on table ops.load_outside is 'One row per load, file and day of rows that are not of a day the file may hold: no load takes them.';
+comment on column ops.load_outside.load_id is 'The load; it was asked for the day in the name of the file.';
+comment on column ops.load_outside.file is 'The file.';
+comment on column ops.load_outside.day is 'Local day of the rows.';
+comment on column ops.load_outside.rows is 'How many.';
+comment on column ops.load_outside.money is 'Their money, as far as it can be read; NULL for a source without.';
 
 create table if not exists ops.load_rules (
     load_id bigint not null references ops.loads (load_id),

@@ -13,6 +13,7 @@ from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.landing.outside import OUTSIDE
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import locks
 from kly_mage.warehouse.postgres.conflicts import Versions
@@ -72,7 +73,7 @@ class Transaction:
         rejected, rows = frame.clear(), frame
         if frame['_reject'].null_count() < frame.height:
             rejected, rows = (frame.filter(kind) for kind in (pl.col('_reject').is_not_null(), pl.col('_reject').is_null()))
-            rejected = self._leave_out(rejected)
+            rejected = self._leave_out(self._within(rejected))
         if self.source.any_day and '_modified_at' in frame.columns:
             read = frame.filter(pl.col('_line') != FILE_LINE)
             self.files_read.update(read.select('_file', '_modified_at').unique().rows())
@@ -169,6 +170,12 @@ class Transaction:
     def _copy(self, frame: pl.DataFrame, table: sql.Composable) -> None:
         names = sql.SQL(', ').join(map(sql.Identifier, frame.columns))
         copy(self.cursor, frame, sql.SQL('{} ({})').format(table, names).as_string(self.cursor))
+
+    def _within(self, rejected: pl.DataFrame) -> pl.DataFrame:
+        """Count the rows outside the days of their file; gives the others, which are rejects."""
+        is_outside = pl.col('_reject') == OUTSIDE
+        self.counts.add_outside(self.source, rejected.filter(is_outside))
+        return rejected.filter(~is_outside)
 
     def _leave_out(self, rejected: pl.DataFrame) -> pl.DataFrame:
         """Keep all rejects; gives those that are rows, without those that stand for a file that was left out."""

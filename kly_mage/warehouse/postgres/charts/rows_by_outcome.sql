@@ -5,7 +5,8 @@ select
     sum(rows_already_loaded) as already_loaded,
     sum(rows_duplicate) as duplicate,
     sum(rows_rejected) as rejected,
-    sum(rows_conflicting) as conflicting
+    sum(rows_conflicting) as conflicting,
+    sum(rows_outside) as outside
 from ops.loads
 where status = 'done'
 group by source
