@@ -79,7 +79,7 @@ alter table ops.loads add column if not exists rows_removed bigint not null defa
 alter table ops.loads add column if not exists left_out jsonb not null default '{}';
 alter table ops.loads add column if not exists rows_outside bigint not null default 0;
 create index if not exists loads_source_idx on ops.loads (source, load_id);
-comment on table ops.loads is 'One row per load of one source. rows_read is the sum of new, duplicate, already loaded, rejected, conflicting and outside.';
+comment on table ops.loads is 'One row per load of one source. rows_read is new + duplicate + already loaded + rejected + conflicting + outside.';
 comment on column ops.loads.load_id is 'The load; _load_id in bronze.';
 comment on column ops.loads.source is 'The source loaded.';
 comment on column ops.loads.start_day is 'First day asked for.';
