@@ -9,6 +9,9 @@ rows and the like; every such row is counted while it is written, and the counts
 
 Only `Random.random()` and integer arithmetic decide anything, because those give the same result on every platform
 and Python version. Local time is Asia/Jakarta, UTC+7 all year.
+
+The script is longer than 350 lines because it stands alone on purpose: it needs Python and nothing of the project that
+it tests, and whoever doubts a figure of the sample reads one file.
 """
 
 from __future__ import annotations

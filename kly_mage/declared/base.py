@@ -25,25 +25,38 @@ class Column:
 
 
 @dataclass(frozen=True)
+class AgainstArticle:
+    """``column operator of_article`` holds for a row and the newest version of the article that its ``content_id`` names.
+
+    A row whose article is not known, or where one of both is NULL, is not compared.
+
+    Attributes:
+        column: of the row.
+        operator: as in SQL.
+        of_article: a column of ``cms_articles``.
+    """
+
+    column: str
+    operator: Literal['<', '<=', '=', '<>', '>=', '>']
+    of_article: str
+
+
+@dataclass(frozen=True)
 class Rule:
     """Something that should hold for every row of a source; each load counts its new rows that break it.
 
     Attributes:
         name: what holds, in a few words.
-        broken: when a row breaks it: a SQL condition over the declared columns; or, if it has to look at other tables, a
-            whole ``select count(*)`` over ``new_rows`` (the rows of the load) joined with whatever it needs.
+        broken: when a row breaks it: a condition over the declared columns, written as in SQL, because that is what an
+            analyst writes and a reader reads at once (it is decided on the frame, before the rows reach a database); or
+            a comparison with the row's article, from which the warehouse makes its own query.
         level: ``warn`` rules are counted in ``ops.load_rules`` and shown by ``status``; a broken ``stop`` rule fails the
             load before anything of it can be seen.
     """
 
     name: str
-    broken: str
+    broken: str | AgainstArticle
     level: Literal['warn', 'stop'] = 'warn'
-
-    @property
-    def is_query(self) -> bool:
-        """Whether the database has to answer, because other tables are needed."""
-        return self.broken.lstrip().startswith('select')
 
 
 @dataclass(frozen=True)

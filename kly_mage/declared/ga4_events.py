@@ -1,6 +1,6 @@
 """Events of Google Analytics 4."""
 
-from kly_mage.declared.base import Column, Rule, Source
+from kly_mage.declared.base import AgainstArticle, Column, Rule, Source
 
 # What GA4 collects by itself and what it recommends to publishers; a name outside is mostly a typing error in a tag.
 _EVENT_NAMES = (
@@ -33,9 +33,7 @@ GA4_EVENTS = Source(
         ),
         Rule(
             'an article is published before its events',
-            'select count(*) from new_rows inner join gold.articles as article'
-            ' on new_rows.content_id = article.content_id'
-            ' where new_rows.event_timestamp < article.publish_timestamp',
+            AgainstArticle('event_timestamp', '<', 'publish_timestamp'),
         ),
     ),
 )

@@ -13,7 +13,8 @@ from kly_mage.__main__ import main
 from kly_mage.checks.status import STATES
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
-from kly_mage.declared.base import Rule
+from kly_mage.declared.base import AgainstArticle, Rule
+from kly_mage.loads import runner
 from kly_mage.warehouse.postgres.connection import connect
 from tests.gold import Query
 from tests.scenes import HEADERS, deliver, deliver_october
@@ -220,7 +221,9 @@ def test_events_before_their_article_was_published_are_counted(settings: Setting
 
 
 @pytest.mark.parametrize(
-    'broken', ['revenue_usd > 100', 'select count(*) from new_rows where revenue_usd > 100'], ids=['condition', 'query']
+    'broken',
+    ['revenue_usd > 100', AgainstArticle('served_at', '<', 'publish_timestamp')],
+    ids=['condition', 'against article'],
 )
 def test_a_broken_stop_rule_fails_the_load_before_anything_can_be_seen(
     settings: Settings,
@@ -228,19 +231,21 @@ def test_a_broken_stop_rule_fails_the_load_before_anything_can_be_seen(
     status: Status,
     ruled: Callable[[str, Rule], None],
     capsys: pytest.CaptureFixture[str],
-    broken: str,
+    broken: str | AgainstArticle,
 ) -> None:
-    ruled('gam_delivery', Rule('no row is worth more than 100', broken, 'stop'))
-    good, bad = (f'2025-10-01T05:00:0{n}Z,/top,l,c,a1,1,0,{worth}' for n, worth in ((0, 1), (1, 101)))
+    ruled('gam_delivery', Rule('ads are cheap and young', broken, 'stop'))
+    deliver(settings.data_dir, 'cms_articles_20251001.csv', 'a1,s,T,x,y,2025-10-01T05:00:00Z')
+    runner.run(['articles_performance'], start_date=date(2025, 10, 1), end_date=date(2025, 10, 1), started_by='test')
+    good, bad = '2025-10-01T05:00:00Z,/top,l,c,a1,1,0,1', '2025-10-01T04:59:59Z,/top,l,c,a1,1,0,101'
     path = deliver(settings.data_dir, 'gam_delivery_20251001.csv', good, bad)
     command = ['backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--quiet']
     assert main(command) == 1
     error = capsys.readouterr().err
-    assert 'gam_delivery: 1 rows break "no row is worth more than 100"; nothing of this load was written' in error
+    assert 'gam_delivery: 1 rows break "ads are cheap and young"; nothing of this load was written' in error
     assert query('select count(*) from bronze.gam_delivery') == [(0,)]
-    assert query('select status, rows_read from ops.loads') == [('failed', 0)]
+    assert query("select status, rows_read from ops.loads where source = 'gam_delivery'") == [('failed', 0)]
     told = status('--source', 'gam_delivery')
     assert (told[0], states(told)) == (3, {1: 'failed'})
-    path.write_text(path.read_text().replace(',101', ',99'))
+    path.write_text(path.read_text().replace(bad, '2025-10-01T05:00:01Z,/top,l,c,a1,1,0,99'))
     assert main(command) == 0
     assert query('select count(*) from bronze.gam_delivery') == [(2,)]

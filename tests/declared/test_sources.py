@@ -2,11 +2,12 @@
 
 import re
 
+import polars as pl
 import pytest
 
 from kly_mage.common.settings import PROJECT
 from kly_mage.declared import SOURCES
-from kly_mage.declared.base import Source
+from kly_mage.declared.base import AgainstArticle, Source
 from kly_mage.declared.cms_articles import CMS_ARTICLES
 from kly_mage.declared.ga4_events import GA4_EVENTS
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
@@ -54,6 +55,18 @@ def test_the_day_is_a_timestamp_and_the_hash_is_over_columns_that_exist(source: 
 @every_source
 def test_a_frame_has_a_type_for_every_column(source: Source) -> None:
     assert list(casting.typed_schema(source, ('new',))) == [*source.names, 'new', '_partition_date', '_reject']
+
+
+@every_source
+def test_a_rule_is_a_condition_over_the_frame_or_compares_columns_that_exist(source: Source) -> None:
+    frame = pl.DataFrame(schema=casting.typed_schema(source))
+    for rule in source.rules:
+        if isinstance(rule.broken, AgainstArticle):
+            assert (source.column(rule.broken.column).kind, CMS_ARTICLES.column(rule.broken.of_article).kind) == (
+                'timestamp',
+            ) * 2
+        else:
+            assert frame.select(pl.sql_expr(rule.broken)).dtypes == [pl.Boolean], rule.name
 
 
 def test_money_and_values_are_what_the_hash_leaves_out() -> None:
