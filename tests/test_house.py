@@ -1,6 +1,6 @@
 """The house is as docs/architecture.md draws it: who may import whom, where SQL stands, how long a module is.
 
-Every rule reads the modules by ``ast`` and gives what breaks it, one line each. A small tree that breaks it shows that it does.
+Every rule reads the modules by ``ast`` and gives what breaks it, one line each; a small tree that breaks it shows that.
 """
 
 import ast
@@ -35,11 +35,14 @@ STATEMENT = re.compile(
 Rule = Callable[[Path], list[str]]
 
 
-def modules(root: Path) -> Iterator[tuple[str, Path]]:
+@cache
+def modules(root: Path) -> list[tuple[str, Path]]:
     """Every module of the project by its dotted name."""
+    found = []
     for path in sorted((root / 'kly_mage').rglob('*.py')):
         parts = path.relative_to(root).with_suffix('').parts
-        yield '.'.join(parts[:-1] if parts[-1] == '__init__' else parts), path
+        found.append(('.'.join(parts[:-1] if parts[-1] == '__init__' else parts), path))
+    return found
 
 
 @cache
