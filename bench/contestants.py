@@ -217,6 +217,7 @@ def command(host: str, name: str, landing: Path, arguments: list[str], cost: Cos
         'KLY_ENV_FILE': os.devnull,
         'KLY_DATA_DIR': str(landing),
         'KLY_TIMEZONE': 'Asia/Jakarta',
+        'KLY_SETTLE_SECONDS': '0',
         'POSTGRES_HOST': host,
         'POSTGRES_PORT': '5432',
         'POSTGRES_DBNAME': name,

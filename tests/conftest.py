@@ -21,6 +21,7 @@ from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.embedded import EMBEDDED_SETTINGS, start, stop
 
 os.environ['KLY_ENV_FILE'] = os.devnull  # whoever runs the tests may have an .env
+os.environ['KLY_SETTLE_SECONDS'] = '0'  # what a test delivers is complete
 REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
 
 

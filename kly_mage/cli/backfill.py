@@ -13,7 +13,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
-from kly_mage.landing.left_out import undeclared_columns
+from kly_mage.landing.left_out import at_first_sight
 from kly_mage.loads import runner
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.postgres import ledger, outside
@@ -90,7 +90,7 @@ def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
     for source in sources:
         files = landing.find_files(source, settings.data_dir, settings.timezone)
         near = landing.files_for(files, days, settings.late_days)
-        _, left_out = undeclared_columns(source, near)
+        left_out = at_first_sight(source, near, settings.settle_seconds)
         absent = ledger.days_without_file(source, files, days)
         undated = [file for file in near if file.day is None]
         look |= bool(left_out) or (bool(absent) and not undated)

@@ -69,6 +69,9 @@ class Settings:
     late_days: int = _setting('KLY_LATE_DAYS', _whole(0, 3650), 3)
     """How many days after its own day a row may still arrive in a dated file."""
 
+    settle_seconds: int = _setting('KLY_SETTLE_SECONDS', _whole(0, 86_400), 2)
+    """A file changed less than so many seconds ago may still be written to, and is left for the next run."""
+
     local_dir: Path = _setting('KLY_LOCAL_DIR', Path, REPOSITORY / '.local')
     """Where the embedded PostgreSQL keeps its data."""
 

@@ -35,6 +35,7 @@ class LandingFile:
         day: the day in its name; None for an undated file.
         size: bytes.
         modified_at: when it was last changed.
+        inode: what tells it from another file that takes its name.
         delivered_at: its place in the order of delivery: the start of its day (a minute later for each file of the same
             day), or when it was changed if it is undated. The rows of a file follow it by a microsecond per line.
         root: the landing zone, no link in it.
@@ -48,6 +49,7 @@ class LandingFile:
     day: date | None
     size: int
     modified_at: datetime
+    inode: int
     delivered_at: datetime
     root: Path
     problem: str | None = None
@@ -86,13 +88,17 @@ class LandingFile:
         return stream
 
     def check(self, stream: BinaryIO) -> None:
-        """Make sure that the opened file is the one that was found, and nobody has written to it since.
+        """Make sure that the opened file is the one that was found, still has its name, and nobody has written to it since.
 
         Raises:
             LandingError: it is another one, or it has been changed.
         """
-        now = os.fstat(stream.fileno())
-        if not stat.S_ISREG(now.st_mode) or (now.st_size, _instant(now)) != (self.size, self.modified_at):
+        try:
+            now, there = os.fstat(stream.fileno()), self.path.lstat()
+            is_same = os.path.samestat(now, there) and stat.S_ISREG(now.st_mode)
+        except OSError:  # it has gone
+            is_same = False
+        if not is_same or (now.st_size, _instant(now), now.st_ino) != (self.size, self.modified_at, self.inode):
             raise LandingError(f'{self.name}: changed while it was looked at; load its days again when it is complete')
 
 
@@ -130,7 +136,19 @@ def find_files(source: Source, data_dir: Path, timezone: str) -> list[LandingFil
             delivered = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(minutes=place)
         covers = _covered(source, day, zone) if day else None
         files.append(
-            LandingFile(real, shown, day, status.st_size, modified, delivered, root, problem, covers, source.late_days)
+            LandingFile(
+                real,
+                shown,
+                day,
+                status.st_size,
+                modified,
+                status.st_ino,
+                delivered,
+                root,
+                problem,
+                covers,
+                source.late_days,
+            )
         )
     return sorted(files, key=lambda file: (file.delivered_at, file.name))
 

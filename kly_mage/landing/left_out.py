@@ -11,11 +11,13 @@ Mage's blocks too, so the warehouse hears of it whoever reads.
 
 import json
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from typing import TypeVar
 
 import polars as pl
 
 from kly_mage.common.errors import FileLeftOutError, LandingError
+from kly_mage.common.settings import UTC
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing import csv as landing_csv
@@ -25,6 +27,19 @@ from kly_mage.rows.frames import Frames
 T = TypeVar('T')
 FILE_LINE = 0  # the line of a reject that is about a whole file
 LeftOut = dict[str, str]  # why each file is left out, by its name
+
+
+def at_first_sight(source: Source, files: Iterable[LandingFile], settle_seconds: int) -> LeftOut:
+    """The files that need not be read to be left out, and why.
+
+    Args:
+        settle_seconds: a file that was changed less than so long ago may still be written to.
+    """
+    now = datetime.now(UTC)
+    fresh = [file for file in files if abs((now - file.modified_at).total_seconds()) < settle_seconds]
+    _, unusable = undeclared_columns(source, (file for file in files if file not in fresh))
+    reason = f'changed less than {settle_seconds} s ago, so somebody may still be writing to it; the next run takes it'
+    return {file.name: file.problem or reason for file in fresh} | unusable
 
 
 def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> tuple[list[str], LeftOut]:
@@ -94,6 +109,11 @@ def _told(left_out: LeftOut) -> str:
 
 
 def _reason(file: LandingFile, error: LandingError) -> str:
+    """Why a file is left out; whatever was found in one that has changed meanwhile, is not its fault."""
+    try:
+        file.open().close()
+    except LandingError as changed:
+        error = changed
     return str(error).removeprefix(f'{file.name}: ')
 
 

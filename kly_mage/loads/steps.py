@@ -43,7 +43,7 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
     files, _ = _files(settings, source, days)
-    _, left_out = landing_left_out.undeclared_columns(source, files)
+    left_out = landing_left_out.at_first_sight(source, files, settings.settle_seconds)
     frames = landing_left_out.read(
         source, files, days, timezone=settings.timezone, late_days=settings.late_days, left_out=left_out
     )
