@@ -1,6 +1,5 @@
 """The pipelines without Mage: the same blocks, in the order their ``metadata.yaml`` wires them."""
 
-import importlib
 import json
 import logging
 from collections.abc import Callable, Iterable
@@ -13,11 +12,13 @@ import yaml
 from kly_mage.common.errors import PipelineError, WarehouseError, first_line
 from kly_mage.common.settings import PROJECT
 from kly_mage.common.timer import seconds_by_timer, timer
+from kly_mage.declared import SOURCES
 from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.postgres.blocks import run_sql
 
 logger = logging.getLogger('kly_mage')
 _FOLDERS = {'data_loader': 'data_loaders', 'transformer': 'transformers', 'data_exporter': 'data_exporters'}
+_EXPORTERS = {f'export_{name}' for name in SOURCES}
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,23 @@ class Block:
         return tuple(sorted({uuid for lane in self.lanes for uuid in lane}))
 
     def function(self) -> Callable[..., Any]:
-        """The Python block's own function."""
-        module = importlib.import_module(f'kly_mage.{_FOLDERS[self.type]}.{self.uuid}')
-        return getattr(module, self.uuid)  # type: ignore[no-any-return]
+        """The Python block's own function: the first that its decorator marks, whatever it is called, as Mage finds it.
+
+        Raises:
+            PipelineError: the block marks none.
+        """
+        path, marked = PROJECT / _FOLDERS[self.type] / f'{self.uuid}.py', list[Callable[..., Any]]()
+
+        def mark(function: Callable[..., Any]) -> Callable[..., Any]:
+            marked.append(function)
+            return function
+
+        # A block has its decorators as globals, and is read anew for each run: an edited one counts at once.
+        given = {'__name__': path.stem, '__file__': str(path), self.type: mark, 'test': lambda function: function}
+        exec(compile(path.read_text('utf-8'), path, 'exec'), given)  # noqa: S102 -- the project's own code
+        if not marked:
+            raise PipelineError(f'{path.parent.name}/{path.name} has no function that is marked with @{self.type}')
+        return marked[0]
 
     def sql(self) -> str:
         """The SQL block's text."""
@@ -106,7 +121,7 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
     blocks run once, after everything above them. A block that fails holds up what hangs on it in its own pipeline only.
 
     Returns:
-        What each exporter returned, by block.
+        What each exporter of a source returned, by block.
 
     Raises:
         Exception: the first failure, after the others were logged and everything else was done.
@@ -131,7 +146,7 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
         logger.error('%s', first_line(further))
     if failures:
         raise failures[0]
-    return {uuid: output for uuid, output in outputs.items() if isinstance(output, dict)}
+    return {uuid: outputs[uuid] for uuid in outputs if uuid in _EXPORTERS}
 
 
 def _run_block(block: Block, inputs: list[Any], kwargs: dict[str, Any]) -> Any:

@@ -30,26 +30,73 @@ def test_a_pipeline_that_is_not_there_is_named_with_those_that_are() -> None:
         runner.blocks(['sports'])
 
 
-def test_a_block_added_in_the_editor_below_a_preview_does_not_stop_the_command_line(
-    settings: Settings, query: Query, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    project = tmp_path / 'project'
-    shutil.copytree(PROJECT, project, ignore=shutil.ignore_patterns('__pycache__'))
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the project, to add blocks to; the runner takes it for the real one."""
+    copy = tmp_path / 'project'
+    shutil.copytree(PROJECT, copy, ignore=shutil.ignore_patterns('__pycache__'))
+    monkeypatch.setattr(runner, 'PROJECT', copy)
+    return copy
+
+
+def add_block(project: Path, uuid: str, kind: str, upstream: str) -> None:
     metadata = project / 'pipelines' / 'ads_revenue' / 'metadata.yaml'
     pipeline = yaml.safe_load(metadata.read_text('utf-8'))
+    pipeline['blocks'].append({'uuid': uuid, 'type': kind, 'language': 'python', 'upstream_blocks': [upstream]})
+    metadata.write_text(yaml.safe_dump(pipeline), 'utf-8')
+
+
+def test_a_block_added_in_the_editor_below_a_preview_does_not_stop_the_command_line(
+    settings: Settings, query: Query, project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = [block.uuid for block in runner.blocks(['ads_revenue'])]
+    pipeline = yaml.safe_load((project / 'pipelines' / 'ads_revenue' / 'metadata.yaml').read_text('utf-8'))
     last = pipeline['blocks'][-1]['uuid']
     assert last.startswith('preview_')
     for uuid, upstream in (('my_report', last), ('my_mail', 'my_report')):  # where Mage puts a new block: below the last one
-        pipeline['blocks'].append({'uuid': uuid, 'type': 'transformer', 'language': 'python', 'upstream_blocks': [upstream]})
-    metadata.write_text(yaml.safe_dump(pipeline), 'utf-8')
-    before = [block.uuid for block in runner.blocks(['ads_revenue'])]
-    monkeypatch.setattr(runner, 'PROJECT', project)
+        add_block(project, uuid, 'transformer', upstream)
     assert [block.uuid for block in runner.blocks(['ads_revenue'])] == before
     deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'))
     assert ads() == 0
     assert query('select sum(revenue_usd) from gold.daily_summary') == [(2,)]
     for uuid in ('my_report', 'my_mail'):
         assert f'block {uuid} takes the rows of a preview, which only Mage has: it is left out here' in caplog.text
+
+
+TEMPLATE = """
+if 'data_exporter' not in globals():
+    raise AssertionError('Mage gives a block its decorators')
+
+
+def own_words(load):
+    return f'{load["rows_new"]} new'
+
+
+@data_exporter
+def export_data(data, *args, **kwargs):
+    with open(PATH, 'a') as file:
+        file.write(own_words(data))
+    return {'mail': 'sent'}
+
+
+@test
+def test_output(output, *args):
+    assert output is not None
+"""
+
+
+def test_a_block_runs_the_function_that_is_marked_in_it_whatever_its_name(settings: Settings, project: Path) -> None:
+    add_block(project, 'my_mail', 'data_exporter', 'export_gam_delivery')
+    block, mail = project / 'data_exporters' / 'my_mail.py', project / 'mail'
+    block.write_text(TEMPLATE.replace('PATH', repr(str(mail))), 'utf-8')
+    deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'))
+    assert ads() == 0  # what the block returns is no load
+    block.write_text(block.read_text('utf-8').replace('} new', '} new, edited'), 'utf-8')  # counts from the next run on
+    assert ads() == 0
+    assert mail.read_text('utf-8') == '1 new0 new, edited'
+    block.write_text('def my_mail(data, *args, **kwargs): ...\n', 'utf-8')
+    with pytest.raises(PipelineError, match=r'data_exporters/my_mail\.py has no function that is marked'):
+        runner.run(['ads_revenue'], start_date='2025-10-01')
 
 
 def test_a_failing_study_case_does_not_hold_up_the_other(
