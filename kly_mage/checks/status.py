@@ -26,6 +26,7 @@ STATES = {
     'incomplete': ('?', 'loaded without a file that may hold rows of it and cannot be used', True),
     'rows outside': ('~', 'loaded without rows of its file: they are of days that it may not hold', True),
     'late': ('+', 'loaded; files that may hold rows of it have come or changed since', False),
+    'file removed': ('*', 'loaded; its file has been taken out of the landing zone since', False),
     'empty day': ('o', 'loaded; no row is of this day', False),
     'empty file': ('0', 'its file has no rows', True),
     'missing file': ('-', 'there is no file for it', True),
@@ -137,6 +138,10 @@ class _Calendar:
         self.source, self.files, self.loads, self.rows, self.settings = source, files, loads, rows, settings
         self.undated = any(file.day is None for file in files)
         self.seen, self.left_out, self.outside = seen, left_out, outside
+        here = {file.name for file in files}
+        self.gone: dict[date | None, list[str]] = {}
+        for name in sorted(set(seen) - here):
+            self.gone.setdefault(landing.day_in_name(source, name), []).append(name)
 
     def of(self, day: date) -> Day:
         """The state of one day."""
@@ -159,8 +164,8 @@ class _Calendar:
             return found('running' if last.alive else 'never finished', '', last)
         if own and all(_is_empty(file) for file in own):
             return found('empty file')
-        had_file = done and any(landing.day_in_name(self.source, name) == day for name in done.files)
-        if not own and not had_file and not self.undated:
+        gone = self._gone(day, done, still=bool(own))
+        if not own and not gone and not self.undated:
             return found('missing file')
         left_out = [
             f'{file.name}: {reason}'
@@ -170,24 +175,43 @@ class _Calendar:
         if done and left_out:
             return found('incomplete', '; '.join(left_out))
         if self.source.any_day:
-            return self._of_articles(own, found)
+            return self._of_articles(own, gone, found)
         if done is None:
             return found('not loaded' if own or self.undated else 'missing file')
         near = landing.files_for(self.files, Window(day, day), self.settings.late_days)
+        if own and not any(file.name in done.files for file in own):  # it came after the load that wanted it
+            return found('not loaded', ', '.join(names))
         new = [file.name for file in near if done.files.get(file.name) != (file.size, file.modified_at)]
         if new:
             return found('late', ', '.join(new))
         if left := [str(each) for each in self.outside.get(done.load_id, ()) if each.file in names]:
             return found('rows outside', '; '.join(left))
+        if gone:
+            return found('file removed', ', '.join(gone))
         return found('loaded' if self.rows.get((done.load_id, day)) else 'empty day')
 
-    def _of_articles(self, own: list[LandingFile], found: Any) -> Day:
+    def _gone(self, day: date, done: Load | None, *, still: bool) -> list[str]:
+        """The files of a day that were loaded and are not there any more.
+
+        Args:
+            still: whether there are others, which may have taken their place: then what the last load has not seen any
+                more is forgotten.
+        """
+        seen = done.files if done else {}
+        gone = [name for name in self.gone.get(day, []) if not still or name in seen]
+        if done and self.rows.get((done.load_id, day)):
+            gone += [name for name in self.gone.get(None, []) if name in seen]
+        return gone
+
+    def _of_articles(self, own: list[LandingFile], gone: list[str], found: Any) -> Day:
         """Articles are loaded file by file, whatever their day."""
         waiting = [file.name for file in own if file.name not in self.seen]
         if waiting:
             return found('not loaded', ', '.join(waiting))  # type: ignore[no-any-return]
         changed = [file.name for file in own if self.seen[file.name] != (file.size, file.modified_at)]
-        return found('late', ', '.join(changed)) if changed else found('loaded')  # type: ignore[no-any-return]
+        if changed:
+            return found('late', ', '.join(changed))  # type: ignore[no-any-return]
+        return found('file removed', ', '.join(gone)) if gone else found('loaded')  # type: ignore[no-any-return]
 
 
 def _find(source: Source, settings: Settings) -> list[LandingFile]:

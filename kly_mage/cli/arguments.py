@@ -1,16 +1,22 @@
 """Arguments that several commands take."""
 
 import argparse
-from datetime import date
+from datetime import date, timedelta
 
-from kly_mage.common.window import Window
+from kly_mage.common.errors import WindowError
+from kly_mage.common.settings import load_settings
+from kly_mage.common.window import Window, today
 from kly_mage.declared import SOURCES
+
+MOST_DAYS = 36_600  # a hundred years: what is beyond is a typing error
+_AGO = {'today': 0, 'yesterday': 1}
 
 
 def add_days(parser: argparse.ArgumentParser) -> None:
-    """``--start`` and ``--end``, for ``window``."""
-    parser.add_argument('--start', type=day, metavar='D', help='first day, such as 2025-10-01')
+    """``--start`` and ``--end``, or ``--last``, for ``window``."""
+    parser.add_argument('--start', type=day, metavar='D', help='first day, such as 2025-10-01, yesterday or today')
     parser.add_argument('--end', type=day, metavar='D', help='last day, included; without it the first day alone')
+    parser.add_argument('--last', type=_number, metavar='N', help='the last N days, up to yesterday')
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -28,10 +34,15 @@ def window(options: argparse.Namespace) -> Window | None:
     """The days asked for; one end alone is one day.
 
     Raises:
-        WindowError: the days end before they start.
+        WindowError: the days end before they start, or are asked for in two ways.
     """
+    if options.last:
+        if options.start or options.end:
+            raise WindowError('--last names days of its own: take it, or --start and --end')
+        yesterday = _date('yesterday')
+        return Window(yesterday - timedelta(days=options.last - 1), yesterday)
     start, end = options.start or options.end, options.end or options.start
-    return Window(start, end) if start else None
+    return Window(_date(start), _date(end)) if start else None
 
 
 def sources(options: argparse.Namespace) -> list[str]:
@@ -39,12 +50,24 @@ def sources(options: argparse.Namespace) -> list[str]:
     return [options.source] if options.source else list(SOURCES)
 
 
-def day(text: str) -> date:
-    """A day as people write it to us."""
+def day(text: str) -> date | str:
+    """A day as people write it to us. Which one a word means is known with the settings: ``window`` asks for them."""
+    if text in _AGO:
+        return text
     try:
         return date.fromisoformat(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} is not a day such as 2025-10-01') from None
+        raise argparse.ArgumentTypeError(f'{text!r} is not a day such as 2025-10-01, yesterday or today') from None
+
+
+def _date(given: date | str) -> date:
+    return given if isinstance(given, date) else today(load_settings().timezone) - timedelta(days=_AGO[given])
+
+
+def _number(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= MOST_DAYS):
+        raise argparse.ArgumentTypeError(f'{text!r} is no number of days from 1 to {MOST_DAYS:,}')
+    return int(text)
 
 
 def _source(name: str) -> str:

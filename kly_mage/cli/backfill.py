@@ -7,9 +7,9 @@ from typing import Any
 
 from kly_mage.cli.arguments import add_days, add_quiet, window
 from kly_mage.common.console import note, say
-from kly_mage.common.errors import WindowError
+from kly_mage.common.errors import KlyError, WarehouseError, WindowError
 from kly_mage.common.settings import Settings, load_settings
-from kly_mage.common.window import Window
+from kly_mage.common.window import DAILY, Window, daily, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
@@ -26,6 +26,10 @@ Load = dict[str, Any]
 def arguments(parser: argparse.ArgumentParser) -> None:
     """The days, and how."""
     add_days(parser)
+    parser.add_argument(
+        '--daily', action='store_true', help='what the daily trigger loads: yesterday, late days, days that wait'
+    )
+    parser.add_argument('--missing', action='store_true', help='the days that status calls missing')
     names = runner.names()
     parser.add_argument(
         '--pipeline', type=_pipeline, choices=names, metavar='NAME', help=f'{" or ".join(names)}; without it all'
@@ -37,10 +41,66 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Load the days and refresh the marts. 3 if days or files are missing, or rows rejected, in conflict or outside."""
-    days = window(options)
-    if days is None:
-        raise WindowError('which days? pass --start and --end, both included, such as --start 2025-10-01 --end 2025-10-31')
     chosen = [options.pipeline] if options.pipeline else runner.names()
+    codes, failures = [0], list[KlyError]()
+    for pipelines, days in _ranges(options, chosen):
+        try:
+            codes.append(_load(options, pipelines, days))
+        except WarehouseError:  # it would meet every range
+            raise
+        except KlyError as error:  # what does not load today does not hold up the days behind it
+            failures.append(error)
+    for further in failures[1:]:
+        note(f'error: {further}')
+    if failures:
+        raise failures[0]
+    return max(codes)
+
+
+def _ranges(options: argparse.Namespace, chosen: list[str]) -> list[tuple[list[str], Window]]:
+    """What is to be loaded, one range after the other: pipelines and days."""
+    days = window(options)
+    if options.daily:
+        if days or options.missing:
+            raise WindowError('--daily names days of its own: leave --start, --end, --last and --missing out')
+        return [(chosen, _due(server(load_settings()), _sources(chosen)))]
+    if options.missing:
+        settings = server(load_settings())
+        ranges = [([name], missing) for name in chosen for missing in _missing_in(settings, name, days)]
+        if not ranges:
+            say('no day missing')
+        return ranges
+    if days is None:
+        raise WindowError(
+            'which days? pass --start and --end, both included, such as --start 2025-10-01 --end 2025-10-31; '
+            'or --last 7, --daily, --missing'
+        )
+    return [(chosen, days)]
+
+
+def _due(settings: Settings, sources: list[Source]) -> Window:
+    """What the daily trigger would load now, in one range for all sources."""
+
+    def waiting(days: Window) -> date | None:
+        found = (
+            ledger.first_waiting(settings, source, landing.find_files(source, settings.data_dir, settings.timezone), days)
+            for source in sources
+        )
+        return min((day for day in found if day), default=None)
+
+    return daily(DAILY, today(settings.timezone), settings.late_days, waiting)
+
+
+def _missing_in(settings: Settings, pipeline: str, days: Window | None) -> list[Window]:
+    """The days that ``status`` calls missing for a source of this pipeline, as ranges."""
+    from kly_mage.checks.status import status  # only who asks for it pays for its import
+
+    found = status(settings, _sources([pipeline]), days)
+    return ledger.ranges({day.day for source in found for day in source.missing})
+
+
+def _load(options: argparse.Namespace, chosen: list[str], days: Window) -> int:
+    """One range of days; 3 if something needs a look."""
     if options.dry_run:
         return _plan(load_settings(), _sources(chosen), days)
     if options.via_mage:

@@ -17,7 +17,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.warehouse.postgres.ledger import spans
 from kly_mage.warehouse.postgres.server import server
 
-_COLOURS = {'loaded': 'green', 'late': 'yellow', 'empty day': 'green', 'running': 'cyan'}
+_COLOURS = {'loaded': 'green', 'late': 'yellow', 'file removed': 'yellow', 'empty day': 'green', 'running': 'cyan'}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """Which days a block loads: one function from a block's keyword arguments to days, for Mage and the command line."""
 
 from calendar import monthrange
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 from kly_mage.common.errors import WindowError
 from kly_mage.common.settings import UTC
 
-CATCH_UP_DAYS = 31
+DAILY = {'lag_days': 1, 'catch_up_days': 31}
+"""What the daily triggers set, for who does their work without Mage."""
 _SECONDS = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86400, 'week': 604800, 'custom': 1}
 
 
@@ -40,43 +41,77 @@ class Window:
         return str(self.start) if self.start == self.end else f'{self.start} to {self.end}'
 
 
-def window(kwargs: Mapping[str, Any], timezone: str, last_loaded: date | None = None) -> Window:
+def today(timezone: str) -> date:
+    """The local day it is now."""
+    return datetime.now(ZoneInfo(timezone)).date()
+
+
+def nothing_waits(days: Window) -> date | None:
+    """For ``window``: no day waits to be caught up."""
+
+
+def window(
+    kwargs: Mapping[str, Any], timezone: str, late_days: int, waiting: Callable[[Window], date | None] = nothing_waits
+) -> Window:
     """The days a block is asked for.
 
-    In this order: ``start_date`` and ``end_date`` (the command line, ``--runtime-vars``); ``run_date`` (the editor and
-    ``mage run``, never a trigger); the interval of a Mage backfill's run; the local day on which
-    a trigger fires. ``lag_days`` moves the window back; ``lookback_days`` lets it begin that much earlier, for late rows;
-    ``catch_up_days`` lets it begin after ``last_loaded`` if days were missed, but at most that many days back.
+    In this order: ``start_date`` and ``end_date`` (the command line, ``--runtime-vars``); ``run_date`` (the editor,
+    ``mage run`` and Mage's *Run@once*, never a trigger that fires by itself); the interval of a Mage backfill's run; the
+    local day on which a trigger fires. ``lag_days`` moves the window back. It begins ``late_days`` earlier, for rows that
+    come late, and earlier still where a day waits, but at most ``catch_up_days`` days back.
 
     Args:
         kwargs: the keyword arguments Mage or the command line gives to a block.
         timezone: where a day is a day.
-        last_loaded: the last day that was loaded, if the caller knows it.
+        late_days: how many days late a row may come (``KLY_LATE_DAYS``).
+        waiting: the first day of a range that waits for a load; asked only where days are to be caught up.
 
     Raises:
-        WindowError: the arguments name no day, or one that is none.
+        WindowError: the arguments name no day, or one that is none, or look back less far than rows may be late.
     """
     if kwargs.get('start_date') or kwargs.get('end_date'):
         start = kwargs.get('start_date') or kwargs.get('end_date')
         end = kwargs.get('end_date') or start
         return Window(_day(start, timezone), _day(end, timezone))
-    if kwargs.get('run_date') and kwargs.get('env', 'dev') == 'dev':
+    dev = kwargs.get('env', 'dev') == 'dev'
+    once = bool(kwargs.get('run_once')) and not any(kwargs.get(name) for name in DAILY)  # those go by the clock
+    if kwargs.get('run_date') and (dev or once):
         day = _day(kwargs['run_date'], timezone)
         return Window(day, day)
     if str(kwargs.get('trigger_name') or '').startswith('Backfill '):
         return _backfill(kwargs, timezone)
     fired = kwargs.get('execution_date') or kwargs.get('ds')
-    if not fired or (kwargs.get('env', 'dev') == 'dev' and not kwargs.get('ds')):
+    if not fired or once or (dev and not kwargs.get('ds')):
         raise WindowError(
-            'no day given: set the pipeline variable run_date to a day such as 2025-10-01 (editor, mage run), '
+            'no day given: set the pipeline variable run_date to a day such as 2025-10-01 (editor, Run@once, mage run), '
             'or pass --start and --end (command line)'
         )
-    end = _day(fired, timezone) - timedelta(days=_whole(kwargs, 'lag_days'))
-    start = end - timedelta(days=_whole(kwargs, 'lookback_days'))
-    if last_loaded is not None:
-        missed = last_loaded + timedelta(days=1)
-        start = max(min(start, missed), end - timedelta(days=max(_whole(kwargs, 'catch_up_days') - 1, (end - start).days)))
+    return daily(kwargs, _day(fired, timezone), late_days, waiting)
+
+
+def daily(
+    kwargs: Mapping[str, Any], today: date, late_days: int, waiting: Callable[[Window], date | None] = nothing_waits
+) -> Window:
+    """What is due on a day: see ``window``, whose arguments these are."""
+    end = today - timedelta(days=_whole(kwargs, 'lag_days'))
+    start = end - timedelta(days=_look_back(kwargs, late_days))
+    if catch_up := _whole(kwargs, 'catch_up_days'):
+        first = waiting(Window(end - timedelta(days=catch_up - 1), end))
+        start = min(start, first or start)
     return Window(start, end)
+
+
+def _look_back(kwargs: Mapping[str, Any], late_days: int) -> int:
+    """How far back late rows are looked for: one setting says it, a trigger may only look further."""
+    if kwargs.get('lookback_days') in (None, ''):
+        return late_days
+    days = _whole(kwargs, 'lookback_days')
+    if days < late_days:
+        raise WindowError(
+            f'lookback_days={days} of the trigger is less than KLY_LATE_DAYS={late_days}: rows later than that would be '
+            'loaded by no run; take lookback_days out of the trigger, which then goes by KLY_LATE_DAYS'
+        )
+    return days
 
 
 def _backfill(kwargs: Mapping[str, Any], timezone: str) -> Window:

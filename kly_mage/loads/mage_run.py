@@ -1,23 +1,30 @@
-"""What Mage's metadata know about a backfill and its blocks are not told."""
+"""What Mage's metadata know about a run and its blocks are not told."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def asked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The range and the interval of the backfill that this run belongs to, for ``window``; empty for any other run.
+    """What ``window`` has to know besides the arguments of a block.
+
+    The range and the interval of the backfill that this run belongs to; or that it was started once by hand
+    (*Run@once*): Mage's page shows such a run's ``run_date``, and gives it the present moment as its date.
 
     Args:
         kwargs: the keyword arguments of a block.
     """
     run_id = kwargs.get('pipeline_run_id')
-    if not run_id or not str(kwargs.get('trigger_name') or '').startswith('Backfill '):
+    if not run_id:
         return {}
     from mage_ai.orchestration.db.models.schedules import Backfill, PipelineRun
 
     run = PipelineRun.query.get(run_id)
-    backfill = Backfill.query.get(run.backfill_id) if run is not None and run.backfill_id else None
-    if backfill is None or backfill.interval_type is None:
+    if run is None or run.pipeline_schedule is None:
+        return {}
+    backfill = Backfill.query.get(run.backfill_id) if run.backfill_id else None
+    if backfill is None:
+        return {'run_once': True} if run.pipeline_schedule.schedule_interval == '@once' else {}
+    if backfill.interval_type is None:
         return {}
     return {
         'backfill_interval': str(getattr(backfill.interval_type, 'value', backfill.interval_type)),

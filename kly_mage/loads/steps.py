@@ -6,6 +6,7 @@ each transformer sees one frame after the other, and the exporter takes them all
 
 import logging
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -110,8 +111,11 @@ def _server() -> Settings:
 
 
 def _window(settings: Settings, source: Source, kwargs: Kwargs) -> Window:
-    last = ledger.last_day(settings, source) if kwargs.get('catch_up_days') else None
-    return window({**kwargs, **mage_run.asked(kwargs)}, settings.timezone, last)
+    def waiting(days: Window) -> date | None:
+        files = landing.find_files(source, settings.data_dir, settings.timezone)
+        return ledger.first_waiting(settings, source, files, days)
+
+    return window({**kwargs, **mage_run.asked(kwargs)}, settings.timezone, settings.late_days, waiting)
 
 
 def _files(settings: Settings, source: Source, days: Window) -> tuple[list[landing.LandingFile], list[landing.LandingFile]]:

@@ -105,6 +105,46 @@ def test_files_that_came_or_changed_since_may_hold_late_rows(settings: Settings,
     assert set(states(status()).values()) == {'loaded'}
 
 
+def test_a_file_that_came_after_the_load_of_its_day_waits(settings: Settings, status: Status) -> None:
+    deliver_october(settings.data_dir)
+    path = settings.data_dir / 'gam_delivery' / 'gam_delivery_20251002.csv'
+    content = path.read_bytes()
+    path.unlink()
+    backfill(1, 4)
+    assert states(status())[2] == 'missing file'
+    path.write_bytes(content)
+    assert states(status()) == {1: 'late', 2: 'not loaded', 3: 'loaded', 4: 'loaded'}
+
+
+@pytest.mark.parametrize('source', ['gam_delivery', 'cms_articles'])
+def test_a_file_that_was_taken_out_after_its_load_is_said_as_that(settings: Settings, status: Status, source: str) -> None:
+    deliver_october(settings.data_dir)
+    backfill(1, 4)
+    (settings.data_dir / source / f'{source}_20251004.csv').unlink()
+    told = status('--source', source)
+    assert (told[0], states(told, source)) == (0, {1: 'loaded', 2: 'loaded', 3: 'loaded', 4: 'file removed'})
+    assert told[1]['sources'][source]['days'][3]['detail'] == f'{source}/{source}_20251004.csv'
+    backfill(3, 4)  # the load that finds it gone does not make its day a missing one
+    assert states(status('--source', source), source)[4] == 'file removed'
+
+
+def test_the_days_of_an_undated_file_that_was_taken_out_are_not_missing(settings: Settings, status: Status) -> None:
+    path = deliver(settings.data_dir, 'gam_delivery_history.csv', '2025-10-01T05:00:00Z,/top,l,c,a1,1,1,1')
+    backfill(1, 2)
+    path.unlink()
+    told = status('--source', 'gam_delivery', '--start', '2025-10-01', '--end', '2025-10-02')
+    assert states(told) == {1: 'file removed', 2: 'missing file'}
+
+
+def test_a_file_that_another_took_the_place_of_is_forgotten(settings: Settings, status: Status) -> None:
+    path = deliver(settings.data_dir, 'gam_delivery_20251001.csv', '2025-10-01T05:00:00Z,/top,l,c,a1,1,1,1')
+    backfill(1)
+    path.rename(path.with_name('gam_delivery_20251001_again.csv'))
+    assert states(status('--source', 'gam_delivery')) == {1: 'not loaded'}
+    backfill(1)
+    assert states(status('--source', 'gam_delivery')) == {1: 'loaded'}
+
+
 def test_a_failed_load_is_told_with_its_reason(settings: Settings, status: Status) -> None:
     deliver_october(settings.data_dir)
     backfill(1, 4)

@@ -25,6 +25,28 @@ from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
 
 logger = logging.getLogger('kly_mage')
+_FIRST_WAITING = """
+    with done as (
+        select start_day, least(end_day, (started_at at time zone %(timezone)s)::date) as end_day, files
+        from ops.loads where source = %(source)s and status = 'done'
+    ),
+
+    asked_for as (
+        select day::date from generate_series(%(start)s::date, %(end)s::date, interval '1 day') as day
+        where day >= (select min(start_day) from done)
+    )
+
+    select min(day) from asked_for
+    where
+        not exists (select from done where day between start_day and end_day)
+        or exists (
+            select from unnest(%(days)s::date[], %(names)s::text[]) as own (own_day, file)
+            where own_day = day and not exists (
+                select from done
+                where day between start_day and end_day and files @> jsonb_build_array(jsonb_build_object('file', file))
+            )
+        )
+"""
 PARTS = ('new', 'already_loaded', 'duplicate', 'rejected', 'conflicting')
 
 
@@ -145,19 +167,30 @@ def files_read(settings: Settings, source: Source) -> set[tuple[str, int, dateti
     return retrying(work)
 
 
-def last_day(settings: Settings, source: Source) -> date | None:
-    """The last day a finished load of this source was asked for; None before the first.
+def first_waiting(settings: Settings, source: Source, files: Iterable[LandingFile], window: Window) -> date | None:
+    """The first day of ``window`` that no finished load was asked for, or whose own file none of those has seen.
 
-    A load that was asked for days to come has seen nothing of them: it counts up to the day on which it ran.
+    Days before the first that was ever asked for wait for nobody: history is loaded by who wants it. A load that was
+    asked for days to come has seen nothing of them: it counts up to the day on which it ran.
+
+    Args:
+        files: all files of the source, as ``landing.find_files`` gives them.
     """
+    own = [] if source.any_day else [(file.day, file.name) for file in files if file.day in set(window)]
 
     def work() -> date | None:
         ensure_schema(settings)
         with connect(settings) as connection, connection.cursor() as cursor:
             cursor.execute(
-                'select max(least(end_day, (started_at at time zone %s)::date)) from ops.loads'
-                " where source = %s and status = 'done'",
-                (settings.timezone, source.name),
+                _FIRST_WAITING,
+                {
+                    'source': source.name,
+                    'timezone': settings.timezone,
+                    'start': window.start,
+                    'end': window.end,
+                    'days': [day for day, _ in own],
+                    'names': [name for _, name in own],
+                },
             )
             day: date | None = cursor.fetchone()[0]
             return day
@@ -240,15 +273,20 @@ def days_without_file(source: Source, files: Iterable[LandingFile], window: Wind
     return [] if source.any_day and None in dated else [day for day in window if day not in dated]
 
 
+def ranges(days: Iterable[date]) -> list[Window]:
+    """Days that follow each other, together."""
+    found: list[Window] = []
+    for day in sorted(days):
+        if found and day - found[-1].end == timedelta(days=1):
+            found[-1] = Window(found[-1].start, day)
+        else:
+            found.append(Window(day, day))
+    return found
+
+
 def spans(days: Iterable[date]) -> str:
     """Days as a person writes them: ``2025-10-01, 2025-10-03 to 2025-10-05``."""
-    found: list[list[date]] = []
-    for day in sorted(days):
-        if found and day - found[-1][-1] == timedelta(days=1):
-            found[-1][1:] = [day]
-        else:
-            found.append([day])
-    return ', '.join(' to '.join(map(str, span)) for span in found)
+    return ', '.join(map(str, ranges(days)))
 
 
 def _states(files: list[LandingFile]) -> str:

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.declared import SOURCES, marts
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import ddl as schema
-from kly_mage.warehouse.postgres import gold_checks, ledger, locks
+from kly_mage.warehouse.postgres import gold_checks, locks
 from kly_mage.warehouse.postgres import load as bronze
 from kly_mage.warehouse.postgres.connection import connect
 from tests.gold import Query, assert_gold_is_exact, gold
@@ -351,7 +351,7 @@ def test_two_overlapping_backfills_and_a_daily_run_three_times(
 
     def daily() -> None:
         for fired in (30, 31):  # the run of the next morning: yesterday and three days of late rows
-            runner.run(runner.names(), env='prod', ds=f'2025-10-{fired}', lag_days=1, lookback_days=3, trigger_name='daily')
+            runner.run(runner.names(), env='prod', ds=f'2025-10-{fired}', lag_days=1, trigger_name='daily')
 
     for round_ in range(3):
         if round_ == 2:  # the third time from nothing, the second over what is there
@@ -384,32 +384,3 @@ def test_two_overlapping_backfills_of_the_sample_and_a_daily_run_three_times(set
         assert finish(*started) == [3, 3, 3]
         assert_gold_is_exact(query, settings.data_dir)
         assert main(['verify']) == 0
-
-
-def test_a_daily_run_takes_late_rows_and_the_days_that_were_missed(settings: Settings, query: Query) -> None:
-    deliver_october(settings.data_dir, range(1, 13))
-
-    def morning(day: int) -> None:
-        runner.run(
-            runner.names(),
-            env='prod',
-            ds=f'2025-10-{day:02}',
-            lag_days=1,
-            lookback_days=3,
-            catch_up_days=31,
-            trigger_name='daily',
-        )
-
-    morning(2)
-    morning(3)
-    morning(13)  # ten mornings were missed
-    assert_gold_is_exact(query, settings.data_dir)
-
-
-def test_a_load_asked_for_days_to_come_does_not_count_as_having_loaded_them(settings: Settings, query: Query) -> None:
-    deliver_october(settings.data_dir, range(1, 2))
-    (today,) = query("select (now() at time zone 'Asia/Jakarta')::date")[0]
-    runner.run(['ads_revenue'], start_date=today, end_date=today + timedelta(days=50))
-    assert ledger.last_day(settings, SOURCES['gam_delivery']) == today
-    runner.run(['articles_performance'], start_date=today, end_date=today + timedelta(days=50))
-    assert ledger.last_day(settings, SOURCES['ga4_events']) == today
