@@ -14,6 +14,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
 from kly_mage.landing.left_out import at_first_sight
+from kly_mage.landing.not_understood import not_understood
 from kly_mage.loads import runner
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.postgres import ledger, outside
@@ -40,7 +41,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Load the days and refresh the marts. 3 if days or files are missing, or rows rejected, in conflict or outside."""
+    """Load the days and refresh the marts. 3 if a day, a file or a row needs a look: the lines before the last say which."""
     chosen = [options.pipeline] if options.pipeline else runner.names()
     codes, failures = [0], list[KlyError]()
     for pipelines, days in _ranges(options, chosen):
@@ -121,10 +122,14 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window) -> int:
             note(line)
     for line in _left_out(loads):
         note(line)
-    say('; '.join(_line(load, missing[load['source']]) for load in loads))
+    strays = not_understood(settings.data_dir, [load['source'] for load in loads])
+    for stray in strays:
+        note(str(stray))
+    told = [_line(load, missing[load['source']]) for load in loads]
+    say('; '.join([*told, f'{len(strays):,} not understood'] if strays else told))
     attention = ('rows_rejected', 'rows_conflicting', 'rows_outside', 'left_out')
     look = any(missing[load['source']] or any(load[part] for part in attention) for load in loads)
-    return 3 if look else 0
+    return 3 if look or strays else 0
 
 
 def _pipeline(name: str) -> str:
@@ -169,8 +174,11 @@ def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
             say(f'  cannot be used: {name}: {reason}')
         if source.any_day:
             say('  and every file that no load has read so far')
+    strays = not_understood(settings.data_dir, [source.name for source in sources])
+    for stray in strays:
+        say(str(stray))
     say('nothing was loaded: --dry-run only lists')
-    return 3 if look else 0
+    return 3 if look or strays else 0
 
 
 def _names(files: list[landing.LandingFile]) -> str:

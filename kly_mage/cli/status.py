@@ -14,6 +14,7 @@ from kly_mage.common.console import document, say
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import say_styled
 from kly_mage.declared import SOURCES
+from kly_mage.landing.not_understood import not_understood
 from kly_mage.warehouse.postgres.ledger import spans
 from kly_mage.warehouse.postgres.server import server
 
@@ -28,20 +29,29 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print how each source stands. 3 if a day of the range is missing."""
-    chosen = [SOURCES[name] for name in sources(options)]
-    found = status(server(load_settings()), chosen, window(options))
+    """Print how each source stands. 3 if a day of the range is missing, or something in the landing zone not understood."""
+    settings, chosen = server(load_settings()), [SOURCES[name] for name in sources(options)]
+    found = status(settings, chosen, window(options))
+    strays = not_understood(settings.data_dir, [source.name for source in chosen])
     missing = sum(len(each.missing) for each in found)
+    look = LOOK if missing or strays else DONE
     if options.json:
-        document(json.dumps({'missing': missing, 'sources': {each.source: each.record() for each in found}}, default=_text))
-        return LOOK if missing else DONE
+        record = {
+            'missing': missing,
+            'not_understood': {stray.name: stray.reason for stray in strays},
+            'sources': {each.source: each.record() for each in found},
+        }
+        document(json.dumps(record, default=_text))
+        return look
     for each in found:
         _write(each)
     used = {day.state for each in found for day in each.days}
     if used:
         say_styled(('  '.join(f'{STATES[state][0]} {state}' for state in STATES if state in used), 'dim'))
-    say(_verdict(found))
-    return LOOK if missing else DONE
+    for stray in strays:
+        say(str(stray))
+    say(_verdict(found, len(strays)))
+    return look
 
 
 def _write(each: SourceStatus) -> None:
@@ -108,13 +118,14 @@ def _waiting(text: str, command: str | None) -> None:
         say_styled((f'    {command}', 'cyan'))
 
 
-def _verdict(found: list[SourceStatus]) -> str:
+def _verdict(found: list[SourceStatus], strays: int) -> str:
     missing = {each.source: len(each.missing) for each in found if each.missing}
+    told = 'no day missing'
     if not any(each.days for each in found):
-        return 'no file and no load yet'
-    if not missing:
-        return 'no day missing'
-    return 'days missing: ' + ', '.join(f'{source} {count:,}' for source, count in missing.items())
+        told = 'no file and no load yet'
+    elif missing:
+        told = 'days missing: ' + ', '.join(f'{source} {count:,}' for source, count in missing.items())
+    return f'{told}; {strays:,} not understood' if strays else told
 
 
 def _text(value: Any) -> str:

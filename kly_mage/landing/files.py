@@ -20,7 +20,7 @@ from kly_mage.common.text import printable
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 
-_ENDS = ('.csv', '.csv.gz')
+ENDS = ('.csv', '.csv.gz')
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe or a device put in its place does not hold us up
 
@@ -116,8 +116,8 @@ def find_files(source: Source, data_dir: Path, timezone: str) -> list[LandingFil
     if folder.is_symlink() and not folder.resolve().is_relative_to(root):
         raise LandingError(f'{source.name}: the folder is a link out of the landing zone {data_dir}; nothing in it is read')
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
-    paths = [path for path in inside if path.name.endswith(_ENDS) and not path.name.startswith('.')]
-    paths += [path for end in _ENDS if os.path.lexists(path := data_dir / f'{source.name}{end}')]
+    paths = [path for path in inside if is_delivery(path.name)]
+    paths += [path for end in ENDS if os.path.lexists(path := data_dir / f'{source.name}{end}')]
     if not paths and not folder.is_dir():
         raise LandingError(f'nothing for {source.name} in {data_dir}: expected {source.name}/*.csv or {source.name}.csv')
     zone, same_day, files = ZoneInfo(timezone), dict[date, int](), []
@@ -160,6 +160,11 @@ def files_for(files: Iterable[LandingFile], window: Window, late_days: int) -> l
         for file in files
         if file.day is None or file.day in window or ((days := file.days(late_days)) and days.overlaps(window))
     ]
+
+
+def is_delivery(name: str) -> bool:
+    """Whether a name in a source's folder is one of those that are read; hidden ones are not."""
+    return name.endswith(ENDS) and not name.startswith('.')
 
 
 def day_in_name(source: Source, name: str) -> date | None:

@@ -20,6 +20,7 @@ from kly_mage.declared.base import Source
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.landing import left_out as landing_left_out
+from kly_mage.landing.not_understood import not_understood
 from kly_mage.loads import mage_run
 from kly_mage.loads.progress import reading, silent
 from kly_mage.rows import rowhash
@@ -52,6 +53,8 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
         rows = landing_left_out.until_whole(lambda: landing_csv.whole(source, frames))
         for name, reason in left_out.items():
             _warn(kwargs, f'{name} is left out, its days are incomplete: {reason}')
+        for stray in not_understood(settings.data_dir, [source.name]):
+            _warn(kwargs, str(stray))
         return rows
     return reading(frames, kwargs.get('progress') or silent, f'loading {source.name}', files)
 

@@ -193,6 +193,7 @@ create table if not exists bronze.rejects (
     resolved_at timestamptz,
     primary key (source, reject_id)
 );
+alter table bronze.rejects add column if not exists file_day date;
 comment on table bronze.rejects is 'One row per line of a file that cannot be used, or per such file (line 0), however often it is read.';
 comment on column bronze.rejects.source is 'The source.';
 comment on column bronze.rejects.reject_id is 'Hash over file, line and what is wrong with it.';
@@ -203,6 +204,7 @@ comment on column bronze.rejects.value is 'What stands there.';
 comment on column bronze.rejects.reason is 'What is wrong with it.';
 comment on column bronze.rejects.row is 'The whole row as text; for a file, its size in bytes and when it was changed.';
 comment on column bronze.rejects.day is 'Local day of the row, if its timestamp can be read.';
+comment on column bronze.rejects.file_day is 'The day in the file''s name; NULL if it holds none.';
 comment on column bronze.rejects.load_id is 'The first load that met it.';
 comment on column bronze.rejects.rejected_at is 'When that was.';
 comment on column bronze.rejects.resolved_at is 'When a retry found the row usable; NULL while it waits.';

@@ -12,6 +12,7 @@ from kly_mage.common.settings import UTC
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
+from kly_mage.landing.files import day_in_name
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
 from kly_mage.rows import rowhash
@@ -188,11 +189,19 @@ class Transaction:
     def _reject(self, rows: pl.DataFrame) -> None:
         if not rows.height:
             return
-        told = rows.select('_file', '_line', '_reject', pl.col('_partition_date').cast(pl.String).alias('day')).write_json()
+        days = {name: day_in_name(self.source, name) for name in rows['_file'].unique()}
+        told = rows.select(
+            '_file',
+            '_line',
+            '_reject',
+            pl.col('_partition_date').cast(pl.String).alias('day'),
+            pl.col('_file').replace_strict(days, return_dtype=pl.Date).cast(pl.String).alias('file_day'),
+        ).write_json()
         self.cursor.execute(
             """
             create temp table if not exists incoming_rejects (like bronze.rejects including defaults) on commit drop;
-            insert into incoming_rejects (source, reject_id, file, line, column_name, value, reason, row, day, load_id)
+            insert into incoming_rejects
+                (source, reject_id, file, line, column_name, value, reason, row, day, load_id, file_day)
             select
                 %s,
                 md5(concat_ws(e'\\x1f', _file, _line, _reject))::uuid,
@@ -203,8 +212,9 @@ class Transaction:
                 _reject::jsonb ->> 'reason',
                 _reject::jsonb -> 'row',
                 day,
-                %s
-            from json_to_recordset(%s) as told (_file text, _line bigint, _reject text, day date)
+                %s,
+                file_day
+            from json_to_recordset(%s) as told (_file text, _line bigint, _reject text, day date, file_day date)
             """,
             (self.source.name, self.load_id, told),
         )

@@ -16,6 +16,8 @@ from kly_mage.__main__ import main
 from kly_mage.checks.verify import block, verify
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import REPOSITORY, Settings
+from kly_mage.declared import SOURCES
+from kly_mage.landing.files import day_in_name
 from kly_mage.warehouse.postgres import ddl, versions
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.programs import programs
@@ -80,6 +82,19 @@ def test_loads_go_on_in_an_upgraded_database(released: Settings, query: Query) -
     assert ads('2025-10-04', None, '--quiet') == 3
     assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(revenue + Decimal('0.125'),)]
     assert main(['verify']) == 0
+
+
+def test_rejects_of_before_know_the_day_of_their_file_by_the_one_rule_for_names(released: Settings, query: Query) -> None:
+    query(
+        'insert into bronze.rejects (source, reject_id, file, line, reason, row, load_id)'
+        " values ('gam_delivery', gen_random_uuid(), 'gam_delivery/export_12345678.csv', 2, 'r', '{}', 1),"
+        " ('gam_delivery', gen_random_uuid(), 'gam_delivery/export_20251003.csv', 2, 'r', '{}', 1) returning 1"
+    )
+    assert main(['show']) == 0
+    rejects = query('select source, file, file_day from bronze.rejects')
+    assert len(rejects) > 5
+    assert {file: day for _, file, day in rejects} == {file: day_in_name(SOURCES[name], file) for name, file, _ in rejects}
+    assert query("select rows_rejected from gold.reconciliation where source = 'gam_delivery' and day is null") == [(2,)]
 
 
 def test_an_upgraded_database_has_the_tables_of_a_new_one(

@@ -84,7 +84,7 @@ conflicts as (
 located_rejects as (
     select
         source,
-        coalesce(day, to_date(substring(file from '_([0-9]{8})[^/]*$'), 'YYYYMMDD')) as day,
+        coalesce(day, file_day) as day,
         day is null as is_without_day,
         regexp_replace(reason, '^[0-9]+ fields, the header has [0-9]+$', 'wrong number of fields') as reason,
         case source when 'gam_delivery' then ops.readable_money(row ->> 'revenue_usd') end as revenue
