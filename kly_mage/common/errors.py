@@ -29,6 +29,14 @@ class WarehouseError(KlyError):
     """PostgreSQL cannot be reached or is not set up the way this project needs it."""
 
 
+class UnreachableError(WarehouseError):
+    """PostgreSQL does not answer or has no connection left just now; later it may."""
+
+
+class LimitError(KlyError):
+    """Rows or columns are more than PostgreSQL holds; nothing of that load is written."""
+
+
 class NotBuiltError(WarehouseError):
     """A table or view of gold is not there yet: nothing was loaded so far."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from kly_mage.common.errors import PipelineError, WarehouseError, first_line
+from kly_mage.common.errors import PipelineError, UsageError, WarehouseError, first_line
 from kly_mage.common.settings import PROJECT
 from kly_mage.common.timer import seconds_by_timer, timer
 from kly_mage.declared import SOURCES
@@ -137,13 +137,14 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
         try:
             inputs = [outputs[uuid] for uuid in block.upstream if uuid in outputs]
             outputs[block.uuid] = _run_block(block, inputs, kwargs)
-        except WarehouseError:  # it would meet every block
+        except (WarehouseError, UsageError):  # it would meet every block
             raise
         except Exception as error:
             failures.append(error)
     logger.debug('seconds by stage: %s', json.dumps(seconds_by_timer()))
-    for further in failures[1:]:
-        logger.error('%s', first_line(further))
+    for further in dict.fromkeys(first_line(failure) for failure in failures[1:]):  # one cause, one message
+        if further != first_line(failures[0]):
+            logger.error('%s', further)
     if failures:
         raise failures[0]
     return {uuid: outputs[uuid] for uuid in outputs if uuid in _EXPORTERS}

@@ -266,8 +266,8 @@ def test_no_server_says_where_it_was_looked_for_and_never_the_password(
     done = command('backfill', '--start', '2025-10-01', *debug, environment=environment)
     assert done.returncode == 1
     assert password not in done.stdout + done.stderr
-    assert f'PostgreSQL at 127.0.0.1:{closed_port} refused reporter' in done.stderr
-    assert 'check POSTGRES_HOST, PORT, DBNAME, USER and PASSWORD' in done.stderr
+    assert f'PostgreSQL at 127.0.0.1:{closed_port} does not answer (Connection refused); start it' in done.stderr
+    assert 'check POSTGRES_HOST and POSTGRES_PORT' in done.stderr
     if not debug:
         assert len(done.stderr.splitlines()) == 1
         assert 'Traceback' not in done.stderr
@@ -277,7 +277,7 @@ def test_a_database_that_is_not_there_is_named_and_the_password_is_not(settings:
     environment = {'POSTGRES_PASSWORD': 'hunter2-s3cret', 'POSTGRES_DBNAME': 'no such database'}
     done = command('backfill', '--start', '2025-10-01', environment=environment)
     assert (done.returncode, done.stdout) == (1, '')
-    assert 'database "no such database" does not exist' in done.stderr
+    assert 'has no database no such database; check POSTGRES_DBNAME' in done.stderr
     assert 'hunter2' not in done.stderr
     assert len(done.stderr.splitlines()) == 1
 

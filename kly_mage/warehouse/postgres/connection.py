@@ -1,5 +1,6 @@
 """Connections to PostgreSQL: one per unit of work, with the session settings the loads rely on."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,14 +10,16 @@ import psycopg2
 import psycopg2.errors
 from psycopg2.extensions import connection as Connection
 
-from kly_mage.common.errors import WarehouseError, first_line
+from kly_mage.common.errors import UnreachableError, WarehouseError
 from kly_mage.common.settings import Settings
+from kly_mage.warehouse.postgres import refusals
 from kly_mage.warehouse.postgres.watch import Watch, session_name
 
+logger = logging.getLogger('kly_mage')
 MINIMUM_VERSION = 150000
 RETRY_SECONDS = (0.2, 1.0, 3.0, 8.0, 20.0)  # a server that restarts needs some of it
 # What a server says that will soon let us in.
-_PASSING = ('starting up', 'shutting down', 'recovery mode', 'in recovery', 'not yet accepting', 'too many clients', 'slots')
+_PASSING = ('starting up', 'shutting down', 'recovery mode', 'in recovery', 'not yet accepting', 'too many', 'slots')
 REACHED: set[tuple[str | None, int]] = set()  # servers that have let us in: if one does not answer, it is on its way back
 # What the loads and refreshes rely on, whatever the server's or the user's own settings are.
 _SESSION = (
@@ -35,7 +38,8 @@ def connect(settings: Settings) -> Iterator[Connection]:
 
     Raises:
         LockedError: it has waited for a lock as long as it may.
-        WarehouseError: there is no server, it refuses, or it is older than PostgreSQL 15.
+        LimitError: something is larger than PostgreSQL takes.
+        WarehouseError: there is no server, it refuses, it lacks room or a right, or it is older than PostgreSQL 15.
     """
     connection = _connect(settings)
     watch = Watch(settings, connection, lambda: _connect(settings))
@@ -44,6 +48,9 @@ def connect(settings: Settings) -> Iterator[Connection]:
             yield connection
     except psycopg2.errors.LockNotAvailable as error:
         raise watch.gave_up() from error
+    except refusals.PERMANENT as error:
+        owner = _owner(connection) if isinstance(error, psycopg2.errors.InsufficientPrivilege) else ''
+        raise refusals.inside(error, settings, owner) from error
     finally:
         connection.close()
 
@@ -56,6 +63,8 @@ def open_connection(**where: Any) -> Connection:
         except psycopg2.OperationalError as error:
             if seconds is None or not any(text in str(error) for text in _PASSING):
                 raise
+            if seconds > 1:
+                logger.warning('PostgreSQL lets nobody in yet (%s); trying again in %s s', refusals.said(error), seconds)
             time.sleep(seconds)
     raise AssertionError  # the last turn returns or raises
 
@@ -72,14 +81,19 @@ def _connect(settings: Settings) -> Connection:
             options=f'{_SESSION} -c lock_timeout={settings.lock_wait}s',
         )
     except psycopg2.OperationalError as error:
-        if (settings.host, settings.port) in REACHED or any(text in str(error) for text in _PASSING):
-            raise
-        raise WarehouseError(
-            f'PostgreSQL at {settings.host}:{settings.port} refused {settings.user}: {first_line(error)}; '
-            'check POSTGRES_HOST, PORT, DBNAME, USER and PASSWORD'
-        ) from None
+        refusal = refusals.at_the_door(error, settings)
+        if isinstance(refusal, UnreachableError) and (settings.host, settings.port) in REACHED:
+            raise  # it was there: on its way back, most likely
+        raise refusal from None
     if connection.server_version < MINIMUM_VERSION:
         connection.close()
         raise WarehouseError(f'PostgreSQL {connection.server_version // 10000} is too old: 15 or newer is needed')
     REACHED.add((settings.host, settings.port))
     return connection
+
+
+def _owner(connection: Connection) -> str:
+    """The role that made our tables."""
+    with connection, connection.cursor() as cursor:
+        cursor.execute("select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'ops'")
+        return str((cursor.fetchone() or ['postgres'])[0])

@@ -11,8 +11,9 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage import __version__
-from kly_mage.common.errors import WarehouseError
+from kly_mage.common.errors import LimitError, WarehouseError
 from kly_mage.common.settings import UTC, Settings
+from kly_mage.common.text import printable
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.warehouse.postgres import declarations, redeclare
@@ -23,6 +24,7 @@ from kly_mage.warehouse.postgres.tables import bronze_table, everything, exists,
 from kly_mage.warehouse.postgres.versions import migrations
 
 logger = logging.getLogger('kly_mage')
+MAX_COLUMNS = 1_600  # of a table in PostgreSQL
 _LOCK = "select pg_advisory_xact_lock(hashtext('kly_mage schema'))"
 
 
@@ -204,12 +206,24 @@ def _fingerprint(ddl: str) -> str:
 
 
 def ensure_columns(settings: Settings, source: Source, undeclared: list[str]) -> None:
-    """Add columns that files have and the declaration has not, as text."""
+    """Add columns that files have and the declaration has not, as text.
+
+    Raises:
+        LimitError: with them the table would have more columns than PostgreSQL takes.
+    """
     with connect(settings) as connection, connection.cursor() as cursor:
         missing = [name for name in undeclared if name not in table_columns(cursor, source)]
         if not missing:
             return
         cursor.execute(_LOCK)
+        cursor.execute(  # dropped columns among them: they count until the table is made anew
+            'select count(*) from pg_attribute where attrelid = %s::regclass and attnum > 0', (f'bronze.{source.name}',)
+        )
+        if cursor.fetchone()[0] + len(missing) > MAX_COLUMNS:
+            raise LimitError(
+                f'bronze.{source.name} would have more than the {MAX_COLUMNS:,} columns PostgreSQL takes: '
+                f'{len(missing):,} are new ({printable(", ".join(missing), 80)})'
+            )
         for name in missing:
             cursor.execute(
                 sql.SQL('alter table {} add column if not exists {} text').format(bronze_table(source), sql.Identifier(name))

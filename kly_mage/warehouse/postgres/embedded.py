@@ -84,7 +84,8 @@ def start(folder: Path, settings: Mapping[str, str] = EMBEDDED_SETTINGS, version
             server.run('pg_ctl', folder, 'start', '--silent', '--wait', '--timeout=300', '--log=log')
         except (OSError, WarehouseError) as error:
             why = _last_words(folder) or first_line(error)
-            raise WarehouseError(f'the embedded PostgreSQL in {folder} does not start ({why}); see {folder}/log') from error
+            remedy = f'make room on the disk of {folder}' if 'No space left' in why else f'see {folder}/log'
+            raise WarehouseError(f'the embedded PostgreSQL in {folder} does not start ({why}); {remedy}') from error
     return socket
 
 
@@ -113,7 +114,11 @@ def stop(folder: Path) -> None:
 
 
 def revive(error: BaseException) -> None:
-    """Start the embedded server again if it is the one in use and has died; whoever stops it on purpose means it."""
+    """Start the embedded server again if it is the one in use and has died; whoever stops it on purpose means it.
+
+    Raises:
+        WarehouseError: it cannot be started again, and why.
+    """
     settings = load_settings()
     folder = settings.local_dir / 'postgres'
     if 'administrator command' in str(error) or 'shutting down' in str(error):
@@ -121,7 +126,10 @@ def revive(error: BaseException) -> None:
     try:
         left_behind = (folder / 'postmaster.pid').read_text().splitlines()[4]
     except (OSError, IndexError):
-        return
+        if not _gave_up(folder):
+            return
+        note = folder.with_name(f'{folder.name}.socket')
+        left_behind = note.read_text('utf-8') if note.exists() else str(folder)
     if left_behind == (settings.host or left_behind) and not running(folder):
         logger.warning('the embedded PostgreSQL in %s has died; starting it again', folder)
         start(folder)
@@ -249,13 +257,27 @@ def _write(folder: Path, name: str, text: str, account: Account | None) -> None:
 
 def _last_words(folder: Path) -> str | None:
     """Why the server did not start: the last thing it said before it gave up."""
+    return next((line.partition('FATAL:')[2].strip() for line in reversed(_log_end(folder)) if 'FATAL:' in line), None)
+
+
+def _gave_up(folder: Path) -> bool:
+    """Whether the server ended because it could not recover from a crash, as on a full disk: nobody has stopped it."""
+    after = []
+    for line in reversed(_log_end(folder)):
+        if 'ready to accept connections' in line:
+            break
+        after.append(line)
+    return any('due to startup process failure' in line for line in after)
+
+
+def _log_end(folder: Path) -> list[str]:
+    """The last lines of the server's log; none if there is none that can be read."""
     try:
         with os.fdopen(os.open(folder / 'log', os.O_RDONLY | os.O_NOFOLLOW), 'rb') as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-            lines = file.read().decode('utf-8', 'replace').splitlines()
+            return file.read().decode('utf-8', 'replace').splitlines()
     except OSError:
-        return None
-    return next((line.partition('FATAL:')[2].strip() for line in reversed(lines) if 'FATAL:' in line), None)
+        return []
 
 
 def _forget_the_dead(folder: Path, socket: Path) -> None:

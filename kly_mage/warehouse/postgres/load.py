@@ -18,7 +18,9 @@ from typing import Any
 
 import polars as pl
 
+from kly_mage.common.errors import LimitError
 from kly_mage.common.settings import Settings
+from kly_mage.landing.header import header
 from kly_mage.rows.frames import SLICE_ROWS
 from kly_mage.warehouse.postgres import ledger
 from kly_mage.warehouse.postgres.connection import connect
@@ -38,10 +40,16 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
 
     Returns:
         The load's number, source, days and counts, and why files were ``left_out``, by their names.
+
+    Raises:
+        LimitError: files bring more columns, or rows more values, than PostgreSQL holds.
     """
     source = request.source
     ensure_schema(settings)
-    ensure_columns(settings, source, request.undeclared)
+    try:
+        ensure_columns(settings, source, request.undeclared)
+    except LimitError as error:
+        raise LimitError(f'{_bringing(request)}: {error}; deliver fewer columns') from None
     ensure_partitions(settings, source)
     summarize_partitions(settings, source)
     load_id = ledger.start(settings, request)
@@ -61,3 +69,9 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
     done['left_out'] = transaction.left_out
     logger.info('%s %s: %s', source.name, request.window, done)
     return done
+
+
+def _bringing(request: Request) -> str:
+    """The file that brings the most undeclared columns."""
+    unknown = set(request.undeclared)
+    return max(request.files, key=lambda file: len(unknown.intersection(header(request.source, file)))).name

@@ -62,7 +62,8 @@ class Programs:
             raise WarehouseError(f'{program} cannot be run: {error}') from error
         if done.returncode:
             said = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-            raise WarehouseError(f'{program}: {said[-1] if said else f"exit code {done.returncode}"}')
+            told = [line for line in said if 'FATAL:' in line or 'error:' in line] or said
+            raise WarehouseError(f'{program}: {told[-1] if told else f"exit code {done.returncode}"}')
 
 
 def programs(version: int, account: Account | None) -> Programs:

@@ -4,10 +4,12 @@ from datetime import datetime
 from decimal import Decimal
 
 import polars as pl
+import psycopg2
+import psycopg2.errors
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.common.errors import RetryableError
+from kly_mage.common.errors import LimitError, RetryableError
 from kly_mage.common.settings import UTC
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
@@ -23,6 +25,7 @@ from kly_mage.warehouse.postgres.counts import Counts
 from kly_mage.warehouse.postgres.ddl import has_partition
 from kly_mage.warehouse.postgres.declarations import refuse_other_rule
 from kly_mage.warehouse.postgres.known import KnownRows
+from kly_mage.warehouse.postgres.refusals import said
 from kly_mage.warehouse.postgres.rules import Rules
 from kly_mage.warehouse.postgres.tables import bronze_table, registry, table_columns
 from kly_mage.warehouse.postgres.watch import session_name
@@ -155,8 +158,11 @@ class Transaction:
             self._copy(stamped.select(keys)[rowhash.order(stamped['_hashrow'])], registry(self.source))
         self.known.add(rows)
         own = [name for name in self.columns if name in rows.columns]
-        with timer('COPY'):
-            self._copy(stamped.select(*own, *_FILLED), bronze_table(self.source))
+        try:
+            with timer('COPY'):
+                self._copy(stamped.select(*own, *_FILLED), bronze_table(self.source))
+        except psycopg2.errors.ProgramLimitExceeded as error:
+            raise LimitError(_too_wide(rows.select('_file', '_line', *own), error)) from error
 
     def _delivered_again(self) -> None:
         """Note that known versions were delivered again, later: what was edited back counts again."""
@@ -218,6 +224,16 @@ class Transaction:
             """,
             (self.source.name, self.load_id, told),
         )
+
+
+def _too_wide(rows: pl.DataFrame, error: psycopg2.Error) -> str:
+    """Which row is more than a row of PostgreSQL holds: it says of which block of rows only, so the fullest is named."""
+    filled = rows.select(pl.sum_horizontal(pl.all().is_not_null()))
+    fullest = rows.row(int(filled.to_series().arg_max() or 0), named=True)
+    return (
+        f'{fullest["_file"]}, line {fullest["_line"]}: the row fills more columns than PostgreSQL holds ({said(error)}); '
+        'deliver fewer columns'
+    )
 
 
 def _without(rows: pl.DataFrame, places: pl.Series) -> pl.DataFrame:
