@@ -5,14 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.__main__ import main
+from kly_mage.checks import verify as verifying
 from kly_mage.checks.verify import verify
 from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.loads import runner
+from kly_mage.warehouse.postgres import gold_truth
+from kly_mage.warehouse.postgres.differences import Report
 from tests.conftest import administer
 from tests.gold import Query, assert_gold_is_exact, gold
+from tests.scenes import OpenLoad
 
 DAYS = ('20251001', '20251002')
 A_GA4 = '(select _hashrow from bronze.ga4_events order by 1 limit 1)'
@@ -185,7 +190,10 @@ BY_HAND = {
     ),
     'a watermark set back': (
         "update ops.watermarks set watermark = '-infinity' where mart = 'gold.gam_daily_summary'",
-        ["select 'impressions is ' || impressions * 2 from gold.gam_daily_summary order by served_date, content_id limit 1"],
+        [
+            "select format('(%s, %s): bronze gives no such row; found impressions %s', served_date, content_id, impressions)"
+            ' from gold.gam_daily_summary order by served_date, content_id limit 1',
+        ],
         'gold.gam_daily_summary',
     ),
     'daily_summary replaced by a table': (
@@ -255,15 +263,51 @@ def test_rows_that_wait_for_their_refresh_are_no_difference(
     assert main(['verify']) == 0
 
 
-def test_verify_leaves_everything_as_it_was(loaded: Settings, query: Query) -> None:
+def test_verify_only_reads(loaded: Settings, query: Query) -> None:
     def state() -> list[object]:
-        return [gold(query), query('select * from ops.watermarks order by 1'), query('table gold.ga4_daily_sessions')]
+        query('select pg_stat_force_next_flush()')
+        return [
+            gold(query),
+            query('select * from ops.watermarks order by 1'),
+            query('table gold.ga4_daily_sessions'),
+            # What it had written and rolled back would show in the sizes and in what the server has counted.
+            query("select oid::regclass::text, pg_relation_size(oid) from pg_class where relkind in ('r', 'm') order by 1"),
+            query('select relid, n_tup_ins, n_tup_upd, n_tup_del from pg_stat_user_tables order by 1'),
+        ]
 
     before = state()
-    report = verify(loaded)
-    assert report is not None
-    assert report.count == 0
+    for _ in range(2):
+        report = verify(loaded)
+        assert report is not None
+        assert report.differences == report.waiting == []
     assert state() == before
+
+
+def test_loads_and_refreshes_go_on_while_verify_looks_at_one_picture(
+    loaded: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv('KLY_LOCK_WAIT', '1')  # whoever has to wait fails
+    open_load = OpenLoad(loaded, 'gam_delivery', 2).is_open()
+    late = loaded.data_dir / 'ga4_events' / 'ga4_events_20251003.csv'
+    late.write_text('event_timestamp,event_name,content_id\n2025-10-02 10:00,page_view,a1\n', 'utf-8')
+
+    def loading(cursor: Cursor, report: Report) -> None:
+        runner.run(['articles_performance'], start_date='2025-10-02', end_date='2025-10-02')
+        gold_truth.check_gold(cursor, report)
+
+    monkeypatch.setattr(verifying, 'check_gold', loading)
+    report = verify(loaded)
+    open_load.commit()
+    assert report is not None
+    assert report.differences == report.waiting == []
+    assert query("select pageviews from gold.daily_summary where content_id = 'a1' and date = '2025-10-02'") == [(1,)]
+
+
+def test_a_session_in_another_time_zone_that_refreshes_leaves_nothing_waiting(loaded: Settings, query: Query) -> None:
+    zone = "set timezone to 'Asia/Jakarta'; set datestyle to 'German';"
+    query(zone + 'update ops.watermarks set built_from = null;')
+    query(f'{zone} begin; {runner.Block("daily_summary", "data_exporter", "sql", ()).sql()}')
+    assert main(['verify']) == 0
 
 
 def test_rebuild_changes_nothing_and_the_next_refresh_adds_nothing(loaded: Settings, query: Query) -> None:

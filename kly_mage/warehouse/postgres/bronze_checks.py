@@ -13,8 +13,7 @@ from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, re
 
 
 def check_bronze(cursor: Cursor, report: Report) -> None:
-    """Take the differences of all sources into the report, from one picture of bronze and without locks: loads go on."""
-    cursor.execute('set transaction isolation level repeatable read, read only')
+    """Take the differences of all sources into the report."""
     for source in SOURCES.values():
         _check_source(cursor, source, report)
 

@@ -1,0 +1,159 @@
+"""Is gold what bronze gives? Worked out from the declarations of the marts, in one picture of the database, without a lock.
+
+A second way beside the SQL blocks: what a block adds up refresh by refresh is summed up here at once, over the rows behind
+the mart's watermark. Nothing is written, nobody waits.
+"""
+
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.declared import SOURCES
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Distinct, Mart, Measure, Sum
+from kly_mage.warehouse.postgres.differences import Report, compare, count
+from kly_mage.warehouse.postgres.gold_checks import gold
+from kly_mage.warehouse.postgres.measures import UNITS, per_row
+from kly_mage.warehouse.postgres.tables import bronze_table, restatements_table
+
+
+def check_gold(cursor: Cursor, report: Report) -> None:
+    """Take the differences between gold and bronze into the report, and what waits for its refresh."""
+    for mart in MARTS:
+        if _waits(cursor, mart):
+            report.waiting.append(f'{mart.table} has rows of bronze.{mart.source} to count')
+        found = gold(mart.name)
+        values = tuple(measure.name for measure in mart.measures)
+        report.add(mart.table, compare(cursor, found, _truth(mart), mart.key, values), in_gold=True)
+        report.checked[mart.table] = count(cursor, found)
+        for counted in mart.registries:
+            found, key = gold(counted.registry), (mart.day.name, counted.key)
+            report.add(f'gold.{counted.registry}', compare(cursor, found, _keys(mart, counted), key, ()), in_gold=True)
+            report.checked[f'gold.{counted.registry}'] = count(cursor, found)
+    cursor.execute("select relkind = 'm' from pg_class where oid = to_regclass('gold.daily_summary')")
+    (is_view,) = cursor.fetchone() or (None,)
+    if is_view is None:
+        report.add(DAILY_SUMMARY.table, iter(['does not exist']), in_gold=True)
+    elif not is_view:
+        report.add(DAILY_SUMMARY.table, iter(['is no materialized view: drop it']), in_gold=True)
+    elif _daily_summary_behind(cursor):
+        report.waiting.append(f'{DAILY_SUMMARY.table} has changes of its inputs to take in')
+    else:
+        _check_daily_summary(cursor, report)
+
+
+def _check_daily_summary(cursor: Cursor, report: Report) -> None:
+    """The stored rows against the view's own definition, over what the marts should hold."""
+    # Without their schema, the marts that the definition names are those of the WITH before it.
+    cursor.execute("set local search_path to gold, public; select pg_get_viewdef('gold.daily_summary'::regclass)")
+    definition = cursor.fetchone()[0].strip().rstrip(';')
+    marts = [mart for mart in MARTS if mart.name in DAILY_SUMMARY.marts]
+    truth = sql.SQL('(with {} select * from ({}) as defined) as definition').format(
+        sql.SQL(', ').join(
+            sql.SQL('{} as (select *, null::timestamptz as _updated_at from {})').format(
+                sql.Identifier(mart.name), _truth(mart)
+            )
+            for mart in marts
+        ),
+        sql.SQL(definition),
+    )
+    cursor.execute("select attname from pg_attribute where attrelid = 'gold.daily_summary'::regclass and attnum > 0")
+    key = DAILY_SUMMARY.key
+    values = tuple(name for (name,) in cursor.fetchall() if name not in key)
+    report.add(DAILY_SUMMARY.table, compare(cursor, gold(DAILY_SUMMARY.name), truth, key, values), in_gold=True)
+    cursor.execute('set local search_path to default')
+    report.checked[DAILY_SUMMARY.table] = count(cursor, gold(DAILY_SUMMARY.name))
+
+
+def _daily_summary_behind(cursor: Cursor) -> bool:
+    """Whether its inputs have moved since it was computed, as daily_summary.sql tells."""
+    cursor.execute(
+        'select built_from is distinct from ('
+        "     select string_agg(mart || ' ' || watermark, ', ' order by mart) from ops.watermarks"
+        "     where mart <> 'gold.daily_summary'"
+        " ) from (select) as one left join ops.watermarks on mart = 'gold.daily_summary'"
+    )
+    return bool(cursor.fetchone()[0])
+
+
+def _waits(cursor: Cursor, mart: Mart) -> bool:
+    """Whether rows came in that no refresh has counted."""
+    queries = [
+        sql.SQL('select exists (select from {} where _updated_at > {})').format(table, _watermark(mart))
+        for table in _tables(mart)
+    ]
+    cursor.execute(sql.SQL(' union ').join(queries))
+    return any(found for (found,) in cursor.fetchall())
+
+
+def _truth(mart: Mart) -> sql.Composed:
+    """What the mart should hold, as a relation."""
+    columns = [sql.Identifier(name) for name in mart.key]
+    for measure in mart.measures:
+        if isinstance(measure.of, Distinct):
+            total = sql.SQL('count(distinct {})').format(sql.Identifier(measure.of.key))
+        else:
+            total = sql.SQL('coalesce(sum({}), 0)').format(sql.Identifier(measure.name))
+        if measure.unit == 'USD':
+            total = sql.SQL('trim_scale({})').format(total)
+        columns.append(sql.SQL('{}::{} as {}').format(total, sql.SQL(UNITS[measure.unit]), sql.Identifier(measure.name)))
+    return sql.SQL('(select {} from ({}) as counted group by {}) as mart').format(
+        sql.SQL(', ').join(columns), _rows(mart), sql.SQL(', ').join(map(sql.Identifier, mart.key))
+    )
+
+
+def _keys(mart: Mart, counted: Distinct) -> sql.Composed:
+    """What a registry should hold, as a relation."""
+    return sql.SQL('(select distinct {day}, {key} from ({rows}) as counted where {key} is not null) as registry').format(
+        day=sql.Identifier(mart.day.name), key=sql.Identifier(counted.key), rows=_rows(mart)
+    )
+
+
+def _rows(mart: Mart) -> sql.Composed:
+    """What each row behind the watermark contributes, and what each restatement has changed since."""
+    keys = [sql.SQL('_partition_date as {}').format(sql.Identifier(mart.day.name))]
+    keys += [sql.SQL('{} as {}').format(_key(key.column), sql.Identifier(key.name)) for key in mart.by]
+    contributions = [
+        *(sql.SQL('{} as {}').format(per_row(measure), sql.Identifier(measure.name)) for measure in mart.additive),
+        *(sql.SQL('{} as {}').format(_distinct(mart, of), sql.Identifier(of.key)) for of in mart.registries),
+    ]
+    changes = [*(_change(mart, measure) for measure in mart.additive), *(sql.SQL('null::bigint') for _ in mart.registries)]
+    return sql.SQL(' union all ').join(
+        sql.SQL('select {} from {} where _updated_at <= {}').format(
+            sql.SQL(', ').join([*keys, *amounts]), table, _watermark(mart)
+        )
+        for table, amounts in zip(_tables(mart), (contributions, changes), strict=False)
+    )
+
+
+def _tables(mart: Mart) -> list[sql.Composed]:
+    """Bronze, and the restatements of a source that has them."""
+    source = SOURCES[mart.source]
+    return [bronze_table(source), *([restatements_table(source)] if source.value_columns else [])]
+
+
+def _key(column: str | None) -> sql.Composed:
+    return sql.SQL("coalesce(nullif({}, ''), {})").format(sql.Identifier(column or ''), sql.Literal(NOT_SET))
+
+
+def _change(mart: Mart, measure: Measure) -> sql.Composable:
+    """By how much a restatement has changed what its row contributes."""
+    if not isinstance(measure.of, Sum) or measure.of.column not in {c.name for c in SOURCES[mart.source].value_columns}:
+        return sql.SQL('0')
+    return sql.SQL('coalesce({}, 0) - coalesce({}, 0)').format(
+        sql.Identifier(measure.of.column), sql.Identifier(f'counted_{measure.of.column}')
+    )
+
+
+def _distinct(mart: Mart, of: Distinct) -> sql.Composable:
+    """The hash of a key: each part seeded with the hash of the next, so that NULL stays NULL."""
+    seed: sql.Composable = sql.SQL('0')
+    parts = [
+        *(_key(key.column) for key in mart.by),
+        *(sql.SQL("nullif({}, '')").format(sql.Identifier(c)) for c in of.columns),
+    ]
+    for part in reversed(parts):
+        seed = sql.SQL('hashtextextended({}, {})').format(part, seed)
+    return seed
+
+
+def _watermark(mart: Mart) -> sql.Composed:
+    return sql.SQL('(select watermark from ops.watermarks where mart = {})').format(sql.Literal(mart.table))
