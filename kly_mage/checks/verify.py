@@ -6,7 +6,7 @@ from kly_mage.warehouse.postgres import gold_checks
 from kly_mage.warehouse.postgres.bronze_checks import check_bronze
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema, is_made
-from kly_mage.warehouse.postgres.differences import Report
+from kly_mage.warehouse.postgres.differences import Report, one_picture
 from kly_mage.warehouse.postgres.gold_truth import check_gold
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import server
@@ -38,8 +38,7 @@ def verify(settings: Settings) -> Report | None:
         ensure_schema(reached)
         report = Report()
         with connect(reached) as connection, connection.cursor() as cursor:
-            # One picture of the database for all that is compared; loads and refreshes go on.
-            cursor.execute('set transaction isolation level repeatable read, read only')
+            one_picture(cursor)
             check_bronze(cursor, report)
             check_gold(cursor, report)
         return report

@@ -40,6 +40,11 @@ class Report:
         self.in_gold += count if in_gold else 0
 
 
+def one_picture(cursor: Cursor) -> None:
+    """Compare everything as it is at one moment, and only read: loads and refreshes go on."""
+    cursor.execute('set transaction isolation level repeatable read, read only')
+
+
 def compare(
     cursor: Cursor, found: sql.Composable, truth: sql.Composable, key: tuple[str, ...], values: tuple[str, ...]
 ) -> Iterator[str]:
