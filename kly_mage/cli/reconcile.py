@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what was found, the verdict last. 3 if anything is not where it belongs."""
+    """Print what was found, the verdict last. 3 if anything is not where it belongs, or too much waits."""
     # A machine that reads the result wants no progress beside it, unless somebody looks on.
     with progress(quiet=options.quiet or (not sys.stderr.isatty() and (options.json or options.csv))) as step:
         report = reconcile(server(load_settings()), sources(options), window(options), step)
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         if not options.quiet:
             reports.say_report(report, every_day=options.days)
         say(verdict(report))
-    return DONE if report.accounted else LOOK
+    return DONE if report.is_good else LOOK
 
 
 def _page(text: str) -> Path:

@@ -31,4 +31,4 @@ def run(options: argparse.Namespace) -> int:
     if not options.quiet:
         reports.say_report(report)
     say(verdict(report))
-    return DONE if report.accounted else LOOK
+    return DONE if report.is_good else LOOK

@@ -5,9 +5,11 @@ none. A setting is one field of ``Settings``: its variable, how its text is read
 """
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from datetime import timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +38,12 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _percent(text: str) -> Decimal:
+    if not re.fullmatch(r'[0-9]{1,3}([.][0-9]{1,6})?', text) or Decimal(text) > 100:
+        raise ValueError('is no percentage from 0 to 100')
+    return Decimal(text)
 
 
 def _zone(text: str) -> str:
@@ -92,6 +100,9 @@ class Settings:
 
     lock_wait: int = _setting('KLY_LOCK_WAIT', _whole(1, 86_400), 900)
     """Seconds to wait for another load or refresh that is in the way."""
+
+    conflict_limit: Decimal = _setting('KLY_CONFLICT_LIMIT', _percent, Decimal(1))
+    """Percent of a day's rows or money that may wait in conflicts before ``reconcile`` asks for a look."""
 
     editor_port: int = _setting('KLY_EDITOR_PORT', _whole(1, 65535), 6789)
     """Where the Mage editor listens."""

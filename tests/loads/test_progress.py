@@ -83,5 +83,5 @@ def test_progress_stands_beside_the_result(settings: Settings, capsys: pytest.Ca
     said = capsys.readouterr()
     assert 'loading gam_delivery: done in' in said.err
     assert 'done in' not in said.out
-    main(['reconcile', '--quiet'])
-    assert capsys.readouterr() == ('every cent accounted for\n', '')
+    main(['reconcile', '--quiet', '--source', 'ga4_events'])
+    assert capsys.readouterr() == ('every row accounted for\n', '')

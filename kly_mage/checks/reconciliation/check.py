@@ -40,7 +40,12 @@ def reconcile(
         progress: is told how many bytes of a source's files are read.
     """
     ensure_schema(settings)
-    report = Report(window, datetime.now(UTC), sources=[name for name in SOURCES if name in set(sources)])
+    report = Report(
+        window,
+        datetime.now(UTC),
+        sources=[name for name in SOURCES if name in set(sources)],
+        conflict_limit=settings.conflict_limit,
+    )
     with one_at_a_time(settings) as connection:
         for name in report.sources:
             comparison = Comparison(connection, settings, SOURCES[name], window)

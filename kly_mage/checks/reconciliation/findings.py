@@ -19,7 +19,28 @@ def find(report: Report) -> list[Finding]:
 
 
 def verdict(report: Report) -> str:
-    """The last line: whether every cent is accounted for."""
+    """The last line: whether every cent is accounted for, how much of it counts, and how much waits for a decision."""
+    return '; '.join(part for part in (_accounted(report), _undecided(report)) if part)
+
+
+def _undecided(report: Report) -> str:
+    """The conflicting rows that nobody has decided about; nothing where there is none."""
+    rows = sum(line.rows.get(line.waiting, 0) for line in report.lines)
+    if not rows:
+        return ''
+    money = [line for line in report.lines if line.money]
+    told = f'{_rows(rows)} {"waits" if rows == 1 else "wait"} for a decision'
+    if money:
+        counts, read = (sum((line.money_in(place) for line in money), Decimal(0)) for place in ('gold', 'read'))
+        waits = sum((line.money_in(line.waiting) for line in money), Decimal(0))
+        share = f' ({waits * 100 / read:.1f} %)' if read else ''
+        told = f'{dollars(counts)} count, {dollars(waits)}{share} in {told}'
+    if days := len(report.undecided):
+        told += f', more than {report.conflict_limit:f} % of {"1 day" if days == 1 else f"{days:,} days"}'
+    return told
+
+
+def _accounted(report: Report) -> str:
     money = [line for line in report.lines if line.money]
     missing = sum((line.money_in('not_loaded', 'outside') for line in money), Decimal(0))
     surplus = sum((line.money_in('in_no_file') for line in money), Decimal(0))

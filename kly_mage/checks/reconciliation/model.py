@@ -20,6 +20,7 @@ from decimal import Decimal
 from typing import Any
 
 from kly_mage.common.window import Window
+from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import mart_of
 
 PLACES = ('duplicate', 'bronze', 'conflict', 'rejected', 'not_loaded', 'outside', 'lost', 'changed')
@@ -68,6 +69,20 @@ class Line:
     def money_in(self, *places: str) -> Decimal:
         """The money in these places together; 0 for a source without."""
         return self.sum(self.money, *places) if self.money else Decimal(0)
+
+    @property
+    def waiting(self) -> str:
+        """The place of the conflicting rows that wait for a decision.
+
+        Where the newest version counts, a later file has decided; rows of one file and one key are a question in any case.
+        """
+        return 'conflict_same_file' if SOURCES[self.source].applies_restatements else 'conflict'
+
+    def is_beyond(self, percent: Decimal) -> bool:
+        """Whether more than so much of the rows or of the money waits for a decision."""
+        shares = [(Decimal(self.rows.get(place, 0)) for place in (self.waiting, 'read'))]
+        shares.append(abs(self.money_in(place)) for place in (self.waiting, 'read'))
+        return any(waiting * 100 > percent * read for waiting, read in shares)
 
     @property
     def rows_unexplained(self) -> int:
@@ -149,6 +164,7 @@ class Report:
         lines: one per source and day, ordered.
         causes: per source.
         findings: what is to be said about it (``findings.find``), the wrong things first.
+        conflict_limit: percent of a day's rows or money that may wait for a decision.
         days: per mart and day what gold shows, for the charts: every measure of the mart.
     """
 
@@ -158,12 +174,23 @@ class Report:
     lines: list[Line] = field(default_factory=list)
     causes: dict[str, Causes] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
+    conflict_limit: Decimal = Decimal(1)
     days: dict[str, dict[date, dict[str, Decimal]]] = field(default_factory=dict)
 
     @property
     def accounted(self) -> bool:
         """Whether every row and every cent is where it belongs."""
         return not any(finding.wrong for finding in self.findings) and all(line.adds_up for line in self.lines)
+
+    @property
+    def undecided(self) -> list[Line]:
+        """The days of which too much waits for a decision."""
+        return [line for line in self.lines if line.is_beyond(self.conflict_limit)]
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nobody has to look: everything is where it belongs, and next to nothing waits for a decision."""
+        return self.accounted and not self.undecided
 
     def lines_of(self, source: str) -> list[Line]:
         """The lines of a source."""

@@ -48,7 +48,7 @@ def page(report: Report) -> str:
         subtitle=f'{report.window or "all days"}; {", ".join(report.sources)}; files read'
         f' {report.checked_at:%Y-%m-%d %H:%M} UTC',
         verdict=verdict(report),
-        mood='good' if report.accounted else 'bad',
+        mood='good' if report.is_good else 'bad',
         tiles=_tiles(report),
         equations=list(_equations(report)),
         figures=figures(report),

@@ -68,6 +68,7 @@ def as_json(report: Report) -> str:
             'end': report.window.end if report.window else None,
             'checked_at': report.checked_at,
             'accounted': report.accounted,
+            'undecided': sorted({line.day for line in report.undecided if line.day}),
             'verdict': verdict(report),
             'sources': {
                 source: {

@@ -198,6 +198,7 @@ class Comparison:
 
     def same_file(self) -> Iterator[Count]:
         """Of the duplicate and the conflicting rows, those in the file of the row they repeat or contradict."""
+        sums, nothing = ''.join(f', sum("{m.name}")' for m in self.measures), ', null' * len(self.measures)
         alike = ''.join(f' and fresh."{name}" is not distinct from versions."{name}"' for name in self.values)
         self.cursor.execute(
             f"""
@@ -208,9 +209,9 @@ class Comparison:
                 where versions.copies > 1
                 group by versions._hashrow, versions.at
             )
-            select day, 'duplicate_same_file', sum(copies - files)::bigint from files group by day
+            select day, 'duplicate_same_file', sum(copies - files)::bigint{nothing} from files group by day
             union all
-            select v.day, 'conflict_same_file', count(*)
+            select v.day, 'conflict_same_file', count(*){sums}
             from versions as v
             where place = 'conflict' and exists (
                 select from versions as other
@@ -219,8 +220,8 @@ class Comparison:
             group by v.day
             """
         )
-        for day, place, rows in self.cursor.fetchall():
-            yield Count(day, place, rows, ())
+        for day, place, rows, *amounts in self.cursor.fetchall():
+            yield Count(day, place, rows, tuple(amounts))
 
     def rejects(self, money: str | None) -> Iterator[Count]:
         """The files' rejected rows, with what they hold in the column ``money``, as far as it can be read."""

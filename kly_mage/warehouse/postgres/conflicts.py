@@ -22,10 +22,17 @@ class Versions:
         self.values = [column.name for column in source.value_columns]
         self.own = ['_hashrow', *source.names, '_partition_date', '_delivered_at', '_file', '_line']
 
-    def keep(self, rows: pl.DataFrame) -> None:
-        """Keep every further version of a row, once, beside the version that counts."""
+    def keep(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Keep every further version of a row, once, beside the version that counts.
+
+        Where restatements apply, a version that counted once and is delivered again is none: bronze or this table has it.
+
+        Returns:
+            By ``_partition_date``: how many of the rows are versions this load has not met yet (``versions``), and how many
+            repeat one that it has met, be it in another slice of the file (``repeated``).
+        """
         if not rows.height:
-            return
+            return pl.DataFrame(schema={'_partition_date': pl.Date, 'versions': pl.Int64, 'repeated': pl.Int64})
         table = conflicts_table(self.source)
         self.cursor.execute(
             sql.SQL('create temp table if not exists versions (like {} including defaults) on commit drop').format(table)
@@ -37,7 +44,10 @@ class Versions:
                 'insert into {table} ({own}, {counted}, _updated_at, _load_id)'
                 ' select {version_own}, {known}, {stamp}, {load_id}'
                 ' from versions inner join {registry} as known using (_hashrow)'
-                ' order by versions._delivered_at on conflict do nothing; truncate versions'
+                ' where not exists ('
+                '     select from {restatements} as before where before._hashrow = versions._hashrow'
+                '     and ({before}) is not distinct from ({version})'
+                ' ) order by versions._delivered_at on conflict do nothing'
             ).format(
                 table=table,
                 own=sql.SQL(', ').join(map(sql.Identifier, self.own)),
@@ -47,7 +57,33 @@ class Versions:
                 stamp=self.stamp,
                 load_id=sql.Literal(self.load_id),
                 registry=registry(self.source),
+                restatements=restatements_table(self.source),
+                before=sql.SQL(', ').join(sql.Identifier('before', f'counted_{name}') for name in self.values),
+                version=sql.SQL(', ').join(sql.Identifier('versions', name) for name in self.values),
             )
+        )
+        return self._met()
+
+    def _met(self) -> pl.DataFrame:
+        """Count what is in ``versions``, and empty it."""
+        version = sql.SQL(', ').join(map(sql.Identifier, ('_hashrow', *self.values)))
+        self.cursor.execute(
+            sql.SQL(
+                'create temp table if not exists met on commit drop as'
+                ' select _partition_date, {version} from versions limit 0;'
+                'create unique index if not exists met_once on met ({version}) nulls not distinct;'
+                'with first as ('
+                '  insert into met select _partition_date, {version} from versions on conflict do nothing'
+                '  returning _partition_date'
+                '), days as (select _partition_date, count(*) as rows from first group by _partition_date)'
+                ' select _partition_date, coalesce(max(days.rows), 0), count(*)'
+                ' from versions left join days using (_partition_date) group by _partition_date'
+            ).format(version=version)
+        )
+        days = [(day, first, rows - first) for day, first, rows in self.cursor.fetchall()]
+        self.cursor.execute('truncate versions')
+        return pl.DataFrame(
+            days, schema={'_partition_date': pl.Date, 'versions': pl.Int64, 'repeated': pl.Int64}, orient='row'
         )
 
     def note(self, rows: pl.DataFrame) -> None:

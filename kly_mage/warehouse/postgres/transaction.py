@@ -106,8 +106,9 @@ class Transaction:
         self.counts.add('rows_already_loaded', old.filter(~pl.col('duplicate') & ~pl.col('other')))
         if self.source.value_columns:
             others = old.filter('other').drop('duplicate', 'other')
-            self.counts.add('rows_conflicting', others)
-            self.versions.keep(others)
+            met = self.versions.keep(others)
+            self.counts.add('rows_conflicting', met, 'versions')
+            self.counts.add('rows_duplicate', met, 'repeated')
         if self.source.applies_restatements:
             self.versions.note(old)
         if self.source.versioned:
