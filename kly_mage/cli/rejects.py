@@ -29,6 +29,8 @@ def run(options: argparse.Namespace) -> int:
         new = sum(load['rows_new'] for load in outcome.loads)
         for load in outcome.loads:
             note(f'{load["source"]} {load["days"]}: {load["rows_new"]:,} new, {load["rows_rejected"]:,} rejected')
+        for reject in outcome.taken:
+            note(f'{reject.file}, line {reject.line}: taken as it stands, though it has no end')
         say(f'{outcome.resolved:,} rejects resolved, {new:,} rows loaded')
     found = waiting(settings, sources(options))
     if found:

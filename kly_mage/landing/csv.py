@@ -19,6 +19,7 @@ from kly_mage.common.text import printable
 from kly_mage.common.timer import timed, timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
+from kly_mage.landing import cut
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.header import header, unpacked
 from kly_mage.landing.outside import taken
@@ -79,31 +80,37 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
     with file.open() as packed:
         # The reader makes a row even of an empty line.
         raw, ragged, lines = Raw(file, unpacked(file, packed), SLICE_BYTES // wide), _Ragged(), _Lines()
+        rows = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+        held: list[pl.DataFrame] = []  # of a file that is cut: the latest frame, which may be the last one
         try:
             # Whoever lets go of a reader while its own thread is at work waits for that thread, which waits for Python.
             reader = _reader(raw, names, ragged)
             _latest[:] = [reader]
             with contextlib.closing(made_ahead(timed('read', _groups(reader)))) as ready:
                 for batches in ready:
+                    yield from held
                     rows = as_type(pl.DataFrame, pl.from_arrow(pa.Table.from_batches(batches), rechunk=False))
                     frame = _frame(source, file, timezone, rows, lines, ragged, raw)
                     unusable += frame.height - frame['_reject'].null_count()
                     if _too_many(unusable, lines.record - 2):
                         raise LandingError(_mostly_unusable(file, unusable, lines.record - 2, *_last_reject(frame)))
-                    yield frame
+                    held = [frame] if raw.is_cut else []
+                    if not held:
+                        yield frame
         except pa.ArrowInvalid as error:
             raise LandingError(_unreadable(file, error, lines, ragged)) from error
         finally:
             raw.stop()
         if ragged.rows:
-            nothing = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-            yield _frame(source, file, timezone, nothing, lines, ragged, raw)
+            held.append(_frame(source, file, timezone, rows.clear(), lines, ragged, raw))
         if raw.quotes % 2 and (line := _open_quote(file)):
             raise LandingError(
                 f'{file.name}: the row of line {line} opens a quote that is never closed, so the rows after it '
                 'cannot be told apart; deliver the file again'
             )
         file.check(packed)
+        for frame in held:
+            yield cut.hold_back(frame, lines.last, rows) if raw.is_cut else frame
 
 
 def _reader(raw: Raw, names: list[str], ragged: '_Ragged') -> Iterator[pa.RecordBatch]:
@@ -188,6 +195,7 @@ class _Lines:
     def __init__(self) -> None:
         self.record = 2  # of the next row; the header is record 1
         self.breaks = 0  # line breaks inside fields so far
+        self.last = 0  # where the latest row begins
 
     @property
     def next(self) -> int:
@@ -214,6 +222,7 @@ class _Lines:
             breaks[skipped] = broken
             lines = records + pl.Series(breaks.cumsum() - breaks) + self.breaks
             self.breaks += int(breaks.sum())
+        self.last = int(lines[-1]) if total else self.last
         if not own:
             return lines.alias('_line'), []
         at = pl.Series(skipped)

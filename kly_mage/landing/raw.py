@@ -26,6 +26,8 @@ class Raw(io.RawIOBase):
     def __init__(self, file: LandingFile, stream: IO[bytes], most_empty: int) -> None:
         self.nul = False  # a NUL byte, which PostgreSQL cannot store
         self.quotes = 0  # with quoted fields there may be line breaks inside
+        self.is_cut = False  # its last line has no end; known before the reader gives the last slice
+        self._last = b''  # byte
         self._file, self._stream, self._most_empty = file, stream, most_empty
         self._line, self._bytes = 1, 0  # the line in which the next byte stands, and its bytes before that
         self._held = b''  # the beginning of a character; the reader gets whole ones, or else it complains by itself
@@ -70,8 +72,11 @@ class Raw(io.RawIOBase):
         self.nul |= b'\0' in data
         self.quotes += data.count(b'"')
         self._count_lines(data)
-        if ended and data and not data.endswith((b'\n', b'\r')):
+        self._last = data[-1:] or self._last
+        if ended and self._last not in (b'', b'\n', b'\r'):
+            self.is_cut = True
             data += b'\n'  # or a header alone would be no CSV to the reader
+            self._last = b'\n'
         return data if data or ended else self._next(size)
 
     def _count_lines(self, data: bytes) -> None:

@@ -13,11 +13,12 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing import csv as landing_csv
+from kly_mage.landing import cut
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.loads import runner
-from kly_mage.warehouse.postgres.rejects import Waiting, resolve, waiting
+from kly_mage.warehouse.postgres.rejects import Waiting, resolve, take, waiting
 
 
 @dataclass(frozen=True)
@@ -26,11 +27,13 @@ class Outcome:
 
     Attributes:
         resolved: rejects whose line is usable now, or is not there any more.
+        taken: of these, last lines without an end that were taken as they stand.
         loads: what the loads of their days returned.
         still: rejects that wait on.
     """
 
     resolved: int
+    taken: list[Waiting]
     loads: list[dict[str, Any]]
     still: int
 
@@ -40,25 +43,29 @@ def retry(settings: Settings, sources: Iterable[str]) -> Outcome:
 
     A reject is over when its line is not rejected for that reason any more: it is usable and gets loaded, or it is gone
     from the file, or something else is wrong with it, which then waits as a reject of its own. One whose file is gone waits;
-    one that is about the file as a whole is over then, or when the file can be used.
+    one that is about the file as a whole is over then, or when the file can be used. A last line without an end that is
+    still as it was is taken as it stands: whoever asks for the retry says that it is whole.
     """
-    rejects, loads, resolved = waiting(settings, sources), [], []
+    rejects, loads, resolved, taken = waiting(settings, sources), [], [], []
     for name in dict.fromkeys(reject.source for reject in rejects):
         source, of_source = SOURCES[name], [reject for reject in rejects if reject.source == name]
-        days, over = _mended(settings, source, of_source)
+        days, over, whole = _mended(settings, source, of_source)
+        take(settings, whole)
+        taken += whole
         for span in _spans(days):
             outputs = runner.run(_pipelines(name), start_date=span.start, end_date=span.end, started_by='rejects --retry')
             loads += [output for output in outputs.values() if output['source'] == name]
         resolved += [(name, reject.reject_id) for reject in over]
     resolve(settings, resolved)
-    return Outcome(len(resolved), loads, len(rejects) - len(resolved))
+    return Outcome(len(resolved), taken, loads, len(rejects) - len(resolved))
 
 
-def _mended(settings: Settings, source: Source, rejects: list[Waiting]) -> tuple[set[date], list[Waiting]]:
-    """The days to load, and the rejects that are over then."""
+def _mended(settings: Settings, source: Source, rejects: list[Waiting]) -> tuple[set[date], list[Waiting], list[Waiting]]:
+    """The days to load, the rejects that are over then, and those of them that are last lines to be taken as they stand."""
     files = {file.name: file for file in landing.find_files(source, settings.data_dir, settings.timezone)}
     days: set[date] = set()
     over: list[Waiting] = []
+    whole: list[Waiting] = []
     for name in dict.fromkeys(reject.file for reject in rejects):
         of_file = [reject for reject in rejects if reject.file == name]
         about_file = [reject for reject in of_file if reject.line == FILE_LINE]
@@ -80,8 +87,9 @@ def _mended(settings: Settings, source: Source, rejects: list[Waiting]) -> tuple
                 over.append(reject)
                 continue
             reason, day = found
-            if reason is not None:
-                if reason != (reject.column, reject.value, reject.reason):
+            is_same = reason == (reject.column, reject.value, reject.reason)
+            if reason is not None and not (is_same and reject.reason == cut.REASON):
+                if not is_same:
                     over.append(reject)
                     days |= {day or reject.day or files[name].day or date.today()}
                 continue
@@ -91,8 +99,10 @@ def _mended(settings: Settings, source: Source, rejects: list[Waiting]) -> tuple
                 continue  # usable, but no load takes a row of that day from this file: reconcile says so
             if day:
                 days.add(day)
+            if is_same:
+                whole.append(reject)
             over.append(reject)
-    return days, over
+    return days, over, whole
 
 
 def _days(source: Source, file: LandingFile, days: set[date], late_days: int) -> set[date]:

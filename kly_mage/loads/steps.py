@@ -7,6 +7,7 @@ each transformer sees one frame after the other, and the exporter takes them all
 import logging
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -18,6 +19,7 @@ from kly_mage.common.window import Window, window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing import csv as landing_csv
+from kly_mage.landing import cut
 from kly_mage.landing import files as landing
 from kly_mage.landing import left_out as landing_left_out
 from kly_mage.landing.not_understood import not_understood
@@ -25,7 +27,7 @@ from kly_mage.loads import mage_run
 from kly_mage.loads.progress import reading, silent
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres import ledger
+from kly_mage.warehouse.postgres import ledger, rejects
 from kly_mage.warehouse.postgres.load import load
 from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
@@ -49,6 +51,8 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
     frames = landing_left_out.read(
         source, files, days, timezone=settings.timezone, late_days=settings.late_days, left_out=left_out
     )
+    taken = cache(lambda: rejects.taken(settings, source.name))
+    frames = frames.map(lambda frame: cut.take(frame, taken))
     if not kwargs.get('as_stream'):
         rows = landing_left_out.until_whole(lambda: landing_csv.whole(source, frames))
         for name, reason in left_out.items():

@@ -21,7 +21,7 @@ from tests.landing.zone import FILE, HEADER, JAKARTA, Write, located, read, row
     ('content', 'lines'),
     [
         pytest.param(row('a') + row('b'), [(2, 'a'), (3, 'b')], id='plain'),
-        pytest.param(row('a') + row('b').strip(), [(2, 'a'), (3, 'b')], id='no end of the last line'),
+        pytest.param(row('a') + row('b').strip(), [(2, 'a'), (3, None)], id='no end of the last line'),
         pytest.param(
             '\n' + row('a') + '\n\n' + row('b') + '\n', [(3, 'a'), (6, 'b')], id='blank lines count and are no rows'
         ),

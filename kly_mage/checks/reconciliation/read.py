@@ -1,6 +1,7 @@
 """The files of one source, read afresh for a reconciliation: typed and hashed as a load does it, slice by slice."""
 
 from collections.abc import Iterator
+from functools import cache
 
 import polars as pl
 
@@ -9,9 +10,11 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing import csv as landing_csv
+from kly_mage.landing import cut
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.rows import rowhash
+from kly_mage.warehouse.postgres import rejects
 
 
 class Reading:
@@ -25,6 +28,7 @@ class Reading:
 
     def __init__(self, settings: Settings, source: Source, window: Window | None) -> None:
         self.settings, self.source, self.window = settings, source, window
+        self._taken = cache(lambda: rejects.taken(settings, source.name))
         self.unreadable: list[str] = []
         self.left_out: list[int] = []
         self.files: list[LandingFile] = []
@@ -46,7 +50,7 @@ class Reading:
             )
             try:
                 for frame in frames:
-                    rows = self._within(frame, file)
+                    rows = self._within(cut.take(frame, self._taken), file)
                     if rows.height:
                         rows = rows.with_columns(pl.lit(number, pl.Int32).alias('_number'))
                         yield rowhash.add_hashrow(rows, self.source)

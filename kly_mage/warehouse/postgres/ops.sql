@@ -194,6 +194,8 @@ create table if not exists bronze.rejects (
     primary key (source, reject_id)
 );
 alter table bronze.rejects add column if not exists file_day date;
+alter table bronze.rejects add column if not exists taken_at timestamptz;
+create index if not exists rejects_taken_idx on bronze.rejects (source) where taken_at is not null;
 comment on table bronze.rejects is 'One row per line of a file that cannot be used, or per such file (line 0), however often it is read.';
 comment on column bronze.rejects.source is 'The source.';
 comment on column bronze.rejects.reject_id is 'Hash over file, line and what is wrong with it.';
@@ -207,4 +209,5 @@ comment on column bronze.rejects.day is 'Local day of the row, if its timestamp 
 comment on column bronze.rejects.file_day is 'The day in the file''s name; NULL if it holds none.';
 comment on column bronze.rejects.load_id is 'The first load that met it.';
 comment on column bronze.rejects.rejected_at is 'When that was.';
+comment on column bronze.rejects.taken_at is 'When somebody said that a row held back because its line has no end is whole: loads take it since.';
 comment on column bronze.rejects.resolved_at is 'When a retry found the row usable; NULL while it waits.';

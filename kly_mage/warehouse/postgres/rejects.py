@@ -10,6 +10,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.retry import retrying
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,31 @@ def waiting(settings: Settings, sources: Iterable[str]) -> list[Waiting]:
             (list(sources),),
         )
         return [Waiting(*row) for row in cursor.fetchall()]
+
+
+def take(settings: Settings, rejects: Iterable[Waiting]) -> None:
+    """Note that these rows, held back because their lines have no end (``landing/cut.py``), are whole."""
+    with connect(settings) as connection, connection.cursor() as cursor:
+        for reject in rejects:
+            cursor.execute(
+                'update bronze.rejects set taken_at = clock_timestamp() where source = %s and reject_id = %s',
+                (reject.source, reject.reject_id),
+            )
+
+
+def taken(settings: Settings, source: str) -> frozenset[str]:
+    """The ids of the rejects of which somebody has said that they are whole rows, as ``cut.reject_id`` spells them."""
+
+    def work() -> frozenset[str]:
+        ensure_schema(settings)
+        with connect(settings) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "select replace(reject_id::text, '-', '') from bronze.rejects where source = %s and taken_at is not null",
+                (source,),
+            )
+            return frozenset(reject_id for (reject_id,) in cursor.fetchall())
+
+    return retrying(work)
 
 
 def resolve(settings: Settings, rejects: Iterable[tuple[str, str]]) -> None:
