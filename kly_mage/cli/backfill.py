@@ -15,7 +15,7 @@ from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
 from kly_mage.landing.left_out import at_first_sight
 from kly_mage.landing.not_understood import not_understood
-from kly_mage.loads import runner
+from kly_mage.loads import runner, summary
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.postgres import ledger, outside
 from kly_mage.warehouse.postgres.server import server
@@ -125,11 +125,9 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window) -> int:
     strays = not_understood(settings.data_dir, [load['source'] for load in loads])
     for stray in strays:
         note(str(stray))
-    told = [_line(load, missing[load['source']]) for load in loads]
+    told = [f'{load["source"]}: {summary.counts(load, missing[load["source"]])}' for load in loads]
     say('; '.join([*told, f'{len(strays):,} not understood'] if strays else told))
-    attention = ('rows_rejected', 'rows_conflicting', 'rows_outside', 'left_out')
-    look = any(missing[load['source']] or any(load[part] for part in attention) for load in loads)
-    return 3 if look or strays else 0
+    return 3 if strays or any(summary.look(load, missing[load['source']]) for load in loads) else 0
 
 
 def _pipeline(name: str) -> str:
@@ -242,14 +240,3 @@ def _left_out(loads: list[Load]) -> Iterable[str]:
 
 def _rows(count: int) -> str:
     return '1 row' if count == 1 else f'{count:,} rows'
-
-
-def _line(load: Load, missing: list[date]) -> str:
-    parts = ['read', 'distinct', 'new', 'already_loaded', 'rejected', 'conflicting']
-    parts += ['outside'] if load['rows_outside'] else []
-    told = [f'{load[f"rows_{part}"]:,} {ledger.word(part)}' for part in parts]
-    if left_out := load['left_out']:
-        told.append('1 file left out' if len(left_out) == 1 else f'{len(left_out):,} files left out')
-    if missing:
-        told.append(f'{len(missing):,} days missing' if len(missing) > 1 else '1 day missing')
-    return f'{load["source"]}: {", ".join(told)}'

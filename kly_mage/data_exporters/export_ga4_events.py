@@ -1,6 +1,7 @@
 """New GA4 events into bronze.ga4_events."""
 
 from kly_mage.loads.steps import export_new_rows
+from kly_mage.mage.alerts import tell
 
 if 'data_exporter' not in globals():
     from mage_ai.data_preparation.decorators import data_exporter, test
@@ -8,8 +9,8 @@ if 'data_exporter' not in globals():
 
 @data_exporter
 def export_ga4_events(rows, *args, **kwargs):
-    """Insert the rows bronze does not have yet; the result says what became of every row read."""
-    return export_new_rows(rows, 'ga4_events', kwargs)
+    """Insert the rows bronze does not have yet; the result and a line in the log say what became of every row."""
+    return tell(export_new_rows(rows, 'ga4_events', kwargs), kwargs)
 
 
 @test

@@ -1,7 +1,10 @@
 """What Mage's metadata know about a run and its blocks are not told."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
+
+from kly_mage.common.console import say
 
 
 def asked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,3 +34,17 @@ def asked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
         'backfill_units': int(backfill.interval_units or 1),
         'backfill_end': backfill.end_datetime,
     }
+
+
+def tell(kwargs: Mapping[str, Any], line: str, *, urgent: bool) -> None:
+    """One line in the log of the block's run; in the editor, where a block has no log, in its output.
+
+    Args:
+        kwargs: the keyword arguments of a block.
+        urgent: it is logged as a warning.
+    """
+    log = kwargs.get('logger')
+    if log is None or isinstance(log, logging.Logger):
+        say(line)
+    else:  # a run's: its blocks share it, and the block it names by itself is the first one
+        (log.warning if urgent else log.info)(line, block_uuid=kwargs.get('block_uuid'))

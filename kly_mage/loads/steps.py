@@ -4,7 +4,6 @@ In Mage a block hands on one frame. The command line asks for a stream (``as_str
 each transformer sees one frame after the other, and the exporter takes them all in one transaction.
 """
 
-import logging
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
@@ -23,7 +22,7 @@ from kly_mage.landing import cut
 from kly_mage.landing import files as landing
 from kly_mage.landing import left_out as landing_left_out
 from kly_mage.landing.not_understood import not_understood
-from kly_mage.loads import mage_run
+from kly_mage.loads import mage_run, summary
 from kly_mage.loads.progress import reading, silent
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import Frames
@@ -33,7 +32,6 @@ from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import export_environment, server
 
-logger = logging.getLogger('kly_mage')
 Kwargs = Mapping[str, Any]
 
 
@@ -56,9 +54,9 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
     if not kwargs.get('as_stream'):
         rows = landing_left_out.until_whole(lambda: landing_csv.whole(source, frames))
         for name, reason in left_out.items():
-            _warn(kwargs, f'{name} is left out, its days are incomplete: {reason}')
+            mage_run.tell(kwargs, f'{name} is left out, its days are incomplete: {reason}', urgent=True)
         for stray in not_understood(settings.data_dir, [source.name]):
-            _warn(kwargs, str(stray))
+            mage_run.tell(kwargs, str(stray), urgent=True)
         return rows
     return reading(frames, kwargs.get('progress') or silent, f'loading {source.name}', files)
 
@@ -84,7 +82,9 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         frames: what the hash block gave, polars or pandas, or a stream of such frames.
 
     Returns:
-        Load number, source, days, the counts of ``counts.Counts``, and why files were left out, by their names.
+        Load number, source, days, the counts of ``counts.Counts``, and why files were left out, by their names. Of a
+        frame, which is Mage's, also the line that says all that, and what of it needs a ``look`` (``summary``); of
+        several streams the command line says it once.
     """
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
@@ -103,13 +103,11 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         walk: Any = frames
     else:
         walk = [_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows')]
-    return retrying(lambda: landing_left_out.until_whole(lambda: load(server(settings), request, walk)))
-
-
-def _warn(kwargs: Kwargs, line: str) -> None:
-    """One line in the log of the block's run; in the editor, where a block has no logger, below the block."""
-    told = kwargs.get('logger') or logger
-    told.warning(line)
+    done = retrying(lambda: landing_left_out.until_whole(lambda: load(server(settings), request, walk)))
+    if isinstance(frames, Frames):
+        return done
+    missing = ledger.missing_days(server(settings), source, found, days)
+    return done | {'line': summary.line(done, missing), 'look': summary.look(done, missing)}
 
 
 def _server() -> Settings:

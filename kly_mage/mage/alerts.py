@@ -1,14 +1,14 @@
-"""A failed block, told in one line to people who can act on it."""
+"""What a block did or why it failed, told in one line: to its log, and, if somebody has to act, to the webhook."""
 
 import json
 import logging
-import urllib.request
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 from kly_mage.common.errors import first_line
 from kly_mage.common.redaction import given, redacted
+from kly_mage.loads.mage_run import tell as tell_block
 
 logger = logging.getLogger('kly_mage')
 
@@ -28,10 +28,28 @@ def report(kwargs: Mapping[str, Any]) -> str:
         told.error(line)
     else:  # a run's: all blocks share it, and the block it names is the first one
         told.error(line, block_uuid=kwargs.get('parent_block_uuid'))
-    address = given().get(WEBHOOK)
-    if address and kwargs.get('env') != 'dev':  # who tries a block in the editor sees it fail; nobody has to be called
-        _post(address, line, kwargs)
+    if kwargs.get('env') != 'dev':  # who tries a block in the editor sees it fail; nobody has to be called
+        _post(line, kwargs, kwargs.get('parent_block_uuid'))
     return line
+
+
+def tell(load: dict[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Say what a load did, and post it to the webhook if something of it needs a look though the run is green.
+
+    Args:
+        load: as ``loads.steps.export_new_rows`` returns it; on the command line it has no line to say.
+        kwargs: the keyword arguments of the block.
+
+    Returns:
+        The load: it is the block's output.
+    """
+    if line := load.get('line'):
+        tell_block(kwargs, line, urgent=bool(load['look']))
+        if load['look'] and kwargs.get('pipeline_run_id'):
+            pipeline, run = kwargs.get('pipeline_uuid'), kwargs['pipeline_run_id']
+            started = f' ({kwargs["trigger_name"]})' if kwargs.get('trigger_name') else ''
+            _post(redacted(f'{pipeline}: run {run}{started} has loaded {line}'), kwargs, kwargs.get('block_uuid'))
+    return load
 
 
 def message(kwargs: Mapping[str, Any]) -> str:
@@ -53,17 +71,25 @@ def message(kwargs: Mapping[str, Any]) -> str:
     )
 
 
-def _post(address: str, line: str, kwargs: Mapping[str, Any]) -> None:
-    """Post ``{"text": …}``, which Slack, Teams and Mattermost take, with the parts beside it. Never fails the run."""
+def _post(line: str, kwargs: Mapping[str, Any], block: str | None) -> None:
+    """Post ``{"text": …}``, which Slack, Teams and Mattermost take, with the parts beside it, to the webhook, if one is set.
+
+    Never fails the run.
+    """
+    address = given().get(WEBHOOK)
+    if not address:
+        return
     body = {
         'text': line,
         'pipeline': kwargs.get('pipeline_uuid'),
-        'block': kwargs.get('parent_block_uuid'),
+        'block': block,
         'pipeline_run': kwargs.get('pipeline_run_id'),
     }
     if urlsplit(address).scheme not in ('http', 'https'):
         logger.warning('%s is no http address; nothing was posted', WEBHOOK)
         return
+    import urllib.request  # the command line, whose blocks post nothing, need not wait for it
+
     request = urllib.request.Request(  # noqa: S310 - http or https, checked above
         address, json.dumps(body).encode(), {'Content-Type': 'application/json'}, method='POST'
     )

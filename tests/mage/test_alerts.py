@@ -93,3 +93,47 @@ def test_the_logger_of_a_run_is_told_which_block_and_the_plain_one_of_the_editor
 def test_a_block_tried_in_the_editor_calls_nobody(webhook: Webhook) -> None:
     alerts.report({**failure(RuntimeError('x')), 'env': 'dev'})
     assert webhook.posts == []
+
+
+def loaded(*look: str) -> dict[str, Any]:
+    return {'source': 'gam_delivery', 'line': f'gam_delivery 2025-10-05: 4 read; {look}', 'look': list(look)}
+
+
+RUN = {'pipeline_uuid': 'ads_revenue', 'block_uuid': 'export_gam_delivery', 'trigger_name': 'daily', 'pipeline_run_id': 7}
+
+
+def test_a_green_run_that_needs_a_look_is_posted_and_one_that_needs_none_is_not(webhook: Webhook) -> None:
+    load = loaded('rows cannot be used')
+    assert alerts.tell(load, RUN) is load  # it stays the block's output
+    text = f'ads_revenue: run 7 (daily) has loaded {load["line"]}'
+    assert webhook.posts == [{'text': text, 'pipeline': 'ads_revenue', 'block': 'export_gam_delivery', 'pipeline_run': 7}]
+    alerts.tell(loaded(), RUN)
+    alerts.tell(load, {**RUN, 'pipeline_run_id': None, 'env': 'dev'})  # played in the editor
+    assert len(webhook.posts) == 1
+
+
+def test_the_line_goes_to_the_log_of_a_run_and_in_the_editor_below_the_block(capsys: pytest.CaptureFixture[str]) -> None:
+    class RunLogger:
+        def __init__(self) -> None:
+            self.said: list[tuple[str, str, dict[str, str]]] = []
+
+        def info(self, line: str, **tags: str) -> None:
+            self.said.append(('info', line, tags))
+
+        def warning(self, line: str, **tags: str) -> None:
+            self.said.append(('warning', line, tags))
+
+    of_run, tags = RunLogger(), {'block_uuid': 'export_gam_delivery'}
+    well, ill = loaded(), loaded('rows cannot be used')
+    for load in (well, ill):
+        alerts.tell(load, RUN | {'logger': of_run})
+    assert of_run.said == [('info', well['line'], tags), ('warning', ill['line'], tags)]
+    assert capsys.readouterr().out == ''
+    alerts.tell(well, {'block_uuid': 'export_gam_delivery', 'env': 'dev'})
+    assert capsys.readouterr().out == f'{well["line"]}\n'
+
+
+def test_on_the_command_line_the_block_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """It adds up the loads of all sources itself."""
+    alerts.tell({'source': 'gam_delivery', 'rows_read': 4}, {'started_by': 'command line'})
+    assert capsys.readouterr() == ('', '')

@@ -1,0 +1,48 @@
+"""What a load did, in one line: the same for the command line, Mage's output and logs, and an alert."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from kly_mage.warehouse.postgres.ledger import spans, word
+
+Load = Mapping[str, Any]
+_ALWAYS = ('read', 'distinct', 'new', 'already_loaded', 'rejected', 'conflicting')
+_IF_ANY = ('duplicate', 'outside')
+
+
+def counts(load: Load, missing: Sequence[date]) -> str:
+    """How many rows were read, what became of them, and what was not there to be read.
+
+    Args:
+        load: as ``steps.export_new_rows`` returns it.
+        missing: the days without a file or a row (``ledger.missing_days``).
+    """
+    told = [f'{load[f"rows_{part}"]:,} {word(part)}' for part in _ALWAYS]
+    told += [f'{load[f"rows_{part}"]:,} {word(part)}' for part in _IF_ANY if load[f'rows_{part}']]
+    for count, what in ((len(load['left_out']), 'file{} left out'), (len(missing), 'day{} missing')):
+        if count:
+            told.append(f'{count:,} {what.format("" if count == 1 else "s")}')
+    return ', '.join(told)
+
+
+def look(load: Load, missing: Sequence[date]) -> list[str]:
+    """What of a load needs a look, and where to look; empty if all is well."""
+    name, found = load['source'], []
+    if missing:
+        found.append(f'no file and no row for {spans(missing)}')
+    found += [f'{file} is left out' for file in load['left_out']]
+    if load['rows_rejected']:
+        found.append(f'rows cannot be used (python -m kly_mage rejects --source {name})')
+    if load['rows_outside']:
+        found.append(f'rows are of days that their file may not hold (kly_mage/declared/{name}.py says which)')
+    if load['rows_conflicting']:
+        found.append(f'rows have the key of others and other values (bronze.{name}_conflicts)')
+    return found
+
+
+def line(load: Load, missing: Sequence[date]) -> str:
+    """Source, days, counts, and what needs a look."""
+    told = f'{load["source"]} {load["days"]}: {counts(load, missing)}'
+    looks = look(load, missing)
+    return f'{told}; needs a look: {"; ".join(looks)}' if looks else told
