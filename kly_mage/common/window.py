@@ -78,7 +78,7 @@ def window(
     if kwargs.get('run_date') and (dev or once):
         day = _day(kwargs['run_date'], timezone)
         return Window(day, day)
-    if str(kwargs.get('trigger_name') or '').startswith('Backfill '):
+    if kwargs.get('backfill_id'):
         return _backfill(kwargs, timezone)
     fired = kwargs.get('execution_date') or kwargs.get('ds')
     if not fired or once or (dev and not kwargs.get('ds')):
@@ -119,12 +119,12 @@ def _backfill(kwargs: Mapping[str, Any], timezone: str) -> Window:
 
     What Mage gives a block is not enough: the last run of a monthly backfill gets the length of the month before, and a
     backfill of one run gets no end. ``backfill_interval``, ``backfill_units`` and ``backfill_end`` say what was asked for
-    (``backfills.asked``). Runs meet without gap or overlap, and none reaches beyond the last day asked for; only a month
+    (``mage_run.asked``). Runs meet without gap or overlap, and none reaches beyond the last day asked for; only a month
     (or year) that begins on its first day is always the whole month.
     """
     start = _day(kwargs.get('ds') or kwargs['execution_date'], timezone)
     kind = kwargs.get('backfill_interval')
-    if not kind:  # outside Mage's own process nobody knows more than this
+    if not kind:  # a backfill over the API need not have one
         end = kwargs.get('interval_end_datetime')
         return Window(start, max(start, _utc_day(end) - timedelta(days=1)) if end else start)
     units = _whole(kwargs, 'backfill_units') or 1

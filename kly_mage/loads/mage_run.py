@@ -10,8 +10,9 @@ from kly_mage.common.console import say
 def asked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """What ``window`` has to know besides the arguments of a block.
 
-    The range and the interval of the backfill that this run belongs to; or that it was started once by hand
-    (*Run@once*): Mage's page shows such a run's ``run_date``, and gives it the present moment as its date.
+    The backfill that this run belongs to, with its range and interval (the name of a trigger tells nothing); or that
+    it was started once by hand (*Run@once*): Mage's page shows such a run's ``run_date``, and gives it the present
+    moment as its date.
 
     Args:
         kwargs: the keyword arguments of a block.
@@ -28,8 +29,9 @@ def asked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
     if backfill is None:
         return {'run_once': True} if run.pipeline_schedule.schedule_interval == '@once' else {}
     if backfill.interval_type is None:
-        return {}
+        return {'backfill_id': backfill.id}
     return {
+        'backfill_id': backfill.id,
         'backfill_interval': str(getattr(backfill.interval_type, 'value', backfill.interval_type)),
         'backfill_units': int(backfill.interval_units or 1),
         'backfill_end': backfill.end_datetime,

@@ -14,6 +14,9 @@ from kly_mage.mage.pipeline_file import Yaml
 VERSION = '0.9.80'
 """The release of ``mage-ai`` whose code was read for every correction here; ``self_test`` lets no other start."""
 
+REPORTER = 'report_failure'
+"""The callback that tells of a failure, of the blocks it is wired to."""
+
 # Every run is a fork of the scheduler: what is imported there costs a run nothing (two seconds, measured). Not our own
 # modules: an edited one has to count from the next run on.
 PRELOADED = ('mage_ai.io.postgres', 'pandas', 'polars', 'polars_hash', 'pyarrow', 'pgpq', 'psycopg2')
@@ -46,6 +49,26 @@ def _call_back_for_failures_only() -> None:
             execute(self, callback, *args, **kwargs)
 
     CallbackBlock.execute_callback = on_failure
+
+
+def _report_every_block() -> None:
+    """A block or pipeline that somebody adds in the editor has no callback yet; that it fails is told all the same.
+
+    Adds to ``mage_ai/data_preparation/executors/block_executor.py: BlockExecutor.execute_callback``.
+    """
+    from mage_ai.data_preparation.executors.block_executor import BlockExecutor
+
+    execute = BlockExecutor.execute_callback
+
+    def reporting(self: Any, callback: str, *args: Any, **kwargs: Any) -> None:
+        execute(self, callback, *args, **kwargs)
+        if callback == 'on_failure' and REPORTER not in self.block.callback_block_uuids:
+            from kly_mage.mage import alerts  # in the run, not in the scheduler: see PRELOADED
+
+            known = {'pipeline_uuid': self.pipeline.uuid, 'parent_block_uuid': self.block.uuid, 'logger': self.logger}
+            alerts.report({**(self.block.global_vars or {}), **kwargs['global_vars'], **kwargs['callback_kwargs'], **known})
+
+    BlockExecutor.execute_callback = reporting
 
 
 def _let_new_triggers_wait() -> None:
@@ -108,6 +131,7 @@ def correct_scheduler() -> None:
 def run_scheduler() -> None:
     """The scheduler's process: a function of this module, which a process that is not forked can import."""
     correct()
+    _report_every_block()
     for name in PRELOADED:
         importlib.import_module(name)
     _mage_scheduler()()

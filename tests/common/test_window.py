@@ -40,6 +40,7 @@ def backfill_runs(start: str, end: str, kind: str, units: int = 1) -> Iterator[d
         yield {
             'env': 'prod',
             'trigger_name': 'Backfill October',
+            'backfill_id': 1,
             'run_date': '1999-01-01',
             'ds': f'{instant:%Y-%m-%d}',
             'execution_date': instant,
@@ -52,6 +53,11 @@ def backfill_runs(start: str, end: str, kind: str, units: int = 1) -> Iterator[d
 
 def test_the_command_line_names_both_ends() -> None:
     assert days({'start_date': date(2025, 10, 1), 'end_date': '2025-10-03'}) == ['2025-10-01', '2025-10-02', '2025-10-03']
+
+
+def test_a_trigger_that_is_called_backfill_is_none() -> None:
+    asked = fired('2025-10-10', trigger_name='Backfill nightly', lag_days=1)
+    assert days(asked, late_days=2) == ['2025-10-07', '2025-10-08', '2025-10-09']
 
 
 def test_one_end_is_one_day() -> None:

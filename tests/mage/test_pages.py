@@ -3,6 +3,7 @@
 The tests share one server and run in this order: each leaves it as the next expects it.
 """
 
+import json
 import shutil
 import signal
 import tempfile
@@ -351,6 +352,59 @@ def test_a_failing_loader_is_retried_reported_and_its_day_retried_alone(server: 
     client.retry(run['id'])
     assert wait_for(lambda: server.client.runs(number)[0]['status'] == 'completed', 90, 'the retry')
     assert_gold_is_exact(server.query, LANDING)
+
+
+def test_a_run_says_in_its_log_what_it_loaded_and_posts_what_needs_a_look(server: Server, webhook: Webhook) -> None:
+    client = server.client
+    number = client.create_backfill('ads_revenue', 'one day', START, START)
+    client.start_backfill(number)
+    assert server.backfilled(number) == 'completed'
+    (run,) = client.runs(number)
+    ((read, rejected, conflicting),) = server.query(
+        'select rows_read, rows_rejected, rows_conflicting from ops.loads where pipeline_run = %s', str(run['id'])
+    )
+    assert rejected + conflicting > 0, 'the sample has nothing to look at on that day'
+    begin = f'gam_delivery {START}: {read:,} read, '
+    logged = [
+        record
+        for path in (server.repository / '.mage_data').rglob('*.log')
+        for record in map(log_record, path.read_text('utf-8').splitlines())
+        if record.get('pipeline_run_id') == run['id'] and str(record.get('message')).startswith(begin)
+    ]
+    assert [(record['block_uuid'], record['level']) for record in logged] == [('export_gam_delivery', 'WARNING')]
+    (post,) = [post for post in webhook.posts if post['pipeline_run'] == run['id']]
+    assert post['block'] == 'export_gam_delivery'
+    assert post['text'] == f'ads_revenue: run {run["id"]} (Backfill one day) has loaded {logged[0]["message"]}'
+    assert '; needs a look: ' in post['text']
+
+
+def log_record(line: str) -> dict[str, Any]:
+    """A line of Mage's log: JSON behind the time."""
+    found: dict[str, Any] = json.loads(line[line.index('{') :]) if '{' in line else {}
+    return found
+
+
+def test_a_block_that_somebody_adds_is_reported_as_well_when_it_fails(server: Server, webhook: Webhook) -> None:
+    project = server.repository / 'kly_mage'
+    block, metadata = project / 'data_exporters' / 'my_mail.py', project / 'pipelines' / 'ads_revenue' / 'metadata.yaml'
+    block.write_text("@data_exporter\ndef send(load, *args, **kwargs):\n    raise RuntimeError('no mail today')\n", 'utf-8')
+    before = metadata.read_text('utf-8')
+    entry = '- uuid: my_mail\n  type: data_exporter\n  language: python\n  upstream_blocks: [export_gam_delivery]\n'
+    wired = before.replace('callbacks:\n', f'{entry}callbacks:\n')
+    wired = wired.replace('downstream_blocks: [gam_daily_summary]', 'downstream_blocks: [gam_daily_summary, my_mail]')
+    metadata.write_text(wired, 'utf-8')
+    try:
+        client = server.client
+        number = client.create_backfill('ads_revenue', 'mail', START, START)
+        client.start_backfill(number)
+        assert server.backfilled(number) == 'failed'
+        (run,) = client.runs(number)
+        (post,) = [p for p in webhook.posts if (p['pipeline_run'], p['block']) == (run['id'], 'my_mail')]
+        assert f'ads_revenue: block my_mail failed after 4 attempts for the run of {START}' in post['text']
+        assert 'RuntimeError: no mail today' in post['text']
+    finally:
+        metadata.write_text(before, 'utf-8')
+        block.unlink()
 
 
 def test_a_cancelled_backfill_leaves_truth_behind(server: Server) -> None:
