@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -72,7 +73,10 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_two_runs_at_once_on_no_database_at_all_give_what_the_command_line_gives(embedded: Path) -> None:
     some_days(embedded / 'landing', '20251001')
-    finished(*(start(pipeline, embedded, run_date='2025-10-01') for pipeline in PIPELINES))
+    said = finished(*(start(pipeline, embedded, run_date='2025-10-01') for pipeline in PIPELINES))
+    for text, sources in zip(said, (('cms_articles', 'ga4_events'), ('gam_delivery',)), strict=True):
+        for source in sources:
+            assert re.search(rf'{source} 2025-10-01: [\d,]+ read, ', text), text
     settings = server(load_settings())
 
     def query(statement: str, *values: Any) -> list[tuple[Any, ...]]:
