@@ -55,8 +55,6 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
         rows = landing_left_out.until_whole(lambda: landing_csv.whole(source, frames))
         for name, reason in left_out.items():
             mage_run.tell(kwargs, f'{name} is left out, its days are incomplete: {reason}', urgent=True)
-        for stray in not_understood(settings.data_dir, [source.name]):
-            mage_run.tell(kwargs, str(stray), urgent=True)
         return rows
     return reading(frames, kwargs.get('progress') or silent, f'loading {source.name}', files)
 
@@ -107,7 +105,8 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
     if isinstance(frames, Frames):
         return done
     missing = ledger.missing_days(server(settings), source, found, days)
-    return done | {'line': summary.line(done, missing), 'look': summary.look(done, missing)}
+    looks = summary.look(done, missing) + [str(stray) for stray in not_understood(settings.data_dir, [source.name])]
+    return done | {'line': summary.line(done, missing, looks), 'look': looks}
 
 
 def _server() -> Settings:

@@ -41,8 +41,7 @@ def look(load: Load, missing: Sequence[date]) -> list[str]:
     return found
 
 
-def line(load: Load, missing: Sequence[date]) -> str:
+def line(load: Load, missing: Sequence[date], looks: Sequence[str]) -> str:
     """Source, days, counts, and what needs a look."""
     told = f'{load["source"]} {load["days"]}: {counts(load, missing)}'
-    looks = look(load, missing)
     return f'{told}; needs a look: {"; ".join(looks)}' if looks else told

@@ -1,6 +1,7 @@
 """Deliveries under names that nobody reads, or reads otherwise than a person would: named, with what would be understood."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,10 +133,14 @@ def test_status_names_it_and_ends_with_3_until_it_is_cleared(zone: Settings, cap
     assert capfd.readouterr().out.endswith('no day missing\n')
 
 
-def test_a_loader_in_mage_says_it_in_its_log(zone: Settings, caplog: pytest.LogCaptureFixture) -> None:
-    runner.Block('load_gam_delivery', 'data_loader', 'python', ()).function()(run_date='2025-10-01')
-    assert [record.levelname for record in caplog.records if 'is not understood' in record.message] == ['WARNING'] * 3
-    assert JSON in caplog.text
+def test_the_line_of_an_exporter_in_mage_says_it(zone: Settings) -> None:
+    day = {'run_date': '2025-10-01'}
+    rows: Any = None
+    for uuid, kind in (('load_gam_delivery', 'data_loader'), ('hash_gam_delivery', 'transformer')):
+        block = runner.Block(uuid, kind, 'python', ()).function()
+        rows = block(**day) if rows is None else block(rows, **day)
+    told = runner.Block('export_gam_delivery', 'data_exporter', 'python', ()).function()(rows, **day)['line']
+    assert (told.count(JSON), told.count(DATED), told.count(FOLDER)) == (1, 1, 1)
 
 
 # --- one rule for the day in a name ---------------------------------------------------------------------------------------

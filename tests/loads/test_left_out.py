@@ -55,13 +55,12 @@ def test_the_other_days_are_loaded_and_the_file_is_named(
     settings: Settings,
     query: Query,
     capfd: pytest.CaptureFixture[str],
-    caplog: pytest.LogCaptureFixture,
     way: str,
 ) -> None:
     four_days(settings)
     if way == 'blocks':
         assert list(as_mage()['left_out']) == [BAD]
-        told = caplog.text
+        told = capfd.readouterr().out
     else:
         assert ads('2025-10-01', '2025-10-04') == 3
         told = capfd.readouterr().err

@@ -21,31 +21,23 @@ WELL: dict[str, Any] = {
 
 def test_a_load_that_is_well_says_its_days_and_counts() -> None:
     told = '1,270 read, 1,270 distinct, 1,200 new, 70 already loaded, 0 rejected, 0 conflicting'
-    assert summary.line(WELL, []) == f'gam_delivery 2025-10-01: {told}'
+    assert summary.line(WELL, [], []) == f'gam_delivery 2025-10-01: {told}'
     assert summary.look(WELL, []) == []
 
 
 @pytest.mark.parametrize(
     ('part', 'look'),
     [
-        ('rows_rejected', '2 rejected', 'rows cannot be used (python -m kly_mage rejects --source gam_delivery)'),
-        (
-            'rows_conflicting',
-            '2 conflicting',
-            'rows have the key of others and other values (bronze.gam_delivery_conflicts)',
-        ),
-        (
-            'rows_outside',
-            '2 outside',
-            'rows are of days that their file may not hold (kly_mage/declared/gam_delivery.py says which)',
-        ),
+        ('rejected', 'rows cannot be used (python -m kly_mage rejects --source gam_delivery)'),
+        ('conflicting', 'rows have the key of others and other values (bronze.gam_delivery_conflicts)'),
+        ('outside', 'rows are of days that their file may not hold (kly_mage/declared/gam_delivery.py says which)'),
     ],
 )
 def test_rows_that_do_not_count_need_a_look(part: str, look: str) -> None:
     load = WELL | {f'rows_{part}': 2}
     assert summary.look(load, []) == [look]
-    assert f', 2 {part}' in summary.line(load, [])
-    assert summary.line(load, []).endswith(f'; needs a look: {look}')
+    assert f', 2 {part}' in summary.line(load, [], [look])
+    assert summary.line(load, [], [look]).endswith(f'; needs a look: {look}')
 
 
 def test_duplicates_are_counted_and_need_none() -> None:
@@ -66,6 +58,7 @@ def test_files_left_out_and_days_without_a_file_are_named() -> None:
 
 def test_an_exporter_that_takes_a_frame_says_the_line_of_its_load(settings: Settings) -> None:
     deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'), ad('a', '2'), ad('a', '3'), ad('b', 'much'))
+    (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251001.json').touch()
     days = {'start_date': '2025-10-01', 'end_date': '2025-10-02'}
     load = export_new_rows(hash_rows(read_days('gam_delivery', days), 'gam_delivery'), 'gam_delivery', days)
     # Two equal rows count once; the third has their key and another revenue; the fourth has no number there.
@@ -73,6 +66,7 @@ def test_an_exporter_that_takes_a_frame_says_the_line_of_its_load(settings: Sett
         'gam_delivery 2025-10-01 to 2025-10-02: 4 read, 2 distinct, 1 new, 0 already loaded, 1 rejected, 1 conflicting, '
         '1 duplicate, 1 day missing; needs a look: no file and no row for 2025-10-02; '
         'rows cannot be used (python -m kly_mage rejects --source gam_delivery); '
-        'rows have the key of others and other values (bronze.gam_delivery_conflicts)'
+        'rows have the key of others and other values (bronze.gam_delivery_conflicts); '
+        'gam_delivery/gam_delivery_20251001.json is not understood: only files whose names end in .csv or .csv.gz are read'
     )
-    assert len(load['look']) == 3
+    assert len(load['look']) == 4
