@@ -104,31 +104,22 @@ def imports_make_no_circle(root: Path) -> list[str]:
 
 
 def only_the_warehouse_knows_the_driver(root: Path) -> list[str]:
-    return [
-        f'{name} imports {module}'
-        for name, path in modules(root)
-        for module, _ in imports(root, path)
-        if module.split('.')[0] in DRIVERS and not name.startswith('kly_mage.warehouse.postgres.')
-    ]
+    """Neither imported elsewhere nor named in a text, such as an address."""
+    found = []
+    for name, path in modules(root):
+        if name.startswith('kly_mage.warehouse.postgres.'):
+            continue
+        found += [f'{name} imports {module}' for module, _ in imports(root, path) if module.split('.')[0] in DRIVERS]
+        found += [f'{name}, line {node.lineno}: {node.value}' for node in texts(path) if 'psycopg' in node.value]
+    return found
 
 
 def only_the_warehouse_speaks_sql(root: Path) -> list[str]:
-    """Statements in strings; and files, which the editor's SQL blocks are as well."""
+    """Statements in texts; and files, which the editor's SQL blocks are as well."""
     found = []
     for name, path in modules(root):
-        if name.startswith('kly_mage.warehouse.postgres'):
-            continue
-        documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
-        nodes = list(ast.walk(tree(path)))
-        texts = {id(node.body[0].value) for node in nodes if isinstance(node, documented) and _has_docstring(node)}
-        for node in nodes:
-            if (
-                isinstance(node, ast.Constant)
-                and isinstance(node.value, str)
-                and id(node) not in texts
-                and STATEMENT.match(node.value)
-            ):
-                found.append(f'{name}, line {node.lineno}: {node.value.strip()[:40]}')
+        if not name.startswith('kly_mage.warehouse.postgres'):
+            found += [f'{name}, line {n.lineno}: {n.value.strip()[:40]}' for n in texts(path) if STATEMENT.match(n.value)]
     for path in sorted((root / 'kly_mage').rglob('*.sql*')):
         place = path.relative_to(root / 'kly_mage').parts
         if place[:2] != ('warehouse', 'postgres') and place[0] not in BLOCKS and place[0] != '.file_versions':
@@ -136,8 +127,12 @@ def only_the_warehouse_speaks_sql(root: Path) -> list[str]:
     return found
 
 
-def _has_docstring(node: ast.AST) -> bool:
-    return ast.get_docstring(node) is not None  # type: ignore[arg-type]
+def texts(path: Path) -> list[ast.Constant]:
+    """The texts of a module, parts of f-strings among them, but no docstring."""
+    nodes = list(ast.walk(tree(path)))
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    docstrings = {id(node.body[0].value) for node in nodes if isinstance(node, documented) and ast.get_docstring(node)}
+    return [n for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str) and id(n) not in docstrings]
 
 
 def no_module_is_too_long(root: Path) -> list[str]:
@@ -216,10 +211,15 @@ BROKEN: list[tuple[Rule, dict[str, str], list[str]]] = [
         only_the_warehouse_knows_the_driver,
         {
             'kly_mage/checks/a.py': 'def late():\n    from psycopg2.extensions import cursor\n',
+            'kly_mage/mage/a.py': 'ADDRESS = f"postgresql+psycopg2://{user}@"\n',
             'kly_mage/warehouse/base.py': 'import sqlalchemy\n',
             'kly_mage/warehouse/postgres/b.py': 'import psycopg2\n',
         },
-        ['kly_mage.checks.a imports psycopg2.extensions', 'kly_mage.warehouse.base imports sqlalchemy'],
+        [
+            'kly_mage.checks.a imports psycopg2.extensions',
+            'kly_mage.mage.a, line 1: postgresql+psycopg2://',
+            'kly_mage.warehouse.base imports sqlalchemy',
+        ],
     ),
     (
         only_the_warehouse_speaks_sql,

@@ -25,7 +25,7 @@ from kly_mage.common.private import private_file, private_folder
 from kly_mage.common.settings import REPOSITORY, Settings, env_path, load_settings
 from kly_mage.mage.client import MageClient
 from kly_mage.warehouse.postgres.embedded import stop_embedded
-from kly_mage.warehouse.postgres.server import create_database_beside, server
+from kly_mage.warehouse.postgres.server import database_beside, server
 
 logger = logging.getLogger('kly_mage')
 
@@ -208,15 +208,12 @@ def _metadata_database(settings: Settings) -> str:
     """The URL of Mage's own database beside the warehouse, created if it is not there."""
     name = f'{settings.dbname}_mage'
     try:
-        create_database_beside(settings, name)
+        return database_beside(settings, name)
     except WarehouseError as error:
         raise EditorError(
             f'Mage needs a database {name} for its own records, which cannot be made ({first_line(error)}): '
             'create it, or set MAGE_DATABASE_CONNECTION_URL'
         ) from None
-    if str(settings.host).startswith('/'):
-        return f'postgresql+psycopg2://{settings.user}@/{name}?host={settings.host}&port={settings.port}'
-    return f'postgresql+psycopg2://{settings.user}@{settings.host}:{settings.port}/{name}'
 
 
 def _free(wanted: int) -> None:

@@ -19,7 +19,7 @@ REPORTER = 'report_failure'
 
 # Every run is a fork of the scheduler: what is imported there costs a run nothing (two seconds, measured). Not our own
 # modules: an edited one has to count from the next run on.
-PRELOADED = ('mage_ai.io.postgres', 'pandas', 'polars', 'polars_hash', 'pyarrow', 'pgpq', 'psycopg2')
+PRELOADED = ('mage_ai.io.postgres', 'pandas', 'polars', 'polars_hash', 'pyarrow', 'pgpq')
 
 
 def correct() -> None:

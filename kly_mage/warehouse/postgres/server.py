@@ -56,8 +56,11 @@ def create_database(socket: str, name: str) -> None:
     _create(open_connection(host=socket, dbname='postgres', user='postgres'), name)
 
 
-def create_database_beside(settings: Settings, name: str) -> None:
+def database_beside(settings: Settings, name: str) -> str:
     """Have a database on the server of the warehouse, for its user.
+
+    Returns:
+        Its address as SQLAlchemy takes it, without the password: Mage logs it.
 
     Raises:
         WarehouseError: it is not there, and cannot be made.
@@ -69,6 +72,9 @@ def create_database_beside(settings: Settings, name: str) -> None:
         _create(connection, name)
     except psycopg2.Error as error:
         raise WarehouseError(first_line(error)) from None
+    if str(settings.host).startswith('/'):
+        return f'postgresql+psycopg2://{settings.user}@/{name}?host={settings.host}&port={settings.port}'
+    return f'postgresql+psycopg2://{settings.user}@{settings.host}:{settings.port}/{name}'
 
 
 def _create(connection: Connection, name: str) -> None:
