@@ -224,8 +224,11 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
                 yield f'  {each}'
         if count := load['rows_conflicting']:
             values = ', '.join(column.name for column in SOURCES[name].value_columns)
+            counts = (
+                'the version of the newest file counts' if SOURCES[name].applies_restatements else 'the first version counts'
+            )
             yield (
-                f'{name}: {_rows(count)} with the key of another row but other values ({values}): the first version counts, '
+                f'{name}: {_rows(count)} with the key of another row but other values ({values}): {counts}, '
                 f'the others stand in bronze.{name}_conflicts. If they are no restatements but finer-grained rows, add what '
                 f'tells them apart to hash_columns in kly_mage/declared/{name}.py'
             )

@@ -22,10 +22,7 @@ def run(options: argparse.Namespace) -> int:
     if report.in_gold:
         say('gold is not what bronze gives: python -m kly_mage rebuild')
     if report.count > report.in_gold:
-        say(
-            'bronze was changed by hand: restore the rows, or delete them and their entries in bronze.*_hashrow, '
-            'load their days again with python -m kly_mage backfill, then python -m kly_mage rebuild'
-        )
+        say('bronze was changed by hand: python -m kly_mage repair makes it what the files say; without files, restore it')
     rows = ', '.join(f'{name} {count:,}' for name, count in report.checked.items())
     say(f'{report.count:,} differences; rows checked: {rows}')
     if report.count:

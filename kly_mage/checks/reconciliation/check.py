@@ -20,7 +20,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.loads.progress import Step, reading, silent
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres import explanation, file_checks
+from kly_mage.warehouse.postgres import explanation, file_checks, restated
 from kly_mage.warehouse.postgres.comparison import Comparison, Count, one_at_a_time
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 
@@ -77,6 +77,7 @@ class _Account:
             self._count_rejects,
             self._count_stored,
             lambda: self._count(self.comparison.gold(), only_known_days=True),
+            lambda: self._count(restated.applied(self.comparison), only_known_days=True),
             self._explain,
             self._keep,
         ]

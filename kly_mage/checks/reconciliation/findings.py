@@ -167,6 +167,7 @@ def _damaged(name: str, causes: Causes) -> Iterator[Finding]:
         'changed': '{} changed in bronze after it was loaded',
         'lost': '{} deleted from bronze after it was loaded',
         'unregistered': '{} put into bronze by hand',
+        'restated': '{} counted otherwise than the newest version in the files',
     }
     for place, text in texts.items():
         rows = causes.damaged.get(place, [])
@@ -218,6 +219,8 @@ def _gold(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
             if place == 'gold' and causes.uncounted:
                 why = f'{_rows(causes.uncounted)} of bronze {"waits" if causes.uncounted == 1 else "wait"} for a refresh'
                 command = backfill([max(day for day in days if day)])
+            elif place == 'gold' and causes.damaged.get('restated'):
+                why, command = 'not the newest versions of the files', _repair(name, list(days))
             elif place == 'gold':
                 why, command = 'not what bronze gives', REBUILD
             else:

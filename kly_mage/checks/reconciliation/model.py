@@ -130,8 +130,8 @@ class Causes:
         covered: days that a finished load was asked for.
         not_loaded: per file: its day, rows that were not loaded, their first and last day.
         outside: per file: its day, rows that no load takes, their first and last day, line of the first.
-        damaged: per place (lost, changed, unregistered, in_no_file): rows with their day, file and line if a file has them,
-            and hash; at most ``DAMAGED`` per place.
+        damaged: per place (lost, changed, unregistered, restated, in_no_file): rows with their day, file and line if a file
+            has them, and hash; at most ``DAMAGED`` per place.
         changed: files that are not as the last load that read them saw them: name, day, size then, size now.
         gone: files that loads have read and that are not there any more, and their day.
         unreadable: files that cannot be read, in a sentence each.

@@ -55,14 +55,15 @@ def _days(report: Report, causes: Causes) -> list[date]:
             days += [line.day for line in report.lines_of(causes.source)]
         return [day for day in days if day]
     lines = report.lines_of(causes.source)
-    return [line.day for line in lines if line.day and any(line.rows.get(place) for place in wanted)]
+    days = [line.day for line in lines if any(line.rows.get(place) for place in wanted)]
+    return [day for day in (*days, *(day for day, *_ in causes.damaged.get('restated', []))) if day]
 
 
 def _rows(causes: Causes) -> set[str]:
     """The hashes of the rows to remove."""
     places = ['lost', 'changed', 'unregistered']
     if not causes.gone and not causes.unreadable:
-        places.append('in_no_file')
+        places += ['in_no_file', 'restated']
     return {row for place in places for *_, row in causes.damaged.get(place, [])}
 
 

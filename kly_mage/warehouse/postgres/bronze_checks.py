@@ -9,6 +9,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres import hash_sql
 from kly_mage.warehouse.postgres.differences import Report, columns, count, texts, told
+from kly_mage.warehouse.postgres.restated import broken
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table, table_columns
 
 
@@ -26,6 +27,7 @@ def _check_source(cursor: Cursor, source: Source, report: Report) -> None:
     report.add(table, _rows_against_ledger(cursor, source))
     if source.value_columns:
         report.add(f'{table}_conflicts', _conflicts_against_registry(cursor, source))
+        report.add(f'{table}_restatements', _restatements_against_registry(cursor, source))
 
 
 def _rows_that_changed(cursor: Cursor, source: Source) -> Iterator[str]:
@@ -140,3 +142,9 @@ def _conflicts_against_registry(cursor: Cursor, source: Source) -> Iterator[str]
     )
     for key, load_id in cursor:
         yield f'{key}: a further version (load {load_id}) of a row that bronze.{source.name}_hashrow does not have'
+
+
+def _restatements_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
+    cursor.execute(sql.SQL('select _hashrow::text from ({}) as broken order by 1').format(broken(source)))
+    for (key,) in cursor:
+        yield f'{key}: the changes do not lead from the row to what bronze.{source.name}_hashrow has'

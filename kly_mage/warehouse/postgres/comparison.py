@@ -17,7 +17,7 @@ from psycopg2.extensions import connection as Connection
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.declared.marts import DAILY_SUMMARY, Sum, mart_of
+from kly_mage.declared.marts import DAILY_SUMMARY, mart_of
 from kly_mage.rows import measures as of_frame
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import hash_sql
@@ -175,6 +175,8 @@ class Comparison:
 
     def is_restated(self) -> bool:
         """Whether newer versions have come to count instead of the first ones (``restatements: apply``)."""
+        if self.source.applies_restatements:
+            return True
         self.cursor.execute('select to_regclass(%s) is not null', (f'bronze.{self.source.name}_restatements',))
         if not self.cursor.fetchone()[0]:
             return False
@@ -267,7 +269,7 @@ class Comparison:
             yield Count(day, place, rows, tuple(amounts))
 
     def gold(self) -> Iterator[Count]:
-        """What the mart says (``gold``), what the joined view says (``summary``), and the restatements ``applied``."""
+        """What the mart says (``gold``), and what the joined view says (``summary``)."""
         if self.mart is None:
             return
         sums = ', '.join(f'sum({m.name})' for m in self.measures)
@@ -283,17 +285,6 @@ class Comparison:
             )
             for day, *amounts in self.cursor.fetchall():
                 yield Count(day, place, 0, tuple(amounts))
-        if self.is_restated():
-            changes = (
-                f'sum("{m.of.column}" - "counted_{m.of.column}")' if isinstance(m.of, Sum) else 'null' for m in self.measures
-            )
-            self.cursor.execute(
-                sql.SQL('select _partition_date, {} from {} where {} group by 1').format(
-                    sql.SQL(', '.join(changes)), restatements_table(self.source), self.days('_partition_date')
-                )
-            )
-            for day, *amounts in self.cursor.fetchall():
-                yield Count(day, 'applied', 0, tuple(amounts))
 
     def close(self) -> None:
         """Drop what was put in; what was kept for the view is committed."""

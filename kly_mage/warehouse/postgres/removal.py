@@ -5,17 +5,17 @@ from psycopg2 import sql
 from kly_mage.common.settings import Settings
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry
+from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table
 
 
 def remove(settings: Settings, source: Source, hashes: list[str]) -> None:
-    """Take the rows of these hashes out of bronze, registry and conflicts, and note it in the ledger of their loads."""
+    """Take the rows of these hashes out of bronze with all their versions, and note it in the ledger of their loads."""
     with connect(settings) as connection, connection.cursor() as cursor:
         # Loads and refreshes wait: neither may see a row whose hash is on its way out.
         cursor.execute(sql.SQL('lock table only {} in share row exclusive mode').format(bronze_table(source)))
         tables = [bronze_table(source), registry(source)]
         if source.value_columns:
-            tables.append(conflicts_table(source))
+            tables += [conflicts_table(source), restatements_table(source)]
         for table in tables:
             cursor.execute(sql.SQL('delete from {} where _hashrow = any(%s::uuid[])').format(table), (hashes,))
         cursor.execute(

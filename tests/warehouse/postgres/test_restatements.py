@@ -92,9 +92,73 @@ def test_by_default_the_first_version_counts(settings: Settings, query: Query, m
     assert query('select count(*) from gold.gam_restatements') == [(0,)]
 
 
+DAMAGES = {
+    'a row of bronze': "update bronze.gam_delivery set revenue_usd = 99 where line_item = 'l0'",
+    'a change is there twice': 'insert into bronze.gam_delivery_restatements select * from bronze.gam_delivery_restatements',
+    'a change is gone': 'delete from bronze.gam_delivery_restatements',
+    'a change is another': 'update bronze.gam_delivery_restatements set revenue_usd = 14, impressions = 20',
+    'the version in force is another': "update bronze.gam_delivery_hashrow set revenue_usd = 7 where revenue_usd = '12'",
+    'a conflict is gone': 'delete from bronze.gam_delivery_conflicts',
+}
+
+
+@pytest.mark.parametrize('damage', DAMAGES)
+def test_what_counts_is_held_against_the_files_and_repaired_from_them(
+    settings: Settings, query: Query, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    deliver(settings.data_dir, 'gam_delivery_20251001.csv', row(0, 10, '10'), row(2, 1, '1'))
+    deliver(settings.data_dir, 'gam_delivery_20251002.csv', row(0, 12, '12'))
+    run_days(1, 2, 'ads_revenue')
+    truth = newest(settings.data_dir)
+    assert truth == {(date(2025, 10, 1), 'a1'): (13, Decimal(13))}  # 12 in place of 10, and 1
+    asked = ['--source', 'gam_delivery', '--quiet']
+    assert (main(['verify']), main(['reconcile', *asked])) == (0, 0)
+    query(DAMAGES[damage])
+    if damage != 'a conflict is gone':  # what counts still follows from the rest; the files know better
+        assert main(['verify']) == 1
+    assert main(['reconcile', *asked]) == 3
+    capsys.readouterr()
+    assert main(['repair', *asked]) == 0
+    assert capsys.readouterr().out == 'every cent accounted for\n'
+    assert found(query) == truth
+    assert main(['verify']) == 0
+    assert query('select counted_revenue_usd, revenue_usd from bronze.gam_delivery_restatements') == [(10, 12)]
+
+
+def test_gold_that_is_not_the_newest_version_is_named_although_the_warehouse_agrees_with_itself(
+    settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver(settings.data_dir, 'gam_delivery_20251001.csv', row(0, 10, '10'))
+    deliver(settings.data_dir, 'gam_delivery_20251002.csv', row(0, 12, '12'))
+    run_days(1, 2, 'ads_revenue')
+    # Somebody takes the restatement back, everywhere in the warehouse.
+    query(
+        'delete from bronze.gam_delivery_restatements;'
+        'update bronze.gam_delivery_hashrow set revenue_usd = 10, impressions = 10'
+    )
+    rebuild(settings)
+    assert main(['verify']) == 0
+    capsys.readouterr()
+    assert main(['reconcile', '--source', 'gam_delivery']) == 3
+    told = capsys.readouterr().out
+    assert 'gam_delivery 2025-10-01: 1 row was counted otherwise than the newest version in the files' in told
+    assert 'revenue_usd off by -2; not the newest versions of the files' in told
+    assert told.rstrip().endswith('not accounted for: gold and bronze differ by 2.00 USD')
+    assert main(['repair', '--source', 'gam_delivery', '--quiet']) == 0
+    assert found(query) == newest(settings.data_dir)
+
+
+def test_the_load_says_which_version_counts(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+    deliver(settings.data_dir, 'gam_delivery_20251001.csv', row(0, 1, '1'), row(0, 2, '2'))
+    main(['backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue'])
+    told = capsys.readouterr().err
+    assert 'the version of the newest file counts' in told
+    assert 'the first version counts' not in told
+
+
 @pytest.mark.parametrize('seed', range(6))
 def test_any_order_of_restatements_runs_crashes_and_rebuilds_ends_in_the_newest_versions(
-    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, seed: int
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seed: int
 ) -> None:
     chance, names = random.Random(seed), itertools.count()
     for day in range(1, 5):
@@ -121,6 +185,8 @@ def test_any_order_of_restatements_runs_crashes_and_rebuilds_ends_in_the_newest_
     truth = newest(settings.data_dir)
     assert found(query) == truth
     assert main(['verify']) == 0
+    main(['reconcile', '--source', 'gam_delivery', '--quiet'])
+    assert capsys.readouterr().out.rstrip().rsplit('\n', 1)[-1].startswith('every cent accounted for')
     # One frame with all files, as Mage hands it on, into an empty warehouse, ends in the same.
     request, frames = load_request(settings, 'gam_delivery', 1, 2)
     query(
