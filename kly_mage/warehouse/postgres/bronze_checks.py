@@ -96,7 +96,7 @@ def _rows_as_counted(source: Source) -> sql.Composable:
     return sql.SQL(
         '(select stored._hashrow, stored._updated_at, {counted} from {table} as stored left join ('
         '  select distinct on (_hashrow) _hashrow, {values}, true as is_restated from {restated}'
-        '  order by _hashrow, _load_id desc'
+        '  order by _hashrow, _load_id desc, _delivered_at desc'
         ') as restated using (_hashrow))'
     ).format(
         counted=sql.SQL(', ').join(

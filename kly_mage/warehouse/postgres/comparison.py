@@ -22,6 +22,7 @@ from kly_mage.rows import measures as of_frame
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import hash_sql
 from kly_mage.warehouse.postgres import measures as of_table
+from kly_mage.warehouse.postgres.completion import LateColumns
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table, table_columns
@@ -110,6 +111,8 @@ class Comparison:
         self.connection.commit()
         # One snapshot for all that follows: a load that ends meanwhile is not seen by halves.
         self.cursor.execute('set transaction isolation level repeatable read')
+        if self.values and (late := LateColumns(self.cursor, self.source)):
+            late.as_stored('fresh')
         names = [sql.Identifier(name) for name in self.values]
         self.cursor.execute(
             sql.SQL(

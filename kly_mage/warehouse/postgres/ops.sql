@@ -54,6 +54,17 @@ comment on column ops.hash_rules.version is 'The version of the canonical text, 
 comment on column ops.hash_rules.applied_at is 'When the rows were hashed by this rule.';
 comment on column ops.hash_rules.applied_by is 'The version of kly_mage that did it.';
 
+create table if not exists ops.late_columns (
+    source text not null,
+    column_name text not null,
+    since timestamptz not null,
+    primary key (source, column_name)
+);
+comment on table ops.late_columns is 'One row per value column that was declared when its source had rows already.';
+comment on column ops.late_columns.source is 'The source.';
+comment on column ops.late_columns.column_name is 'The column.';
+comment on column ops.late_columns.since is 'Rows with an earlier _updated_at could say nothing there: no value is no contradiction.';
+
 create table if not exists ops.loads (
     load_id bigint generated always as identity primary key,
     source text not null,

@@ -38,6 +38,7 @@ def derive(cursor: Cursor, ddl: str) -> None:
         _put_back(cursor)
     for name, source in SOURCES.items():
         _fill_registry(cursor, source, before[name])
+        _note_late(cursor, source, before[name])
 
 
 def carry_through(cursor: Cursor, changes: list[Change], ddl: str, timezone: str, block: Block) -> list[str]:
@@ -78,6 +79,8 @@ def carry_through(cursor: Cursor, changes: list[Change], ddl: str, timezone: str
     cursor.execute(ddl)
     for name in SOURCES.keys() - {change.source.name for change in changes if change.is_rehash}:
         _fill_registry(cursor, SOURCES[name], before[name])
+    for name, source in SOURCES.items():
+        _note_late(cursor, source, before[name])
     _put_back(cursor)
     if is_moved:
         rebuild(cursor, block)
@@ -141,6 +144,19 @@ def _fill_registry(cursor: Cursor, source: Source, before: _Before) -> None:
             stored=sql.SQL(', ').join(sql.Identifier('stored', name) for name in names),
         )
     )
+
+
+def _note_late(cursor: Cursor, source: Source, before: _Before) -> None:
+    """Keep which values the rows stored so far could not have; what was in the hash they had."""
+    if not before.known:
+        return
+    for column in source.value_columns:
+        if column.name not in before.known and column.name not in (before.further or before.columns):
+            cursor.execute(
+                'insert into ops.late_columns select %s, %s, greatest(clock_timestamp(), max(watermark))'
+                ' from ops.watermarks where isfinite(watermark) on conflict do nothing',
+                (source.name, column.name),
+            )
 
 
 def _tidy(cursor: Cursor, source: Source) -> None:

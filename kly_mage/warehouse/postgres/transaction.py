@@ -19,6 +19,7 @@ from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import locks
+from kly_mage.warehouse.postgres.completion import LateColumns
 from kly_mage.warehouse.postgres.conflicts import Versions
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.counts import Counts
@@ -71,6 +72,7 @@ class Transaction:
         self.known = KnownRows(cursor, source, stamp)
         self.rules = Rules(cursor, source, load_id, stamp)
         self.versions = Versions(cursor, source, load_id, stamp)
+        self.late = LateColumns(cursor, source) if source.value_columns else None
 
     def insert(self, frame: pl.DataFrame) -> None:
         """Insert one slice and count it."""
@@ -88,6 +90,8 @@ class Transaction:
         self.counts.add_money(self.source, rows)
         day = pl.col('_hashrow').str.head(8).alias('_utc_day')
         rows = rows.with_columns(day, rowhash.stored(rows['_hashrow']))
+        if self.late:
+            rows = self.late.complete(rows, self.load_id, sql.Literal(self.stamp))
         first, further = rows, rows.clear()
         if self.source.value_columns:
             is_first = rows['_hashrow'].is_first_distinct()

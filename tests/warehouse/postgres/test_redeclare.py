@@ -287,6 +287,36 @@ def test_a_value_column_that_is_declared_later_lets_loads_go_on(settings: Settin
     assert_nothing_is_new(query, settings)
 
 
+def test_rows_from_before_a_value_column_are_completed_once_and_contradict_nothing(
+    settings: Settings, query: Query, declare: Declared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = deliver(settings, 'gam_delivery_20251001_a.csv', ad('a'), ad('a', revenue='2'), ad('b'))
+    assert ads() == 3
+    declare(GAM_DELIVERY, columns=(*GAM_DELIVERY.columns, Column('viewable', 'count', 'Impressions in view.')))
+    header = f'{HEADERS["gam_delivery"]},viewable'
+    rows = [f'{ad("a")},5', f'{ad("a", revenue="2")},6', f'{ad("b")},', f'{ad("b")},7', f'{ad("b")},8']
+    deliver(settings, 'gam_delivery_20251002.csv', *rows, header=header)
+    for _ in range(2):
+        assert ads() == 3
+        # a and b were completed, and a's other version; of b, 7 came before 8.
+        assert query('select viewable from bronze.gam_delivery_hashrow order by 1') == [(5,), (7,)]
+        further = 'select revenue_usd, viewable from bronze.gam_delivery_conflicts order by 1, 2'
+        assert query(further) == [(1, 8), (2, 6)]
+        assert query('select viewable, counted_viewable from bronze.gam_delivery_restatements order by 1') == [
+            (5, None),
+            (7, None),
+        ]
+        assert query('select viewable from bronze.gam_delivery') == [(None,), (None,)]  # as they were loaded
+    for _ in range(2):  # with the file of before, and where the fuller one is all there is
+        capsys.readouterr()
+        main(['reconcile', '--source', 'gam_delivery'])
+        told = capsys.readouterr().out
+        assert '2.00 USD count, 3.00 USD' in told  # a and b; the version of a for 2.00, and b with 8
+        assert 'not accounted for' not in told
+        assert main(['verify']) == 0
+        old.unlink(missing_ok=True)
+
+
 def test_a_column_declared_for_a_source_hashed_over_all_of_them_changes_no_hash(
     settings: Settings, query: Query, declare: Declared
 ) -> None:
