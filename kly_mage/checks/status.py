@@ -49,6 +49,7 @@ class Day:
         finished_at: when that load ended.
         files: the files of that day.
         detail: why the load failed, or which files are new.
+        broken_off: the load after that, which was to load the day again, and why it failed.
     """
 
     day: date
@@ -58,6 +59,7 @@ class Day:
     finished_at: datetime | None = None
     files: tuple[str, ...] = ()
     detail: str = ''
+    broken_off: str = ''
 
 
 @dataclass
@@ -150,18 +152,23 @@ class _Calendar:
         asked = [load for load in self.loads if load.start <= day <= load.end]
         done = next((load for load in reversed(asked) if load.status == 'done'), None)
         last = asked[-1] if asked else None
+        broken = last if last and last.status != 'done' and not last.alive else None
 
         def found(state: str, detail: str = '', load: Load | None = None) -> Day:
             load = load or done
+            if broken and (load is None or state in ('late', 'not loaded')):  # what it was to bring is not there
+                load, state = broken, 'failed' if broken.status == 'failed' else 'never finished'
+                detail = broken.error or ''
             if load is None:
                 return Day(day, state, files=names, detail=detail)
             rows = None if self.source.any_day else self.rows.get((load.load_id, day), 0)
-            return Day(day, state, rows, load.load_id, load.finished_at, names, detail)
+            again = f'load {broken.load_id}: {broken.error or "it died"}' if broken and load is done else ''
+            return Day(day, state, rows, load.load_id, load.finished_at, names, detail, again)
 
-        if last and last.status == 'failed':
-            return found('failed', last.error or '', last)
-        if last and last.status == 'running':
-            return found('running' if last.alive else 'never finished', '', last)
+        if last and last.alive:
+            return found('running', '', last)
+        if broken and not done:
+            return found('failed')
         if own and all(_is_empty(file) for file in own):
             return found('empty file')
         gone = self._gone(day, done, still=bool(own))

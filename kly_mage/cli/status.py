@@ -68,6 +68,8 @@ def _write(each: SourceStatus) -> None:
             say(f'    {detail}')
         if remedy := _remedy(each.source, state, of_state):
             say_styled((f'    {remedy}', 'cyan'))
+    for why in dict.fromkeys(day.broken_off for day in each.days if day.broken_off):
+        say(f'  {spans(day.day for day in each.days if day.broken_off == why)}: the load before counts; since then {why}')
     for name, reason in each.left_out.items():
         say(f'  {name} is left out: {reason}')
     if each.rejects:

@@ -4,11 +4,13 @@ Mage has no setting for any of them. Each names the place upstream that it corre
 """
 
 import importlib
+import logging
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from kly_mage.common.settings import UTC
+from kly_mage.common.settings import UTC, load_settings
 from kly_mage.mage.pipeline_file import Yaml
 
 VERSION = '0.9.80'
@@ -23,7 +25,7 @@ PRELOADED = ('mage_ai.io.postgres', 'pandas', 'polars', 'polars_hash', 'pyarrow'
 
 
 def correct() -> None:
-    """Put the corrections of triggers, pipelines and callbacks into this process, once."""
+    """Put the corrections of triggers, pipelines, callbacks, retries and SQL blocks into this process, once."""
     from mage_ai.data_preparation.models import pipeline as pipelines
 
     if isinstance(pipelines.yaml, Yaml):
@@ -33,6 +35,9 @@ def correct() -> None:
     pipelines.yaml = Yaml()
     _call_back_for_failures_only()
     _let_new_triggers_wait()
+    _end_where_trying_again_is_in_vain()
+    _connect_sql_blocks_as_we_do()
+    _log_into_the_block()
 
 
 def _call_back_for_failures_only() -> None:
@@ -97,6 +102,96 @@ def _let_new_triggers_wait() -> None:
         update_batch(cls, triggers)
 
     PipelineSchedule.create_or_update_batch = classmethod(waiting)
+
+
+class _InVain(BaseException):
+    """Carries an error past Mage's ``except Exception``."""
+
+
+def _end_where_trying_again_is_in_vain() -> None:
+    """A block whose error stays (no right, no room, a wrong declaration) fails at once, whatever its ``retry_config``.
+
+    Corrects ``mage_ai/shared/retry.py:30: retry``, which ``mage_ai/data_preparation/executors/block_executor.py:607``
+    imports for each block and which tries every exception again.
+    """
+    from mage_ai.shared import retry as retries
+
+    retry = retries.retry
+
+    def retry_what_may_pass(*args: Any, **kwargs: Any) -> Any:
+        def decorated(function: Any) -> Any:
+            def once(*args: Any, **kwargs: Any) -> Any:
+                try:
+                    return function(*args, **kwargs)
+                except Exception as error:
+                    from kly_mage.warehouse.postgres.retry import stays  # by the run: see PRELOADED
+
+                    if stays(error):
+                        raise _InVain from error
+                    raise
+
+            def several_times(*args_: Any, **kwargs_: Any) -> Any:
+                try:
+                    return retry(*args, **kwargs)(once)(*args_, **kwargs_)
+                except _InVain as end:
+                    error = end.__cause__ or end
+                raise error
+
+            return several_times
+
+        return decorated
+
+    retries.retry = retry_what_may_pass
+
+
+def _connect_sql_blocks_as_we_do() -> None:
+    """A SQL block has the session of our own: it waits with words, and is told what it is refused, by whom, with a remedy.
+
+    Corrects ``mage_ai/io/postgres.py:87: Postgres.open``, which prints why nobody was let in and goes on without a
+    connection, and ``mage_ai/io/base.py:430: BaseSQLDatabase.__exit__``, which asks nobody about an error. Other databases
+    than the warehouse stay with Mage.
+    """
+    from mage_ai.io.postgres import Postgres
+
+    open_, exit_ = Postgres.open, Postgres.__exit__
+
+    def open_ours(self: Any) -> None:
+        from kly_mage.warehouse.postgres.connection import session, told  # by the run: see PRELOADED
+        from kly_mage.warehouse.postgres.server import server
+
+        settings = server(load_settings())
+        if any(str(self.settings[name]) != str(getattr(settings, name)) for name in ('host', 'port', 'dbname', 'user')):
+            open_(self)
+            return
+        self._ctx = session(settings)
+        self.told = told(settings, self._ctx)
+        self.told.__enter__()
+
+    def exit_ours(self: Any, *error: Any) -> None:
+        try:
+            if hasattr(self, 'told'):
+                self.told.__exit__(*error)
+        finally:
+            exit_(self, *error)
+
+    Postgres.open, Postgres.__exit__ = open_ours, exit_ours
+
+
+class _BlockLog(logging.StreamHandler[Any]):
+    """Writes where a block's own output goes: Mage puts ``sys.stderr`` in the place of its log, block by block."""
+
+    @property
+    def stream(self) -> Any:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: Any) -> None:
+        pass
+
+
+def _log_into_the_block() -> None:
+    """What the project warns of (who is waited for, what is tried again) stands in the log of the block it concerns."""
+    logging.getLogger('kly_mage').addHandler(_BlockLog())
 
 
 def keep_tracebacks_in() -> None:

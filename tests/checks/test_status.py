@@ -169,7 +169,11 @@ def test_a_load_that_died_is_told_from_one_that_runs(settings: Settings, status:
         'insert into ops.loads (source, start_day, end_day, started_by)'
         " values ('gam_delivery', '2025-10-02', '2025-10-02', 't')"
     )
-    assert states(status())[2] == 'never finished'
+    again = status()
+    assert (again[0], states(again)[2]) == (0, 'loaded')  # its rows are in bronze, whatever became of the second load
+    assert again[1]['sources']['gam_delivery']['days'][1]['broken_off'].endswith(': it died')
+    deliver(settings.data_dir, 'gam_delivery_20251002_more.csv', '2025-10-02T05:00:00Z,/more,l,c,a1,1,1,1')
+    assert states(status())[2] == 'never finished'  # what that load was to bring is not there
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute("select pg_advisory_xact_lock(hashtextextended('gam_delivery 2025-10-02', 0))")
         told = status()

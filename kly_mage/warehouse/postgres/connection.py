@@ -34,25 +34,35 @@ _SESSION = (
 def connect(settings: Settings) -> Iterator[Connection]:
     """A connection for one unit of work: committed at the end, rolled back on an error, closed in any case.
 
-    If it has to wait for a lock, it says for whom (``Watch``).
+    Raises:
+        KlyError: what ``session`` or ``told`` raise.
+    """
+    connection = session(settings)
+    try:
+        with told(settings, connection), connection:
+            yield connection
+    finally:
+        connection.close()
+
+
+@contextmanager
+def told(settings: Settings, connection: Connection) -> Iterator[None]:
+    """A unit of work over a session says for whom it waits (``Watch``), and what it is refused.
 
     Raises:
         LockedError: it has waited for a lock as long as it may.
         LimitError: something is larger than PostgreSQL takes.
-        WarehouseError: there is no server, it refuses, it lacks room or a right, or it is older than PostgreSQL 15.
+        WarehouseError: it lacks room, a right or something else that the next try would lack as well.
     """
-    connection = _connect(settings)
-    watch = Watch(settings, connection, lambda: _connect(settings))
+    watch = Watch(settings, connection, lambda: session(settings))
     try:
-        with connection, watch:
-            yield connection
+        with watch:
+            yield
     except psycopg2.errors.LockNotAvailable as error:
         raise watch.gave_up() from error
     except refusals.PERMANENT as error:
         owner = _owner(connection) if isinstance(error, psycopg2.errors.InsufficientPrivilege) else ''
         raise refusals.inside(error, settings, owner) from error
-    finally:
-        connection.close()
 
 
 def open_connection(**where: Any) -> Connection:
@@ -69,7 +79,12 @@ def open_connection(**where: Any) -> Connection:
     raise AssertionError  # the last turn returns or raises
 
 
-def _connect(settings: Settings) -> Connection:
+def session(settings: Settings) -> Connection:
+    """A session of ours, with the settings that loads and refreshes rely on.
+
+    Raises:
+        WarehouseError: there is no server, it refuses, or it is older than PostgreSQL 15.
+    """
     try:
         connection = open_connection(
             host=settings.host,
@@ -94,6 +109,7 @@ def _connect(settings: Settings) -> Connection:
 
 def _owner(connection: Connection) -> str:
     """The role that made our tables."""
+    connection.rollback()
     with connection, connection.cursor() as cursor:
         cursor.execute("select pg_get_userbyid(nspowner) from pg_namespace where nspname = 'ops'")
         return str((cursor.fetchone() or ['postgres'])[0])

@@ -8,7 +8,7 @@ from typing import TypeVar
 import psycopg2
 import psycopg2.errors
 
-from kly_mage.common.errors import RetryableError, UnreachableError, first_line
+from kly_mage.common.errors import KlyError, LandingError, RetryableError, UnreachableError, first_line
 from kly_mage.warehouse.postgres.connection import RETRY_SECONDS
 from kly_mage.warehouse.postgres.embedded import revive
 from kly_mage.warehouse.postgres.refusals import PERMANENT, said
@@ -29,6 +29,16 @@ TRANSIENT = (
     psycopg2.InterfaceError,
     *_IN_THE_WAY,
 )
+
+
+def stays(error: BaseException) -> bool:
+    """Whether the next try would meet this error again, until a person does something about it.
+
+    What may be another thing in a minute: a server on its way back, a landing zone that is not mounted yet.
+    """
+    if isinstance(error, KlyError):
+        return not isinstance(error, UnreachableError | LandingError)
+    return isinstance(error, (*PERMANENT, psycopg2.ProgrammingError, psycopg2.DataError))
 
 
 def retrying(work: Callable[[], T]) -> T:
