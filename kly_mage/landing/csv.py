@@ -23,6 +23,7 @@ from kly_mage.landing import cut
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.header import header, unpacked
 from kly_mage.landing.outside import taken
+from kly_mage.landing.ragged import Ragged, too_many
 from kly_mage.landing.raw import Raw
 from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames, made_ahead
@@ -31,7 +32,6 @@ from kly_mage.rows.frames import Frames, made_ahead
 SLICE_BYTES = 1 << 20
 FRAME_SLICES = 8
 FRAME_ROWS = 200_000  # a frame that has as many gets no further slice
-MAX_REJECTS = 100_000  # beyond these a file is refused if it has more rejects than usable rows
 _latest: list[Any] = []  # the latest reader, kept until there is a next one
 _INSTANT = pl.Datetime('us', 'UTC')
 _ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at': _INSTANT, '_line': pl.Int64()}
@@ -79,7 +79,8 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
     wide, unusable = max(len(names), len(source.columns)), 0
     with file.open() as packed:
         # The reader makes a row even of an empty line.
-        raw, ragged, lines = Raw(file, unpacked(file, packed), SLICE_BYTES // wide), _Ragged(), _Lines()
+        raw = Raw(file, unpacked(file, packed), SLICE_BYTES // wide)
+        ragged, lines = Ragged(len(names), 4 * FRAME_SLICES * SLICE_BYTES), _Lines()
         rows = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
         held: list[pl.DataFrame] = []  # of a file that is cut: the latest frame, which may be the last one
         try:
@@ -92,7 +93,7 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
                     rows = as_type(pl.DataFrame, pl.from_arrow(pa.Table.from_batches(batches), rechunk=False))
                     frame = _frame(source, file, timezone, rows, lines, ragged, raw)
                     unusable += frame.height - frame['_reject'].null_count()
-                    if _too_many(unusable, lines.record - 2):
+                    if too_many(unusable, lines.record - 2):
                         raise LandingError(_mostly_unusable(file, unusable, lines.record - 2, *_last_reject(frame)))
                     held = [frame] if raw.is_cut else []
                     if not held:
@@ -101,7 +102,7 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
             raise LandingError(_unreadable(file, error, lines, ragged)) from error
         finally:
             raw.stop()
-        if ragged.rows:
+        if len(ragged):
             held.append(_frame(source, file, timezone, rows.clear(), lines, ragged, raw))
         if raw.quotes % 2 and (line := _open_quote(file)):
             raise LandingError(
@@ -113,7 +114,7 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
             yield cut.hold_back(frame, lines.last, rows) if raw.is_cut else frame
 
 
-def _reader(raw: Raw, names: list[str], ragged: '_Ragged') -> Iterator[pa.RecordBatch]:
+def _reader(raw: Raw, names: list[str], ragged: Ragged) -> Iterator[pa.RecordBatch]:
     reader: Iterator[pa.RecordBatch] = pa.csv.open_csv(
         raw,
         # One thread, in the order of the file: only then does the reader say which rows it skipped.
@@ -158,37 +159,6 @@ def _groups(reader: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
         yield batches
 
 
-class _Ragged:
-    """The rows of too few or too many fields, which the reader skips, until the frame they belong to is made."""
-
-    def __init__(self) -> None:
-        self.rows: list[Any] = []
-        self.count = 0  # of all so far
-        self.bytes = 0  # of those in ``rows``
-        self.are_too_many = False
-
-    def keep(self, row: Any) -> str:
-        """What the reader asks for every such row; tells it to stop where there are too many."""
-        self.count += 1
-        self.rows.append(row)
-        self.bytes += len(row.text)
-        # The reader gives no slice without a usable row: the others must not pile up until one comes.
-        self.are_too_many = _too_many(self.count, row.number - 1) or self.bytes > 4 * FRAME_SLICES * SLICE_BYTES
-        return 'error' if self.are_too_many else 'skip'
-
-    def take(self, count: int) -> list[Any]:
-        """The first of them, which leave the list; in place: the thread that reads ahead may be adding to it."""
-        taken = self.rows[:count]
-        del self.rows[:count]
-        self.bytes -= sum(len(row.text) for row in taken)
-        return taken
-
-
-def _too_many(unusable: int, rows: int) -> bool:
-    """Whether a file is not the table its header says: rejects are for single rows, each of which costs its time."""
-    return unusable > MAX_REJECTS and 2 * unusable > rows
-
-
 class _Lines:
     """Where the rows of a file begin: records are counted, and line breaks inside quoted fields."""
 
@@ -202,31 +172,31 @@ class _Lines:
         """The line of the next row."""
         return self.record + self.breaks
 
-    def of(self, rows: pl.DataFrame, ragged: list[Any], quotes: bool) -> tuple[pl.Series, list[int]]:
+    def of(self, rows: pl.DataFrame, ragged: Ragged, quotes: bool) -> tuple[pl.Series, pl.Series]:
         """Line numbers of the rows of a slice, and of the ``ragged`` records among them, which the reader skipped."""
         # The first of them is behind at most all rows of the slice, the next one behind at most one row more, and so on.
-        numbers = np.array([row.number for row in ragged], np.int64)
+        numbers = ragged.numbers()
         own = int(np.searchsorted(numbers - np.arange(len(numbers)), self.record + rows.height, 'right'))
         total = rows.height + own
         records = pl.int_range(self.record, self.record + total, dtype=pl.Int64, eager=True)
         skipped = np.zeros(total, bool)
         skipped[numbers[:own] - self.record] = True
         found = _breaks(rows, quotes)
-        broken = [row.text.count('\n') for row in ragged[:own]]
+        broken = ragged.breaks(own) if quotes else []
         self.record += total
         if found is None and not any(broken):
             lines = records + self.breaks
         else:
             breaks = np.zeros(total, np.int64)
             breaks[~skipped] = 0 if found is None else found.to_numpy()
-            breaks[skipped] = broken
+            breaks[skipped] = broken or 0
             lines = records + pl.Series(breaks.cumsum() - breaks) + self.breaks
             self.breaks += int(breaks.sum())
         self.last = int(lines[-1]) if total else self.last
         if not own:
-            return lines.alias('_line'), []
+            return lines.alias('_line'), lines.clear()
         at = pl.Series(skipped)
-        return lines.filter(~at).alias('_line'), lines.filter(at).to_list()
+        return lines.filter(~at).alias('_line'), lines.filter(at)
 
 
 def _breaks(rows: pl.DataFrame, quotes: bool) -> pl.Series | None:
@@ -239,18 +209,17 @@ def _breaks(rows: pl.DataFrame, quotes: bool) -> pl.Series | None:
 
 
 def _frame(
-    source: Source, file: LandingFile, timezone: str, rows: pl.DataFrame, lines: _Lines, ragged: _Ragged, raw: Raw
+    source: Source, file: LandingFile, timezone: str, rows: pl.DataFrame, lines: _Lines, ragged: Ragged, raw: Raw
 ) -> pl.DataFrame:
     """One slice, typed and located; the rows of ``ragged`` that belong to it become rejects and leave the list."""
-    numbers, at = lines.of(rows, ragged.rows, raw.quotes > 0)
-    bad = ragged.take(len(at))
+    numbers, at = lines.of(rows, ragged, raw.quotes > 0)
     if all(rows.null_count().row(0)):  # perhaps an empty line, or one of commas only: no row
         some = ~rows.select(pl.all_horizontal(pl.all().is_null())).to_series()
         rows, numbers = rows.filter(some), numbers.filter(some)
     with timer('cast'):
         frame = casting.cast(rows, source, timezone, nul=raw.nul).with_columns(numbers)
-    if bad:
-        frame = pl.concat([frame, _rejects(bad, at)], how='diagonal')
+    if len(at):
+        frame = pl.concat([frame, ragged.rejects(at)], how='diagonal')
     start = int(file.delivered_at.timestamp() * 1_000_000)
     return frame.with_columns(
         (pl.col('_line') + start).cast(pl.Datetime('us', 'UTC')).alias('_delivered_at'),
@@ -259,22 +228,12 @@ def _frame(
     )
 
 
-def _rejects(ragged: list[Any], lines: list[int]) -> pl.DataFrame:
-    """A reject for each of these rows of too few or too many fields."""
-    reasons = [f'{row.actual_columns} fields, the header has {row.expected_columns}' for row in ragged]
-    rows = pl.DataFrame({'reason': reasons, 'line': [row.text.replace('\0', '\N{REPLACEMENT CHARACTER}') for row in ragged]})
-    nothing = pl.lit(None, pl.String)
-    told = pl.struct(nothing.alias('column'), nothing.alias('value'), 'reason', pl.struct('line').alias('row'))
-    return rows.select(told.struct.json_encode().alias('_reject'), pl.Series('_line', lines, pl.Int64))
-
-
-def _unreadable(file: LandingFile, error: Exception, lines: _Lines, ragged: _Ragged) -> str:
+def _unreadable(file: LandingFile, error: Exception, lines: _Lines, ragged: Ragged) -> str:
     """Why the reader gave up a file, and where; all frames before that are made."""
-    lines.of(pl.DataFrame(), ragged.rows, quotes=False)
+    lines.of(pl.DataFrame(), ragged, quotes=True)
     if ragged.are_too_many:
-        row = ragged.rows[-1]
-        reason = f'{row.actual_columns} fields, the header has {row.expected_columns}'
-        return _mostly_unusable(file, ragged.count, row.number - 1, lines.next - 1, reason)
+        record, reason = ragged.last()
+        return _mostly_unusable(file, ragged.count, record - 1, lines.next - 1, reason)
     if 'straddling' in str(error):
         return f'{file.name}: the row of line {lines.next} is longer than {SLICE_BYTES >> 20} MB; a quote in it may be open'
     return f'{file.name}: not readable as CSV from line {lines.next} on: {printable(str(error), 200)}'
