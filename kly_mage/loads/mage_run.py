@@ -1,10 +1,13 @@
-"""What Mage's metadata know about a run and its blocks are not told."""
+"""What Mage's metadata know about a run and its blocks are not told, and what a run leaves: words in its log, files."""
 
 import logging
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kly_mage.common.console import say
+from kly_mage.common.private import private_folder
 
 
 def asked(kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,3 +53,20 @@ def tell(kwargs: Mapping[str, Any], line: str, *, urgent: bool) -> None:
         say(line)
     else:  # a run's: its blocks share it, and the block it names by itself is the first one
         (log.warning if urgent else log.info)(line, block_uuid=kwargs.get('block_uuid'))
+
+
+def keep_private(kwargs: Mapping[str, Any]) -> None:
+    """Close what Mage keeps, rows and logs, to everybody but its owner, whoever has started it.
+
+    ``make editor`` and compose start Mage that way. ``mage run`` has made its folder open before the first block is called,
+    with nothing of a file in it yet; from here on the folder is closed, and so is whatever this process makes.
+
+    Args:
+        kwargs: the keyword arguments of a block; those of the command line are not Mage's, and nothing is done.
+    """
+    if not kwargs.get('block_uuid'):
+        return
+    from mage_ai.settings.repo import get_variables_dir
+
+    os.umask(0o077)
+    private_folder(Path(get_variables_dir()))

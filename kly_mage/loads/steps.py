@@ -42,6 +42,7 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
         WindowError: the block's arguments name no day.
         LandingError: the landing zone cannot be used, or none of the files; single ones are left out (``left_out``).
     """
+    mage_run.keep_private(kwargs)
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
     files, _ = _files(settings, source, days)

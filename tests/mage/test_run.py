@@ -117,6 +117,21 @@ def test_a_file_that_cannot_be_used_is_named_and_the_others_are_loaded(
     assert query('select file, line from bronze.rejects where line = 0') == [(f'gam_delivery/{bad.name}', 0)]
 
 
+def test_what_a_run_keeps_is_its_owners_alone_whatever_the_umask(settings: Settings, tmp_path: Path) -> None:
+    deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'))
+    kept = tmp_path / 'mage' / 'kly_mage'
+    (kept / 'pipelines').mkdir(parents=True)
+    (kept / 'pipelines' / 'left_open').touch()  # as a run of an older version leaves it
+    before = os.umask(0)
+    try:
+        finished(start('ads_revenue', tmp_path, run_date='2025-10-01'))
+    finally:
+        os.umask(before)
+    found = list(kept.rglob('*'))
+    assert any('load_gam_delivery' in path.parts and path.is_file() for path in found)  # rows are among it
+    assert [str(path) for path in (kept, *found) if path.stat().st_mode & 0o077] == []
+
+
 def test_a_run_without_a_day_fails_and_says_what_to_do(settings: Settings, tmp_path: Path) -> None:
     run = start('ads_revenue', tmp_path, run_date='')
     said, _ = run.communicate(timeout=120)
