@@ -81,5 +81,7 @@ data: install
 stop:
 	@[ ! -x $(BIN)/python ] || $(KLY) stop
 
+# What can be made again. The warehouse cannot always be: its files may be gone from the landing zone.
 clean: stop
-	rm -rf .venv .local .mage_data
+	rm -rf .venv .mage_data
+	@[ ! -e .local ] || echo 'the warehouse stays: if nobody needs it any more, remove .local by hand (docs/backup.md keeps a copy)'

@@ -6,7 +6,7 @@ No step waits for time to pass: an open load says when its rows are inserted, an
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from kly_mage.warehouse.postgres.retry import retrying
 from tests.gold import Query
 
 PATIENCE = 60.0
+FIRST = date(2025, 10, 1)
 HEADERS = {
     'cms_articles': 'content_id,site,title,author,section,publish_timestamp',
     'ga4_events': 'event_timestamp,event_name,user_pseudo_id,session_id,content_id',
@@ -125,10 +126,10 @@ class OpenLoad(Background):
 
 
 def load_request(
-    settings: Settings, source_name: str, start: int, end: int | None = None
+    settings: Settings, source_name: str, start: int, end: int | None = None, *, first: date = FIRST
 ) -> tuple[Request, list[pl.DataFrame]]:
-    """What a load of these October days hands to bronze."""
-    source, days = SOURCES[source_name], Window(date(2025, 10, start), date(2025, 10, end or start))
+    """What a load of these days hands to bronze, counted from ``first``: days of October without it."""
+    source, days = SOURCES[source_name], Window(first + timedelta(start - 1), first + timedelta((end or start) - 1))
     found = landing.find_files(source, settings.data_dir, settings.timezone)
     files = landing.files_for(found, days, settings.late_days)
     frames = landing_csv.read(source, files, days, timezone=settings.timezone, late_days=settings.late_days)
@@ -138,9 +139,9 @@ def load_request(
     ), hashed
 
 
-def load(settings: Settings, source_name: str, start: int, end: int | None = None) -> dict[str, Any]:
+def load(settings: Settings, source_name: str, start: int, end: int | None = None, *, first: date = FIRST) -> dict[str, Any]:
     """A whole load."""
-    request, frames = load_request(settings, source_name, start, end)
+    request, frames = load_request(settings, source_name, start, end, first=first)
     return bronze.load(settings, request, frames)
 
 

@@ -10,7 +10,7 @@ import os
 import random
 import shutil
 import tempfile
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,24 @@ from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import known, ledger
 from kly_mage.warehouse.postgres.connection import connect
 from tests.gold import Query, assert_gold_is_exact, gold
-from tests.scenes import deliver, load, refresh
+from tests.scenes import FIRST, deliver, load, refresh
 
 DAYS = 4
+# Where clocks change, and a first day shortly before they do: an hour twice, a day that begins at 01:00, no such day at all.
+ZONES = {
+    'Europe/Berlin': date(2025, 10, 24),
+    'America/Sao_Paulo': date(2018, 11, 2),
+    'Asia/Kolkata': FIRST,
+    'Pacific/Apia': date(2011, 12, 28),
+}
 days = st.integers(1, DAYS)
 people = st.sampled_from(['u1', 'u2', '', '""'])
 sessions = st.sampled_from(['s1', 's2', ''])
 contents = st.sampled_from(['a1', 'a2', '', '""', '(not set)'])
 names = st.sampled_from(['page_view', 'user_engagement', 'scroll'])
-spellings = st.sampled_from(['{day}T05:0{minute}:00Z', '{day} 12:0{minute}:00', '{day}T12:0{minute}:00+07:00'])
+spellings = st.sampled_from(
+    ['{day}T05:0{minute}:00Z', '{day} 12:0{minute}:00', '{day}T12:0{minute}:00+07:00', '{day} 02:3{minute}:00', '{day}']
+)
 minutes = st.integers(0, 2)
 lags = st.sampled_from([0, 0, 0, 1, 2, 3])
 numbers = st.tuples(st.integers(0, 3), st.integers(0, 2), st.sampled_from(['0.1', '0.10', '1e-6', '-0.05', '0']))
@@ -50,18 +59,18 @@ class CrashedError(Exception):
     """What the program throws into an open transaction."""
 
 
-def instant(day: int, lag: int, spelling: str, minute: int) -> str:
-    return spelling.format(day=f'2025-10-{max(1, day - lag):02}', minute=minute)
+def instant(first: date, day: int, lag: int, spelling: str, minute: int) -> str:
+    return spelling.format(day=first + timedelta(max(1, day - lag) - 1), minute=minute)
 
 
-def event_row(day: int, parts: tuple[Any, ...]) -> str:
+def event_row(day: int, parts: tuple[Any, ...], first: date = FIRST) -> str:
     lag, spelling, minute, *values = parts
-    return ','.join([instant(day, lag, spelling, minute), *values])
+    return ','.join([instant(first, day, lag, spelling, minute), *values])
 
 
-def ad_row(day: int, parts: tuple[Any, ...]) -> str:
+def ad_row(day: int, parts: tuple[Any, ...], first: date = FIRST) -> str:
     lag, spelling, minute, content, (impressions, clicks, revenue) = parts
-    return f'{instant(day, lag, spelling, minute)},/top,l,c,{content},{impressions},{clicks},{revenue}'
+    return f'{instant(first, day, lag, spelling, minute)},/top,l,c,{content},{impressions},{clicks},{revenue}'
 
 
 class Programs(RuleBasedStateMachine):
@@ -69,6 +78,7 @@ class Programs(RuleBasedStateMachine):
 
     database: Settings
     query: Query
+    first = FIRST
 
     @initialize(fetched_per_lookup=st.sampled_from([0, 1, 8]))
     def empty(self, fetched_per_lookup: int) -> None:
@@ -85,8 +95,8 @@ class Programs(RuleBasedStateMachine):
         if not hasattr(self, 'landing'):
             return
         try:
-            run(1, DAYS)
-            assert_gold_is_exact(self.query, self.landing)
+            self._run(1, DAYS)
+            assert_gold_is_exact(self.query, self.landing, self.database.timezone)
             report = verify(load_settings())
             assert report is not None
             assert report.differences == []
@@ -99,11 +109,11 @@ class Programs(RuleBasedStateMachine):
 
     @rule(rows=events)
     def deliver_events(self, rows: list[Any]) -> None:
-        self._deliver('ga4_events', [event_row(self.day, row) for row in rows])
+        self._deliver('ga4_events', [event_row(self.day, row, self.first) for row in rows])
 
     @rule(rows=ads)
     def deliver_ads(self, rows: list[Any]) -> None:
-        self._deliver('gam_delivery', [ad_row(self.day, row) for row in rows])
+        self._deliver('gam_delivery', [ad_row(self.day, row, self.first) for row in rows])
 
     @rule(rows=titles)
     def deliver_articles(self, rows: list[Any]) -> None:
@@ -118,11 +128,11 @@ class Programs(RuleBasedStateMachine):
 
     @rule(start=days, end=days, pipeline=st.sampled_from([None, 'ads_revenue', 'articles_performance']))
     def run_a_range(self, start: int, end: int, pipeline: str | None) -> None:
-        run(min(start, end), max(start, end), pipeline)
+        self._run(min(start, end), max(start, end), pipeline)
 
     @rule(source=st.sampled_from(['ga4_events', 'gam_delivery']), day=days)
     def load_a_day_without_its_refresh(self, source: str, day: int) -> None:
-        load(load_settings(), source, day)
+        load(load_settings(), source, day, first=self.first)
 
     @rule(mart=st.sampled_from(['ga4_daily_summary', 'gam_daily_summary']))
     def refresh_a_mart(self, mart: str) -> None:
@@ -136,7 +146,7 @@ class Programs(RuleBasedStateMachine):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(ledger, 'finish', crash)
             with pytest.raises(CrashedError):
-                load(load_settings(), source, day)
+                load(load_settings(), source, day, first=self.first)
 
     @rule(mart=st.sampled_from(['ga4_daily_summary', 'gam_daily_summary']))
     def crash_inside_a_refresh(self, mart: str) -> None:
@@ -160,12 +170,20 @@ class Programs(RuleBasedStateMachine):
         assert self.query(f'select count(*) from ops.loads where rows_read <> {sums}') == [(0,)]
 
     def _deliver(self, source: str, rows: list[str]) -> None:
-        deliver(self.landing, f'{source}_202510{self.day:02}_{next(self.names):03}.csv', *rows)
+        day = self.first + timedelta(self.day - 1)
+        deliver(self.landing, f'{source}_{day:%Y%m%d}_{next(self.names):03}.csv', *rows)
+
+    def _run(self, start: int, end: int, pipeline: str | None = None) -> None:
+        run(start, end, pipeline, self.first)
 
 
-def run(start: int, end: int, pipeline: str | None = None) -> None:
-    wanted = [pipeline] if pipeline else runner.names()
-    runner.run(wanted, start_date=date(2025, 10, start), end_date=date(2025, 10, end), started_by='program')
+def run(start: int, end: int, pipeline: str | None = None, first: date = FIRST) -> None:
+    wanted, begin, last = (
+        [pipeline] if pipeline else runner.names(),
+        first + timedelta(start - 1),
+        first + timedelta(end - 1),
+    )
+    runner.run(wanted, start_date=begin, end_date=last, started_by='program')
 
 
 def empty_warehouse(query: Query) -> None:
@@ -177,7 +195,7 @@ def empty_warehouse(query: Query) -> None:
                 select oid::regclass from pg_class
                 where relkind in ('r', 'p') and not relispartition
                     and relnamespace::regnamespace::text in ('bronze', 'ops', 'gold')
-                    and relname not in ('settings', 'watermarks')
+                    and relname not in ('settings', 'watermarks', 'schema_version', 'declarations', 'hash_rules')
                 order by relname = 'loads'
             loop execute 'delete from ' || name; end loop;
         end $$;
@@ -211,6 +229,17 @@ def check(programs: int, steps: int) -> None:
 @pytest.mark.usefixtures('prepared')
 def test_random_programs_end_in_exact_numbers() -> None:
     check(programs=15, steps=8)
+
+
+@pytest.mark.parametrize('zone', ZONES)
+def test_random_programs_end_in_exact_numbers_where_clocks_change(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, zone: str
+) -> None:
+    monkeypatch.setenv('KLY_TIMEZONE', zone)
+    request.getfixturevalue('prepared')
+    monkeypatch.setattr(Programs, 'database', load_settings())
+    monkeypatch.setattr(Programs, 'first', ZONES[zone])
+    check(programs=6, steps=8)
 
 
 @pytest.mark.slow

@@ -89,7 +89,8 @@ def _due(settings: Settings, sources: list[Source]) -> Window:
         )
         return min((day for day in found if day), default=None)
 
-    return daily(DAILY, today(settings.timezone), settings.late_days, waiting)
+    late_days = max(source.late(settings.late_days) for source in sources)
+    return daily(DAILY, today(settings.timezone), late_days, waiting)
 
 
 def _missing_in(settings: Settings, pipeline: str, days: Window | None) -> list[Window]:

@@ -63,7 +63,7 @@ def window(
     Args:
         kwargs: the keyword arguments Mage or the command line gives to a block.
         timezone: where a day is a day.
-        late_days: how many days late a row may come (``KLY_LATE_DAYS``).
+        late_days: how many days late a row may come (``KLY_LATE_DAYS``, or what the source declares).
         waiting: the first day of a range that waits for a load; asked only where days are to be caught up.
 
     Raises:
@@ -108,8 +108,8 @@ def _look_back(kwargs: Mapping[str, Any], late_days: int) -> int:
     days = _whole(kwargs, 'lookback_days')
     if days < late_days:
         raise WindowError(
-            f'lookback_days={days} of the trigger is less than KLY_LATE_DAYS={late_days}: rows later than that would be '
-            'loaded by no run; take lookback_days out of the trigger, which then goes by KLY_LATE_DAYS'
+            f'lookback_days={days} of the trigger is less than the {late_days} days that rows may be late (KLY_LATE_DAYS): '
+            'later ones would be loaded by no run; take lookback_days out of the trigger, which then goes by that setting'
         )
     return days
 

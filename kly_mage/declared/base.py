@@ -94,6 +94,10 @@ class Source:
     late_days: int | None = None
     restatements: Literal['keep', 'apply'] = 'keep'
 
+    def late(self, setting: int) -> int:
+        """How many days before a file's own its rows may be, where ``KLY_LATE_DAYS`` is ``setting``."""
+        return setting if self.late_days is None else self.late_days
+
     @property
     def value_columns(self) -> tuple[Column, ...]:
         """The columns the hash leaves out: what may differ between two rows of one key. Empty if it leaves out none."""

@@ -120,7 +120,7 @@ def _window(settings: Settings, source: Source, kwargs: Kwargs) -> Window:
         files = landing.find_files(source, settings.data_dir, settings.timezone)
         return ledger.first_waiting(settings, source, files, days)
 
-    return window({**kwargs, **mage_run.asked(kwargs)}, settings.timezone, settings.late_days, waiting)
+    return window({**kwargs, **mage_run.asked(kwargs)}, settings.timezone, source.late(settings.late_days), waiting)
 
 
 def _files(settings: Settings, source: Source, days: Window) -> tuple[list[landing.LandingFile], list[landing.LandingFile]]:

@@ -77,6 +77,9 @@ def cast(text: pl.DataFrame, source: Source, timezone: str, *, nul: bool = True)
         if column.kind == 'id' and (raw.str.len_bytes() > ID_LENGTH).any():
             _note(problems, column.name, f'longer than {ID_LENGTH} characters', raw.str.len_chars() > ID_LENGTH)
         if column.kind in _REASONS and value.null_count() > raw.null_count():
+            if column.kind == 'timestamp':
+                skipped = value.is_null() & typed(raw, column, 'UTC').is_not_null()
+                _note(problems, column.name, f'a time that the clocks of {timezone} skip; write it with its offset', skipped)
             _note(problems, column.name, _REASONS[column.kind], value.is_null() & raw.is_not_null() & (raw != ''))
         if column.required and (value.null_count() or (column.kind in ('text', 'id') and (value == '').any())):
             _note(problems, column.name, 'is missing', raw.is_null() | (raw == ''))

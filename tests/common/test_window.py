@@ -101,7 +101,9 @@ def test_the_daily_trigger_takes_yesterday_and_as_many_days_before_as_rows_may_b
 
 def test_a_trigger_that_looks_back_less_far_than_rows_may_be_late_is_refused_with_the_remedy() -> None:
     asked = fired('2025-10-10', lag_days=1, lookback_days=3)
-    with pytest.raises(WindowError, match=r'KLY_LATE_DAYS=7.* take lookback_days out of the trigger'):
+    with pytest.raises(
+        WindowError, match=r'lookback_days=3 .* 7 days .*KLY_LATE_DAYS.* take lookback_days out of the trigger'
+    ):
         window(asked, ZONE, 7)
 
 

@@ -1,10 +1,11 @@
 """Which days a run loads by itself: late days, days that wait, days asked for by a word."""
 
+import os
 import re
 import shlex
 import subprocess
 import sys
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -17,7 +18,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.landing.files import find_files
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import ledger
-from tests.delivery import ad, deliver
+from tests.delivery import ad, article, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 from tests.scenes import deliver_october
 
@@ -72,7 +73,7 @@ def test_a_trigger_that_says_less_than_the_setting_fails_before_it_loads_anythin
 ) -> None:
     monkeypatch.setenv('KLY_LATE_DAYS', '7')
     ad_file(settings, 1)
-    with pytest.raises(WindowError, match=r'lookback_days=3 .* KLY_LATE_DAYS=7'):
+    with pytest.raises(WindowError, match=r'lookback_days=3 .* the 7 days'):
         runner.run(['ads_revenue'], env='prod', ds='2025-10-02', lookback_days=3, **DAILY)
     assert query("select from pg_tables where tablename = 'loads'") == []
 
@@ -218,3 +219,33 @@ def test_the_cron_line_of_the_readme_loads_every_day_as_it_stands(settings: Sett
     begin, end = days_today(1 + load_settings().late_days), days_today(1)
     assert set(query('select start_day, end_day from ops.loads')) == {(begin, end)}
     assert query('select count(*) from bronze.gam_delivery') == [(2,)]  # the fifth day back was never asked for
+
+
+# --- clocks that change -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ('zone', 'changed'),
+    [
+        ('Europe/Berlin', datetime(2025, 10, 26, 0, 30, tzinfo=UTC)),  # 02:30, for the first time
+        ('Europe/Berlin', datetime(2025, 10, 26, 1, 30, tzinfo=UTC)),  # 02:30, for the second
+        ('America/Sao_Paulo', datetime(2018, 2, 18, 1, 30, tzinfo=UTC)),
+        ('Pacific/Apia', datetime(2021, 4, 3, 13, 30, tzinfo=UTC)),
+        ('Asia/Kolkata', datetime(2025, 10, 26, 0, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_file_changed_in_an_hour_that_the_clock_repeats_is_read_once(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, zone: str, changed: datetime
+) -> None:
+    monkeypatch.setenv('KLY_TIMEZONE', zone)
+    for path in (
+        deliver(settings, 'cms_articles_20251001.csv', article('7')),
+        deliver(settings, 'ga4_events_20251001.csv', event()),
+        deliver(settings, 'gam_delivery_20251001.csv', ad()),
+    ):
+        os.utime(path, (changed.timestamp(), changed.timestamp()))
+    assert main(['backfill', '--start', '2025-10-01', '--quiet']) == 0
+    assert main(['status']) == 0
+    assert query("select count(*) from ops.loads where status = 'done' and rows_read = 1") == [(3,)]
+    assert main(['backfill', '--start', '2025-10-05', '--pipeline', 'articles_performance', '--quiet']) == 3
+    assert query("select rows_read from ops.loads where source = 'cms_articles' order by load_id") == [(1,), (0,)]

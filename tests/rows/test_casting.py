@@ -126,8 +126,23 @@ def test_the_day_is_the_local_day() -> None:
 
 def test_a_local_time_that_the_clock_skips_is_none_and_one_it_repeats_is_the_first() -> None:
     # Berlin 2025: from 02:00 to 03:00 on 30 March; back from 03:00 to 02:00 on 26 October.
-    assert typed('Europe/Berlin', at='2025-03-30T02:30:00')['_reject'] is not None
+    assert typed('Europe/Berlin', at='2025-03-30T02:30:00')['at'] is None
     assert typed('Europe/Berlin', at='2025-10-26T02:30:00')['at'] == datetime(2025, 10, 26, 0, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ('zone', 'text'),
+    [
+        ('Europe/Berlin', '2025-03-30T02:30:00'),
+        ('America/Sao_Paulo', '2018-11-04'),  # the day began at 01:00
+        ('Pacific/Apia', '2011-12-30T12:00:00'),  # there was no such day
+    ],
+)
+def test_a_skipped_local_time_is_said_as_that_and_a_text_that_is_no_time_is_not(zone: str, text: str) -> None:
+    told = json.loads(typed(zone, at=text)['_reject'])
+    assert told['reason'] == f'a time that the clocks of {zone} skip; write it with its offset'
+    assert json.loads(typed(zone, at='noon')['_reject'])['reason'] == 'not an ISO 8601 timestamp'
+    assert typed(zone, at=f'{text[:10]}T12:00:00Z')['_reject'] is None
 
 
 @pytest.mark.parametrize('text', ['0001-01-01T00:00:00Z', '9999-12-31T00:00:00Z', '1970-01-01T00:00:00Z'])
