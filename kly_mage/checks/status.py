@@ -1,7 +1,5 @@
 """What became of each day of a source: loaded, missing, empty, failed. From the ledger and the names of the files alone."""
 
-import csv
-import io
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime, timedelta
@@ -14,7 +12,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.header import DAMAGED, unpacked
+from kly_mage.landing.header import is_empty
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.outside import Outside, by_load
@@ -35,7 +33,6 @@ STATES = {
     'never finished': ('!', 'its last load died', True),
     'running': ('>', 'is being loaded', False),
 }
-_SMALL = 64 << 10  # bytes; a file of more than that has rows
 
 
 @dataclass(frozen=True)
@@ -169,7 +166,7 @@ class _Calendar:
             return found('running', '', last)
         if broken and not done:
             return found('failed')
-        if own and all(_is_empty(file) for file in own):
+        if own and all(is_empty(file) for file in own):
             return found('empty file')
         gone = self._gone(day, done, still=bool(own))
         if not own and not gone and not self.undated:
@@ -228,20 +225,6 @@ def _find(source: Source, settings: Settings) -> list[LandingFile]:
         if not settings.data_dir.is_dir():
             raise
         return []  # nothing was ever delivered: every day is missing
-
-
-def _is_empty(file: LandingFile) -> bool:
-    """Whether a file has no rows: no byte, or a header and nothing after it."""
-    if file.size > _SMALL:
-        return False
-    try:
-        with file.open() as packed:
-            text = unpacked(file, packed).read(16 * _SMALL).decode('utf-8-sig', 'replace')
-        rows = csv.reader(io.StringIO(text, newline=''))
-        next(rows, None)
-        return len(text) < 16 * _SMALL and not any(any(row) for row in rows)
-    except (LandingError, csv.Error, *DAMAGED):
-        return False  # damaged, or no file: its load says so
 
 
 def _range(settings: Settings, files: dict[str, list[LandingFile]], loads: dict[str, list[Load]]) -> Window | None:

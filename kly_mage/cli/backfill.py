@@ -13,6 +13,7 @@ from kly_mage.common.window import DAILY, Window, daily, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
+from kly_mage.landing.header import is_empty
 from kly_mage.landing.left_out import at_first_sight
 from kly_mage.landing.not_understood import not_understood
 from kly_mage.loads import runner, summary
@@ -145,7 +146,8 @@ def _sources(chosen: list[str]) -> list[Source]:
 
 def _missing(settings: Settings, source: Source, days: Window) -> list[date]:
     files = landing.find_files(source, settings.data_dir, settings.timezone)
-    return ledger.missing_days(settings, source, files, days)
+    without_rows = [day for day in days if (own := [file for file in files if file.day == day]) and all(map(is_empty, own))]
+    return sorted({*ledger.missing_days(settings, source, files, days), *without_rows})
 
 
 def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
@@ -211,7 +213,7 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
     for load in loads:
         name = load['source']
         if missing[name]:
-            yield f'{name}: no file and no row for {ledger.spans(missing[name])}'
+            yield f'{name}: no file, or one without rows, for {ledger.spans(missing[name])}'
         if count := load['rows_rejected']:
             yield f'{name}: {_rows(count)} cannot be used; python -m kly_mage rejects --source {name} lists them'
             for reject in ledger.rejects(settings, load['load_id'], SHOWN_REJECTS):

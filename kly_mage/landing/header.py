@@ -18,6 +18,7 @@ from kly_mage.landing.files import LandingFile
 
 DAMAGED = (EOFError, OSError, zlib.error)  # what gzip says of a file that is cut short or no gzip at all
 MAX_COLUMNS = 1_500  # of one file: PostgreSQL takes 1,600 in a table, ours and those of earlier files among them
+_SMALL = 64 << 10  # bytes; a file of more than that has rows
 _FIRST_LOOK, _MAX_BYTES = 8 << 10, 1 << 20
 _NAME_BYTES = 63  # of a name in PostgreSQL
 _SYSTEM_COLUMNS = {'ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid'}
@@ -27,6 +28,20 @@ _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 def unpacked(file: LandingFile, raw: IO[bytes]) -> IO[bytes]:
     """The bytes of an opened file, unpacked if it is packed."""
     return as_type(IO[bytes], gzip.GzipFile(fileobj=raw)) if file.name.endswith('.gz') else raw
+
+
+def is_empty(file: LandingFile) -> bool:
+    """Whether a file has no rows: no byte, or a header and nothing after it."""
+    if file.size > _SMALL:
+        return False
+    try:
+        with file.open() as packed:
+            text = unpacked(file, packed).read(16 * _SMALL).decode('utf-8-sig', 'replace')
+        rows = csv.reader(io.StringIO(text, newline=''))
+        next(rows, None)
+        return len(text) < 16 * _SMALL and not any(any(row) for row in rows)
+    except (LandingError, csv.Error, *DAMAGED):
+        return False  # damaged, or no file: its load says so
 
 
 def header(source: Source, file: LandingFile) -> list[str]:

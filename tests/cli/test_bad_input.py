@@ -313,7 +313,30 @@ def test_a_broken_row_as_a_process(settings: Settings) -> None:
     assert 'Traceback' not in done.stderr
 
 
+def test_a_few_late_rows_do_not_make_a_day_without_its_file_a_loaded_one(settings: Settings, capfd: Captured) -> None:
+    deliver(settings, 'gam_delivery_20251001.csv', ad('a'))
+    late = deliver(settings, 'gam_delivery_20251003.csv', ad('b', day='2025-10-03'), ad('late', day='2025-10-02'))
+    for _ in range(2):
+        assert ads('2025-10-01', '2025-10-03') == 3
+        written = capfd.readouterr()
+        assert written.out.endswith('1 day missing\n')
+        assert 'gam_delivery: no file, or one without rows, for 2025-10-02' in written.err
+    deliver(settings, 'gam_delivery_20251002.csv', ad('c', day='2025-10-02'))
+    assert ads('2025-10-01', '2025-10-03') == 0
+    late.unlink()  # cleaned up after its load: nothing is missing
+    assert ads('2025-10-01', '2025-10-03') == 0
+
+
+@pytest.mark.parametrize(
+    'content', [b'', b'served_at,ad_unit,impressions,clicks,revenue_usd\n'], ids=['empty', 'header only']
+)
+def test_a_file_without_rows_ends_with_3(settings: Settings, capfd: Captured, content: bytes) -> None:
+    deliver(settings, 'gam_delivery_20251001.csv').write_bytes(content)
+    assert ads('2025-10-01') == 3
+    assert 'gam_delivery: no file, or one without rows, for 2025-10-01' in capfd.readouterr().err
+
+
 def test_an_empty_landing_zone_loads_nothing_and_says_so(settings: Settings, query: Query, capfd: Captured) -> None:
     assert main(['backfill', '--start', '2025-10-01']) == 3
-    assert 'gam_delivery: no file and no row for 2025-10-01' in capfd.readouterr().err
+    assert 'gam_delivery: no file, or one without rows, for 2025-10-01' in capfd.readouterr().err
     assert query('select count(*) from gold.daily_summary') == [(0,)]

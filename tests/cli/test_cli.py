@@ -207,7 +207,7 @@ def test_a_day_without_file_and_without_row_needs_a_look(settings: Settings, cap
     three_days(settings)
     assert backfill('2025-09-29', '2025-10-03') == 3
     written = capfd.readouterr()
-    assert 'ga4_events: no file and no row for 2025-09-29 to 2025-09-30' in written.err
+    assert 'ga4_events: no file, or one without rows, for 2025-09-29 to 2025-09-30' in written.err
     assert '2025-09-30  gam_delivery missing; cms_articles missing; ga4_events missing' in written.err
     assert written.out.count('2 days missing') == 3
     assert backfill('2025-10-01', '2025-10-03') == 0

@@ -14,13 +14,14 @@ import polars as pl
 from kly_mage.checks.reconciliation import findings
 from kly_mage.checks.reconciliation.explain import explain
 from kly_mage.checks.reconciliation.model import MISSING, Line, Report
-from kly_mage.checks.reconciliation.read import Reading
+from kly_mage.checks.reconciliation.read import Reading, find_files
 from kly_mage.common.settings import UTC, Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
+from kly_mage.landing.files import LandingFile
 from kly_mage.loads.progress import Step, reading, silent
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres import explanation, file_checks, restated
+from kly_mage.warehouse.postgres import explanation, file_checks, ledger, restated
 from kly_mage.warehouse.postgres.comparison import Comparison, Count, one_at_a_time
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 
@@ -46,10 +47,14 @@ def reconcile(
         sources=[name for name in SOURCES if name in set(sources)],
         conflict_limit=settings.conflict_limit,
     )
+    files = {name: find_files(settings, SOURCES[name]) for name in report.sources}
+    days = window or _delivered(files.values())
     with one_at_a_time(settings) as connection:
         for name in report.sources:
             comparison = Comparison(connection, settings, SOURCES[name], window)
             _Account(comparison, Reading(settings, SOURCES[name], window), report, progress).settle()
+            if days and files[name]:
+                report.causes[name].without_file = ledger.missing_days(settings, SOURCES[name], files[name], days)
         facts = file_checks.facts(connection, report.sources)
         report.days = file_checks.days(connection, window)
     for line in report.lines:
@@ -57,6 +62,12 @@ def reconcile(
     report.lines.sort(key=lambda line: (report.sources.index(line.source), line.day is None, line.day or date.min))
     report.findings = findings.find(report)
     return report
+
+
+def _delivered(files: Iterable[list[LandingFile]]) -> Window | None:
+    """From the first to the last day of a file, of any source."""
+    dated = [file.day for of_source in files for file in of_source if file.day]
+    return Window(min(dated), max(dated)) if dated else None
 
 
 class _Account:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 
-from kly_mage.checks.reconciliation.model import MISSING, Causes, Finding, Line, Report
+from kly_mage.checks.reconciliation.model import MISSING, NO_FILE, Causes, Finding, Line, Report
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, mart_of
 from kly_mage.warehouse.postgres.ledger import spans
@@ -19,8 +19,12 @@ def find(report: Report) -> list[Finding]:
 
 
 def verdict(report: Report) -> str:
-    """The last line: whether every cent is accounted for, how much of it counts, and how much waits for a decision."""
-    return '; '.join(part for part in (_accounted(report), _undecided(report)) if part)
+    """The last line: which days lack their file, whether every cent is accounted for, how much counts, and how much waits."""
+    told = '; '.join(part for part in (_accounted(report), _undecided(report)) if part)
+    absent = '; '.join(f'{name} {spans(days)}' for name, days in report.without_file.items())
+    if not absent:
+        return told
+    return f'not complete, there is no file for {absent}; of what was delivered: {told}'
 
 
 def _undecided(report: Report) -> str:
@@ -55,7 +59,7 @@ def _accounted(report: Report) -> str:
     if parts:
         return 'not accounted for: ' + ', '.join(parts)
     all_money = 'every cent accounted for' if money else ''
-    if report.accounted:
+    if report.equal:
         return all_money or 'every row accounted for'
     rows = sum(line.rows.get(place, 0) for line in report.lines for place in (*MISSING, 'in_no_file'))
     told = f'{rows_are(rows)} not where {"it belongs" if rows == 1 else "they belong"}' if rows else 'see the lines above'
@@ -84,6 +88,9 @@ def _of_source(report: Report, name: str, causes: Causes) -> Iterator[Finding]:
     total = report.total(name)
     for text in causes.unreadable:
         yield Finding('unreadable', name, text, 'deliver the file again, then ' + (backfill(_days(lines)) or 'load it'))
+    if absent := causes.without_file:
+        command = f'deliver the files into {name}/, then {backfill(absent)}'
+        yield Finding(NO_FILE, name, f'{name} {spans(absent)}: no file; gold shows these days without its rows', command)
     yield from _files(name, causes, lines)
     yield from _absent(name, causes, lines)
     yield from _outside(name, causes)

@@ -26,6 +26,7 @@ from kly_mage.declared.marts import mart_of
 PLACES = ('duplicate', 'bronze', 'conflict', 'rejected', 'not_loaded', 'outside', 'lost', 'changed')
 MISSING = ('not_loaded', 'outside', 'lost', 'changed')
 DAMAGED = 100_000
+NO_FILE = 'no file'  # the kind of a finding about days that lack their file
 
 
 @dataclass
@@ -134,6 +135,7 @@ class Causes:
             has them, and hash; at most ``DAMAGED`` per place.
         changed: files that are not as the last load that read them saw them: name, day, size then, size now.
         gone: files that loads have read and that are not there any more, and their day.
+        without_file: days of the range that have and had no file of their own.
         unreadable: files that cannot be read, in a sentence each.
         uncounted: rows of bronze beyond the mart's watermark.
         stale_rejects: rejects that wait although their file no longer has that row.
@@ -147,6 +149,7 @@ class Causes:
     damaged: dict[str, list[tuple[date | None, str | None, int | None, str]]] = field(default_factory=dict)
     changed: list[tuple[str, date | None, int, int]] = field(default_factory=list)
     gone: list[tuple[str, date | None]] = field(default_factory=list)
+    without_file: list[date] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     uncounted: int = 0
     stale_rejects: int = 0
@@ -179,8 +182,19 @@ class Report:
 
     @property
     def accounted(self) -> bool:
-        """Whether every row and every cent is where it belongs."""
-        return not any(finding.wrong for finding in self.findings) and all(line.adds_up for line in self.lines)
+        """Whether every row and every cent is where it belongs, and no day lacks its file."""
+        return self.equal and not self.without_file
+
+    @property
+    def equal(self) -> bool:
+        """Whether what was delivered is where it belongs, to the cent."""
+        wrong = any(finding.wrong and finding.kind != NO_FILE for finding in self.findings)
+        return not wrong and all(line.adds_up for line in self.lines)
+
+    @property
+    def without_file(self) -> dict[str, list[date]]:
+        """The days that lack their file, by source."""
+        return {name: causes.without_file for name, causes in self.causes.items() if causes.without_file}
 
     @property
     def undecided(self) -> list[Line]:

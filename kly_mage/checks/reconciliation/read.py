@@ -17,6 +17,14 @@ from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import rejects
 
 
+def find_files(settings: Settings, source: Source) -> list[LandingFile]:
+    """All files of a source; none where the landing zone cannot be used, which ``Reading`` tells."""
+    try:
+        return landing.find_files(source, settings.data_dir, settings.timezone)
+    except LandingError:
+        return []
+
+
 class Reading:
     """The rows of a source's files; what cannot be read is noted, never raised.
 

@@ -14,7 +14,7 @@ from kly_mage.common.errors import first_line
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.landing.files import LandingFile
+from kly_mage.landing.files import LandingFile, day_in_name
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.postgres import outside
 from kly_mage.warehouse.postgres import rejects as waiting_rejects
@@ -246,21 +246,29 @@ def rejects(settings: Settings, load_id: int, limit: int) -> list[Reject]:
 
 
 def missing_days(settings: Settings, source: Source, files: Iterable[LandingFile], window: Window) -> list[date]:
-    """The days of ``window`` for which there is no file of that date and no load has ever seen a row.
+    """The days of ``window`` without a file of their own, now or when they were loaded.
+
+    A few late rows in the file of another day are no delivery. Rows of an undated file are: where there are such files, a
+    day of which a load has seen a row is not missing.
 
     Args:
         files: all files of the source, as ``landing.find_files`` gives them.
     """
-    absent = days_without_file(source, files, window)
+    found = list(files)
+    absent = days_without_file(source, found, window)
     if not absent:
         return []
     with connect(settings) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            'select distinct day from ops.load_days inner join ops.loads using (load_id)'
-            ' where source = %s and day = any(%s)',
-            (source.name, absent),
-        )
-        seen = {day for (day,) in cursor.fetchall()}
+        cursor.execute('select file from ops.files where source = %s', (source.name,))
+        read = [name for (name,) in cursor.fetchall()]
+        seen = {day_in_name(source, name) for name in read}
+        if None in seen or any(file.day is None for file in found):
+            cursor.execute(
+                'select distinct day from ops.load_days inner join ops.loads using (load_id)'
+                ' where source = %s and day = any(%s) and load_days.rows_read > 0',
+                (source.name, absent),
+            )
+            seen |= {day for (day,) in cursor.fetchall()}
     return [day for day in absent if day not in seen]
 
 

@@ -569,6 +569,39 @@ def test_a_range_of_days_is_that_part_of_the_whole(october: Path, said: Said) ->
         assert of_range == {day: days[day] for day in ('2025-10-02', '2025-10-03')}
 
 
+def test_a_day_without_its_file_is_no_complete_account_though_every_cent_of_the_others_is_there(
+    settings: Settings, said: Said, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    deliver_october(settings.data_dir)
+    path = settings.data_dir / 'ga4_events' / 'ga4_events_20251002.csv'
+    content = path.read_bytes()
+    path.unlink()
+    backfill(1, 4)  # the file of the 3rd brings a late row of the 2nd
+    report = said()
+    finding = wrong(report)
+    assert list(finding) == ['no file']
+    assert finding['no file']['text'] == 'ga4_events 2025-10-02: no file; gold shows these days without its rows'
+    verdict = 'not complete, there is no file for ga4_events 2025-10-02; of what was delivered: every cent accounted for'
+    capsys.readouterr()
+    for options in ([], ['--days'], ['--start', '2025-10-01', '--end', '2025-10-03'], ['--html', f'{tmp_path}/page.html']):
+        assert main(['reconcile', '--quiet', *options]) == 3
+        assert capsys.readouterr().out == f'{verdict}\n'
+    assert verdict in (tmp_path / 'page.html').read_text('utf-8')
+    assert main(['reconcile', '--quiet', '--source', 'gam_delivery']) == 0
+    path.write_bytes(content)
+    do(finding['no file']['command'].partition(', then ')[2], monkeypatch)
+    assert 'no file' not in wrong(said())
+    backfill(1, 1)  # whose late row the file brought
+    assert said()['accounted']
+
+
+def test_a_day_after_the_last_file_of_a_source_is_missing_where_others_have_it(settings: Settings, said: Said) -> None:
+    deliver_october(settings.data_dir)
+    (settings.data_dir / 'ga4_events' / 'ga4_events_20251004.csv').unlink()
+    backfill(1, 4)
+    assert wrong(said())['no file']['text'].startswith('ga4_events 2025-10-04: no file')
+
+
 def test_an_empty_warehouse_is_told_what_to_load(settings: Settings, said: Said) -> None:
     deliver_october(settings.data_dir)
     texts = [finding['text'] for finding in said()['findings'] if finding['wrong']]
