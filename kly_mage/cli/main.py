@@ -31,6 +31,7 @@ COMMANDS = {
     'show': 'the most read rows of gold.daily_summary, and the totals',
     'rebuild': 'empty the marts and build them again from bronze',
     'migrate': 'bring the database to this version, also where other commands leave that to a person',
+    'pack': 'put the bronze partitions of past days together, one per month',
     'status': 'per source: days loaded, gaps, last load, lateness, rejects',
     'rejects': 'rows that cannot be used, with file, line, column and reason',
     'new-source': 'write the files of a further source, to be filled in',

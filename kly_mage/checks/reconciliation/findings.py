@@ -19,11 +19,13 @@ def find(report: Report) -> list[Finding]:
 
 
 def verdict(report: Report) -> str:
-    """The last line: which days lack their file, whether every cent is accounted for, how much counts, and how much waits."""
+    """The last line: which days lack their file, whether every cent is accounted for, how much counts and how much waits."""
     told = '; '.join(part for part in (_accounted(report), _undecided(report)) if part)
     absent = '; '.join(f'{name} {spans(days)}' for name, days in report.without_file.items())
     if not absent:
         return told
+    if not report.equal:
+        return f'{told}; and there is no file for {absent}'
     return f'not complete, there is no file for {absent}; of what was delivered: {told}'
 
 

@@ -20,6 +20,7 @@ from kly_mage.warehouse.postgres import declarations, redeclare
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.declarations import MIGRATE
 from kly_mage.warehouse.postgres.gold_checks import Block
+from kly_mage.warehouse.postgres.partitions import warn_if_crowded
 from kly_mage.warehouse.postgres.tables import bronze_table, everything, exists, relations, table_columns, text_of
 from kly_mage.warehouse.postgres.versions import migrations
 
@@ -248,6 +249,7 @@ def ensure_partitions(settings: Settings, source: Source) -> None:
                 cursor.execute(_LOCK)
                 if not has_partition(cursor, source, day):
                     _attach_partition(cursor, source, day)
+                    warn_if_crowded(cursor)
 
 
 def summarize_partitions(settings: Settings, source: Source) -> None:

@@ -487,11 +487,12 @@ def test_a_deleted_file_is_named_and_its_rows_are_left_alone(october: Path, said
 def test_rows_outside_every_window_are_named_and_loaded_with_more_patience(
     october: Path, said: Said, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver(october, 'gam_delivery_20251010.csv', '2025-10-02T09:00:00Z,/late,l,c,a1,1,0,7.5')
-    backfill(10)
+    deliver(october, 'gam_delivery_20251005.csv', '2025-10-05T09:00:00Z,/top,l,c,a1,1,0,2')
+    deliver(october, 'gam_delivery_20251006.csv', '2025-10-02T09:00:00Z,/late,l,c,a1,1,0,7.5')
+    backfill(5, 6)
     report = said('--source', 'gam_delivery')
     finding = wrong(report)['outside']
-    assert finding['text'].startswith('gam_delivery/gam_delivery_20251010.csv, line 2: 1 row dated 2025-10-02, outside')
+    assert finding['text'].startswith('gam_delivery/gam_delivery_20251006.csv, line 2: 1 row dated 2025-10-02, outside')
     assert report['verdict'] == 'not accounted for: 7.50 USD of the files is not in gold'
     do(finding['command'], monkeypatch)
     assert said('--source', 'gam_delivery')['accounted']
@@ -585,9 +586,9 @@ def test_a_day_without_its_file_is_no_complete_account_though_every_cent_of_the_
     capsys.readouterr()
     for options in ([], ['--days'], ['--start', '2025-10-01', '--end', '2025-10-03'], ['--html', f'{tmp_path}/page.html']):
         assert main(['reconcile', '--quiet', *options]) == 3
-        assert capsys.readouterr().out == f'{verdict}\n'
+        assert capsys.readouterr().out.startswith(verdict)
     assert verdict in (tmp_path / 'page.html').read_text('utf-8')
-    assert main(['reconcile', '--quiet', '--source', 'gam_delivery']) == 0
+    assert said('--source', 'gam_delivery')['accounted']
     path.write_bytes(content)
     do(finding['no file']['command'].partition(', then ')[2], monkeypatch)
     assert 'no file' not in wrong(said())
