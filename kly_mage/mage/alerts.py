@@ -8,7 +8,10 @@ from urllib.parse import urlsplit
 
 from kly_mage.common.errors import first_line
 from kly_mage.common.redaction import given, redacted
+from kly_mage.common.settings import load_settings
 from kly_mage.loads.mage_run import tell as tell_block
+from kly_mage.warehouse.postgres.refreshes import last_refresh
+from kly_mage.warehouse.postgres.server import server
 
 logger = logging.getLogger('kly_mage')
 
@@ -50,6 +53,17 @@ def tell(load: dict[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
             started = f' ({kwargs["trigger_name"]})' if kwargs.get('trigger_name') else ''
             _post(redacted(f'{pipeline}: run {run}{started} has loaded {line}'), kwargs, kwargs.get('block_uuid'))
     return load
+
+
+def tell_refresh(block: str, log: Any) -> None:
+    """Say what the SQL block of a mart has done: it cannot say it itself.
+
+    Args:
+        block: the block, which is called like its mart; of any other nothing is said.
+        log: the run's; None in the editor.
+    """
+    if line := last_refresh(server(load_settings()), block):
+        tell_block({'logger': log, 'block_uuid': block}, line, urgent=False)
 
 
 def message(kwargs: Mapping[str, Any]) -> str:

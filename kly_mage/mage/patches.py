@@ -41,7 +41,7 @@ def correct() -> None:
 
 
 def _call_back_for_failures_only() -> None:
-    """For a success, Mage would read the block's whole output into memory to call nothing.
+    """For a success, Mage would read the block's whole output into memory to call nothing; a mart's is told here.
 
     Corrects ``mage_ai/data_preparation/models/block/__init__.py: CallbackBlock.execute_callback``.
     """
@@ -52,6 +52,10 @@ def _call_back_for_failures_only() -> None:
     def on_failure(self: Any, callback: str, *args: Any, **kwargs: Any) -> None:
         if callback == 'on_failure':
             execute(self, callback, *args, **kwargs)
+        elif (block := kwargs.get('parent_block')) and (block.type, block.language) == ('data_exporter', 'sql'):
+            from kly_mage.mage import alerts  # in the run, not in the scheduler: see PRELOADED
+
+            alerts.tell_refresh(block.uuid, kwargs.get('logger'))
 
     CallbackBlock.execute_callback = on_failure
 

@@ -4,6 +4,7 @@ The tests share one server and run in this order: each leaves it as the next exp
 """
 
 import json
+import re
 import shutil
 import signal
 import tempfile
@@ -213,7 +214,10 @@ def test_every_block_runs_from_its_play_button_and_shows_something(server: Serve
         assert 'Traceback' not in said, said
         if not block.endswith('daily_summary') or block.startswith('preview_'):
             assert '"columns"' in said, f'{block} shows no table: {said}'
+        else:
+            assert re.search(rf'gold\.{block}: [\d,]+ rows, refreshed at ', said), said
         if block.startswith('export_'):
+            assert f'{block.removeprefix("export_")} {START}: ' in said
             assert 'rows_new' in said
             page.get_by_text('rows_conflicting').first.wait_for()
     truth = expected(LANDING, 'Asia/Jakarta', 3)
@@ -364,14 +368,19 @@ def test_a_run_says_in_its_log_what_it_loaded_and_posts_what_needs_a_look(server
         'select rows_read, rows_rejected, rows_conflicting from ops.loads where pipeline_run = %s', str(run['id'])
     )
     assert rejected + conflicting > 0, 'the sample has nothing to look at on that day'
-    begin = f'gam_delivery {START}: {read:,} read, '
-    logged = [
+    records = [
         record
         for path in (server.repository / '.mage_data').rglob('*.log')
         for record in map(log_record, path.read_text('utf-8').splitlines())
-        if record.get('pipeline_run_id') == run['id'] and str(record.get('message')).startswith(begin)
+        if record.get('pipeline_run_id') == run['id']
     ]
-    assert [(record['block_uuid'], record['level']) for record in logged] == [('export_gam_delivery', 'WARNING')]
+    begins = (f'gam_delivery {START}: {read:,} read, ', 'gold.gam_daily_summary: ', 'gold.daily_summary: ')
+    logged = [record for record in records if str(record.get('message')).startswith(begins)]
+    assert [(record['block_uuid'], record['level']) for record in logged] == [
+        ('export_gam_delivery', 'WARNING'),
+        ('gam_daily_summary', 'INFO'),
+        ('daily_summary', 'INFO'),
+    ]
     (post,) = [post for post in webhook.posts if post['pipeline_run'] == run['id']]
     assert post['block'] == 'export_gam_delivery'
     assert post['text'] == f'ads_revenue: run {run["id"]} (Backfill one day) has loaded {logged[0]["message"]}'
