@@ -375,7 +375,8 @@ def test_a_run_says_in_its_log_what_it_loaded_and_posts_what_needs_a_look(server
         if record.get('pipeline_run_id') == run['id']
     ]
     begins = (f'gam_delivery {START}: {read:,} read, ', 'gold.gam_daily_summary: ', 'gold.daily_summary: ')
-    logged = [record for record in records if str(record.get('message')).startswith(begins)]
+    told = [record for record in records if str(record.get('message')).startswith(begins)]
+    logged = sorted(told, key=lambda record: record['timestamp'])
     assert [(record['block_uuid'], record['level']) for record in logged] == [
         ('export_gam_delivery', 'WARNING'),
         ('gam_daily_summary', 'INFO'),
