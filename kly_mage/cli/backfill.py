@@ -14,7 +14,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
 from kly_mage.landing.header import is_empty
-from kly_mage.landing.left_out import at_first_sight
+from kly_mage.landing.left_out import at_first_sight, refuse_all
 from kly_mage.landing.not_understood import not_understood
 from kly_mage.loads import runner, summary
 from kly_mage.loads.progress import progress
@@ -157,6 +157,7 @@ def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
         files = landing.find_files(source, settings.data_dir, settings.timezone)
         near = landing.files_for(files, days, settings.late_days)
         left_out = at_first_sight(source, near, settings.settle_seconds)
+        refuse_all(near, near, left_out)
         absent = ledger.days_without_file(source, files, days)
         undated = [file for file in near if file.day is None]
         look |= bool(left_out) or (bool(absent) and not undated)

@@ -68,7 +68,7 @@ def read(
     """
 
     def frames() -> Iterator[pl.DataFrame]:
-        _refuse_all(files, files_for(files, window, late_days), left_out)
+        refuse_all(files, files_for(files, window, late_days), left_out)
         begun = set(left_out)
         for file in files:
             if file.name in begun:
@@ -95,8 +95,12 @@ def until_whole(work: Callable[[], T]) -> T:
             continue  # each time at least one file less is read
 
 
-def _refuse_all(files: list[LandingFile], near: list[LandingFile], left_out: LeftOut) -> None:
-    """Fail if nothing can be read; not if files of other days, which are looked at as well, are all that is left out."""
+def refuse_all(files: list[LandingFile], near: list[LandingFile], left_out: LeftOut) -> None:
+    """Fail if nothing can be read; not if files of other days, which are looked at as well, are all that is left out.
+
+    Raises:
+        LandingError: all ``files`` are left out, those ``near`` the days asked for among them.
+    """
     if near and all(file.name in left_out for file in files):
         raise LandingError(_told({file.name: left_out[file.name] for file in near}))
 

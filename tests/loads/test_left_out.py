@@ -15,6 +15,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.declared import GAM_DELIVERY
 from kly_mage.loads import runner
 from kly_mage.loads.rejects import retry
+from kly_mage.warehouse.postgres import ledger
 from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 
@@ -132,6 +133,21 @@ def test_a_dry_run_names_the_file(settings: Settings, capfd: pytest.CaptureFixtu
     four_days(settings)
     assert ads('2025-10-01', '2025-10-04', '--dry-run') == 3
     assert f'cannot be used: {BAD}: required column missing: impressions' in capfd.readouterr().out
+
+
+def test_what_the_runs_of_a_mage_backfill_have_left_out_is_told_together(settings: Settings, query: Query) -> None:
+    path = four_days(settings)
+    as_mage()
+    path.rename(path.with_name('gam_delivery_20251032.csv'))
+    as_mage()
+    as_mage()
+    query('update ops.loads set pipeline_run = load_id')  # the number is Mage's: each run loads once
+    (told,) = ledger.of_pipeline_runs(settings, ['1', '2'])
+    assert (told['source'], told['rows_new'], told['rows_already_loaded']) == ('gam_delivery', 3, 3)
+    assert {name: reason[:8] for name, reason in told['left_out'].items()} == {
+        BAD: 'required',
+        BAD.replace('1002', '1032'): '20251032',
+    }
 
 
 # --- its days are incomplete -----------------------------------------------------------------------------------------------
