@@ -1,9 +1,10 @@
 """Arguments that several commands take."""
 
 import argparse
+import getpass
 from datetime import date, timedelta
 
-from kly_mage.common.errors import WindowError
+from kly_mage.common.errors import UsageError, WindowError
 from kly_mage.common.settings import load_settings
 from kly_mage.common.window import Window, today
 from kly_mage.declared import SOURCES
@@ -23,6 +24,12 @@ def add_source(parser: argparse.ArgumentParser) -> None:
     """``--source``, for ``sources``."""
     names = ', '.join(SOURCES)
     parser.add_argument('--source', type=_source, choices=list(SOURCES), metavar='NAME', help=f'this source only: {names}')
+
+
+def add_accept(parser: argparse.ArgumentParser) -> None:
+    """``--accept`` and ``--by``."""
+    parser.add_argument('--accept', metavar='WHY', help='note that those listed need no further look, and why')
+    parser.add_argument('--by', metavar='WHO', help='who accepts; without it the user who runs the command')
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
@@ -48,6 +55,18 @@ def window(options: argparse.Namespace) -> Window | None:
 def sources(options: argparse.Namespace) -> list[str]:
     """The names of the sources asked for."""
     return [options.source] if options.source else list(SOURCES)
+
+
+def who(options: argparse.Namespace) -> str:
+    """Who accepts.
+
+    Raises:
+        UsageError: nobody is named, and this user has no name.
+    """
+    try:
+        return str(options.by or getpass.getuser())
+    except (KeyError, OSError):  # a container's user need not be known there
+        raise UsageError('who accepts? this user has no name: --by NAME') from None
 
 
 def day(text: str) -> date | str:

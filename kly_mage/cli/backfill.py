@@ -215,7 +215,7 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
         name = load['source']
         if missing[name]:
             yield f'{name}: no file, or one without rows, for {ledger.spans(missing[name])}'
-        if count := load['rows_rejected']:
+        if count := load['rows_rejected'] - load['rejects_accepted']:
             yield f'{name}: {_rows(count)} cannot be used; python -m kly_mage rejects --source {name} lists them'
             for reject in ledger.rejects(settings, load['load_id'], SHOWN_REJECTS):
                 yield f'  {reject}'
@@ -226,7 +226,7 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             )
             for each in outside.of_loads(settings, [load['load_id']])[:SHOWN_REJECTS]:
                 yield f'  {each}'
-        if count := load['rows_conflicting']:
+        if count := load['rows_conflicting'] - load['conflicts_accepted']:
             values = ', '.join(column.name for column in SOURCES[name].value_columns)
             counts = (
                 'the version of the newest file counts' if SOURCES[name].applies_restatements else 'the first version counts'

@@ -34,6 +34,7 @@ COMMANDS = {
     'pack': 'put the bronze partitions of past days together, one per month',
     'status': 'per source: days loaded, gaps, last load, lateness, rejects',
     'rejects': 'rows that cannot be used, with file, line, column and reason',
+    'conflicts': 'rows with the key of another row and other values, until somebody has decided',
     'new-source': 'write the files of a further source, to be filled in',
     'editor': 'PostgreSQL and the Mage editor on this machine, until Ctrl-C',
     'stop': 'stop the embedded PostgreSQL, and the editor if it runs',

@@ -3,12 +3,13 @@
 import argparse
 
 from kly_mage.cli import DONE, LOOK
-from kly_mage.cli.arguments import add_source, sources
+from kly_mage.cli.arguments import add_accept, add_days, add_source, sources, who, window
 from kly_mage.common.console import note, say
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.loads.rejects import retry
+from kly_mage.warehouse.postgres.decisions import accept_rejects
 from kly_mage.warehouse.postgres.rejects import Waiting, waiting
 from kly_mage.warehouse.postgres.server import server
 
@@ -16,14 +17,19 @@ SHOWN_CHARACTERS = 50  # of a long value
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Whose rejects, and whether they get another try."""
+    """Whose rejects, and whether they get another try, or need no further look."""
     add_source(parser)
+    add_days(parser)
+    add_accept(parser)
     parser.add_argument('--retry', action='store_true', help='load those that have become usable')
 
 
 def run(options: argparse.Namespace) -> int:
-    """List the rejects that wait, after a retry if that is asked for. 3 if any are left."""
-    settings = server(load_settings())
+    """List the rejects that wait, after a retry if that is asked for. 3 if any are left that nobody has accepted."""
+    settings, days = server(load_settings()), window(options)
+    if options.accept:
+        accepted = accept_rejects(settings, sources(options), days, (by := who(options)), options.accept)
+        say(f'{accepted:,} rejects accepted by {by}: {options.accept}')
     if options.retry:
         outcome = retry(settings, sources(options))
         new = sum(load['rows_new'] for load in outcome.loads)
@@ -32,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         for reject in outcome.taken:
             note(f'{reject.file}, line {reject.line}: taken as it stands, though it has no end')
         say(f'{outcome.resolved:,} rejects resolved, {new:,} rows loaded')
-    found = waiting(settings, sources(options))
+    found = waiting(settings, sources(options), days)
     if found:
         columns = [Column(name, right=name == 'line') for name in ('file', 'line', 'column', 'value', 'reason')]
         say_table(columns, map(_cells, found))

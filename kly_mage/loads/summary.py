@@ -32,12 +32,12 @@ def look(load: Load, missing: Sequence[date]) -> list[str]:
     if missing:
         found.append(f'no file and no row for {spans(missing)}')
     found += [f'{file} is left out' for file in load['left_out']]
-    if load['rows_rejected']:
+    if load['rows_rejected'] > load['rejects_accepted']:
         found.append(f'rows cannot be used (python -m kly_mage rejects --source {name})')
     if load['rows_outside']:
         found.append(f'rows are of days that their file may not hold (kly_mage/declared/{name}.py says which)')
-    if load['rows_conflicting']:
-        found.append(f'rows have the key of others and other values (bronze.{name}_conflicts)')
+    if load['rows_conflicting'] > load['conflicts_accepted']:
+        found.append(f'rows have the key of others and other values (python -m kly_mage conflicts --source {name})')
     return found
 
 

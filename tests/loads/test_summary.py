@@ -15,6 +15,7 @@ WELL: dict[str, Any] = {
     'days': '2025-10-01',
     'left_out': {},
     **{f'rows_{part}': 0 for part in ('duplicate', 'rejected', 'conflicting', 'outside')},
+    **{'rejects_accepted': 0, 'conflicts_accepted': 0},
     **{'rows_read': 1270, 'rows_distinct': 1270, 'rows_new': 1200, 'rows_already_loaded': 70},
 }
 
@@ -29,7 +30,7 @@ def test_a_load_that_is_well_says_its_days_and_counts() -> None:
     ('part', 'look'),
     [
         ('rejected', 'rows cannot be used (python -m kly_mage rejects --source gam_delivery)'),
-        ('conflicting', 'rows have the key of others and other values (bronze.gam_delivery_conflicts)'),
+        ('conflicting', 'rows have the key of others and other values (python -m kly_mage conflicts --source gam_delivery)'),
         ('outside', 'rows are of days that their file may not hold (kly_mage/declared/gam_delivery.py says which)'),
     ],
 )
@@ -38,6 +39,14 @@ def test_rows_that_do_not_count_need_a_look(part: str, look: str) -> None:
     assert summary.look(load, []) == [look]
     assert f', 2 {part}' in summary.line(load, [], [look])
     assert summary.line(load, [], [look]).endswith(f'; needs a look: {look}')
+
+
+@pytest.mark.parametrize(
+    ('rows', 'accepted'), [('rows_rejected', 'rejects_accepted'), ('rows_conflicting', 'conflicts_accepted')]
+)
+def test_what_somebody_has_accepted_needs_none(rows: str, accepted: str) -> None:
+    assert summary.look(WELL | {rows: 2, accepted: 2}, []) == []
+    assert len(summary.look(WELL | {rows: 2, accepted: 1}, [])) == 1
 
 
 def test_duplicates_are_counted_and_need_none() -> None:
@@ -66,7 +75,7 @@ def test_an_exporter_that_takes_a_frame_says_the_line_of_its_load(settings: Sett
         'gam_delivery 2025-10-01 to 2025-10-02: 4 read, 2 distinct, 1 new, 0 already loaded, 1 rejected, 1 conflicting, '
         '1 duplicate, 1 day missing; needs a look: no file and no row for 2025-10-02; '
         'rows cannot be used (python -m kly_mage rejects --source gam_delivery); '
-        'rows have the key of others and other values (bronze.gam_delivery_conflicts); '
+        'rows have the key of others and other values (python -m kly_mage conflicts --source gam_delivery); '
         'gam_delivery/gam_delivery_20251001.json is not understood: only files whose names end in .csv or .csv.gz are read'
     )
     assert len(load['look']) == 4

@@ -85,6 +85,7 @@ class _Account:
             self.comparison.find,
             lambda: self._count(self.comparison.delivered()),
             lambda: self._count(self.comparison.same_file()),
+            lambda: self._count(self.comparison.waiting()),
             self._count_rejects,
             self._count_stored,
             lambda: self._count(self.comparison.gold(), only_known_days=True),

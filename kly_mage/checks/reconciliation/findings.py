@@ -31,14 +31,14 @@ def verdict(report: Report) -> str:
 
 def _undecided(report: Report) -> str:
     """The conflicting rows that nobody has decided about; nothing where there is none."""
-    rows = sum(line.rows.get(line.waiting, 0) for line in report.lines)
+    rows = sum(line.rows.get('waiting', 0) for line in report.lines)
     if not rows:
         return ''
     money = [line for line in report.lines if line.money]
     told = f'{_rows(rows)} {"waits" if rows == 1 else "wait"} for a decision'
     if money:
         counts, read = (sum((line.money_in(place) for line in money), Decimal(0)) for place in ('gold', 'read'))
-        waits = sum((line.money_in(line.waiting) for line in money), Decimal(0))
+        waits = sum((line.money_in('waiting') for line in money), Decimal(0))
         share = f' ({waits * 100 / read:.1f} %)' if read else ''
         told = f'{dollars(counts)} count, {dollars(waits)}{share} in {told}'
     if days := len(report.undecided):
@@ -264,7 +264,7 @@ def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterat
     rows = total.rows.get('conflict', 0)
     if not rows:
         return
-    same, table = total.rows.get('conflict_same_file', 0), f'bronze.{name}_conflicts'
+    same = total.rows.get('conflict_same_file', 0)
     if rows > same:
         change = report.fact(name, 'revenue_change_in_conflicts')
         applied = any('applied' in places for places in total.sums.values())
@@ -273,7 +273,7 @@ def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterat
             f'All conflicts hold '
             f'{dollars(total.money_in("conflict"))}, {_signed(change)} USD against what counts'
         )
-        yield Finding('restated', name, text, f'see {table}', wrong=False)
+        yield Finding('restated', name, text, f'python -m kly_mage conflicts --source {name}', wrong=False)
     if same:
         text = f'{name}: {_rows(same)} with the key of another row of the same file: no restatement'
         if causes.same_file:

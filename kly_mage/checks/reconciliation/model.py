@@ -20,7 +20,6 @@ from decimal import Decimal
 from typing import Any
 
 from kly_mage.common.window import Window
-from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import mart_of
 
 PLACES = ('duplicate', 'bronze', 'conflict', 'rejected', 'not_loaded', 'outside', 'lost', 'changed')
@@ -36,7 +35,8 @@ class Line:
     ``rows`` and each of ``sums`` map a place to a number; ``read`` is what the files hold in all, ``stored`` what bronze
     holds, ``in_no_file`` what bronze holds and no file does, ``gold`` what the mart says, ``summary`` what
     ``gold.daily_summary`` says. Of the duplicate and the conflicting rows, ``duplicate_same_file`` and
-    ``conflict_same_file`` stand in the file of the row they repeat or contradict. ``late`` counts distinct rows by the
+    ``conflict_same_file`` stand in the file of the row they repeat or contradict. ``waiting`` are the conflicting
+    rows that wait for a decision. ``late`` counts distinct rows by the
     days from their own to that of the file that brought them first. ``facts`` is the day's row of
     ``gold.reconciliation``.
     """
@@ -71,18 +71,10 @@ class Line:
         """The money in these places together; 0 for a source without."""
         return self.sum(self.money, *places) if self.money else Decimal(0)
 
-    @property
-    def waiting(self) -> str:
-        """The place of the conflicting rows that wait for a decision.
-
-        Where the newest version counts, a later file has decided; rows of one file and one key are a question in any case.
-        """
-        return 'conflict_same_file' if SOURCES[self.source].applies_restatements else 'conflict'
-
     def is_beyond(self, percent: Decimal) -> bool:
         """Whether more than so much of the rows or of the money waits for a decision."""
-        shares = [(Decimal(self.rows.get(place, 0)) for place in (self.waiting, 'read'))]
-        shares.append(abs(self.money_in(place)) for place in (self.waiting, 'read'))
+        shares = [(Decimal(self.rows.get(place, 0)) for place in ('waiting', 'read'))]
+        shares.append(abs(self.money_in(place)) for place in ('waiting', 'read'))
         return any(waiting * 100 > percent * read for waiting, read in shares)
 
     @property

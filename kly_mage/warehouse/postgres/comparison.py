@@ -203,7 +203,6 @@ class Comparison:
 
     def same_file(self) -> Iterator[Count]:
         """Of the duplicate and the conflicting rows, those in the file of the row they repeat or contradict."""
-        sums, nothing = ''.join(f', sum("{m.name}")' for m in self.measures), ', null' * len(self.measures)
         alike = ''.join(f' and fresh."{name}" is not distinct from versions."{name}"' for name in self.values)
         self.cursor.execute(
             f"""
@@ -214,9 +213,9 @@ class Comparison:
                 where versions.copies > 1
                 group by versions._hashrow, versions.at
             )
-            select day, 'duplicate_same_file', sum(copies - files)::bigint{nothing} from files group by day
+            select day, 'duplicate_same_file', sum(copies - files)::bigint from files group by day
             union all
-            select v.day, 'conflict_same_file', count(*){sums}
+            select v.day, 'conflict_same_file', count(*)
             from versions as v
             where place = 'conflict' and exists (
                 select from versions as other
@@ -225,8 +224,35 @@ class Comparison:
             group by v.day
             """
         )
-        for day, place, rows, *amounts in self.cursor.fetchall():
-            yield Count(day, place, rows, tuple(amounts))
+        for day, place, rows in self.cursor.fetchall():
+            yield Count(day, place, rows, ())
+
+    def waiting(self) -> Iterator[Count]:
+        """Of the conflicting rows, those that wait for a decision (``waiting``).
+
+        Where the newest version counts, a later file has decided; rows of one file and one key are a question in any case.
+        Nobody asks about what somebody has accepted.
+        """
+        if not self.values:
+            return
+        same_file = (
+            'exists (select from versions as other where other._hashrow = v._hashrow and other.at < v.at'
+            f' and other.at >> {LINE_BITS} = v.at >> {LINE_BITS})'
+        )
+        self.cursor.execute(
+            sql.SQL(
+                'select v.day, count(*) {} from versions as v'
+                ' inner join {} as further on further._hashrow = v._hashrow and {}'
+                " where place = 'conflict' and accepted_at is null and {} group by v.day"
+            ).format(
+                sql.SQL(''.join(f', sum(v."{m.name}")' for m in self.measures)),
+                conflicts_table(self.source),
+                self._same('further'),
+                sql.SQL(same_file if self.source.applies_restatements else 'true'),
+            )
+        )
+        for day, rows, *amounts in self.cursor.fetchall():
+            yield Count(day, 'waiting', rows, tuple(amounts))
 
     def rejects(self, money: str | None) -> Iterator[Count]:
         """The files' rejected rows, with what they hold in the column ``money``, as far as it can be read."""

@@ -86,6 +86,18 @@ class Versions:
             days, schema={'_partition_date': pl.Date, 'versions': pl.Int64, 'repeated': pl.Int64}, orient='row'
         )
 
+    def accepted(self) -> int:
+        """How many of the versions this load has met somebody has accepted."""
+        same = sql.SQL(' and ').join(
+            sql.SQL('met.{0} is not distinct from further.{0}').format(sql.Identifier(n)) for n in self.values
+        )
+        self.cursor.execute(
+            sql.SQL(
+                'select count(*) from met inner join {} as further using (_hashrow) where accepted_at is not null and {}'
+            ).format(conflicts_table(self.source), same)
+        )
+        return int(self.cursor.fetchone()[0])
+
     def note(self, rows: pl.DataFrame) -> None:
         """Put the versions of known rows aside, equal ones too: what was restated and taken back counts again."""
         self.cursor.execute(

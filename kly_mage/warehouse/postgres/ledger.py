@@ -216,7 +216,7 @@ def by_day(settings: Settings, load_ids: Iterable[int]) -> dict[date, dict[str, 
 
 def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]]:
     """Per source what the finished loads of these Mage pipeline runs did, as ``load.load`` tells it of one."""
-    names = [f'rows_{part}' for part in ('read', 'distinct', *PARTS, 'outside')]
+    names = [*(f'rows_{part}' for part in ('read', 'distinct', *PARTS, 'outside')), 'rejects_accepted', 'conflicts_accepted']
     sums = ', '.join(f'sum({name})::bigint' for name in names)
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(

@@ -89,6 +89,8 @@ create table if not exists ops.loads (
 alter table ops.loads add column if not exists rows_removed bigint not null default 0;
 alter table ops.loads add column if not exists left_out jsonb not null default '{}';
 alter table ops.loads add column if not exists rows_outside bigint not null default 0;
+alter table ops.loads add column if not exists rejects_accepted bigint not null default 0;
+alter table ops.loads add column if not exists conflicts_accepted bigint not null default 0;
 create index if not exists loads_source_idx on ops.loads (source, load_id);
 comment on table ops.loads is 'One row per load of one source. rows_read is new + duplicate + already loaded + rejected + conflicting + outside.';
 comment on column ops.loads.load_id is 'The load; _load_id in bronze.';
@@ -107,6 +109,8 @@ comment on column ops.loads.rows_already_loaded is 'Rows an earlier load had ins
 comment on column ops.loads.rows_rejected is 'Rows that cannot be used; they stand in bronze.rejects.';
 comment on column ops.loads.rows_conflicting is 'Rows with the hash of another row but other numbers; they stand in the conflicts table.';
 comment on column ops.loads.rows_outside is 'Rows that no load takes: their day is not one their file may hold; ops.load_outside names them.';
+comment on column ops.loads.rejects_accepted is 'Of the rejected rows, those that somebody had accepted.';
+comment on column ops.loads.conflicts_accepted is 'Of the conflicting rows, those that somebody had accepted.';
 comment on column ops.loads.money_read is 'Sum of the money in the usable rows read, equal rows included; NULL for a source without money.';
 comment on column ops.loads.started_at is 'When the load began.';
 comment on column ops.loads.finished_at is 'When it ended; NULL while it runs and for ever if it died.';
@@ -206,6 +210,9 @@ create table if not exists bronze.rejects (
 );
 alter table bronze.rejects add column if not exists file_day date;
 alter table bronze.rejects add column if not exists taken_at timestamptz;
+alter table bronze.rejects add column if not exists accepted_at timestamptz;
+alter table bronze.rejects add column if not exists accepted_by text;
+alter table bronze.rejects add column if not exists accepted_because text;
 create index if not exists rejects_taken_idx on bronze.rejects (source) where taken_at is not null;
 comment on table bronze.rejects is 'One row per line of a file that cannot be used, or per such file (line 0), however often it is read.';
 comment on column bronze.rejects.source is 'The source.';
@@ -221,4 +228,7 @@ comment on column bronze.rejects.file_day is 'The day in the file''s name; NULL 
 comment on column bronze.rejects.load_id is 'The first load that met it.';
 comment on column bronze.rejects.rejected_at is 'When that was.';
 comment on column bronze.rejects.taken_at is 'When somebody said that a row held back because its line has no end is whole: loads take it since.';
+comment on column bronze.rejects.accepted_at is 'When somebody said that it needs no further look; NULL while it waits.';
+comment on column bronze.rejects.accepted_by is 'Who.';
+comment on column bronze.rejects.accepted_because is 'Why.';
 comment on column bronze.rejects.resolved_at is 'When a retry found the row usable; NULL while it waits.';

@@ -4,12 +4,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
+from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.decisions import within
 from kly_mage.warehouse.postgres.retry import retrying
 
 
@@ -27,14 +30,23 @@ class Waiting:
     day: date | None
 
 
-def waiting(settings: Settings, sources: Iterable[str]) -> list[Waiting]:
-    """The rejects that wait, by source, file and line."""
+def waiting(
+    settings: Settings, sources: Iterable[str], days: Window | None = None, *, accepted_too: bool = False
+) -> list[Waiting]:
+    """The rejects that wait, by source, file and line; on request those that somebody has accepted as well.
+
+    Args:
+        days: only of these; a row without a readable day goes with its file.
+    """
     ensure_schema(settings)
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(
-            'select source, reject_id::text, file, line, column_name, value, reason, day from bronze.rejects'
-            ' where source = any(%s) and resolved_at is null order by source, file, line',
-            (list(sources),),
+            sql.SQL(
+                'select source, reject_id::text, file, line, column_name, value, reason, day from bronze.rejects'
+                ' where source = any(%s) and resolved_at is null and (accepted_at is null or %s) and {}'
+                ' order by source, file, line'
+            ).format(within(days, 'day', 'file_day')),
+            (list(sources), accepted_too),
         )
         return [Waiting(*row) for row in cursor.fetchall()]
 

@@ -25,6 +25,12 @@ SYSTEM_COLUMNS = {
     '_load_id': ('bigint not null', 'The load that inserted the row, see ops.loads.'),
 }
 
+ACCEPTED = [
+    ('accepted_at', 'timestamptz', 'When somebody said that this needs no further look; NULL while it waits.'),
+    ('accepted_by', 'text', 'Who.'),
+    ('accepted_because', 'text', 'Why.'),
+]
+
 
 def bronze_table(source: Source) -> sql.Composed:
     """The quoted name of a source's table."""
@@ -151,6 +157,8 @@ def _conflicts_ddl(source: Source) -> list[str]:
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
         f'create table if not exists {restated} (like {table});',
         *_columns_added(restated, columns),
+        *_columns_added(table, ACCEPTED),
+        *(_comment('column', f'{table}."{column}"', text) for column, _, text in ACCEPTED),
         f'create index if not exists {source.name}_restatements_updated_at_idx on {restated} (_updated_at);',
         _comment(
             'table',

@@ -131,6 +131,13 @@ class Transaction:
                 # A row that was repaired, and came back broken, waits again.
                 ' on conflict (source, reject_id) do update set resolved_at = null where rejects.resolved_at is not null'
             )
+            self.cursor.execute(
+                'select count(*) from incoming_rejects inner join bronze.rejects as known using (source, reject_id)'
+                ' where known.accepted_at is not null'
+            )
+            self.counts.rejects_accepted = self.cursor.fetchone()[0]
+        if self.counts.rows_conflicting:
+            self.counts.conflicts_accepted = self.versions.accepted()
         # Rules join all rows of the load, which the planner takes for one: a loop over them would never end. It would also
         # read the whole partition for them.
         self.cursor.execute('set local enable_hashjoin = on; set local enable_nestloop = off')

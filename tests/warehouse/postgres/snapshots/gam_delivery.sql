@@ -151,6 +151,12 @@ alter table bronze.gam_delivery_restatements add column if not exists "_file" te
 alter table bronze.gam_delivery_restatements add column if not exists "_line" bigint;
 alter table bronze.gam_delivery_restatements add column if not exists "_updated_at" timestamptz;
 alter table bronze.gam_delivery_restatements add column if not exists "_load_id" bigint;
+alter table bronze.gam_delivery_conflicts add column if not exists "accepted_at" timestamptz;
+alter table bronze.gam_delivery_conflicts add column if not exists "accepted_by" text;
+alter table bronze.gam_delivery_conflicts add column if not exists "accepted_because" text;
+comment on column bronze.gam_delivery_conflicts."accepted_at" is 'When somebody said that this needs no further look; NULL while it waits.';
+comment on column bronze.gam_delivery_conflicts."accepted_by" is 'Who.';
+comment on column bronze.gam_delivery_conflicts."accepted_because" is 'Why.';
 create index if not exists gam_delivery_restatements_updated_at_idx on bronze.gam_delivery_restatements (_updated_at);
 comment on table bronze.gam_delivery_restatements is 'One row per change of what counts, where restatements apply to bronze.gam_delivery: new and old.';
 comment on column bronze.gam_delivery_restatements."_hashrow" is 'The hash the rows share.';

@@ -1,0 +1,108 @@
+"""What people have decided: rejects and conflicts that somebody has accepted, with who, when and why.
+
+They stay where they are and count as little as before; loads, ``rejects``, ``conflicts`` and ``reconcile`` ask nobody about
+them again. A row that is taken out by a repair, or rejected for another reason, is asked about anew.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.tables import conflicts_table
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """A further version of a row, about which nobody has decided.
+
+    Attributes:
+        source: whose.
+        file: where it stands.
+        line: where it begins.
+        key: the values the versions share, as text.
+        differences: by column, what it says and what counts, as text.
+    """
+
+    source: str
+    file: str
+    line: int
+    key: str
+    differences: dict[str, tuple[str | None, str | None]]
+
+
+def conflicts(settings: Settings, sources: Iterable[str], days: Window | None) -> list[Conflict]:
+    """The conflicts that wait, by source, file and line."""
+    ensure_schema(settings)
+    found: list[Conflict] = []
+    with connect(settings) as connection, connection.cursor() as cursor:
+        for source in _with_conflicts(sources):
+            values = [column.name for column in source.value_columns]
+            cursor.execute(
+                sql.SQL(
+                    "select _file, _line, concat_ws(' ', {key}), {pairs} from {table}"
+                    ' where accepted_at is null and {days} order by _file, _line'
+                ).format(
+                    key=sql.SQL(', ').join(map(sql.Identifier, source.hash_columns or ())),
+                    pairs=sql.SQL(', ').join(
+                        sql.SQL('{}::text').format(sql.Identifier(prefix + name))
+                        for name in values
+                        for prefix in ('', 'counted_')
+                    ),
+                    table=conflicts_table(source),
+                    days=within(days, '_partition_date'),
+                )
+            )
+            for file, line, key, *pairs in cursor.fetchall():
+                both = zip(values, pairs[::2], pairs[1::2], strict=True)
+                differences = {name: (here, counts) for name, here, counts in both if here != counts}
+                found.append(Conflict(source.name, file, line, key, differences))
+    return found
+
+
+def accept_conflicts(settings: Settings, sources: Iterable[str], days: Window | None, by: str, why: str) -> int:
+    """Note that the conflicts that wait need no further look; gives how many."""
+    ensure_schema(settings)
+    with connect(settings) as connection, connection.cursor() as cursor:
+        waiting = within(days, '_partition_date')
+        return sum(_accept(cursor, conflicts_table(source), waiting, by, why) for source in _with_conflicts(sources))
+
+
+def accept_rejects(settings: Settings, sources: Iterable[str], days: Window | None, by: str, why: str) -> int:
+    """The same of rejects; one without a readable day goes with its file."""
+    ensure_schema(settings)
+    with connect(settings) as connection, connection.cursor() as cursor:
+        waiting = sql.SQL('source = any({}) and resolved_at is null and {}').format(
+            sql.Literal(list(sources)), within(days, 'day', 'file_day')
+        )
+        return _accept(cursor, sql.SQL('bronze.rejects'), waiting, by, why)
+
+
+def _accept(cursor: Cursor, table: sql.Composable, waiting: sql.Composable, by: str, why: str) -> int:
+    cursor.execute(
+        sql.SQL(
+            'update {} set accepted_at = clock_timestamp(), accepted_by = {}, accepted_because = {}'
+            ' where accepted_at is null and {}'
+        ).format(table, sql.Literal(by), sql.Literal(why), waiting)
+    )
+    return int(cursor.rowcount)
+
+
+def within(days: Window | None, *columns: str) -> sql.Composable:
+    """The condition that the first of these columns that says a day says one of these."""
+    if days is None:
+        return sql.SQL('true')
+    return sql.SQL('coalesce({}) between {} and {}').format(
+        sql.SQL(', ').join(map(sql.Identifier, columns)), sql.Literal(days.start), sql.Literal(days.end)
+    )
+
+
+def _with_conflicts(sources: Iterable[str]) -> list[Source]:
+    return [SOURCES[name] for name in sources if SOURCES[name].value_columns]
