@@ -16,7 +16,16 @@ from kly_mage.landing.header import is_empty
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.outside import Outside, by_load
-from kly_mage.warehouse.postgres.standing import Load, Standing, files_seen, left_out, loads, rows_read, standing
+from kly_mage.warehouse.postgres.standing import (
+    Load,
+    Standing,
+    files_seen,
+    files_with_rejects,
+    left_out,
+    loads,
+    rows_of_days,
+    standing,
+)
 
 # State, its sign in the calendar, what it means, whether the day is missing in the warehouse.
 STATES = {
@@ -26,6 +35,7 @@ STATES = {
     'late': ('+', 'loaded; files that may hold rows of it have come or changed since', False),
     'file removed': ('*', 'loaded; its file has been taken out of the landing zone since', False),
     'empty day': ('o', 'loaded; no row is of this day', False),
+    'all rejected': ('%', 'no row of its file can be used', True),
     'empty file': ('0', 'its file has no rows', True),
     'missing file': ('-', 'there is no file for it', True),
     'not loaded': ('.', 'its file waits for a load', True),
@@ -33,6 +43,7 @@ STATES = {
     'never finished': ('!', 'its last load died', True),
     'running': ('>', 'is being loaded', False),
 }
+_NOTHING = (0, 0)  # rows read, rejected
 
 
 @dataclass(frozen=True)
@@ -112,9 +123,10 @@ def status(settings: Settings, sources: Iterable[Source], window: Window | None 
             left = left_out(cursor, source, files[source.name])
             of_source.left_out = {file.name: reason for file, reason in left.items()}
             if days:
-                rows, outside = rows_read(cursor, source, days), by_load(cursor, source)
+                rows, outside = rows_of_days(cursor, source, days), by_load(cursor, source)
                 seen = files_seen(cursor, source)
                 calendar = _Calendar(source, files[source.name], asked[source.name], rows, seen, left, outside, settings)
+                calendar.rejected = files_with_rejects(cursor, source)
                 of_source.days = [calendar.of(day) for day in days]
             found.append(of_source)
     return found
@@ -128,7 +140,7 @@ class _Calendar:
         source: Source,
         files: list[LandingFile],
         loads: list[Load],
-        rows: dict[tuple[int, date], int],
+        rows: dict[tuple[int, date], tuple[int, int]],
         seen: dict[str, tuple[int, datetime]],
         left_out: dict[LandingFile, str],
         outside: dict[int, list[Outside]],
@@ -137,6 +149,7 @@ class _Calendar:
         self.source, self.files, self.loads, self.rows, self.settings = source, files, loads, rows, settings
         self.undated = any(file.day is None for file in files)
         self.seen, self.left_out, self.outside = seen, left_out, outside
+        self.rejected: set[str] = set()
         here = {file.name for file in files}
         self.gone: dict[date | None, list[str]] = {}
         for name in sorted(set(seen) - here):
@@ -158,7 +171,7 @@ class _Calendar:
                 detail = broken.error or ''
             if load is None:
                 return Day(day, state, files=names, detail=detail)
-            rows = None if self.source.any_day else self.rows.get((load.load_id, day), 0)
+            rows = None if self.source.any_day else self.rows.get((load.load_id, day), _NOTHING)[0]
             again = f'load {broken.load_id}: {broken.error or "it died"}' if broken and load is done else ''
             return Day(day, state, rows, load.load_id, load.finished_at, names, detail, again)
 
@@ -192,7 +205,10 @@ class _Calendar:
             return found('rows outside', '; '.join(left))
         if gone:
             return found('file removed', ', '.join(gone))
-        return found('loaded' if self.rows.get((done.load_id, day)) else 'empty day')
+        read, rejected = self.rows.get((done.load_id, day), _NOTHING)
+        if read == rejected and self.rejected.intersection(names):  # a row without a readable day is of no day
+            return found('all rejected')
+        return found('loaded' if read else 'empty day')
 
     def _gone(self, day: date, done: Load | None, *, still: bool) -> list[str]:
         """The files of a day that were loaded and are not there any more.

@@ -109,6 +109,7 @@ def _remedy(source: str, state: str, days: list[Day]) -> str | None:
         'failed': f'repair the cause, then {load}',
         'missing file': f'deliver the files into {source}/, then {load}',
         'rows outside': f'say in kly_mage/declared/{source}.py which days its files may hold, then {load}',
+        'all rejected': f'python -m kly_mage rejects --source {source}; deliver the files again, then {load}',
         'empty file': f'deliver the files again, then {load}',
         'incomplete': f'once what is left out can be used, {load}',
     }.get(state)

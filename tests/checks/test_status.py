@@ -84,6 +84,18 @@ def test_a_missing_file_an_empty_file_and_an_empty_day_are_three_things(settings
     assert told[1]['missing'] == 4
 
 
+def test_a_day_of_whose_file_no_row_can_be_used_is_no_loaded_one(settings: Settings, status: Status) -> None:
+    deliver(
+        settings.data_dir, 'gam_delivery_20251001.csv', *(f'2025-10-01T05:00:0{n}Z,/top,l,c,a1,many,1,1' for n in range(3))
+    )
+    deliver(settings.data_dir, 'gam_delivery_20251002.csv', 'no day at all,/top,l,c,a1,1,1,1')
+    some = ('2025-10-03T05:00:00Z,/top,l,c,a1,1,1,1', '2025-10-03T05:00:01Z,/top,l,c,a1,many,1,1')
+    deliver(settings.data_dir, 'gam_delivery_20251003.csv', *some)
+    assert backfill(1, 3) == 3
+    told = status('--source', 'gam_delivery')
+    assert (told[0], states(told)) == (3, {1: 'all rejected', 2: 'all rejected', 3: 'loaded'})
+
+
 def test_a_day_whose_file_waits_is_missing_until_it_is_loaded(settings: Settings, status: Status) -> None:
     deliver_october(settings.data_dir)
     backfill(1, 2)

@@ -100,14 +100,23 @@ def left_out(cursor: Cursor, source: Source, files: list[LandingFile]) -> dict[L
     }
 
 
-def rows_read(cursor: Cursor, source: Source, days: Window) -> dict[tuple[int, date], int]:
-    """The rows that each load has read of each of these days."""
+def rows_of_days(cursor: Cursor, source: Source, days: Window) -> dict[tuple[int, date], tuple[int, int]]:
+    """The rows that each load has read of each of these days, and how many of them it had to reject."""
     cursor.execute(
-        'select load_id, day, load_days.rows_read from ops.load_days inner join ops.loads using (load_id)'
-        ' where source = %s and day between %s and %s',
+        'select load_id, day, load_days.rows_read, load_days.rows_rejected'
+        ' from ops.load_days inner join ops.loads using (load_id) where source = %s and day between %s and %s',
         (source.name, days.start, days.end),
     )
-    return {(load_id, day): rows for load_id, day, rows in cursor.fetchall()}
+    return {(load_id, day): (read, rejected) for load_id, day, read, rejected in cursor.fetchall()}
+
+
+def files_with_rejects(cursor: Cursor, source: Source) -> set[str]:
+    """The files of which rows wait as rejects."""
+    cursor.execute(
+        'select distinct file from bronze.rejects where source = %s and line <> %s and resolved_at is null',
+        (source.name, FILE_LINE),
+    )
+    return {file for (file,) in cursor.fetchall()}
 
 
 def standing(cursor: Cursor, source: Source) -> Standing:
