@@ -14,6 +14,7 @@ from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.header import is_empty
 from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.contents import Changed, changed_files
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.outside import Outside, by_load
 from kly_mage.warehouse.postgres.standing import (
@@ -32,6 +33,7 @@ STATES = {
     'loaded': ('#', 'loaded', False),
     'incomplete': ('?', 'loaded without a file that may hold rows of it and cannot be used', True),
     'rows outside': ('~', 'loaded without rows of its file: they are of days that it may not hold', True),
+    'file changed': ('%', 'loaded; rows that its files held then are gone from them or changed', True),
     'late': ('+', 'loaded; files that may hold rows of it have come or changed since', False),
     'file removed': ('*', 'loaded; its file has been taken out of the landing zone since', False),
     'empty day': ('o', 'loaded; no row is of this day', False),
@@ -124,8 +126,9 @@ def status(settings: Settings, sources: Iterable[Source], window: Window | None 
             of_source.left_out = {file.name: reason for file, reason in left.items()}
             if days:
                 rows, outside = rows_of_days(cursor, source, days), by_load(cursor, source)
-                seen = files_seen(cursor, source)
-                calendar = _Calendar(source, files[source.name], asked[source.name], rows, seen, left, outside, settings)
+                seen, changed = files_seen(cursor, source), changed_files(cursor, source, days)
+                of_days = (rows, seen, left, outside, changed)
+                calendar = _Calendar(source, files[source.name], asked[source.name], *of_days, settings)
                 calendar.rejected = files_with_rejects(cursor, source)
                 of_source.days = [calendar.of(day) for day in days]
             found.append(of_source)
@@ -144,12 +147,13 @@ class _Calendar:
         seen: dict[str, tuple[int, datetime]],
         left_out: dict[LandingFile, str],
         outside: dict[int, list[Outside]],
+        changed: list[Changed],
         settings: Settings,
     ) -> None:
         self.source, self.files, self.loads, self.rows, self.settings = source, files, loads, rows, settings
         self.undated = any(file.day is None for file in files)
         self.seen, self.left_out, self.outside = seen, left_out, outside
-        self.rejected: set[str] = set()
+        self.changed, self.rejected = changed, set[str]()
         here = {file.name for file in files}
         self.gone: dict[date | None, list[str]] = {}
         for name in sorted(set(seen) - here):
@@ -201,6 +205,8 @@ class _Calendar:
         new = [file.name for file in near if done.files.get(file.name) != (file.size, file.modified_at)]
         if new:
             return found('late', ', '.join(new))
+        if changed := [str(each) for each in self.changed if each.day == day]:
+            return found('file changed', '; '.join(changed))
         if left := [str(each) for each in self.outside.get(done.load_id, ()) if each.file in names]:
             return found('rows outside', '; '.join(left))
         if gone:
@@ -229,6 +235,8 @@ class _Calendar:
         if waiting:
             return found('not loaded', ', '.join(waiting))  # type: ignore[no-any-return]
         changed = [file.name for file in own if self.seen[file.name] != (file.size, file.modified_at)]
+        if others := [str(each) for each in self.changed if each.file in {file.name for file in own}]:
+            return found('file changed', '; '.join(others))  # type: ignore[no-any-return]
         if changed:
             return found('late', ', '.join(changed))  # type: ignore[no-any-return]
         return found('file removed', ', '.join(gone)) if gone else found('loaded')  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ from kly_mage.landing.left_out import at_first_sight, refuse_all
 from kly_mage.landing.not_understood import not_understood
 from kly_mage.loads import runner, summary
 from kly_mage.loads.progress import progress
-from kly_mage.warehouse.postgres import ledger, outside
+from kly_mage.warehouse.postgres import contents, ledger, outside
 from kly_mage.warehouse.postgres.server import server
 
 SHOWN_REJECTS = 3
@@ -120,7 +120,7 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window) -> int:
     if not options.quiet and not options.via_mage:
         for line in _progress(settings, loads, days, missing):
             note(line)
-        for line in _attention(settings, loads, missing):
+        for line in _attention(settings, loads, missing, days):
             note(line)
     for line in _left_out(loads):
         note(line)
@@ -209,7 +209,7 @@ def _parts(numbers: dict[str, int]) -> str:
     return f'{_rows(numbers["read"])} ({told})' if told else 'no rows'
 
 
-def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[date]]) -> Iterable[str]:
+def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[date]], days: Window) -> Iterable[str]:
     """What needs a look, and what to do about it."""
     for load in loads:
         name = load['source']
@@ -226,6 +226,10 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             )
             for each in outside.of_loads(settings, [load['load_id']])[:SHOWN_REJECTS]:
                 yield f'  {each}'
+        if load['files_changed']:
+            yield from map(str, contents.changed(settings, SOURCES[name], days)[:SHOWN_REJECTS])
+            command = f'python -m kly_mage repair --source {name} --start {days.start} --end {days.end}'
+            yield f'  {command} makes bronze and gold what the files say'
         if count := load['rows_conflicting'] - load['conflicts_accepted']:
             values = ', '.join(column.name for column in SOURCES[name].value_columns)
             counts = (

@@ -64,7 +64,8 @@ def _write(each: SourceStatus) -> None:
         if not of_state or state in ('loaded', 'running'):
             continue
         say(f'  {spans(day.day for day in of_state)}: {state}, {meaning}')
-        for detail in dict.fromkeys(day.detail for day in of_state if day.detail and state in ('failed', 'rows outside')):
+        with_details = ('failed', 'rows outside', 'file changed')
+        for detail in dict.fromkeys(day.detail for day in of_state if day.detail and state in with_details):
             say(f'    {detail}')
         if remedy := _remedy(each.source, state, of_state):
             say_styled((f'    {remedy}', 'cyan'))
@@ -108,6 +109,7 @@ def _remedy(source: str, state: str, days: list[Day]) -> str | None:
         'never finished': load,
         'failed': f'repair the cause, then {load}',
         'missing file': f'deliver the files into {source}/, then {load}',
+        'file changed': load.replace(' backfill ', f' repair --source {source} ') if load else None,
         'rows outside': f'say in kly_mage/declared/{source}.py which days its files may hold, then {load}',
         'all rejected': f'python -m kly_mage rejects --source {source}; deliver the files again, then {load}',
         'empty file': f'deliver the files again, then {load}',

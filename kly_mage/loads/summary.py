@@ -20,7 +20,12 @@ def counts(load: Load, missing: Sequence[date]) -> str:
     """
     told = [f'{load[f"rows_{part}"]:,} {word(part)}' for part in _ALWAYS]
     told += [f'{load[f"rows_{part}"]:,} {word(part)}' for part in _IF_ANY if load[f'rows_{part}']]
-    for count, what in ((len(load['left_out']), 'file{} left out'), (len(missing), 'day{} missing')):
+    others = {
+        'file{} left out': len(load['left_out']),
+        'file{} changed': load['files_changed'],
+        'day{} missing': len(missing),
+    }
+    for what, count in others.items():
         if count:
             told.append(f'{count:,} {what.format("" if count == 1 else "s")}')
     return ', '.join(told)
@@ -36,6 +41,8 @@ def look(load: Load, missing: Sequence[date]) -> list[str]:
         found.append(f'rows cannot be used (python -m kly_mage rejects --source {name})')
     if load['rows_outside']:
         found.append(f'rows are of days that their file may not hold (kly_mage/declared/{name}.py says which)')
+    if load['files_changed']:
+        found.append(f'files have changed since they were loaded (python -m kly_mage repair --source {name})')
     if load['rows_conflicting'] > load['conflicts_accepted']:
         found.append(f'rows have the key of others and other values (python -m kly_mage conflicts --source {name})')
     return found

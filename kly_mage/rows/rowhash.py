@@ -52,12 +52,15 @@ def _hashrow(frame: pl.DataFrame, source: Source) -> pl.Series:
 
 
 def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
-    """Keep the first of equal rows and count the others in its ``_duplicate_rows``.
+    """Keep the first of equal rows of a file and count the others in its ``_duplicate_rows``.
 
-    Rows are equal if they share ``_hashrow`` and, where the hash leaves columns out, those columns too. Rejected rows
+    Rows are equal if they share ``_hashrow`` and, where the hash leaves columns out, those columns too. Those of different
+    files stay, in a frame that holds several as Mage's do: the ledger says of each file what it held. Rejected rows
     all stay: each is a line of a file that somebody has to look at.
     """
     key = ['_hashrow', *(column.name for column in source.value_columns)]
+    if of_several_files(frame):
+        key.append('_file')
     rejected = pl.col('_reject').is_not_null()
     first = pl.struct(key).is_first_distinct() if len(key) > 1 else pl.col('_hashrow').is_first_distinct()
     marked = frame.with_columns((first | rejected).alias('_first'))
@@ -66,9 +69,6 @@ def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     amounts = [pl.len().cast(pl.Int64).alias('_duplicate_rows')]
     if source.versioned:  # an article edited and edited back within one file: the place of the last delivery counts
         amounts.append(pl.col('_delivered_at').max().alias('_delivered_last'))
-    elif source.applies_restatements:  # as above, but of the rows of one file the first counts
-        at, file = pl.col('_delivered_at'), pl.col('_delivered_at').dt.truncate('1m')
-        amounts.append(at.filter(file == file.max()).min().alias('_delivered_last'))
     again = marked.filter(~pl.col('_first')).group_by(key).agg(amounts)
     joined = (
         marked.filter('_first')
@@ -78,10 +78,13 @@ def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     )
     if '_delivered_last' not in joined.columns:
         return joined
-    first, last = pl.col('_delivered_at'), pl.col('_delivered_last')
-    if source.applies_restatements:
-        last = pl.when(last.dt.truncate('1m') > first.dt.truncate('1m')).then(last)
-    return joined.with_columns(pl.coalesce(last, first).alias('_delivered_at')).drop('_delivered_last')
+    last = pl.coalesce('_delivered_last', '_delivered_at')
+    return joined.with_columns(last.alias('_delivered_at')).drop('_delivered_last')
+
+
+def of_several_files(frame: pl.DataFrame) -> bool:
+    """Whether rows of more than one file are in a frame."""
+    return '_file' in frame.columns and frame.height > 0 and bool((frame['_file'] != frame['_file'][0]).any())
 
 
 def stored(hashrow: pl.Series) -> pl.Series:
@@ -94,6 +97,12 @@ def binary(joined: bytes) -> pl.Series:
     """A column of 16 bytes each, of their bytes in a row."""
     array = pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(joined) // 16, [None, pa.py_buffer(joined)])
     return pl.Series(array.cast(pa.binary()))
+
+
+def tails(stored: pl.Series) -> pl.Series:
+    """The last 64 bits of stored hashes."""
+    data = stored.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()[2]
+    return pl.Series(np.frombuffer(data, '<u8')[1 : 2 * len(stored) : 2])
 
 
 def order(hashrow: pl.Series) -> pl.Series:

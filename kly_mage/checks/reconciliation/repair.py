@@ -26,8 +26,9 @@ def repair(settings: Settings, report: Report) -> Iterator[str]:
         rows = _rows(causes)
         if causes.damaged.get('in_no_file') and (causes.gone or causes.unreadable):
             yield f'{name}: rows that stand in no file are left, because files are gone or unreadable'
+        if rows or not (causes.gone or causes.unreadable):
+            remove(settings, SOURCES[name], sorted(rows), report.window)
         if rows:
-            remove(settings, SOURCES[name], sorted(rows))
             removed += len(rows)
             told = '1 row of bronze was not as the files have it, and is'
             if len(rows) > 1:
@@ -55,16 +56,20 @@ def _days(report: Report, causes: Causes) -> list[date]:
             days += [line.day for line in report.lines_of(causes.source)]
         return [day for day in days if day]
     lines = report.lines_of(causes.source)
-    days = [line.day for line in lines if any(line.rows.get(place) for place in wanted)]
-    return [day for day in (*days, *(day for day, *_ in causes.damaged.get('restated', []))) if day]
+    of_lines = {line.day for line in lines if line.day and any(line.rows.get(place) for place in wanted)}
+    # What takes the place of a removed row stands among the conflicts until then, and goes with it: it is loaded anew.
+    return sorted(of_lines | {day for place in _places(causes) for day, *_ in causes.damaged.get(place, []) if day})
 
 
 def _rows(causes: Causes) -> set[str]:
     """The hashes of the rows to remove."""
+    return {row for place in _places(causes) for *_, row in causes.damaged.get(place, [])}
+
+
+def _places(causes: Causes) -> list[str]:
+    """Where the rows to remove are."""
     places = ['lost', 'changed', 'unregistered']
-    if not causes.gone and not causes.unreadable:
-        places += ['in_no_file', 'restated']
-    return {row for place in places for *_, row in causes.damaged.get(place, [])}
+    return places if causes.gone or causes.unreadable else [*places, 'in_no_file', 'restated']
 
 
 def _loads(pipeline: str, source: str) -> bool:

@@ -50,6 +50,9 @@ _FIRST_WAITING = """
 PARTS = ('new', 'already_loaded', 'duplicate', 'rejected', 'conflicting')
 
 
+_CHANGED = '(select count(distinct file) from ops.file_days where changed_by = any(array_agg(loads.load_id)))'
+
+
 def word(part: str) -> str:
     """A part of a load as people read it."""
     return part.replace('_', ' ')
@@ -91,8 +94,12 @@ def start(settings: Settings, request: Request) -> int:
         return int(cursor.fetchone()[0])
 
 
-def finish(cursor: Cursor, load_id: int, counts: Counts, left_out: dict[str, str]) -> None:
-    """Say that the load is done, and what became of its rows and files; in the transaction that wrote them."""
+def finish(cursor: Cursor, request: Request, load_id: int, counts: Counts, left_out: dict[str, str]) -> None:
+    """Say that the load is done, and what became of its rows and files; in the transaction that wrote them.
+
+    Args:
+        request: with the files as their rows were read.
+    """
     totals = counts.summary()
     cursor.execute(
         sql.SQL("update ops.loads set status = 'done', finished_at = clock_timestamp(), {} where load_id = {}").format(
@@ -100,14 +107,10 @@ def finish(cursor: Cursor, load_id: int, counts: Counts, left_out: dict[str, str
             sql.Literal(load_id),
         )
     )
-    if left_out:
-        cursor.execute(
-            'update ops.loads set left_out = %s, files = ('
-            "     select coalesce(jsonb_agg(file), '[]') from jsonb_array_elements(files) as file"
-            "     where file ->> 'file' <> all(%s)"
-            ' ) where load_id = %s',
-            (json.dumps(left_out), list(left_out), load_id),
-        )
+    cursor.execute(
+        'update ops.loads set left_out = %s, files = %s where load_id = %s',
+        (json.dumps(left_out), _states([file for file in request.files if file.name not in left_out]), load_id),
+    )
     outside.note(cursor, load_id, counts)
     names = ('rows_read', *DAY_COUNTS)
     days = [{'day': day.isoformat(), **{name: count[name] for name in names}} for day, count in counts.days.items()]
@@ -126,10 +129,7 @@ def finish(cursor: Cursor, load_id: int, counts: Counts, left_out: dict[str, str
 def remember_files(
     cursor: Cursor, request: Request, load_id: int, read: set[tuple[str, datetime]], left_out: dict[str, str]
 ) -> None:
-    """Note the state of the files; where a file noted is not read again, only those whose rows this load has had.
-
-    A file may have come or changed since the rows were read: in Mage minutes lie between the loader and the exporter.
-    """
+    """Note the state of the files; where a file noted is not read again, only those whose rows this load has had."""
     files = [f for f in request.files if f.name not in left_out]
     files = [f for f in files if not request.source.any_day or (f.name, f.modified_at) in read]
     waiting_rejects.resolve_files(cursor, request.source.name, [f.name for f in files], request.found, left_out)
@@ -220,7 +220,7 @@ def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]
     sums = ', '.join(f'sum({name})::bigint' for name in names)
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(
-            f'select source, array_agg(left_out), {sums} from ops.loads'
+            f'select source, array_agg(left_out), {_CHANGED}, {sums} from ops.loads'
             " where pipeline_run = any(%s) and status = 'done' group by source order by source",
             (runs,),
         )
@@ -228,9 +228,10 @@ def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]
             {
                 'source': source,
                 'left_out': {name: reason for of_load in left_out for name, reason in of_load.items()},
+                'files_changed': files_changed,
                 **dict(zip(names, numbers, strict=True)),
             }
-            for source, left_out, *numbers in cursor.fetchall()
+            for source, left_out, files_changed, *numbers in cursor.fetchall()
         ]
 
 

@@ -39,7 +39,8 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
             and ``_line``.
 
     Returns:
-        The load's number, source, days and counts, and why files were ``left_out``, by their names.
+        The load's number, source, days, counts, why files were ``left_out``, by their names, and how many ``files_changed``,
+        so that they hold other rows than they were loaded with.
 
     Raises:
         LimitError: files bring more columns, or rows more values, than PostgreSQL holds.
@@ -60,13 +61,16 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
                 for rows in frame.iter_slices(SLICE_ROWS):
                     transaction.insert(rows)
             counts = transaction.finish()
-            ledger.finish(cursor, load_id, counts, transaction.left_out)
+            request = request.as_read(transaction.contents.states)
+            looked_at = {f.name: f.days(settings.late_days) for f in request.files if f.name not in transaction.left_out}
+            files_changed = transaction.contents.settle(cursor, load_id, looked_at, request.window)
+            ledger.finish(cursor, request, load_id, counts, transaction.left_out)
             ledger.remember_files(cursor, request, load_id, transaction.files_read, transaction.left_out)
     except BaseException as error:
         ledger.fail(settings, load_id, error)
         raise
     done = {'load_id': load_id, 'source': source.name, 'days': str(request.window), **counts.summary()}
-    done['left_out'] = transaction.left_out
+    done |= {'left_out': transaction.left_out, 'files_changed': files_changed}
     logger.info('%s %s: %s', source.name, request.window, done)
     return done
 

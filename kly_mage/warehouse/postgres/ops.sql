@@ -181,6 +181,31 @@ comment on column ops.files.size is 'Bytes.';
 comment on column ops.files.modified_at is 'When the file was last changed before that load.';
 comment on column ops.files.load_id is 'The last load that read it.';
 
+create table if not exists ops.file_days (
+    source text not null,
+    file text not null,
+    day date,
+    rows bigint not null,
+    checksum numeric not null,
+    money numeric,
+    load_id bigint not null references ops.loads (load_id),
+    rows_now bigint,
+    money_now numeric,
+    changed_by bigint references ops.loads (load_id),
+    unique nulls not distinct (source, file, day)
+);
+comment on table ops.file_days is 'One row per file and day of its rows: what a load has loaded of it, and whether the file holds that still.';
+comment on column ops.file_days.source is 'The source.';
+comment on column ops.file_days.file is 'The file.';
+comment on column ops.file_days.day is 'Local day of the rows; NULL for a file of articles, which is noted as a whole.';
+comment on column ops.file_days.rows is 'Usable rows, duplicates included.';
+comment on column ops.file_days.checksum is 'Sum over their hashes and counts modulo 2^64: the same in any order.';
+comment on column ops.file_days.money is 'Sum of their money; NULL for a source without.';
+comment on column ops.file_days.load_id is 'The load that read them so.';
+comment on column ops.file_days.rows_now is 'Rows that a later load found there instead, some of the others gone or changed; NULL if none did.';
+comment on column ops.file_days.money_now is 'Their money.';
+comment on column ops.file_days.changed_by is 'The load that found it so; NULL once a repair has made bronze what the file says.';
+
 create table if not exists ops.watermarks (
     mart text primary key,
     watermark timestamptz not null default '-infinity',

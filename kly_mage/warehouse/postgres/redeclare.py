@@ -10,7 +10,7 @@ from kly_mage.common.errors import WarehouseError, first_line
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.rows.rowhash import hash_columns
-from kly_mage.warehouse.postgres import declarations
+from kly_mage.warehouse.postgres import contents, declarations
 from kly_mage.warehouse.postgres.declarations import Change, column_types
 from kly_mage.warehouse.postgres.gold_checks import Block, lock, rebuild
 from kly_mage.warehouse.postgres.rehash import Rehash
@@ -76,6 +76,7 @@ def carry_through(cursor: Cursor, changes: list[Change], ddl: str, timezone: str
         is_moved |= moved
     for change in changes:
         _tidy(cursor, change.source)
+        contents.forget(cursor, change.source)  # sums over the hashes there were
     cursor.execute(ddl)
     for name in SOURCES.keys() - {change.source.name for change in changes if change.is_rehash}:
         _fill_registry(cursor, SOURCES[name], before[name])

@@ -3,16 +3,24 @@
 from psycopg2 import sql
 
 from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
+from kly_mage.warehouse.postgres import contents
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table
 
 
-def remove(settings: Settings, source: Source, hashes: list[str]) -> None:
-    """Take the rows of these hashes out of bronze with all their versions, and note it in the ledger of their loads."""
+def remove(settings: Settings, source: Source, hashes: list[str], window: Window | None) -> None:
+    """Take the rows of these hashes out of bronze with all their versions, and note it in the ledger of their loads.
+
+    What the files of these days held is forgotten: the loads that follow note it anew, and have nothing to report.
+    """
     with connect(settings) as connection, connection.cursor() as cursor:
         # Loads and refreshes wait: neither may see a row whose hash is on its way out.
         cursor.execute(sql.SQL('lock table only {} in share row exclusive mode').format(bronze_table(source)))
+        contents.forget(cursor, source, window)
+        if not hashes:
+            return
         tables = [bronze_table(source), registry(source)]
         if source.value_columns:
             tables += [conflicts_table(source), restatements_table(source)]

@@ -1,6 +1,7 @@
 """What a load is asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
@@ -28,3 +29,11 @@ class Request:
     undeclared: list[str]
     started_by: str
     pipeline_run: str | None = None
+
+    def as_read(self, states: dict[str, datetime]) -> 'Request':
+        """The same, with the files as their rows were read: in Mage minutes lie between the loader and this look.
+
+        Args:
+            states: when each file whose rows came had been changed last.
+        """
+        return replace(self, files=[replace(f, modified_at=states.get(f.name, f.modified_at)) for f in self.files])

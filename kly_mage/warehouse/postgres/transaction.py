@@ -21,6 +21,7 @@ from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import locks
 from kly_mage.warehouse.postgres.completion import LateColumns
 from kly_mage.warehouse.postgres.conflicts import Versions
+from kly_mage.warehouse.postgres.contents import Contents
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.counts import Counts
 from kly_mage.warehouse.postgres.ddl import has_partition
@@ -70,6 +71,7 @@ class Transaction:
         self.columns = [name for name in table_columns(cursor, source) if name not in _FILLED]
         stamp = sql.Literal(self.stamp)
         self.known = KnownRows(cursor, source, stamp)
+        self.contents = Contents(source)
         self.rules = Rules(cursor, source, load_id, stamp)
         self.versions = Versions(cursor, source, load_id, stamp)
         self.late = LateColumns(cursor, source) if source.value_columns else None
@@ -80,7 +82,7 @@ class Transaction:
         if frame['_reject'].null_count() < frame.height:
             rejected, rows = (frame.filter(kind) for kind in (pl.col('_reject').is_not_null(), pl.col('_reject').is_null()))
             rejected = self._leave_out(self._within(rejected))
-        if self.source.any_day and '_modified_at' in frame.columns:
+        if self.source.any_day and '_modified_at' in frame.columns:  # rejects too: such a file is read once
             read = frame.filter(pl.col('_line') != FILE_LINE)
             self.files_read.update(read.select('_file', '_modified_at').unique().rows())
         self.counts.add('rows_rejected', rejected)
@@ -90,10 +92,11 @@ class Transaction:
         self.counts.add_money(self.source, rows)
         day = pl.col('_hashrow').str.head(8).alias('_utc_day')
         rows = rows.with_columns(day, rowhash.stored(rows['_hashrow']))
+        self.contents.add(rows)
         if self.late:
             rows = self.late.complete(rows, self.load_id, sql.Literal(self.stamp))
         first, further = rows, rows.clear()
-        if self.source.value_columns:
+        if self.source.value_columns or rowhash.of_several_files(rows):
             is_first = rows['_hashrow'].is_first_distinct()
             first, further = rows.filter(is_first), rows.filter(~is_first)
         with timer('known?'):
@@ -101,9 +104,12 @@ class Transaction:
         new = _without(first, seen['i'])
         self._insert_new(new)
         self.rules.check(new)
+        self.contents.add(new, new=True)
         old = self._known(first, seen)
+        self._delivered_again()
         if further.height:  # the registry knows the first of their key by now; they may differ from it, or be it again
             old = pl.concat([old, self._known(further, self.known.find(further))])
+            self._delivered_again()
         self.changed |= new.height > 0
         self.counts.add('rows_new', new)
         self.counts.add('rows_duplicate', old.filter('duplicate'))
@@ -115,8 +121,6 @@ class Transaction:
             self.counts.add('rows_duplicate', met, 'repeated')
         if self.source.applies_restatements:
             self.versions.note(old)
-        if self.source.versioned:
-            self._delivered_again()
 
     def _known(self, rows: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
         """The rows that ``seen`` is about, with its ``duplicate`` and ``other``; where nothing differs, just their days."""
@@ -177,10 +181,13 @@ class Transaction:
             raise LimitError(_too_wide(rows.select('_file', '_line', *own), error)) from error
 
     def _delivered_again(self) -> None:
-        """Note that known versions were delivered again, later: what was edited back counts again."""
+        """Note that the known versions just looked up were delivered again, later: what was edited back counts again."""
+        if not self.source.versioned:
+            return
         self.cursor.execute(
             sql.SQL(
-                'update {registry} as known set _delivered_at = incoming._delivered_at from incoming'
+                'update {registry} as known set _delivered_at = incoming._delivered_at from'
+                ' (select _hashrow, max(_delivered_at) as _delivered_at from incoming group by _hashrow) as incoming'
                 ' where incoming._hashrow = known._hashrow and incoming._delivered_at > known._delivered_at'
             ).format(registry=registry(self.source))
         )
