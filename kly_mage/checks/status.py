@@ -164,6 +164,8 @@ class _Calendar:
         own = [file for file in self.files if file.day == day]
         names = tuple(file.name for file in own)
         asked = [load for load in self.loads if load.start <= day <= load.end]
+        taken_out = max((load.load_id for load in asked if load.status == 'unload'), default=0)
+        asked = [load for load in asked if load.load_id > taken_out and load.status != 'withdrawn']
         done = next((load for load in reversed(asked) if load.status == 'done'), None)
         last = asked[-1] if asked else None
         broken = last if last and last.status != 'done' and not last.alive else None
@@ -253,7 +255,8 @@ def _find(source: Source, settings: Settings) -> list[LandingFile]:
 
 def _range(settings: Settings, files: dict[str, list[LandingFile]], loads: dict[str, list[Load]]) -> Window | None:
     dated = [file.day for of_source in files.values() for file in of_source if file.day]
-    done = [load for of_source in loads.values() for load in of_source if load.finished_at]
+    left = [load for of_source in loads.values() for load in of_source if load.status not in ('withdrawn', 'unload')]
+    done = [load for load in left if load.finished_at]
     first = min(dated or [load.start for load in done], default=None)
     if first is None:
         return None

@@ -28,6 +28,7 @@ COMMANDS = {
     'verify': 'recompute gold from bronze and hashes from rows; name every difference',
     'reconcile': 'source files, bronze and gold side by side, to the cent',
     'repair': 'make bronze and gold what the files say, and reconcile again',
+    'unload': 'take out what a load brought, or the rows of a file, of days or of a source',
     'show': 'the most read rows of gold.daily_summary, and the totals',
     'rebuild': 'empty the marts and build them again from bronze',
     'migrate': 'bring the database to this version, also where other commands leave that to a person',

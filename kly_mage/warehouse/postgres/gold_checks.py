@@ -3,7 +3,7 @@
 Readers of gold go on; loads wait while the marts are computed, as behind any refresh.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
@@ -17,10 +17,15 @@ Block = Callable[[str], str]
 """Gives the text of the SQL block of a name."""
 
 
-def lock(cursor: Cursor) -> None:
-    """One refresh at a time, and no load in flight: in the order in which the blocks take their locks."""
+def lock_marts(cursor: Cursor) -> None:
+    """One refresh at a time."""
     for _, table in tables():
         cursor.execute('select pg_advisory_xact_lock(hashtext(%s))', (table,))
+
+
+def lock(cursor: Cursor) -> None:
+    """One refresh at a time, and no load in flight: in the order in which the blocks take their locks."""
+    lock_marts(cursor)
     for mart in MARTS:
         cursor.execute(sql.SQL('lock table only {} in share mode').format(bronze_table(SOURCES[mart.source])))
 
@@ -34,10 +39,10 @@ def refill(cursor: Cursor, mart: Mart, block: Block) -> None:
     cursor.execute('set local enable_seqscan = on')  # the block has turned it off for itself
 
 
-def rebuild(cursor: Cursor, block: Block) -> dict[str, int]:
-    """Empty the marts and fill them again; gives the rows of each table."""
+def rebuild(cursor: Cursor, block: Block, marts: Iterable[Mart] = MARTS) -> dict[str, int]:
+    """Empty these marts and fill them again, and compute the view that joins them; gives the rows of each table."""
     lock(cursor)
-    for mart in MARTS:
+    for mart in marts:
         for counted in mart.registries:
             cursor.execute(sql.SQL('truncate {}').format(gold(counted.registry)))
         refill(cursor, mart, block)

@@ -27,18 +27,25 @@ from kly_mage.warehouse.postgres.retry import retrying
 logger = logging.getLogger('kly_mage')
 _FIRST_WAITING = """
     with done as (
-        select start_day, least(end_day, (started_at at time zone %(timezone)s)::date) as end_day, files
+        select load_id, start_day, least(end_day, (started_at at time zone %(timezone)s)::date) as end_day, files
         from ops.loads where source = %(source)s and status = 'done'
     ),
 
+    -- What was taken out of a day since counts as never loaded.
     asked_for as (
-        select day::date from generate_series(%(start)s::date, %(end)s::date, interval '1 day') as day
+        select
+            day::date,
+            coalesce((
+                select max(load_id) from ops.loads
+                where source = %(source)s and status = 'unload' and day between start_day and end_day
+            ), 0) as taken_out
+        from generate_series(%(start)s::date, %(end)s::date, interval '1 day') as day
         where day >= (select min(start_day) from done)
     )
 
     select min(day) from asked_for
     where
-        not exists (select from done where day between start_day and end_day)
+        not exists (select from done where load_id > taken_out and day between start_day and end_day)
         or exists (
             select from unnest(%(days)s::date[], %(names)s::text[]) as own (own_day, file)
             where own_day = day and not exists (

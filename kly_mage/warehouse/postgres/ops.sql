@@ -71,7 +71,7 @@ create table if not exists ops.loads (
     start_day date not null,
     end_day date not null,
     files jsonb not null default '[]',
-    status text not null default 'running' check (status in ('running', 'done', 'failed')),
+    status text not null default 'running' check (status in ('running', 'done', 'failed', 'withdrawn', 'unload')),
     rows_read bigint not null default 0,
     rows_distinct bigint not null default 0,
     rows_duplicate bigint not null default 0,
@@ -99,12 +99,12 @@ comment on column ops.loads.start_day is 'First day asked for.';
 comment on column ops.loads.end_day is 'Last day asked for, included.';
 comment on column ops.loads.files is 'Files looked at: name, size in bytes, modified_at. When it is done, without those left out.';
 comment on column ops.loads.left_out is 'Files that could not be used, with the reason; the days they may hold are incomplete.';
-comment on column ops.loads.status is 'running (if it has no living process: it died, and nothing of it was written), done or failed.';
+comment on column ops.loads.status is 'running (without a process: it died), done, failed, withdrawn (taken out since), unload (took rows out).';
 comment on column ops.loads.rows_read is 'Rows of the files that belong to the days asked for, and those outside.';
 comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, already loaded or conflicting.';
 comment on column ops.loads.rows_duplicate is 'Rows equal to one this load inserted, or to one in the same slice of a file.';
 comment on column ops.loads.rows_new is 'Rows inserted into bronze.';
-comment on column ops.loads.rows_removed is 'Of these, rows that a repair has taken out since, because they were not as the files have them.';
+comment on column ops.loads.rows_removed is 'Of these, rows that a repair or an unload has taken out since; of an unload, the rows it took out.';
 comment on column ops.loads.rows_already_loaded is 'Rows an earlier load had inserted already; a copy of one in another slice too.';
 comment on column ops.loads.rows_rejected is 'Rows that cannot be used; they stand in bronze.rejects.';
 comment on column ops.loads.rows_conflicting is 'Rows with the hash of another row but other numbers; they stand in the conflicts table.';

@@ -1,6 +1,7 @@
-"""Rows taken out of bronze. It is append-only for loads: this is the one place that removes anything, for a repair."""
+"""Rows taken out of bronze for a repair. It is append-only for loads: only this and ``unload`` remove anything."""
 
 from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
@@ -26,12 +27,17 @@ def remove(settings: Settings, source: Source, hashes: list[str], window: Window
             tables += [conflicts_table(source), restatements_table(source)]
         for table in tables:
             cursor.execute(sql.SQL('delete from {} where _hashrow = any(%s::uuid[])').format(table), (hashes,))
-        cursor.execute(
-            sql.SQL(
-                'with stored as (select _load_id, count(*) as rows from {} group by _load_id)'
-                ' update ops.loads set rows_removed = rows_new - coalesce(('
-                '     select stored.rows from stored where stored._load_id = loads.load_id'
-                " ), 0) where source = %s and status = 'done'"
-            ).format(bronze_table(source)),
-            (source.name,),
-        )
+        note_removed(cursor, source)
+
+
+def note_removed(cursor: Cursor, source: Source) -> None:
+    """Note in the ledger how many rows of each load are in bronze no more."""
+    cursor.execute(
+        sql.SQL(
+            'with stored as (select _load_id, count(*) as rows from {} group by _load_id)'
+            ' update ops.loads set rows_removed = rows_new - coalesce(('
+            '     select stored.rows from stored where stored._load_id = loads.load_id'
+            " ), 0) where source = %s and status = 'done'"
+        ).format(bronze_table(source)),
+        (source.name,),
+    )

@@ -1,0 +1,231 @@
+"""What loads have brought, taken out again: rows, conflicts, rejects and what the ledger says of them, in one transaction.
+
+Gold is built anew from what is left, in the same transaction: whoever reads it sees all of the rows, or none. Nothing is
+forgotten: the ledger has a row of status ``unload``, a load taken out as a whole is ``withdrawn``, and the days wait for a
+load, which brings everything back as long as the files are there.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.common.errors import UsageError
+from kly_mage.common.window import Window
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
+from kly_mage.declared.marts import mart_of
+from kly_mage.warehouse.postgres import contents, gold_checks
+from kly_mage.warehouse.postgres.copy import copy
+from kly_mage.warehouse.postgres.removal import note_removed
+from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is to be taken out of a source: what one load brought, the rows of some days, those of a file, or everything.
+
+    Attributes:
+        load_id: the load.
+        days: the days of the rows.
+        file: the name of the file, with ``rows``.
+        rows: hashed rows of the file (``_hashrow`` as stored, ``_partition_date``).
+    """
+
+    source: Source
+    load_id: int | None = None
+    days: Window | None = None
+    file: str | None = None
+    rows: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True)
+class Unloaded:
+    """What was taken out.
+
+    Attributes:
+        load_id: the ledger's number for it; None if there was nothing.
+        further: versions that other loads met of the rows, and that went with them.
+        days: those to load to bring everything back; None if no row has a day.
+    """
+
+    source: str
+    load_id: int | None
+    rows: int
+    conflicts: int
+    rejects: int
+    further: int
+    days: Window | None
+
+
+def source_of(cursor: Cursor, load_id: int) -> Source:
+    """The source of a load that has ended well and is not taken out yet.
+
+    Raises:
+        UsageError: there is no such load.
+    """
+    cursor.execute('select source, status from ops.loads where load_id = %s', (load_id,))
+    name, status = cursor.fetchone() or (None, None)
+    if name is None or status == 'unload':
+        raise UsageError(f'there is no load {load_id}: python -m kly_mage status names the last one of each source')
+    if status != 'done':
+        raise UsageError(f'load {load_id} brought nothing that could be taken out: it is {status}')
+    return SOURCES[name]
+
+
+def unload(cursor: Cursor, what: Selection, asked: str, block: gold_checks.Block) -> Unloaded:
+    """Take out what is selected, and build gold anew.
+
+    Args:
+        cursor: its commit keeps all of it.
+        asked: the command, for the ledger.
+        block: gives the marts' SQL blocks.
+    """
+    source = what.source
+    gold_checks.lock_marts(cursor)
+    # Loads and refreshes wait: neither may see a row whose hash is on its way out.
+    cursor.execute(sql.SQL('lock table only {} in share row exclusive mode').format(bronze_table(source)))
+    gold_checks.lock(cursor)
+    _select(cursor, what)
+    cursor.execute(
+        sql.SQL(
+            'select count(*), min(_partition_date), max(_partition_date) from {} where _hashrow in (table withdrawn)'
+        ).format(bronze_table(source))
+    )
+    rows, first, last = cursor.fetchone()
+    conflicts, further, of_conflicts = _conflicts(cursor, what)
+    rejects = _delete(cursor, sql.SQL('bronze.rejects'), _rejects(what))
+    days = [day for day in (first, last, *of_conflicts) if day]
+    if what.load_id is not None:
+        cursor.execute('select start_day, end_day from ops.loads where load_id = %s', (what.load_id,))
+        days += cursor.fetchone()
+    span = what.days or (Window(min(days), max(days)) if days else None)
+    if not rows + conflicts + rejects:
+        return Unloaded(source.name, None, 0, 0, 0, 0, span)
+    for table in (bronze_table(source), registry(source)):
+        _delete(cursor, table, sql.SQL('_hashrow in (table withdrawn)'))
+    note_removed(cursor, source)
+    load_id = _note(cursor, what, span, rows, asked)
+    gold_checks.rebuild(cursor, block, [mart for mart in (mart_of(source.name),) if mart])
+    return Unloaded(source.name, load_id, rows, conflicts, rejects, further, span)
+
+
+def _select(cursor: Cursor, what: Selection) -> None:
+    """The hashes of the rows to be taken out, as the temporary table ``withdrawn``."""
+    cursor.execute('create temp table withdrawn (_hashrow uuid) on commit drop')
+    if what.rows is not None:
+        copy(cursor, what.rows.select('_hashrow'), 'withdrawn (_hashrow)')
+        return
+    cursor.execute(
+        sql.SQL('insert into withdrawn select _hashrow from {} where {}').format(bronze_table(what.source), _own(what))
+    )
+
+
+def _own(what: Selection) -> sql.Composable:
+    """The condition on a row that it is selected; of a file's rows the hash alone says so."""
+    if what.load_id is not None:
+        return sql.SQL('_load_id = {}').format(sql.Literal(what.load_id))
+    if what.days is not None:
+        return sql.SQL('_partition_date between {} and {}').format(sql.Literal(what.days.start), sql.Literal(what.days.end))
+    return sql.SQL('false') if what.file else sql.SQL('true')
+
+
+def _rejects(what: Selection) -> sql.Composable:
+    of_source = sql.SQL('source = {}').format(sql.Literal(what.source.name))
+    if what.load_id is not None:
+        chosen = sql.SQL('load_id = {}').format(sql.Literal(what.load_id))
+    elif what.file is not None:
+        chosen = sql.SQL('file = {}').format(sql.Literal(what.file))
+    elif what.days is not None:
+        chosen = sql.SQL('day between {} and {}').format(sql.Literal(what.days.start), sql.Literal(what.days.end))
+    else:
+        chosen = sql.SQL('true')
+    return sql.SQL('{} and {}').format(of_source, chosen)
+
+
+def _conflicts(cursor: Cursor, what: Selection) -> tuple[int, int, list[date | None]]:
+    """Take out the further versions: how many, how many of them other loads had met, and the first and last day."""
+    if not what.source.value_columns:
+        return 0, 0, []
+    table = conflicts_table(what.source)
+    own = sql.SQL('_file = {}').format(sql.Literal(what.file)) if what.file else _own(what)
+    cursor.execute(
+        sql.SQL(
+            'with gone as (delete from {} where {own} or _hashrow in (table withdrawn)'
+            ' returning not ({own}) as is_further, _partition_date as day)'
+            ' select count(*), count(*) filter (where is_further), min(day), max(day) from gone'
+        ).format(table, own=own)
+    )
+    conflicts, further, *days = cursor.fetchone()
+    _delete(cursor, restatements_table(what.source), sql.SQL('_hashrow in (table withdrawn)'))
+    if what.load_id is not None:
+        _take_back_restatements(cursor, what.source, what.load_id)
+    return conflicts, further, days
+
+
+def _take_back_restatements(cursor: Cursor, source: Source, load_id: int) -> None:
+    """Where a version that this load brought counts instead of an earlier one, the earlier one counts again."""
+    names = [column.name for column in source.value_columns]
+    parts = {
+        'table': restatements_table(source),
+        'registry': registry(source),
+        'load_id': sql.Literal(load_id),
+        'relinked': sql.SQL(', ').join(sql.SQL('{0} = own.{0}').format(sql.Identifier(f'counted_{name}')) for name in names),
+        'counted': sql.SQL(', ').join(
+            sql.SQL('{} = own.{}').format(sql.Identifier(name), sql.Identifier(f'counted_{name}')) for name in names
+        ),
+    }
+    cursor.execute(
+        sql.SQL(
+            'update {table} as later set {relinked} from {table} as own'
+            ' where own._load_id = {load_id} and later._hashrow = own._hashrow and later._load_id = ('
+            '     select min(_load_id) from {table} as next where next._hashrow = own._hashrow and next._load_id > {load_id}'
+            ' );'
+            # Without a version before it, any file that brings one is newer.
+            'update {registry} as known set {counted}, _delivered_at = coalesce(('
+            '     select max(_delivered_at) from {table} as before'
+            '     where before._hashrow = own._hashrow and before._load_id < {load_id}'
+            " ), '-infinity')"
+            ' from {table} as own where own._load_id = {load_id} and known._hashrow = own._hashrow and not exists ('
+            '     select from {table} as next where next._hashrow = own._hashrow and next._load_id > {load_id}'
+            ' );'
+            'delete from {table} where _load_id = {load_id}'
+        ).format(**parts)
+    )
+
+
+def _note(cursor: Cursor, what: Selection, span: Window | None, rows: int, asked: str) -> int:
+    """Say in the ledger what was taken out; what its files held is forgotten, so that the next load reads them anew."""
+    source, start, end = what.source, span.start if span else date.min, span.end if span else date.min
+    whole = sql.SQL('false')
+    if what.load_id is not None:
+        whole = sql.SQL('load_id = {}').format(sql.Literal(what.load_id))
+    elif what.file is None:  # loads of these days alone, or of the source
+        inside = sql.SQL('start_day >= {} and end_day <= {}').format(sql.Literal(start), sql.Literal(end))
+        whole = inside if what.days and not source.any_day else sql.SQL('true' if not what.days else 'false')
+    name = sql.Literal(source.name)
+    cursor.execute(
+        sql.SQL(
+            'delete from ops.files where source = {name} and (file = {file} or {all_files} or file in ('
+            "    select of_load ->> 'file' from ops.loads, jsonb_array_elements(files) as of_load"
+            "    where source = {name} and status = 'done' and {whole}"
+            ' ))'
+        ).format(name=name, file=sql.Literal(what.file), all_files=sql.Literal(source.any_day), whole=whole)
+    )
+    cursor.execute(
+        sql.SQL("update ops.loads set status = 'withdrawn' where source = {} and status = 'done' and {}").format(name, whole)
+    )
+    contents.forget(cursor, source, span)
+    cursor.execute(
+        'insert into ops.loads (source, start_day, end_day, status, rows_removed, started_by, finished_at)'
+        " values (%s, %s, %s, 'unload', %s, %s, clock_timestamp()) returning load_id",
+        (source.name, start, end, rows, asked),
+    )
+    return int(cursor.fetchone()[0])
+
+
+def _delete(cursor: Cursor, table: sql.Composable, condition: sql.Composable) -> int:
+    cursor.execute(sql.SQL('delete from {} where {}').format(table, condition))
+    return int(cursor.rowcount)
