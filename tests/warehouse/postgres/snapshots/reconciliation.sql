@@ -127,7 +127,14 @@ reads as (
     from ops.load_days as load_day
     inner join ops.loads as load
         on load_day.load_id = load.load_id
-    where load.status = 'done'
+    where
+        load.status = 'done'
+        and not exists (
+            select from ops.loads as taken_out
+            where
+                taken_out.source = load.source and taken_out.status = 'unload' and taken_out.load_id > load.load_id
+                and load_day.day between taken_out.start_day and taken_out.end_day
+        )
     order by load.source asc, load_day.day asc, load.load_id desc
 ),
 
