@@ -66,6 +66,14 @@ def test_files_left_out_and_days_without_a_file_are_named() -> None:
     ]
 
 
+def test_files_that_changed_after_they_were_loaded_need_a_repair() -> None:
+    load = WELL | {'files_changed': 2}
+    assert summary.counts(load, []).endswith(', 2 files changed')
+    assert summary.look(load, []) == [
+        'files have changed since they were loaded (python -m kly_mage repair --source gam_delivery)'
+    ]
+
+
 def test_an_exporter_that_takes_a_frame_says_the_line_of_its_load(settings: Settings) -> None:
     deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'), ad('a', '2'), ad('a', '3'), ad('b', 'much'))
     (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251001.json').touch()
