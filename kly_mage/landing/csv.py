@@ -87,7 +87,7 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
             # Whoever lets go of a reader while its own thread is at work waits for that thread, which waits for Python.
             reader = _reader(raw, names, ragged)
             _latest[:] = [reader]
-            with contextlib.closing(made_ahead(timed('read', _groups(reader)))) as ready:
+            with contextlib.closing(made_ahead(timed('read', _groups(reader, ragged)))) as ready:
                 for batches in ready:
                     yield from held
                     rows = as_type(pl.DataFrame, pl.from_arrow(pa.Table.from_batches(batches), rechunk=False))
@@ -141,12 +141,13 @@ def frame_slices() -> Iterator[int]:
         size = min(2 * size, FRAME_SLICES)
 
 
-def _groups(reader: Iterator[pa.RecordBatch]) -> Iterator[list[pa.RecordBatch]]:
-    """The slices of each frame: fewer if their rows are many. What was read before an error comes before it."""
+def _groups(reader: Iterator[pa.RecordBatch], ragged: Ragged) -> Iterator[list[pa.RecordBatch]]:
+    """The slices of each frame: fewer if their rows or those that wait are many. What was read comes before an error."""
     for size in frame_slices():
         batches: list[pa.RecordBatch] = []
         try:
-            while len(batches) < size and sum(batch.num_rows for batch in batches) < FRAME_ROWS:
+            batches.append(next(reader))
+            while len(batches) < size and len(ragged) + sum(batch.num_rows for batch in batches) < FRAME_ROWS:
                 batches.append(next(reader))
         except StopIteration:
             if batches:

