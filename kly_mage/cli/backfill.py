@@ -13,7 +13,6 @@ from kly_mage.common.window import DAILY, Window, daily, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
-from kly_mage.landing.header import is_empty
 from kly_mage.landing.left_out import at_first_sight, refuse_all
 from kly_mage.landing.not_understood import not_understood
 from kly_mage.loads import runner, summary
@@ -145,9 +144,7 @@ def _sources(chosen: list[str]) -> list[Source]:
 
 
 def _missing(settings: Settings, source: Source, days: Window) -> list[date]:
-    files = landing.find_files(source, settings.data_dir, settings.timezone)
-    without_rows = [day for day in days if (own := [file for file in files if file.day == day]) and all(map(is_empty, own))]
-    return sorted({*ledger.missing_days(settings, source, files, days), *without_rows})
+    return summary.missing_days(settings, source, landing.find_files(source, settings.data_dir, settings.timezone), days)
 
 
 def _plan(settings: Settings, sources: list[Source], days: Window) -> int:

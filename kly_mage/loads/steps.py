@@ -105,7 +105,7 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
     done = retrying(lambda: landing_left_out.until_whole(lambda: load(server(settings), request, walk)))
     if isinstance(frames, Frames):
         return done
-    missing = ledger.missing_days(server(settings), source, found, days)
+    missing = summary.missing_days(server(settings), source, found, days)
     looks = summary.look(done, missing) + [str(stray) for stray in not_understood(settings.data_dir, [source.name])]
     return done | {'line': summary.line(done, missing, looks), 'look': looks}
 

@@ -1,9 +1,15 @@
 """What a load did, in one line: the same for the command line, Mage's output and logs, and an alert."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.landing.files import LandingFile
+from kly_mage.landing.header import is_empty
+from kly_mage.warehouse.postgres import ledger
 from kly_mage.warehouse.postgres.ledger import spans, word
 
 Load = Mapping[str, Any]
@@ -11,12 +17,22 @@ _ALWAYS = ('read', 'distinct', 'new', 'already_loaded', 'rejected', 'conflicting
 _IF_ANY = ('duplicate', 'outside')
 
 
+def missing_days(settings: Settings, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
+    """The days for which there is no file and no row, or only files without a row.
+
+    Args:
+        files: all files of the source.
+    """
+    without_rows = [day for day in days if (own := [file for file in files if file.day == day]) and all(map(is_empty, own))]
+    return sorted({*ledger.missing_days(settings, source, files, days), *without_rows})
+
+
 def counts(load: Load, missing: Sequence[date]) -> str:
     """How many rows were read, what became of them, and what was not there to be read.
 
     Args:
         load: as ``steps.export_new_rows`` returns it.
-        missing: the days without a file or a row (``ledger.missing_days``).
+        missing: as ``missing_days`` gives them.
     """
     told = [f'{load[f"rows_{part}"]:,} {word(part)}' for part in _ALWAYS]
     told += [f'{load[f"rows_{part}"]:,} {word(part)}' for part in _IF_ANY if load[f'rows_{part}']]

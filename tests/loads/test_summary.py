@@ -8,7 +8,7 @@ import pytest
 from kly_mage.common.settings import Settings
 from kly_mage.loads import summary
 from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
-from tests.delivery import ad, deliver
+from tests.delivery import HEADERS, ad, deliver
 
 WELL: dict[str, Any] = {
     'source': 'gam_delivery',
@@ -77,6 +77,7 @@ def test_files_that_changed_after_they_were_loaded_need_a_repair() -> None:
 def test_an_exporter_that_takes_a_frame_says_the_line_of_its_load(settings: Settings) -> None:
     deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'), ad('a', '2'), ad('a', '3'), ad('b', 'much'))
     (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251001.json').touch()
+    (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251002.csv').write_text(f'{HEADERS["gam_delivery"]}\n')
     days = {'start_date': '2025-10-01', 'end_date': '2025-10-02'}
     load = export_new_rows(hash_rows(read_days('gam_delivery', days), 'gam_delivery'), 'gam_delivery', days)
     # Two equal rows count once; the third has their key and another revenue; the fourth has no number there.
