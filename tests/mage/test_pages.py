@@ -339,6 +339,21 @@ def test_a_trigger_fires_with_its_window(server: Server) -> None:
     assert end in (date(2025, 10, 10), date(2025, 10, 11))  # by the clock of Jakarta
 
 
+def test_run_once_loads_the_day_its_page_shows(server: Server) -> None:
+    """The page makes a trigger as this one is: once, with its start a day ago and the pipeline's variables."""
+    path = server.repository / 'kly_mage/pipelines/ads_revenue/triggers.yaml'
+    path.write_text(
+        path.read_text('utf-8')
+        + '- name: by hand\n  schedule_type: time\n  schedule_interval: "@once"\n  start_time: 2025-10-01 00:00:00\n'
+        + '  last_enabled_at: 2025-10-01 00:00:00\n  status: active\n  variables:\n    run_date: "2025-10-17"\n'
+    )
+    question = "select start_day, end_day, status from ops.loads where started_by = 'by hand'"
+    (window,) = wait_for(
+        lambda: (found := server.query(question)) and found[0][2] != 'running' and found, 90, 'the run by hand'
+    )
+    assert window == (date(2025, 10, 17), date(2025, 10, 17), 'done')
+
+
 def test_a_failing_loader_is_retried_reported_and_its_day_retried_alone(server: Server, webhook: Webhook) -> None:
     server.fail_flag.touch()
     client = server.client
