@@ -33,7 +33,7 @@ STATES = {
     'loaded': ('#', 'loaded', False),
     'incomplete': ('?', 'loaded without a file that may hold rows of it and cannot be used', True),
     'rows outside': ('~', 'loaded without rows of its file: they are of days that it may not hold', True),
-    'file changed': ('%', 'loaded; rows that its files held then are gone from them or changed', True),
+    'file changed': ('=', 'loaded; rows that its files held then are gone from them or changed', True),
     'late': ('+', 'loaded; files that may hold rows of it have come or changed since', False),
     'file removed': ('*', 'loaded; its file has been taken out of the landing zone since', False),
     'empty day': ('o', 'loaded; no row is of this day', False),
