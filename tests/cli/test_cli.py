@@ -214,11 +214,14 @@ def test_a_day_without_file_and_without_row_needs_a_look(settings: Settings, cap
     assert 'missing' not in capfd.readouterr().out
 
 
-def test_an_empty_file_is_a_day_without_rows_and_not_a_missing_one(settings: Settings, capfd: Captured) -> None:
+def test_a_day_whose_file_has_no_row_is_as_missing_as_one_without_a_file(settings: Settings, capfd: Captured) -> None:
     deliver(settings, 'gam_delivery_20251001.csv')
     (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251002.csv').write_bytes(b'')
-    assert ads('2025-10-01', '2025-10-02') == 0
-    assert '2025-10-02  gam_delivery no rows' in capfd.readouterr().err
+    assert ads('2025-10-01', '2025-10-02') == 3
+    told = capfd.readouterr()
+    for day in ('2025-10-01', '2025-10-02'):  # one has a header, the other not even that
+        assert f'{day}  gam_delivery missing' in told.err
+    assert told.out.endswith(', 2 days missing\n')
 
 
 def test_a_day_whose_rows_came_in_another_file_is_not_missing(settings: Settings) -> None:
