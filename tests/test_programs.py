@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 import tempfile
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from kly_mage.__main__ import main
 from kly_mage.checks.verify import rebuild, verify
 from kly_mage.common.settings import Settings, load_settings
+from kly_mage.declared import SOURCES
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import known, ledger
 from kly_mage.warehouse.postgres.connection import connect
+from tests import oracle
 from tests.gold import Query, assert_gold_is_exact, gold
 from tests.scenes import FIRST, deliver, load, refresh
 
@@ -53,6 +57,16 @@ ads = st.lists(st.tuples(lags, spellings, minutes, contents, numbers), min_size=
 titles = st.lists(
     st.tuples(st.sampled_from(['a1', 'a2', 'a3']), st.sampled_from(['First', 'Second', ''])), min_size=1, max_size=3
 )
+
+
+HASH_RULES = (oracle.GAM_KEY, ('served_at', 'ad_unit'), (*oracle.GAM_KEY, 'clicks'))
+
+
+def declare(hash_columns: tuple[str, ...]) -> None:
+    """Hash the ads over these columns, for the product and for the oracle."""
+    SOURCES['gam_delivery'] = replace(GAM_DELIVERY, hash_columns=hash_columns)
+    oracle.GAM_KEY = hash_columns
+    oracle.GAM_NUMBERS = tuple(column.name for column in SOURCES['gam_delivery'].value_columns)
 
 
 class CrashedError(Exception):
@@ -90,6 +104,8 @@ class Programs(RuleBasedStateMachine):
         os.environ['KLY_DATA_DIR'] = str(self.landing)
         self.names, self.day = itertools.count(), 1
         empty_warehouse(self.query)
+        declare(HASH_RULES[0])
+        assert main(['migrate']) == 0
 
     def teardown(self) -> None:
         if not hasattr(self, 'landing'):
@@ -155,6 +171,11 @@ class Programs(RuleBasedStateMachine):
             cursor.execute(text)
             connection.rollback()
 
+    @rule(hash_columns=st.sampled_from(HASH_RULES))
+    def change_what_makes_two_ads_the_same(self, hash_columns: tuple[str, ...]) -> None:
+        declare(hash_columns)
+        assert main(['migrate']) == 0
+
     @rule()
     def rebuild_gold(self) -> None:
         rebuild(load_settings())
@@ -195,7 +216,8 @@ def empty_warehouse(query: Query) -> None:
                 select oid::regclass from pg_class
                 where relkind in ('r', 'p') and not relispartition
                     and relnamespace::regnamespace::text in ('bronze', 'ops', 'gold')
-                    and relname not in ('settings', 'watermarks', 'schema_version', 'declarations', 'hash_rules')
+                    and relname not in ('settings', 'watermarks', 'schema_version', 'declarations')
+                    and relname not in ('hash_rules', 'late_columns')
                 order by relname = 'loads'
             loop execute 'delete from ' || name; end loop;
         end $$;
@@ -207,7 +229,10 @@ def empty_warehouse(query: Query) -> None:
 @pytest.fixture
 def prepared(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('KLY_DATA_DIR', str(settings.data_dir))
-    monkeypatch.setattr(known, 'FETCHED_PER_LOOKUP', known.FETCHED_PER_LOOKUP)  # programs change it
+    monkeypatch.setattr(known, 'FETCHED_PER_LOOKUP', known.FETCHED_PER_LOOKUP)  # programs change it and what follows
+    monkeypatch.setitem(SOURCES, 'gam_delivery', GAM_DELIVERY)
+    for name in ('GAM_KEY', 'GAM_NUMBERS'):
+        monkeypatch.setattr(oracle, name, getattr(oracle, name))
     run(1, 1)
     Programs.database, Programs.query = settings, staticmethod(query)
 
