@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 done but something needs a look; 13
 """
 
 import argparse
+import errno
 import gc
 import importlib
 import logging
@@ -17,6 +18,7 @@ from typing import NoReturn, Protocol, cast
 
 from kly_mage import __version__
 from kly_mage.cli import DONE, FAILED, INTERRUPTED, TERMINATED, WRONG_USE
+from kly_mage.common import interruption
 from kly_mage.common.console import LogFormatter, note
 from kly_mage.common.errors import KlyError, UsageError, first_line
 from kly_mage.common.settings import doubts
@@ -71,7 +73,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if doubt := doubts():
             note(f'warning: {doubt}')
-        return _command(name).run(options)
+        code = _command(name).run(options)
+        sys.stdout.flush()  # a full disk behind it is said here, not when the interpreter ends
+        return code
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
@@ -90,6 +94,11 @@ def main(arguments: list[str] | None = None) -> int:
                 note(line)
         note(f'error: {_message(error)}')
         return FAILED
+    except BaseException as error:  # a panic of polars is no Exception
+        if type(error).__module__ != 'pyo3_runtime':
+            raise
+        note(f'error: {_message(error)}')
+        return FAILED
 
 
 def run_as_process() -> NoReturn:
@@ -97,6 +106,7 @@ def run_as_process() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]  # a terminal without UTF-8
     signal.signal(signal.SIGTERM, _terminate)
+    interruption.listen()
     code = main()
     gc.freeze()  # the end of the process frees everything; what stays until then need not be searched
     sys.exit(code)
@@ -135,11 +145,17 @@ def _log(level: int) -> None:
     logging.basicConfig(level=level, handlers=[handler])
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     """One line for a person: our own errors say everything, others say what they are."""
     if isinstance(error, KlyError):
         return str(error)
-    return f'{first_line(error)} ({type(error).__name__}; --debug shows where)'
+    said = first_line(error)
+    if isinstance(error, MemoryError) or 'memory' in said or 'AllocError' in said:
+        return f'out of memory ({said}); nothing half-done was kept: give this process more and run it again'
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        where = f' for {error.filename}' if error.filename else ''
+        return f'no space left{where} on this machine ({error.strerror}); make room and run it again'
+    return f'{said} ({type(error).__name__}; --debug shows where)'
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -37,6 +37,10 @@ class LimitError(KlyError):
     """Rows or columns are more than PostgreSQL holds; nothing of that load is written."""
 
 
+class MemoryLimitError(KlyError):
+    """This process may have less memory than its work takes; nothing was tried."""
+
+
 class NotBuiltError(WarehouseError):
     """A table or view of gold is not there yet: nothing was loaded so far."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from kly_mage.common.errors import PipelineError
+from kly_mage.common.memory import ensure_addresses
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window, window
@@ -40,9 +41,11 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
 
     Raises:
         WindowError: the block's arguments name no day.
+        MemoryLimitError: this process may not have the memory that reading takes.
         LandingError: the landing zone cannot be used, or none of the files; single ones are left out (``left_out``).
     """
     mage_run.keep_private(kwargs)
+    ensure_addresses()
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
     files, _ = _files(settings, source, days)

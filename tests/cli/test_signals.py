@@ -9,6 +9,7 @@ import time
 import pytest
 
 from kly_mage.common.settings import REPOSITORY, Settings
+from kly_mage.warehouse.postgres.connection import connect
 from tests.delivery import ad, ads, deliver
 from tests.gold import Query
 from tests.scenes import PATIENCE
@@ -44,3 +45,28 @@ def test_a_load_that_is_ended_says_so_and_keeps_nothing_half_done(
     assert query("select count(*) from ops.loads where status = 'done'") == [(1,)]
     assert ads() == 0
     assert query('select sum(revenue_usd) from gold.daily_summary') == [(1 + ROWS // 100,)]
+
+
+@pytest.mark.parametrize(
+    ('number', 'code', 'word'), [(signal.SIGINT, 130, 'interrupted'), (signal.SIGTERM, 143, 'terminated')]
+)
+def test_a_wait_for_a_lock_is_ended_too(
+    settings: Settings, query: Query, number: signal.Signals, code: int, word: str
+) -> None:
+    deliver(settings, 'gam_delivery_20251001.csv', ad())
+    assert ads() == 0
+    command = [sys.executable, '-m', 'kly_mage', 'backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--quiet']
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute('lock table bronze.gam_delivery')
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + PATIENCE
+        while not query("select 1 from pg_locks where not granted and relation = 'bronze.gam_delivery'::regclass"):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=PATIENCE)  # the lock is still held
+    assert (process.returncode, out) == (code, '')
+    assert err.splitlines()[-1] == f'{word}; nothing half-done was kept'
+    assert 'Traceback' not in err
+    assert query('select status from ops.loads order by load_id') == [('done',), ('failed',)]

@@ -11,6 +11,7 @@ import psycopg2.errors
 from psycopg2.extensions import connection as Connection
 
 from kly_mage.common.errors import UnreachableError, WarehouseError
+from kly_mage.common.interruption import ended_by
 from kly_mage.common.settings import Settings
 from kly_mage.warehouse.postgres import refusals
 from kly_mage.warehouse.postgres.watch import Watch, session_name
@@ -56,7 +57,7 @@ def told(settings: Settings, connection: Connection) -> Iterator[None]:
     """
     watch = Watch(settings, connection, lambda: session(settings))
     try:
-        with watch:
+        with watch, ended_by(connection.cancel):  # a signal ends a wait, not the process: it rolls back and says so
             yield
     except psycopg2.errors.LockNotAvailable as error:
         raise watch.gave_up() from error
