@@ -10,7 +10,7 @@ import pytest
 
 from kly_mage.common.memory import LEAST
 from kly_mage.common.settings import REPOSITORY, Settings
-from tests.delivery import ad, ads, deliver, event
+from tests.delivery import ad, ads, article, deliver, event
 from tests.gold import Query
 
 FULL = Path('/dev/full')
@@ -53,7 +53,7 @@ def test_a_limit_of_memory_that_could_abort_a_load_is_said_before_it(
 
 def test_the_least_that_is_asked_for_is_enough(settings: Settings, query: Query) -> None:
     deliver(settings, 'ga4_events_20251001.csv', *(event(f'u{n}') for n in range(200_000)))
-    deliver(settings, 'cms_articles_20251001.csv')
+    deliver(settings, 'cms_articles_20251001.csv', article('7'))
     code, out, err = command(
         'backfill', '--start', '2025-10-01', '--pipeline', 'articles_performance', '--quiet', addresses=LEAST
     )
