@@ -224,12 +224,13 @@ def test_a_day_whose_file_has_no_row_is_as_missing_as_one_without_a_file(setting
     assert told.out.endswith(', 2 days missing\n')
 
 
-def test_a_day_whose_rows_came_in_another_file_is_not_missing(settings: Settings) -> None:
+def test_late_rows_in_a_later_file_stand_for_no_file_of_their_day_rows_of_an_undated_one_do(settings: Settings) -> None:
     deliver(settings, 'gam_delivery_20251003.csv', ad(day='2025-10-02'), ad(day='2025-10-03'))
-    assert ads('2025-10-02', '2025-10-03') == 0
-    assert ads('2025-10-01', '2025-10-03') == 3
+    assert ads('2025-10-03', '2025-10-03') == 0
+    assert ads('2025-10-02', '2025-10-03') == 3
     (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251003.csv').rename(settings.data_dir / 'gam_delivery.csv')
     assert ads('2025-10-02', '2025-10-03') == 0
+    assert ads('2025-10-01', '2025-10-03') == 3
 
 
 def test_a_day_that_was_loaded_and_whose_file_is_gone_is_not_missing(settings: Settings) -> None:
