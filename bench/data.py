@@ -66,14 +66,18 @@ def articles(job: Job) -> pl.DataFrame:
 
 def write(job: Job, folder: Path) -> dict[str, Path]:
     """Write the landing zones ``first`` and ``late``, if they are not there yet; gives the event file of each."""
-    name = f'ga4_events_{job.start:%Y%m%d}.csv' if job.days == 1 else 'ga4_events.csv'
-    files = {part: folder / job.name / part / 'ga4_events' / name for part in ('first', 'late')}
-    if not (folder / job.name / 'done').exists():
+    name = f'ga4_events_{job.start:%Y%m%d}' if job.days == 1 else 'ga4_events'
+    first, late = (folder / job.name / part / 'ga4_events' for part in ('first', 'late'))
+    files = {
+        'first': first / f'{name}.csv',
+        'late': late / f'{name}_late.csv',
+    }  # of one name: changed
+    if not (folder / job.name / 'complete').exists():
         for file, frame in zip(files.values(), events(job), strict=True):
             file.parent.mkdir(parents=True, exist_ok=True)
             frame.write_csv(file)
             articles(job).write_csv(file.parents[1] / 'cms_articles.csv')
-        (folder / job.name / 'done').touch()
+        (folder / job.name / 'complete').touch()
     return files
 
 

@@ -16,10 +16,10 @@ class WrongResultError(AssertionError):
 def expected(files: list[Path]) -> Answer:
     """Per local day and article: pageviews, sessions, user_engagements of the distinct rows of all files together.
 
-    Kept beside the first file, as the files do not change.
+    Kept beside the first file's landing zone, as the files do not change.
     """
-    names = [file.parents[1].name for file in files]
-    kept = files[0].with_name(f'expected_{"_".join(names) if len(names) < 3 else len(names)}.json')
+    landing, names = files[0].parents[1], [file.parents[1].name for file in files]
+    kept = landing.with_name(f'expected_{"_".join(names) if len(names) < 3 else f"{landing.name}_{len(names)}"}.json')
     if not kept.exists():
         with duckdb.connect() as connection:
             rows = connection.execute(

@@ -30,7 +30,7 @@ from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import known, ledger
 from kly_mage.warehouse.postgres.connection import connect
 from tests import oracle
-from tests.gold import Query, assert_gold_is_exact, gold
+from tests.gold import Query, assert_gold_is_exact, empty_warehouse, gold
 from tests.scenes import FIRST, deliver, load, refresh
 
 DAYS = 4
@@ -205,25 +205,6 @@ def run(start: int, end: int, pipeline: str | None = None, first: date = FIRST) 
         first + timedelta(end - 1),
     )
     runner.run(wanted, start_date=begin, end_date=last, started_by='program')
-
-
-def empty_warehouse(query: Query) -> None:
-    """As after the first start; DELETE, because a few rows go faster so than a hundred files are made anew."""
-    query(
-        """
-        do $$ declare name text; begin
-            for name in
-                select oid::regclass from pg_class
-                where relkind in ('r', 'p') and not relispartition
-                    and relnamespace::regnamespace::text in ('bronze', 'ops', 'gold')
-                    and relname not in ('settings', 'watermarks', 'schema_version', 'declarations')
-                    and relname not in ('hash_rules', 'late_columns')
-                order by relname = 'loads'
-            loop execute 'delete from ' || name; end loop;
-        end $$;
-        update ops.watermarks set watermark = '-infinity', built_from = null
-        """
-    )
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.__main__ import main
 from kly_mage.checks import verify as verifying
-from kly_mage.checks.verify import verify
+from kly_mage.checks.verify import rebuild, verify
 from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.loads import runner
@@ -17,7 +17,7 @@ from kly_mage.warehouse.postgres import gold_truth
 from kly_mage.warehouse.postgres.differences import Report
 from tests.conftest import administer
 from tests.gold import Query, assert_gold_is_exact, gold
-from tests.scenes import OpenLoad
+from tests.scenes import Background, OpenLoad, wait_until_blocked
 
 DAYS = ('20251001', '20251002')
 A_GA4 = '(select _hashrow from bronze.ga4_events order by 1 limit 1)'
@@ -301,6 +301,23 @@ def test_loads_and_refreshes_go_on_while_verify_looks_at_one_picture(
     assert report is not None
     assert report.differences == report.waiting == []
     assert query("select pageviews from gold.daily_summary where content_id = 'a1' and date = '2025-10-02'") == [(1,)]
+
+
+def test_a_rebuild_waits_for_verify_which_would_see_its_truncated_tables_empty(
+    loaded: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Background] = []
+
+    def rebuilding(cursor: Cursor, report: Report) -> None:
+        started.append(Background(lambda: rebuild(loaded)))
+        wait_until_blocked(query, started[0])
+        gold_truth.check_gold(cursor, report)
+
+    monkeypatch.setattr(verifying, 'check_gold', rebuilding)
+    report = verify(loaded)
+    assert report is not None
+    assert report.differences == report.waiting == []
+    assert started[0].result()['gold.ga4_daily_summary']
 
 
 def test_a_session_in_another_time_zone_that_refreshes_leaves_nothing_waiting(loaded: Settings, query: Query) -> None:

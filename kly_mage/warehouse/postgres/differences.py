@@ -7,6 +7,8 @@ from typing import Any
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
+from kly_mage.declared.marts import MARTS
+
 SHOWN = 20  # differences named per check; the others are counted
 
 
@@ -41,8 +43,17 @@ class Report:
 
 
 def one_picture(cursor: Cursor) -> None:
-    """Compare everything as it is at one moment, and only read: loads and refreshes go on."""
+    """Compare everything as it is at one moment, and only read: loads and refreshes go on, a rebuild waits.
+
+    A truncated table turns empty in older pictures too, so what a rebuild truncates is held before the picture is taken.
+    """
     cursor.execute('set transaction isolation level repeatable read, read only')
+    held = [f'gold.{name}' for mart in MARTS for name in (mart.name, *(counted.registry for counted in mart.registries))]
+    cursor.execute(
+        sql.SQL('lock table {} in access share mode').format(
+            sql.SQL(', ').join(sql.Identifier(*name.split('.')) for name in held)
+        )
+    )
 
 
 def compare(

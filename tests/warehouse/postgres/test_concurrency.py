@@ -18,7 +18,7 @@ from kly_mage.warehouse.postgres import ddl as schema
 from kly_mage.warehouse.postgres import gold_checks, locks
 from kly_mage.warehouse.postgres import load as bronze
 from kly_mage.warehouse.postgres.connection import connect
-from tests.gold import Query, assert_gold_is_exact, gold
+from tests.gold import Query, assert_gold_is_exact, empty_warehouse, gold
 from tests.scenes import (
     Background,
     OpenLoad,
@@ -355,9 +355,7 @@ def test_two_overlapping_backfills_and_a_daily_run_three_times(
 
     for round_ in range(3):
         if round_ == 2:  # the third time from nothing, the second over what is there
-            tables = query("select schemaname || '.' || tablename from pg_tables where schemaname in ('bronze', 'ops')")
-            keep = {('ops.settings',), ('ops.watermarks',)}
-            query(f'truncate {", ".join(table for (table,) in set(tables) - keep)}')
+            empty_warehouse(query)
             rebuild(settings)
         steps = [
             Background(lambda: backfill((1, 16), (17, 31))),

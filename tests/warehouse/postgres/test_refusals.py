@@ -16,7 +16,7 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.warehouse.postgres import connection
-from tests.delivery import HEADERS, ad, deliver, event
+from tests.delivery import HEADERS, ad, article, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 from tests.scenes import deliver_october, run_days
 
@@ -315,7 +315,7 @@ def test_a_disk_that_is_full_is_said_at_once_and_nothing_is_lost(settings: Setti
     """A table cannot grow; or the server crashes over its log and cannot recover, for want of room again."""
     rows = [event(f'u{n}', content='a' * 200 + str(n)) for n in range(150_000)]
     deliver(settings, 'ga4_events_20251001.csv', *rows)
-    deliver(settings, 'cms_articles_20251001.csv')
+    deliver(settings, 'cms_articles_20251001.csv', article('7'))
     command = [sys.executable, '-m', 'kly_mage', 'backfill', '--start', '2025-10-01', '--quiet']
     command += ['--pipeline', 'articles_performance']
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
