@@ -447,7 +447,8 @@ def test_ctrl_c_leaves_no_process_and_a_restart_keeps_everything(server: Server)
     questions = (
         'select count(*) from pipeline_run',
         # Mage puts a trigger that fires once out of action in its own time.
-        "select name, pipeline_uuid, status::text from pipeline_schedule where name <> 'once' order by 1, 2",
+        'select name, pipeline_uuid, status::text from pipeline_schedule'
+        " where schedule_interval is distinct from '@once' order by 1, 2",
     )
     remembered = [server.query(question, database='kly_mage') for question in questions]
     password = server.password
