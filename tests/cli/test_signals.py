@@ -70,3 +70,17 @@ def test_a_wait_for_a_lock_is_ended_too(
     assert err.splitlines()[-1] == f'{word}; nothing half-done was kept'
     assert 'Traceback' not in err
     assert query('select status from ops.loads order by load_id') == [('done',), ('failed',)]
+
+
+@pytest.mark.parametrize('code', [1, 130, 143])
+def test_what_was_broken_off_ends_the_process_whatever_its_threads_do(code: int) -> None:
+    """A reader of pyarrow that was at work as the interpreter ended made it an abort, now and then."""
+    script = (
+        'import threading, time\n'
+        'from kly_mage.cli import main\n'
+        'threading.Thread(target=time.sleep, args=(600,)).start()\n'
+        f'main.main = lambda: print("last words") or {code}\n'
+        'main.run_as_process()\n'
+    )
+    ended = subprocess.run([sys.executable, '-c', script], cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, 'last words\n', '')
