@@ -88,15 +88,16 @@ class _State:
 def _state(cursor: Cursor, ddl: str) -> _State | None:
     """One cheap query; None for a database that is empty or older than ``ops.schema_version``."""
     try:
+        # The savepoint keeps the transaction, and with it the lock of whoever asks behind one.
         cursor.execute(
-            'select coalesce((select max(version) from ops.schema_version), 0),'
+            'savepoint asking; select coalesce((select max(version) from ops.schema_version), 0),'
             ' (select fingerprint from ops.declarations order by number desc limit 1),'
             " (select value from ops.settings where name = 'timezone'),"
             ' array(select name from unnest(%s) as name where to_regclass(name) is null)',
             (relations(ddl),),
         )
     except (psycopg2.errors.UndefinedTable, psycopg2.errors.InvalidSchemaName):
-        cursor.connection.rollback()
+        cursor.execute('rollback to asking')
         return None
     return _State(*cursor.fetchone())
 
@@ -111,7 +112,6 @@ def _complete(cursor: Cursor, settings: Settings, ddl: str, block: Block | None)
     cursor.execute(_LOCK)
     found = _state(cursor, ddl)  # another process may have been faster, and load already
     if found is None:
-        cursor.execute(_LOCK)  # asking has ended the transaction
         found = _State(0, None, None, [])
     if found.is_complete(ddl):
         return found, []

@@ -201,6 +201,18 @@ def test_rebuilds_refreshes_and_verify_at_once(settings: Settings, query: Query)
 # --- what is made on the way: schema, partitions, columns -------------------------------------------------------------
 
 
+def test_starts_that_wait_for_one_another_on_an_empty_database_make_the_schema_once(
+    settings: Settings, query: Query
+) -> None:
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(hashtext('kly_mage schema'))")
+        starts = [Background(lambda: schema.ensure_schema(settings)) for _ in range(4)]
+        for start in starts:
+            wait_until_blocked(query, start)
+    for start in starts:
+        start.result()
+
+
 def test_a_start_that_found_no_schema_does_not_wait_for_the_load_of_the_one_that_made_it(
     settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
