@@ -133,6 +133,11 @@ class Mart:
         return tuple(measure.of for measure in self.measures if isinstance(measure.of, Distinct))
 
     @property
+    def tables(self) -> tuple[str, ...]:
+        """What its refresh fills, with the schema: its table, then its registries; the order in which to lock several."""
+        return (self.table, *(f'gold.{counted.registry}' for counted in self.registries))
+
+    @property
     def money(self) -> str | None:
         """The measure that finance asks for: the first in US dollars, if there is one."""
         return next((measure.name for measure in self.measures if measure.unit == 'USD'), None)

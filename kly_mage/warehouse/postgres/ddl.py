@@ -189,9 +189,8 @@ def _refuse_lost_rows(lost: list[str]) -> None:
 def _start_again(cursor: Cursor, lost: list[str]) -> None:
     """Gold follows from bronze: a mart that was lost, or its registry, is filled from all of it by the next refresh."""
     for mart in MARTS:
-        registries = [f'gold.{counted.registry}' for counted in mart.registries]
-        if not {mart.table, *registries}.isdisjoint(lost):
-            cursor.execute(sql.SQL('truncate {}').format(sql.SQL(', ').join(map(sql.SQL, (mart.table, *registries)))))
+        if not set(mart.tables).isdisjoint(lost):
+            cursor.execute(sql.SQL('truncate {}').format(sql.SQL(', ').join(map(sql.SQL, mart.tables))))
             cursor.execute("update ops.watermarks set watermark = '-infinity' where mart = %s", (mart.table,))
     if lost:
         cursor.execute('update ops.watermarks set built_from = null where mart = %s', (DAILY_SUMMARY.table,))

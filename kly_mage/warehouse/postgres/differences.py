@@ -48,12 +48,8 @@ def one_picture(cursor: Cursor) -> None:
     A truncated table turns empty in older pictures too, so what a rebuild truncates is held before the picture is taken.
     """
     cursor.execute('set transaction isolation level repeatable read, read only')
-    held = [f'gold.{name}' for mart in MARTS for name in (mart.name, *(counted.registry for counted in mart.registries))]
-    cursor.execute(
-        sql.SQL('lock table {} in access share mode').format(
-            sql.SQL(', ').join(sql.Identifier(*name.split('.')) for name in held)
-        )
-    )
+    held = [sql.SQL(table) for mart in MARTS for table in mart.tables]
+    cursor.execute(sql.SQL('lock table {} in access share mode').format(sql.SQL(', ').join(held)))
 
 
 def compare(
