@@ -39,6 +39,10 @@ run: install
 	@KLY_SETTLE_SECONDS=0 $(KLY) backfill --start $(START) --end $(END) || [ $$? -eq 3 ]
 	@$(KLY) show --start $(START) --end $(END)
 	@$(KLY) reconcile --start $(START) --end $(END) || [ $$? -eq 3 ]
+	@echo
+	@echo 'next: make editor                             the same in Mage, in the browser'
+	@echo '      $(KLY) status     which days are loaded'
+	@echo '      $(KLY) conflicts  the rows that wait for a decision'
 
 editor: install
 	@exec $(KLY) editor

@@ -1,6 +1,7 @@
 """``backfill``: a range of days through the blocks of the pipelines."""
 
 import argparse
+import sys
 from collections.abc import Iterable
 from datetime import date
 from typing import Any
@@ -9,6 +10,7 @@ from kly_mage.cli.arguments import add_days, add_quiet, window
 from kly_mage.common.console import note, say
 from kly_mage.common.errors import KlyError, WarehouseError, WindowError
 from kly_mage.common.settings import Settings, load_settings
+from kly_mage.common.tables import say_sentence
 from kly_mage.common.window import DAILY, Window, daily, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
@@ -36,6 +38,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         '--pipeline', type=_pipeline, choices=names, metavar='NAME', help=f'{" or ".join(names)}; without it all'
     )
     parser.add_argument('--via-mage', action='store_true', help='as a Mage backfill on the running server')
+    parser.add_argument(
+        '--details',
+        action='store_true',
+        help='a line per day and every remark; a terminal gets them folded, a log in full',
+    )
     add_quiet(parser)
     parser.add_argument('--dry-run', action='store_true', help='list the days and files, load nothing')
 
@@ -117,17 +124,24 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window) -> int:
     settings = server(load_settings())
     missing = {load['source']: _missing(settings, SOURCES[load['source']], days) for load in loads}
     if not options.quiet and not options.via_mage:
-        for line in _progress(settings, loads, days, missing):
+        details = options.details or not sys.stderr.isatty()
+        for line in _progress(settings, loads, days, missing) if details else ():
             note(line)
+        folded = 0
         for line in _attention(settings, loads, missing, days):
-            note(line)
+            if details or not line.startswith('  '):
+                note(line)
+            else:
+                folded += 1
+        if folded:
+            note(f'{folded:,} more lines, and one per day, with --details')
     for line in _left_out(loads):
         note(line)
     strays = not_understood(settings.data_dir, [load['source'] for load in loads])
     for stray in strays:
         note(str(stray))
     told = [f'{load["source"]}: {summary.counts(load, missing[load["source"]])}' for load in loads]
-    say('; '.join([*told, f'{len(strays):,} not understood'] if strays else told))
+    say_sentence('; '.join([*told, f'{len(strays):,} not understood'] if strays else told))
     return 3 if strays or any(summary.look(load, missing[load['source']]) for load in loads) else 0
 
 

@@ -13,6 +13,7 @@ from kly_mage.cli import DONE, LOOK
 from kly_mage.cli.arguments import add_days, add_quiet, add_source, sources, window
 from kly_mage.common.console import document, say
 from kly_mage.common.settings import load_settings
+from kly_mage.common.tables import on_terminal, say_sentence
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.postgres.server import server
 
@@ -26,6 +27,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     shape.add_argument('--csv', action='store_true', help='as CSV')
     shape.add_argument('--html', metavar='FILE', type=_page, help='as one self-contained page')
     parser.add_argument('--days', action='store_true', help='every day, not only those that do not add up')
+    parser.add_argument(
+        '--details',
+        action='store_true',
+        help='all that is good to know; a terminal gets it folded, a log in full',
+    )
     add_quiet(parser)
 
 
@@ -43,8 +49,8 @@ def run(options: argparse.Namespace) -> int:
         say(verdict(report))
     else:
         if not options.quiet:
-            reports.say_report(report, every_day=options.days)
-        say(verdict(report))
+            reports.say_report(report, every_day=options.days, details=options.details or not on_terminal())
+        say_sentence(verdict(report))
     return DONE if report.is_good else LOOK
 
 

@@ -7,10 +7,13 @@ from kly_mage.cli import DONE
 from kly_mage.cli.arguments import add_days, window
 from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
-from kly_mage.common.tables import Column, say_table
-from kly_mage.declared.marts import DAILY_SUMMARY, marts_alone
+from kly_mage.common.tables import Column, cents, say_table
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, marts_alone
 from kly_mage.warehouse.postgres.summary import Table, top_rows, top_rows_of
 
+_MONEY = {number.name for mart in MARTS for number in mart.measures if number.unit == 'USD'} | {
+    ratio.name for ratio in DAILY_SUMMARY.ratios if ratio.unit == 'USD'
+}
 TEXT_CHARACTERS = 26  # of a title
 
 
@@ -29,17 +32,26 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _say(title: str, found: Table, totals: tuple[object, ...]) -> None:
-    numbers = [n for n, value in enumerate(totals) if not isinstance(value, str)]
+    texts = [isinstance(value, str) for value in totals]
+    first = texts.index(False)
     columns = [
-        Column(name, right=n in numbers, cut=None if n in numbers else TEXT_CHARACTERS)
+        Column(
+            name,
+            right=not texts[n],
+            cut=TEXT_CHARACTERS if texts[n] and n else None,
+            whole=n == 0,
+            may_go=n > first and name not in _MONEY,
+        )
         for n, name in enumerate(found.columns)
     ]
-    cells = [[_cell(value) for value in row] for row in found.rows]
-    say(title)  # not the table's own: that is broken where the table is narrow
-    say_table(columns, cells, totals=[_cell(value) for value in totals], ruled=False)
+    cells = [[_cell(name, value) for name, value in zip(found.columns, row, strict=True)] for row in (*found.rows, totals)]
+    say_table(columns, cells[:-1], title=title, totals=cells[-1])
+    say()
 
 
-def _cell(value: object) -> str:
+def _cell(name: str, value: object) -> str:
     if value is None:
         return ''
+    if isinstance(value, Decimal) and name in _MONEY:
+        return cents(value)
     return f'{value:,}' if isinstance(value, int | Decimal) else str(value)

@@ -12,7 +12,7 @@ from kly_mage.cli import DONE, LOOK
 from kly_mage.cli.arguments import add_days, add_source, sources, window
 from kly_mage.common.console import document, say
 from kly_mage.common.settings import load_settings
-from kly_mage.common.tables import say_styled
+from kly_mage.common.tables import say_sentence, say_styled
 from kly_mage.declared import SOURCES
 from kly_mage.landing.not_understood import not_understood
 from kly_mage.warehouse.postgres.ledger import spans
@@ -49,8 +49,8 @@ def run(options: argparse.Namespace) -> int:
     if used:
         say_styled(('  '.join(f'{STATES[state][0]} {state}' for state in STATES if state in used), 'dim'))
     for stray in strays:
-        say(str(stray))
-    say(_verdict(found, len(strays)))
+        say_sentence(str(stray))
+    say_sentence(_verdict(found, len(strays)))
     return look
 
 
@@ -63,16 +63,17 @@ def _write(each: SourceStatus) -> None:
         of_state = [day for day in each.days if day.state == state]
         if not of_state or state in ('loaded', 'running'):
             continue
-        say(f'  {spans(day.day for day in of_state)}: {state}, {meaning}')
+        say_sentence(f'  {spans(day.day for day in of_state)}: {state}, {meaning}')
         with_details = ('failed', 'rows outside', 'file changed')
         for detail in dict.fromkeys(day.detail for day in of_state if day.detail and state in with_details):
-            say(f'    {detail}')
+            say_sentence(f'    {detail}')
         if remedy := _remedy(each.source, state, of_state):
             say_styled((f'    {remedy}', 'cyan'))
     for why in dict.fromkeys(day.broken_off for day in each.days if day.broken_off):
-        say(f'  {spans(day.day for day in each.days if day.broken_off == why)}: the load before counts; since then {why}')
+        days_of = spans(day.day for day in each.days if day.broken_off == why)
+        say_sentence(f'  {days_of}: the load before counts; since then {why}')
     for name, reason in each.left_out.items():
-        say(f'  {name} is left out: {reason}')
+        say_sentence(f'  {name} is left out: {reason}')
     if each.rejects:
         _waiting(f'{each.rejects:,} rows rejected', f'python -m kly_mage rejects --source {each.source}')
     if each.conflicts:
@@ -118,7 +119,7 @@ def _remedy(source: str, state: str, days: list[Day]) -> str | None:
 
 
 def _waiting(text: str, command: str | None) -> None:
-    say(f'  {text}')
+    say_sentence(f'  {text}')
     if command:
         say_styled((f'    {command}', 'cyan'))
 

@@ -106,8 +106,18 @@ def test_a_source_is_a_declaration_to_fill_in(settings: Settings, query: Query, 
     assert shown == [(12, 12), (10, 10)]
     told = run(project, 'reconcile', '--source', 'newsletters', '--days').stdout
     # in the files 25: 3 twice, 22 in bronze and in gold
-    assert re.search(r'^ opened +25 +3 +22 +0 +0 +22 +0 *$', told, re.MULTILINE), told
-    assert re.search(r'^ 2025-10-01 +4 +1 +3 +0 +0 +15 +12 +0 *$', told, re.MULTILINE), told
+    below = {
+        'in the files': 25,
+        'duplicate': 3,
+        'in bronze': 22,
+        'conflicting': 0,
+        'rejected': 0,
+        'gold': 22,
+        'difference': 0,
+    }
+    opened = r' *\n'.join(f'{place} +{number}' for place, number in below.items())
+    assert re.search(rf'^numbers +opened *\n─+\n{opened} *$', told, re.MULTILINE), told
+    assert re.search(r'^2025-10-01 +4 +1 +3 +0 +0 +15 +12 +0 *$', told, re.MULTILINE), told
     assert told.endswith('\nevery row accounted for\n')
     page = project / 'page.html'
     assert run(project, 'reconcile', '--source', 'newsletters', '--html', str(page)).returncode == 0

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -10,8 +11,8 @@ from typing import Any
 from kly_mage.checks.reconciliation.findings import verdict
 from kly_mage.checks.reconciliation.model import PLACES, Line, Report
 from kly_mage.common.console import say
-from kly_mage.common.tables import Column, say_styled, say_table
-from kly_mage.declared.marts import mart_of
+from kly_mage.common.tables import Column, cents, say_sentence, say_styled, say_table
+from kly_mage.declared.marts import MARTS, mart_of
 
 TITLES = {
     'read': 'in the files',
@@ -25,39 +26,53 @@ TITLES = {
     'changed': 'changed',
     'in_no_file': 'in no file',
 }
+_MONEY = {measure.name for mart in MARTS for measure in mart.measures if measure.unit == 'USD'}
 ALWAYS = ('read', 'duplicate', 'bronze', 'conflict', 'rejected')
 
 
-def say_report(report: Report, *, every_day: bool = False) -> None:
-    """Rows and numbers per source, the days that do not add up (or every day), and the findings, on standard output."""
+def say_report(report: Report, *, every_day: bool = False, details: bool = True) -> None:
+    """Rows and numbers per source, the days that do not add up (or every day), and the findings, on standard output.
+
+    Args:
+        details: whether to tell what is only good to know; without them, how many such remarks there are.
+    """
     totals = [report.total(source) for source in report.sources]
     shown = [place for place in TITLES if place in ALWAYS or any(line.rows.get(place) for line in totals)]
-    titles = [TITLES[place] for place in shown]
-    say_table(_columns('source', *titles), ([line.source, *_counts(line, shown)] for line in totals), title='Rows')
-    rows = [
-        [name, *(plain(line.sum(name, place)) for place in (*shown, 'gold')), plain(line.gold_difference(name))]
-        for line in totals
-        for name in line.sums
-    ]
-    if rows:
-        say_table(_columns('', *titles, 'gold', 'difference'), rows, title='Numbers')
+    rows = [[TITLES[place], *(f'{line.rows.get(place, 0):,}' for line in totals)] for place in shown]
+    say_table(_columns('rows', *report.sources), rows)
+    say()
+    measures = [(line, name) for line in totals for name in line.sums]
+    if measures:
+        numbers = [[TITLES[place], *(amount(name, line.sum(name, place)) for line, name in measures)] for place in shown]
+        numbers.append(['gold', *(amount(name, line.sum(name, 'gold')) for line, name in measures)])
+        numbers.append(['difference', *(amount(name, line.gold_difference(name)) for line, name in measures)])
+        say_table(_columns('numbers', *(name for _, name in measures)), numbers)
+        say()
     for source in report.sources:
         lines = [line for line in report.lines_of(source) if every_day or not line.adds_up]
-        if not lines:
-            continue
-        measure = most_telling(source)
-        money = [f'{measure} in the files', 'gold', 'difference'] if measure else []
-        rows = [[str(line.day or 'no day'), *_counts(line, shown), *_amounts(line, measure)] for line in lines]
-        say_table(_columns('day', *titles, *money), rows, title=source)
+        if lines:
+            _say_days(source, lines, shown)
     for wrong, title in ((True, 'To be repaired'), (False, 'Good to know')):
         found = [finding for finding in report.findings if finding.wrong is wrong]
-        if found:
+        if found and (wrong or details):
             say_styled((title, 'bold'))
             for finding in found:
-                say(f'- {finding.text}')
+                say_sentence(f'- {finding.text}')
                 if finding.command:
                     say_styled((f'    {finding.command}', 'cyan'))
             say()
+        elif found:
+            say_styled((f'Good to know: {len(found):,} more, with --details', 'dim'))
+
+
+def _say_days(source: str, lines: list[Line], shown: list[str]) -> None:
+    measure = most_telling(source)
+    titles = [TITLES[place] for place in shown]
+    money = [f'{measure} in the files', 'gold', 'difference'] if measure else []
+    rows = [[str(line.day or 'no day'), *_counts(line, shown), *_amounts(line, measure)] for line in lines]
+    columns = [replace(each, may_go=each.name == TITLES['duplicate']) for each in _columns('day', *titles, *money)]
+    say_table(columns, rows, title=source)
+    say()
 
 
 def as_json(report: Report) -> str:
@@ -106,6 +121,11 @@ def as_csv(report: Report) -> str:
     return text.getvalue()
 
 
+def amount(measure: str, value: Decimal) -> str:
+    """What a measure amounts to, for a table: money to the cent, counts whole."""
+    return cents(value) if measure in _MONEY else plain(value)
+
+
 def exact(amount: Decimal) -> str:
     """A number with all its digits, for programs."""
     return plain(amount).replace(',', '')
@@ -147,7 +167,7 @@ def _text(value: Any) -> str:
 
 
 def _columns(first: str, *others: str) -> list[Column]:
-    return [Column(first), *(Column(name, right=True) for name in others)]
+    return [Column(first, whole=True), *(Column(name, right=True) for name in others)]
 
 
 def _counts(line: Line, places: list[str]) -> list[str]:
@@ -157,4 +177,5 @@ def _counts(line: Line, places: list[str]) -> list[str]:
 def _amounts(line: Line, measure: str | None) -> list[str]:
     if measure is None:
         return []
-    return [plain(line.sum(measure, 'read')), plain(line.sum(measure, 'gold')), plain(line.gold_difference(measure))]
+    numbers = (line.sum(measure, 'read'), line.sum(measure, 'gold'), line.gold_difference(measure))
+    return [amount(measure, number) for number in numbers]

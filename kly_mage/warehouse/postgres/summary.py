@@ -59,7 +59,11 @@ def _top(
     rows = _ask(settings, table, f'select {names} {within} order by {first} desc, {order} limit %(limit)s', asked)
     others = [name for name in (*key[1:], *shown) if name not in numbers]
     # The words stand below what is no number: at the left "in all", at the right the rows.
-    words = ["'in all'", *("''" for _ in others[1:]), "count(*) || ' rows'"]
+    words = [
+        "'in all'",
+        *("''" for _ in others[1:]),
+        "trim(to_char(count(*), '999,999,999,999')) || case count(*) when 1 then ' row' else ' rows' end",
+    ]
     totals = _ask(
         settings, table, f'select {", ".join((*words, *(numbers[n] for n in shown if n in numbers)))} {within}', asked
     )
