@@ -8,10 +8,12 @@ The terms:
 
 record     one CSV record of a landing file
 reject     a record that cannot be typed or lacks a required value
-outside    a record of a file dated f whose own day d does not satisfy d <= f <= d + late_days: no load looks at it
+outside    a record of a file whose own day is none of those the file covers, nor one of the late_days before: no load
+           looks at it
 distinct   what counts: the first delivery of each row
 equal      a record that repeats a row already delivered
-conflict   (GAM) a further version of a delivery already known, with other numbers; the first one counts
+conflict   (GAM) a further version of a delivery already known, with other numbers; the first one counts, or where
+           NEWEST_COUNTS the first one of the last file that has the delivery
 """
 
 from __future__ import annotations
@@ -78,6 +80,10 @@ REQUIRED = {
 DAY_COLUMN = {'ga4_events': 'event_timestamp', 'gam_delivery': 'served_at'}
 GAM_KEY = ('served_at', 'ad_unit', 'line_item', 'creative', 'content_id')
 GAM_NUMBERS = ('site', 'impressions', 'clicks', 'revenue_usd')
+NEWEST_COUNTS = False
+# A file dated f covers the local day f; of these sources the days that its day f in another zone touches, and so many after.
+FILE_ZONE: dict[str, ZoneInfo] = {}
+EARLY_DAYS: dict[str, int] = {}
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -274,6 +280,14 @@ def file_date(source: str, path: Path) -> date | None:
         return None
 
 
+def covered(source: str, dated: date, zone: ZoneInfo) -> tuple[date, date]:
+    """The first and the last local day of the day in a file's name, late rows aside."""
+    midnight = datetime(dated.year, dated.month, dated.day, tzinfo=FILE_ZONE.get(source, zone))
+    last_instant = midnight.replace(hour=23, minute=59, second=59, microsecond=999999)
+    early = timedelta(days=EARLY_DAYS.get(source, 0))
+    return midnight.astimezone(zone).date(), last_instant.astimezone(zone).date() + early
+
+
 def files_of(landing: Path, source: str, zone: ZoneInfo) -> list[Path]:
     """The files of a source in the order of delivery: by date, then name.
 
@@ -314,6 +328,7 @@ def accepted_rows(landing: Path, source: str, zone: ZoneInfo, late_days: int, re
     counts = result.rows.setdefault(source, Counts())
     for path in files_of(landing, source, zone):
         dated = file_date(source, path)
+        span = covered(source, dated, zone) if dated else None
         lines = records(path)
         _, header = next(lines, (0, []))
         lacking = REQUIRED[source] - {name for name in header if name}
@@ -334,7 +349,7 @@ def accepted_rows(landing: Path, source: str, zone: ZoneInfo, late_days: int, re
                 continue
             instant = values.get(DAY_COLUMN.get(source, ''))
             day = instant.astimezone(zone).date() if instant else None
-            if day and dated and not day <= dated <= day + timedelta(days=late_days):
+            if day and span and not span[0] - timedelta(days=late_days) <= day <= span[1]:
                 counts.outside += 1
                 continue
             undeclared = tuple(
@@ -392,8 +407,9 @@ def ga4_of(rows: Iterator[Row], counts: Counts, lateness: Counter[int]) -> dict[
 def gam_of(
     rows: Iterator[Row], counts: Counts, lateness: Counter[int], result: Expected
 ) -> dict[tuple[date, str], dict[str, Any]]:
-    """Impressions, clicks and revenue by (local day, content) over the first version of each delivery."""
+    """Impressions, clicks and revenue by (local day, content) over the version of each delivery that counts."""
     versions: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    counting: dict[tuple[Any, ...], Row] = {}
     gold: dict[tuple[date, str], dict[str, Any]] = defaultdict(
         lambda: {'impressions': 0, 'clicks': 0, 'revenue_usd': Decimal(0)}
     )
@@ -401,6 +417,8 @@ def gam_of(
         key = tuple(row.values[column] for column in GAM_KEY)
         numbers = {column: row.values[column] for column in GAM_NUMBERS}
         known = versions.setdefault(key, [])
+        if key not in counting or (NEWEST_COUNTS and counting[key].file != row.file):
+            counting[key] = row
         if numbers in known:
             counts.equal += 1
         elif known:
@@ -416,9 +434,11 @@ def gam_of(
             assert row.day is not None
             if row.file_date:
                 lateness[(row.file_date - row.day).days] += 1
-            sums = gold[row.day, row.values['content_id'] or NOT_SET]
-            for column in ('impressions', 'clicks', 'revenue_usd'):
-                sums[column] += row.values[column]
+    for row in counting.values():
+        assert row.day is not None
+        sums = gold[row.day, row.values['content_id'] or NOT_SET]
+        for column in ('impressions', 'clicks', 'revenue_usd'):
+            sums[column] += row.values[column]
     return dict(gold)
 
 

@@ -50,4 +50,5 @@ def _told(each: Unloaded) -> str:
     if each.load_id is None:
         return f'{each.source}: nothing of it is there'
     parts = [f'{each.rows:,} rows', f'{each.conflicts:,} conflicts', f'{each.rejects:,} rejects']
+    parts.append(f'{each.restatements:,} restatements')
     return f'{each.source}: {", ".join(part for part in parts if not part.startswith("0 ")) or "0 rows"}'

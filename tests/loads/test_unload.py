@@ -1,6 +1,7 @@
 """``unload``: what was loaded by mistake goes, and nothing else; loading it again brings it back."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.warehouse.postgres import unload as warehouse
 from kly_mage.warehouse.postgres.connection import connect
+from tests import oracle
 from tests.delivery import ad, ads, article, backfill, deliver, event
 from tests.gold import assert_gold_is_exact, gold
 
@@ -213,3 +216,41 @@ def test_what_breaks_off_takes_nothing_out(settings: Settings, query: Query) -> 
         connection.rollback()
     assert everything(query) == before
     assert main(['verify']) == 0
+
+
+@pytest.fixture
+def applying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest version of an ad counts."""
+    monkeypatch.setitem(SOURCES, 'gam_delivery', replace(GAM_DELIVERY, restatements='apply'))
+    monkeypatch.setattr(oracle, 'NEWEST_COUNTS', True)
+
+
+@pytest.mark.usefixtures('applying')
+@pytest.mark.parametrize(
+    ('versions', 'load', 'left'),
+    [
+        pytest.param('10 12 11', 1, None, id='the first takes all with it'),
+        pytest.param('10 12 11', 2, 11, id='one in between changes nothing'),
+        pytest.param('10 12 11', 3, 12, id='the last'),
+        pytest.param('10 12 10', 3, 12, id='one that had taken the change back'),
+        pytest.param('10 12 10', 2, 10, id='one that was taken back'),
+        pytest.param('10 12 10 12', 3, 12, id='one between two that say the same'),
+        pytest.param('10 12 10 12', 4, 10, id='one that says the same as one before'),
+    ],
+)
+def test_where_restatements_apply_the_version_before_counts_again_and_loading_brings_the_newest_back(
+    settings: Settings, query: Query, versions: str, load: int, left: int | None
+) -> None:
+    counted = 'select sum(revenue_usd) from gold.gam_daily_summary'
+    for day, revenue in enumerate(versions.split(), start=1):
+        deliver(settings, f'gam_delivery_2025100{day}.csv', ad('a', revenue))
+        ads()  # of the first day, whose row each file restates
+    assert main(['unload', '--load', str(load)]) == 0
+    assert query(counted) == [(left,)]
+    assert main(['verify']) == 0
+    assert query('select status from ops.loads where load_id = %s', load) == [('withdrawn',)]
+    ads('2025-10-01', '2025-10-04')
+    assert query(counted) == [(int(versions.split()[-1]),)]
+    assert_gold_is_exact(query, settings.data_dir)
+    assert main(['verify']) == 0
+    assert main(['reconcile', '--quiet', '--source', 'gam_delivery']) in (0, 3)

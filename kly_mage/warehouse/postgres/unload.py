@@ -48,6 +48,7 @@ class Unloaded:
     Attributes:
         load_id: the ledger's number for it; None if there was nothing.
         further: versions that other loads met of the rows, and that went with them.
+        restatements: rows of which an earlier version counts again.
         days: those to load to bring everything back; None if no row has a day.
     """
 
@@ -57,6 +58,7 @@ class Unloaded:
     conflicts: int
     rejects: int
     further: int
+    restatements: int
     days: Window | None
 
 
@@ -96,20 +98,21 @@ def unload(cursor: Cursor, what: Selection, asked: str, block: gold_checks.Block
     )
     rows, first, last = cursor.fetchone()
     conflicts, further, of_conflicts = _conflicts(cursor, what)
+    restatements = _restatements(cursor, what)
     rejects = _delete(cursor, sql.SQL('bronze.rejects'), _rejects(what))
     days = [day for day in (first, last, *of_conflicts) if day]
     if what.load_id is not None:
         cursor.execute('select start_day, end_day from ops.loads where load_id = %s', (what.load_id,))
         days += cursor.fetchone()
     span = what.days or (Window(min(days), max(days)) if days else None)
-    if not rows + conflicts + rejects:
-        return Unloaded(source.name, None, 0, 0, 0, 0, span)
+    if not rows + conflicts + rejects + restatements:
+        return Unloaded(source.name, None, 0, 0, 0, 0, 0, span)
     for table in (bronze_table(source), registry(source)):
         _delete(cursor, table, sql.SQL('_hashrow in (table withdrawn)'))
     note_removed(cursor, source)
     load_id = _note(cursor, what, span, rows, asked)
     gold_checks.rebuild(cursor, block, [mart for mart in (mart_of(source.name),) if mart])
-    return Unloaded(source.name, load_id, rows, conflicts, rejects, further, span)
+    return Unloaded(source.name, load_id, rows, conflicts, rejects, further, restatements, span)
 
 
 def _select(cursor: Cursor, what: Selection) -> None:
@@ -159,14 +162,22 @@ def _conflicts(cursor: Cursor, what: Selection) -> tuple[int, int, list[date | N
         ).format(table, own=own)
     )
     conflicts, further, *days = cursor.fetchone()
-    _delete(cursor, restatements_table(what.source), sql.SQL('_hashrow in (table withdrawn)'))
-    if what.load_id is not None:
-        _take_back_restatements(cursor, what.source, what.load_id)
     return conflicts, further, days
 
 
-def _take_back_restatements(cursor: Cursor, source: Source, load_id: int) -> None:
-    """Where a version that this load brought counts instead of an earlier one, the earlier one counts again."""
+def _restatements(cursor: Cursor, what: Selection) -> int:
+    """Take out what was noted of the rows that go; of rows that stay, the version before this load's counts again.
+
+    Returns:
+        How many rows that stay this load had restated.
+    """
+    if not what.source.value_columns:
+        return 0
+    _delete(cursor, restatements_table(what.source), sql.SQL('_hashrow in (table withdrawn)'))
+    return 0 if what.load_id is None else _take_back(cursor, what.source, what.load_id)
+
+
+def _take_back(cursor: Cursor, source: Source, load_id: int) -> int:
     names = [column.name for column in source.value_columns]
     parts = {
         'table': restatements_table(source),
@@ -194,6 +205,7 @@ def _take_back_restatements(cursor: Cursor, source: Source, load_id: int) -> Non
             'delete from {table} where _load_id = {load_id}'
         ).format(**parts)
     )
+    return int(cursor.rowcount)
 
 
 def _note(cursor: Cursor, what: Selection, span: Window | None, rows: int, asked: str) -> int:
