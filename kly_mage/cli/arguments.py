@@ -2,6 +2,7 @@
 
 import argparse
 import getpass
+from collections.abc import Callable
 from datetime import date, timedelta
 
 from kly_mage.common.errors import UsageError, WindowError
@@ -17,7 +18,7 @@ def add_days(parser: argparse.ArgumentParser) -> None:
     """``--start`` and ``--end``, or ``--last``, for ``window``."""
     parser.add_argument('--start', type=day, metavar='D', help='first day, such as 2025-10-01, yesterday or today')
     parser.add_argument('--end', type=day, metavar='D', help='last day, included; without it the first day alone')
-    parser.add_argument('--last', type=_number, metavar='N', help='the last N days, up to yesterday')
+    parser.add_argument('--last', type=number_of('days', MOST_DAYS), metavar='N', help='the last N days, up to yesterday')
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +36,14 @@ def add_accept(parser: argparse.ArgumentParser) -> None:
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """``--quiet``."""
     parser.add_argument('--quiet', action='store_true', help='no progress, only the last line')
+
+
+def add_shape(parser: argparse.ArgumentParser, *, csv: bool = False) -> None:
+    """``--json``, and ``--csv`` where the answer is one table: for programs, nothing else on standard output."""
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument('--json', action='store_true', help='as JSON, whose shape is in docs/json.md')
+    if csv:
+        shape.add_argument('--csv', action='store_true', help='as CSV, exact')
 
 
 def window(options: argparse.Namespace) -> Window | None:
@@ -83,10 +92,15 @@ def _date(given: date | str) -> date:
     return given if isinstance(given, date) else today(load_settings().timezone) - timedelta(days=_AGO[given])
 
 
-def _number(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= MOST_DAYS):
-        raise argparse.ArgumentTypeError(f'{text!r} is no number of days from 1 to {MOST_DAYS:,}')
-    return int(text)
+def number_of(things: str, most: int = 1_000_000_000) -> Callable[[str], int]:
+    """Reads a number of days, or of rows."""
+
+    def read(text: str) -> int:
+        if not (text.isdecimal() and len(text) <= len(str(most)) and 1 <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f'{text!r} is no number of {things} from 1 to {most:,}')
+        return int(text)
+
+    return read
 
 
 def _source(name: str) -> str:

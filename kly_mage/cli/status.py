@@ -9,7 +9,7 @@ from typing import Any
 from kly_mage.checks.reconciliation.findings import backfill
 from kly_mage.checks.status import STATES, Day, SourceStatus, status
 from kly_mage.cli import DONE, LOOK
-from kly_mage.cli.arguments import add_days, add_source, sources, window
+from kly_mage.cli.arguments import add_days, add_shape, add_source, sources, window
 from kly_mage.common.console import document, say
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import say_sentence, say_styled
@@ -25,7 +25,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Which days and sources, and in which shape."""
     add_days(parser)
     add_source(parser)
-    parser.add_argument('--json', action='store_true', help='as JSON')
+    add_shape(parser)
 
 
 def run(options: argparse.Namespace) -> int:

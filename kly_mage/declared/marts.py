@@ -183,6 +183,7 @@ class Joined:
         ratios: the numbers it adds to theirs.
         shown: the columns that ``show`` prints behind the key, texts first: a terminal has no room for all.
         drawn: the numbers that the reconciliation page shows large and by day.
+        grouped: the attributes by which ``show`` adds up.
     """
 
     name: str
@@ -194,6 +195,7 @@ class Joined:
     ratios: tuple[Ratio, ...]
     shown: tuple[str, ...]
     drawn: tuple[str, ...]
+    grouped: tuple[str, ...]
 
     @property
     def table(self) -> str:
@@ -204,6 +206,11 @@ class Joined:
     def key(self) -> tuple[str, ...]:
         """The names of the key columns, the day first."""
         return (self.day.name, *(key.name for key in self.by))
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The measures of its marts, in their order."""
+        return joined_measures()
 
 
 GA4_DAILY_SUMMARY = Mart(
@@ -270,6 +277,7 @@ DAILY_SUMMARY = Joined(
     ),
     shown=('title', 'pageviews', 'sessions', 'impressions', 'clicks', 'revenue_usd', 'page_rpm_usd'),
     drawn=('pageviews', 'sessions', 'revenue_usd', 'page_rpm_usd'),
+    grouped=('site', 'section', 'author'),
 )
 
 

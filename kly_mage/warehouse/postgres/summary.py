@@ -1,17 +1,20 @@
-"""Gold as it is looked at: the top rows of ``gold.daily_summary`` and of each mart beside it, and the editor's charts."""
+"""Gold as it is looked at: lines of ``gold.daily_summary`` and of each mart beside it, and the editor's charts."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kly_mage.common.errors import NotBuiltError
+from kly_mage.common.errors import NotBuiltError, UsageError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
-from kly_mage.declared.marts import DAILY_SUMMARY, Mart, Ratio, joined_measures
+from kly_mage.declared.marts import DAILY_SUMMARY, Joined, Mart, Measure, Ratio
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.server import server
 from kly_mage.warehouse.postgres.text import identifier
+
+DAY, ARTICLE = 'day', 'article'  # what people call the key, whatever its columns' names
+ARTICLE_KEY = 'content_id'
 
 
 @dataclass(frozen=True)
@@ -22,52 +25,119 @@ class Table:
     rows: list[tuple[Any, ...]]
 
 
-def top_rows(settings: Settings, days: Window | None, limit: int = 8) -> tuple[Table, tuple[Any, ...]]:
-    """The rows of ``gold.daily_summary`` with the highest first measure, and the totals of all rows of these days.
+@dataclass(frozen=True)
+class Asked:
+    """What somebody wants to see of a table of gold.
 
-    Distinct keys such as sessions add up per article: a session that reads two articles counts on both.
+    Attributes:
+        days: None for all.
+        article: None for all.
+        by: a column to add up by, ``DAY`` for the table's day; None for the rows as they are.
+        sort: a column of the answer: numbers begin with the highest, all else with the lowest. None for the day where there
+            is one line per day, else for the first measure.
+        limit: how many lines; None for all.
+    """
+
+    days: Window | None = None
+    article: str | None = None
+    by: str | None = None
+    sort: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """Lines of a table of gold, and what its numbers amount to over all that was asked for, shown or not.
+
+    Distinct keys such as sessions add up per article and day: a session that reads two articles counts on both.
+
+    Attributes:
+        table: where they are from.
+        texts: the names of the columns that say what a line is about.
+        numbers: the names of the numbers behind them.
+        rows: the lines.
+        count: how many there are without the limit.
+        totals: of each number.
+    """
+
+    table: str
+    texts: tuple[str, ...]
+    numbers: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+    count: int
+    totals: tuple[Any, ...]
+
+
+def columns(table: Joined | Mart, by: str | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """What a line is about, and its numbers; None if the table cannot be added up that way."""
+    texts, numbers = table.key, tuple(measure.name for measure in table.measures)
+    if isinstance(table, Joined):
+        texts += tuple(attribute.name for attribute in table.attributes)
+        numbers += tuple(ratio.name for ratio in table.ratios)
+    if by is None:
+        return texts, numbers
+    if by == DAY:
+        return (table.day.name,), numbers
+    if by == ARTICLE and ARTICLE_KEY in table.key:
+        return tuple(name for name in texts if name != table.day.name), numbers
+    return ((by,), numbers) if by in texts else None
+
+
+def look_up(settings: Settings, table: Joined | Mart, asked: Asked) -> Found | None:
+    """The lines of a table of gold; None if it does not have the columns that are asked for.
+
+    Names are those of the declarations, whatever is asked; days, article and limit are bound.
 
     Raises:
-        NotBuiltError: the view is not built yet.
+        NotBuiltError: the table is not built yet.
+        UsageError: the column to sort by is none of the answer.
     """
-    ratios = {ratio.name: _ratio(ratio) for ratio in DAILY_SUMMARY.ratios}
-    numbers = {measure.name: f'sum({identifier(measure.name)})' for measure in joined_measures()} | ratios
-    return _top(settings, DAILY_SUMMARY.table, DAILY_SUMMARY.key, DAILY_SUMMARY.shown, numbers, days, limit)
-
-
-def top_rows_of(settings: Settings, mart: Mart, days: Window | None, limit: int = 8) -> tuple[Table, tuple[Any, ...]]:
-    """The same of a mart that stands beside that view."""
-    numbers = {measure.name: f'sum({identifier(measure.name)})' for measure in mart.measures}
-    return _top(settings, mart.table, mart.key, tuple(numbers), numbers, days, limit)
-
-
-def _top(
-    settings: Settings,
-    table: str,
-    key: tuple[str, ...],
-    shown: tuple[str, ...],
-    numbers: dict[str, str],
-    days: Window | None,
-    limit: int,
-) -> tuple[Table, tuple[Any, ...]]:
-    """The rows with the highest of the first number shown, and below each number what it amounts to over all rows."""
-    asked = {'start': days.start if days else '-infinity', 'end': days.end if days else 'infinity', 'limit': limit}
-    names = ', '.join(map(identifier, (*key, *shown)))
-    within = f'from {table} where {identifier(key[0])} between %(start)s and %(end)s'
-    first = identifier(next(name for name in shown if name in numbers))
-    order = ', '.join(map(identifier, key))
-    rows = _ask(settings, table, f'select {names} {within} order by {first} desc, {order} limit %(limit)s', asked)
-    others = [name for name in (*key[1:], *shown) if name not in numbers]
-    # The words stand below what is no number: at the left "in all", at the right the rows.
-    words = [
-        "'in all'",
-        *("''" for _ in others[1:]),
-        "trim(to_char(count(*), '999,999,999,999')) || case count(*) when 1 then ' row' else ' rows' end",
-    ]
-    totals = _ask(
-        settings, table, f'select {", ".join((*words, *(numbers[n] for n in shown if n in numbers)))} {within}', asked
+    found = columns(table, asked.by)
+    if found is None or (asked.article is not None and ARTICLE_KEY not in table.key):
+        return None
+    texts, numbers = found
+    values = {
+        'start': asked.days.start if asked.days else '-infinity',
+        'end': asked.days.end if asked.days else 'infinity',
+        'article': asked.article,
+        'limit': asked.limit,
+    }
+    within = f'from {table.table} where {identifier(table.day.name)} between %(start)s and %(end)s'
+    if asked.article is not None:
+        within += f' and {identifier(ARTICLE_KEY)} = %(article)s'
+    sums = {measure.name: _sum(measure) for measure in table.measures}
+    if isinstance(table, Joined):
+        sums |= {ratio.name: _ratio(ratio) for ratio in table.ratios}
+    group = ', '.join(map(identifier, texts))
+    told = [f'{sums[name]} as {identifier(name)}' if asked.by else identifier(name) for name in numbers]
+    grouped = f' group by {group}' if asked.by else ''
+    lines = (
+        f'select {", ".join((group, *told))} {within}{grouped}'
+        f' order by {_order(table, asked, texts, numbers)} limit %(limit)s'
     )
-    return rows, totals.rows[0]
+    count = f'count(distinct ({group}))' if asked.by else 'count(*)'
+    totals = f'select {", ".join((count, *(sums[name] for name in numbers)))} {within}'
+    rows = _ask(settings, table.table, lines, values).rows
+    ((rows_in_all, *amounts),) = _ask(settings, table.table, totals, values).rows
+    return Found(table.table, texts, numbers, rows, rows_in_all, tuple(amounts))
+
+
+def _order(table: Joined | Mart, asked: Asked, texts: tuple[str, ...], numbers: tuple[str, ...]) -> str:
+    sort = asked.sort
+    if sort == DAY:
+        sort = table.day.name
+    if sort is None:  # one line per day reads as a calendar, all else as a list of the best
+        by_day = asked.by == DAY or (asked.by is None and asked.article is not None)
+        sort = table.day.name if by_day else numbers[0]
+    if sort not in (*texts, *numbers):
+        raise UsageError(f'{table.table} cannot be sorted by {sort!r}: there are {", ".join((*texts, *numbers))}')
+    first = f'{identifier(sort)} desc nulls last' if sort in numbers else f'{identifier(sort)}'
+    return ', '.join((first, *(identifier(name) for name in texts if name != sort)))
+
+
+def _sum(measure: Measure) -> str:
+    total = f'sum({identifier(measure.name)})'
+    return f'{total}::bigint' if measure.unit == 'count' else total
 
 
 def _ratio(ratio: Ratio) -> str:
