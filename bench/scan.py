@@ -17,6 +17,7 @@ from bench.measure import Cost, Meter, run_process
 from kly_mage.declared import SOURCES
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
+from kly_mage.landing import readers
 
 WAYS = {
     'raw_scan': 'the CSV reader alone: pyarrow with the same options, text columns, slices of the same size, one thread',
@@ -78,7 +79,7 @@ def _read(file: Path) -> int:
     found = [
         each for each in landing.find_files(SOURCES['ga4_events'], file.parents[1], 'UTC') if each.path == file.resolve()
     ]
-    frames = landing_csv.read(SOURCES['ga4_events'], found, None, timezone='Asia/Jakarta', late_days=3)
+    frames = readers.read(SOURCES['ga4_events'], found, None, timezone='Asia/Jakarta', late_days=3)
     return sum(frame.height for frame in frames)
 
 

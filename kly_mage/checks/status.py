@@ -12,7 +12,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.header import is_empty
+from kly_mage.landing.readers import is_empty
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.contents import Changed, changed_files
 from kly_mage.warehouse.postgres.ddl import ensure_schema

@@ -1,11 +1,11 @@
-"""The rows of CSV files, packed or not, as typed frames, slice by slice, each row with the line it stands in."""
+"""The rows of CSV files, packed or not, slice by slice, each row with the line it stands in."""
 
 import contextlib
 import csv
 import io
 import itertools
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterator
+from dataclasses import replace
 from typing import Any
 from typing import cast as as_type
 
@@ -16,73 +16,37 @@ import pyarrow.csv
 
 from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
-from kly_mage.common.timer import timed, timer
-from kly_mage.common.window import Window
+from kly_mage.common.timer import timed
 from kly_mage.declared.base import Source
-from kly_mage.landing import cut
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.header import header, unpacked
-from kly_mage.landing.outside import taken
-from kly_mage.landing.ragged import Ragged, too_many
+from kly_mage.landing.header import DAMAGED, header, unpacked
+from kly_mage.landing.ragged import Ragged, mostly_unusable
 from kly_mage.landing.raw import Raw
-from kly_mage.rows import casting
-from kly_mage.rows.frames import Frames, made_ahead
+from kly_mage.landing.slices import Slice
+from kly_mage.rows.frames import made_ahead
 
 # What is read at once, and the longest row that is sure to be read. pyarrow keeps 32 of them ready, so they are small.
 SLICE_BYTES = 1 << 20
 FRAME_SLICES = 8
 FRAME_ROWS = 200_000  # a frame that has as many gets no further slice
 _latest: list[Any] = []  # the latest reader, kept until there is a next one
-_INSTANT = pl.Datetime('us', 'UTC')
-_ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at': _INSTANT, '_line': pl.Int64()}
+_SMALL = 64 << 10  # bytes; a file of more than that has rows
 
 
-def read(source: Source, files: list[LandingFile], window: Window | None, *, timezone: str, late_days: int) -> Frames:
-    """The rows of ``files`` that fall into ``window`` (None: all of them), as typed frames of bounded size.
-
-    A dated file gives the rows of the days it may hold (``LandingFile.days``), and with its own day those outside
-    (``outside.taken``); a source with ``any_day`` gives all rows.
-    Rows that cannot be used come along with ``_reject`` filled (see ``casting.cast``), those without a readable day in
-    every window. Further columns: ``_file`` and its ``_modified_at``, ``_line`` (where the row begins, from 1)
-    and ``_delivered_at``.
-    """
-
-    def frames() -> Iterator[pl.DataFrame]:
-        for file in files:
-            days, own = None if source.any_day else window, file.days(late_days)
-            if days and own and not own.overlaps(days) and file.day not in days:
-                continue
-            for frame in _read_file(source, file, timezone):
-                yield taken(frame, days, own, file.day) if days else frame
-
-    return Frames(frames)
+def columns(file: LandingFile) -> list[str]:
+    """The names in the header; see ``slices.Reader``."""
+    return header(file)
 
 
-def whole(source: Source, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
-    """All frames as one; with no frames, an empty one of the right columns and types."""
-    empty = pl.DataFrame(schema=casting.typed_schema(source) | _ROW_COLUMNS)
-    return pl.concat([empty, *frames], how='diagonal')
-
-
-def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> list[str]:
-    """The columns that files have and the declaration does not, in the order they appear; checks every header."""
-    names: dict[str, None] = {}
-    for file in files:
-        names |= dict.fromkeys(name for name in header(source, file) if name not in source.names)
-    return list(names)
-
-
-def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.DataFrame]:
-    names = header(source, file)
-    if not names:
-        return
-    wide, unusable = max(len(names), len(source.columns)), 0
+def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Slice, None, None]:
+    """The rows as text; see ``slices.Reader``. A line of too few or too many fields is a reject."""
+    wide = max(len(names), len(source.columns))
     with file.open() as packed:
         # The reader makes a row even of an empty line.
         raw = Raw(file, unpacked(file, packed), SLICE_BYTES // wide)
         ragged, lines = Ragged(len(names), 4 * FRAME_SLICES * SLICE_BYTES), _Lines()
         rows = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-        held: list[pl.DataFrame] = []  # of a file that is cut: the latest frame, which may be the last one
+        held: list[Slice] = []  # of a file that is cut: the latest slice, which may be the last one
         try:
             # Whoever lets go of a reader while its own thread is at work waits for that thread, which waits for Python.
             reader = _reader(raw, names, ragged)
@@ -91,27 +55,37 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
                 for batches in ready:
                     yield from held
                     rows = as_type(pl.DataFrame, pl.from_arrow(pa.Table.from_batches(batches), rechunk=False))
-                    frame = _frame(source, file, timezone, rows, lines, ragged, raw)
-                    unusable += frame.height - frame['_reject'].null_count()
-                    if too_many(unusable, lines.record - 2):
-                        raise LandingError(_mostly_unusable(file, unusable, lines.record - 2, *_last_reject(frame)))
-                    held = [frame] if raw.is_cut else []
-                    if not held:
-                        yield frame
+                    held = [_slice(rows, lines, ragged, raw)]
+                    if not raw.is_cut:
+                        yield held.pop()
         except pa.ArrowInvalid as error:
             raise LandingError(_unreadable(file, error, lines, ragged)) from error
         finally:
             raw.stop()
         if len(ragged):
-            held.append(_frame(source, file, timezone, rows.clear(), lines, ragged, raw))
+            held.append(_slice(rows.clear(), lines, ragged, raw))
         if raw.quotes % 2 and (line := _open_quote(file)):
             raise LandingError(
                 f'{file.name}: the row of line {line} opens a quote that is never closed, so the rows after it '
                 'cannot be told apart; deliver the file again'
             )
         file.check(packed)
-        for frame in held:
-            yield cut.hold_back(frame, lines.last, rows) if raw.is_cut else frame
+        for last in held:
+            yield replace(last, cut=lines.last) if raw.is_cut else last
+
+
+def is_empty(file: LandingFile) -> bool:
+    """No byte, or a header and nothing after it; see ``slices.Reader``."""
+    if file.size > _SMALL:
+        return False
+    try:
+        with file.open() as packed:
+            text = unpacked(file, packed).read(16 * _SMALL).decode('utf-8-sig', 'replace')
+        rows = csv.reader(io.StringIO(text, newline=''))
+        next(rows, None)
+        return len(text) < 16 * _SMALL and not any(any(row) for row in rows)
+    except (LandingError, csv.Error, *DAMAGED):
+        return False  # damaged, or no file: its load says so
 
 
 def _reader(raw: Raw, names: list[str], ragged: Ragged) -> Iterator[pa.RecordBatch]:
@@ -209,24 +183,13 @@ def _breaks(rows: pl.DataFrame, quotes: bool) -> pl.Series | None:
     return counts.to_series().cast(pl.Int64)
 
 
-def _frame(
-    source: Source, file: LandingFile, timezone: str, rows: pl.DataFrame, lines: _Lines, ragged: Ragged, raw: Raw
-) -> pl.DataFrame:
-    """One slice, typed and located; the rows of ``ragged`` that belong to it become rejects and leave the list."""
+def _slice(rows: pl.DataFrame, lines: _Lines, ragged: Ragged, raw: Raw) -> Slice:
+    """One slice, located; the rows of ``ragged`` that belong to it become rejects and leave the list."""
     numbers, at = lines.of(rows, ragged, raw.quotes > 0)
     if all(rows.null_count().row(0)):  # perhaps an empty line, or one of commas only: no row
         some = ~rows.select(pl.all_horizontal(pl.all().is_null())).to_series()
         rows, numbers = rows.filter(some), numbers.filter(some)
-    with timer('cast'):
-        frame = casting.cast(rows, source, timezone, nul=raw.nul).with_columns(numbers)
-    if len(at):
-        frame = pl.concat([frame, ragged.rejects(at)], how='diagonal')
-    start = int(file.delivered_at.timestamp() * 1_000_000)
-    return frame.with_columns(
-        (pl.col('_line') + start).cast(pl.Datetime('us', 'UTC')).alias('_delivered_at'),
-        pl.lit(file.name).alias('_file'),
-        pl.lit(file.modified_at).cast(_INSTANT).alias('_modified_at'),
-    )
+    return Slice(rows, numbers, ragged.rejects(at) if len(at) else None, nul=raw.nul)
 
 
 def _unreadable(file: LandingFile, error: Exception, lines: _Lines, ragged: Ragged) -> str:
@@ -234,24 +197,10 @@ def _unreadable(file: LandingFile, error: Exception, lines: _Lines, ragged: Ragg
     lines.of(pl.DataFrame(), ragged, quotes=True)
     if ragged.are_too_many:
         record, reason = ragged.last()
-        return _mostly_unusable(file, ragged.count, record - 1, lines.next - 1, reason)
+        return mostly_unusable(file, ragged.count, record - 1, lines.next - 1, reason)
     if 'straddling' in str(error):
         return f'{file.name}: the row of line {lines.next} is longer than {SLICE_BYTES >> 20} MB; a quote in it may be open'
     return f'{file.name}: not readable as CSV from line {lines.next} on: {printable(str(error), 200)}'
-
-
-def _last_reject(frame: pl.DataFrame) -> tuple[int, str]:
-    """Line of the last row that cannot be used, and why."""
-    row = frame.filter(pl.col('_reject').is_not_null()).row(-1, named=True)
-    told = json.loads(row['_reject'])
-    return row['_line'], ' '.join(part for part in (told['column'], told['reason']) if part)
-
-
-def _mostly_unusable(file: LandingFile, unusable: int, rows: int, line: int, reason: str) -> str:
-    return (
-        f'{file.name}: {unusable:,} of its first {rows:,} rows cannot be used, the last of them in line {line} ({reason}); '
-        'deliver the file again'
-    )
 
 
 def _open_quote(file: LandingFile) -> int | None:

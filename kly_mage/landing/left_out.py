@@ -20,7 +20,7 @@ from kly_mage.common.errors import FileLeftOutError, LandingError
 from kly_mage.common.settings import UTC
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.landing import csv as landing_csv
+from kly_mage.landing import readers
 from kly_mage.landing.files import LandingFile, files_for
 from kly_mage.rows.frames import Frames
 
@@ -48,7 +48,7 @@ def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> tuple[li
     left_out: LeftOut = {}
     for file in files:
         try:
-            names |= dict.fromkeys(landing_csv.undeclared_columns(source, [file]))
+            names |= dict.fromkeys(readers.undeclared_columns(source, [file]))
         except LandingError as error:
             left_out[file.name] = _reason(file, error)
     return list(names), left_out
@@ -57,7 +57,7 @@ def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> tuple[li
 def read(
     source: Source, files: list[LandingFile], window: Window, *, timezone: str, late_days: int, left_out: LeftOut
 ) -> Frames:
-    """What ``csv.read`` gives of the files that can be used, and one row for each that cannot.
+    """What ``readers.read`` gives of the files that can be used, and one row for each that cannot.
 
     Args:
         left_out: files that are not to be read; the walk adds what it finds.
@@ -72,10 +72,10 @@ def read(
         begun = set(left_out)
         for file in files:
             if file.name in begun:
-                yield landing_csv.whole(source, [_row(file, left_out[file.name])])
+                yield readers.whole(source, [_row(file, left_out[file.name])])
                 continue
             try:
-                for frame in landing_csv.read(source, [file], window, timezone=timezone, late_days=late_days):
+                for frame in readers.read(source, [file], window, timezone=timezone, late_days=late_days):
                     if len(left_out) == len(begun):  # else the walk will begin anew, and only looks for more such files
                         yield frame
             except LandingError as error:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from kly_mage.landing.files import LandingFile
+
 MAX_REJECTS = 100_000  # beyond these a file is refused if it has more rejects than usable rows
 
 
@@ -74,3 +76,11 @@ class Ragged:
 def too_many(unusable: int, rows: int) -> bool:
     """Whether a file is not the table its header says: rejects are for single rows, each of which costs its time."""
     return unusable > MAX_REJECTS and 2 * unusable > rows
+
+
+def mostly_unusable(file: LandingFile, unusable: int, rows: int, line: int, reason: str) -> str:
+    """The sentence for a file with too many of them, the last in ``line``."""
+    return (
+        f'{file.name}: {unusable:,} of its first {rows:,} rows cannot be used, the last of them in line {line} ({reason}); '
+        'deliver the file again'
+    )

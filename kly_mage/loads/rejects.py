@@ -12,8 +12,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.landing import csv as landing_csv
-from kly_mage.landing import cut
+from kly_mage.landing import cut, readers
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
@@ -119,7 +118,7 @@ def _lines(
     """For each of these lines of a file: what is wrong with it (None: nothing), and its day; and the days of all lines."""
     found: dict[int, tuple[tuple[Any, ...] | None, date | None]] = {}
     days: set[date] = set()
-    for frame in landing_csv.read(source, [file], None, timezone=settings.timezone, late_days=settings.late_days):
+    for frame in readers.read(source, [file], None, timezone=settings.timezone, late_days=settings.late_days):
         days.update(frame['_partition_date'].drop_nulls().unique())
         reject = pl.col('_reject')
         rows = frame.filter(pl.col('_line').is_in(list(wanted))).select(

@@ -18,8 +18,7 @@ from kly_mage.common.timer import timer
 from kly_mage.common.window import Window, window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.landing import csv as landing_csv
-from kly_mage.landing import cut
+from kly_mage.landing import cut, readers
 from kly_mage.landing import files as landing
 from kly_mage.landing import left_out as landing_left_out
 from kly_mage.landing.not_understood import not_understood
@@ -56,7 +55,7 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
     taken = cache(lambda: rejects.taken(settings, source.name))
     frames = frames.map(lambda frame: cut.take(frame, taken))
     if not kwargs.get('as_stream'):
-        rows = landing_left_out.until_whole(lambda: landing_csv.whole(source, frames))
+        rows = landing_left_out.until_whole(lambda: readers.whole(source, frames))
         for name, reason in left_out.items():
             mage_run.tell(kwargs, f'{name} is left out, its days are incomplete: {reason}', urgent=True)
         return rows

@@ -8,7 +8,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.header import is_empty
+from kly_mage.landing.readers import is_empty
 from kly_mage.warehouse.postgres import ledger
 from kly_mage.warehouse.postgres.ledger import spans, word
 

@@ -9,8 +9,8 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
+from kly_mage.landing import readers
 from kly_mage.loads import runner
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import unload as warehouse
@@ -58,7 +58,7 @@ def of_file(settings: Settings, name: str, *, keep: bool = True) -> list[Unloade
 
 def _hashed(settings: Settings, source: Source, file: landing.LandingFile) -> pl.DataFrame:
     found = [pl.DataFrame(schema={'_hashrow': pl.Binary})]
-    for frame in landing_csv.read(source, [file], None, timezone=settings.timezone, late_days=settings.late_days):
+    for frame in readers.read(source, [file], None, timezone=settings.timezone, late_days=settings.late_days):
         hashes = rowhash.add_hashrow(frame, source)['_hashrow'].drop_nulls()
         if len(hashes):
             found.append(rowhash.stored(hashes).to_frame())

@@ -12,6 +12,7 @@ from kly_mage.declared.cms_articles import CMS_ARTICLES
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
+from kly_mage.landing import readers
 from tests.landing.zone import FILE, HEADER, JAKARTA, Write, located, read, row
 
 # --- lines ------------------------------------------------------------------------------------------------------------
@@ -75,7 +76,7 @@ def test_lines_may_end_as_on_windows_or_an_old_mac(write: Write, end: str) -> No
 def test_a_byte_order_mark_is_no_part_of_the_first_name(write: Write) -> None:
     folder = write(b'\xef\xbb\xbf' + (HEADER + row('a')).encode())
     assert located(read(folder)) == [(2, 'a')]
-    assert landing_csv.undeclared_columns(GAM_DELIVERY, landing.find_files(GAM_DELIVERY, folder, JAKARTA)) == []
+    assert readers.undeclared_columns(GAM_DELIVERY, landing.find_files(GAM_DELIVERY, folder, JAKARTA)) == []
 
 
 def test_a_ragged_row_tells_what_it_has_and_what_it_should_have(write: Write) -> None:
@@ -183,7 +184,7 @@ def test_a_file_that_cannot_be_used_is_named_with_what_is_wrong(write: Write, co
 def test_undeclared_columns_are_kept_as_text_in_the_order_they_appear(write: Write) -> None:
     write(HEADER.strip() + ',b,"a ""b"""\n' + row('x').strip() + ',1,2\n')
     folder = write(HEADER.strip() + ',c\n' + row('y').strip() + ',3\n', 'gam_delivery/gam_delivery_20251002.csv')
-    assert landing_csv.undeclared_columns(GAM_DELIVERY, landing.find_files(GAM_DELIVERY, folder, JAKARTA)) == [
+    assert readers.undeclared_columns(GAM_DELIVERY, landing.find_files(GAM_DELIVERY, folder, JAKARTA)) == [
         'b',
         'a "b"',
         'c',

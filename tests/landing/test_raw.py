@@ -10,6 +10,7 @@ import pytest
 from kly_mage.common.errors import LandingError
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import csv as landing_csv
+from kly_mage.landing import readers
 from kly_mage.landing.files import find_files
 from kly_mage.landing.raw import Raw
 from tests.landing.zone import FILE, HEADER, JAKARTA, Write, read, row
@@ -69,7 +70,7 @@ def test_files_that_are_not_read_to_their_end_leave_no_open_file_behind(write: W
 
     def half_read() -> int:
         (file,) = find_files(GAM_DELIVERY, folder, JAKARTA)
-        frames = iter(landing_csv.read(GAM_DELIVERY, [file], None, timezone=JAKARTA, late_days=3))
+        frames = iter(readers.read(GAM_DELIVERY, [file], None, timezone=JAKARTA, late_days=3))
         if end:
             with pytest.raises(LandingError):
                 list(frames)

@@ -9,8 +9,8 @@ import polars as pl
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
-from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
+from kly_mage.landing import readers
 from kly_mage.landing.outside import OUTSIDE
 
 JAKARTA = 'Asia/Jakarta'
@@ -32,7 +32,7 @@ def read(
     files = landing.find_files(source, folder, JAKARTA)
     if days and not source.any_day:
         files = landing.files_for(files, days, late_days)
-    return landing_csv.whole(source, landing_csv.read(source, files, days, timezone=JAKARTA, late_days=late_days))
+    return readers.whole(source, readers.read(source, files, days, timezone=JAKARTA, late_days=late_days))
 
 
 def located(frame: pl.DataFrame) -> list[tuple[int, str | None]]:

@@ -7,8 +7,8 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
-from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
+from kly_mage.landing import readers
 from kly_mage.loads import progress
 from tests.scenes import deliver, deliver_october
 
@@ -59,7 +59,7 @@ def test_reading_tells_rows_and_the_file_at_hand_and_changes_no_frame(tmp_path: 
         deliver(tmp_path, f'gam_delivery_2025100{day}.csv', *[row.format(day)] * day)
     source, told = SOURCES['gam_delivery'], []
     files = landing.find_files(source, tmp_path, 'UTC')
-    frames = landing_csv.read(source, files, None, timezone='UTC', late_days=3)
+    frames = readers.read(source, files, None, timezone='UTC', late_days=3)
 
     def step(what: str, done: float, total: float, words: str = '') -> None:
         told.append((what, done / total, words))

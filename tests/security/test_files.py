@@ -22,11 +22,11 @@ READ = """
 import resource, sys
 from pathlib import Path
 from kly_mage.declared import GAM_DELIVERY
-from kly_mage.landing import csv, files
+from kly_mage.landing import files, readers
 found = files.find_files(GAM_DELIVERY, Path(sys.argv[1]), 'Asia/Jakarta')
 rows = rejects = 0
 try:
-    for frame in csv.read(GAM_DELIVERY, found, None, timezone='Asia/Jakarta', late_days=3):
+    for frame in readers.read(GAM_DELIVERY, found, None, timezone='Asia/Jakarta', late_days=3):
         rows, rejects = rows + frame.height, rejects + frame['_reject'].count()
     print(rows, rejects, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
 except files.LandingError as error:

@@ -9,8 +9,7 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.landing import csv as landing_csv
-from kly_mage.landing import cut
+from kly_mage.landing import cut, readers
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.rows import rowhash
@@ -53,7 +52,7 @@ class Reading:
         ``_outside`` marks rows that no load takes from their file, because it is of another day.
         """
         for number, file in enumerate(self.files):
-            frames = landing_csv.read(
+            frames = readers.read(
                 self.source, [file], None, timezone=self.settings.timezone, late_days=self.settings.late_days
             )
             try:

@@ -20,7 +20,7 @@ import polars as pl
 
 from kly_mage.common.errors import LimitError
 from kly_mage.common.settings import Settings
-from kly_mage.landing.header import header
+from kly_mage.landing.readers import columns
 from kly_mage.rows.frames import SLICE_ROWS
 from kly_mage.warehouse.postgres import ledger
 from kly_mage.warehouse.postgres.connection import connect
@@ -78,4 +78,4 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
 def _bringing(request: Request) -> str:
     """The file that brings the most undeclared columns."""
     unknown = set(request.undeclared)
-    return max(request.files, key=lambda file: len(unknown.intersection(header(request.source, file)))).name
+    return max(request.files, key=lambda file: len(unknown.intersection(columns(request.source, file)))).name

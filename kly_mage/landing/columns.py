@@ -1,0 +1,45 @@
+"""Whether the columns of a file can be those of a table: the same question whatever the format is."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from kly_mage.common.redaction import redacted
+from kly_mage.common.text import printable
+from kly_mage.declared.base import Source
+
+MAX_COLUMNS = 1_500  # of one file: PostgreSQL takes 1,600 in a table, ours and those of earlier files among them
+_NAME_BYTES = 63  # of a name in PostgreSQL
+_SYSTEM_COLUMNS = {'ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid'}
+
+
+def problem(source: Source, names: list[str]) -> str | None:
+    """What is wrong with the columns of a file, in a sentence; None if nothing is.
+
+    A required column is missing; there are too many; or a name is empty, there twice, too long, not printable, or one of
+    ours or of PostgreSQL's.
+    """
+    if len(names) > MAX_COLUMNS:
+        return f'line 1 has {len(names):,} columns: at most {MAX_COLUMNS:,} are possible'
+    missing = [column.name for column in source.columns if column.required and column.name not in names]
+    if missing:
+        found = f'the header has {_told(names)}' if any(names) else 'line 1, the header, is empty'
+        return f'required column missing: {", ".join(missing)}; {found}'
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        return f'line 1 names a column twice: {_told(twice)}'
+    for name in names:
+        if not name or len(name.encode()) > _NAME_BYTES or printable(name) != name:
+            return (
+                f'line 1 has an unusable column name {_told([name], 70)!r}: 1 to {_NAME_BYTES} bytes are possible, '
+                'and no control characters'
+            )
+        if name.startswith('_'):
+            return f'column {_told([name])}: names that begin with _ belong to the warehouse; rename it'
+        if name.lower() in _SYSTEM_COLUMNS:
+            return f'column {name}: PostgreSQL has a column of that name in every table; rename it'
+    return None
+
+
+def _told(names: Iterable[str], limit: int = 200) -> str:
+    """Names of columns as part of a message: a file that is no table of ours may hold anything there."""
+    return printable(redacted(', '.join(names)[: 4 * limit]), limit)

@@ -1,0 +1,124 @@
+"""The rows of a source's files, whatever their format, as typed frames: the one way from the landing zone to the blocks.
+
+A reader (``slices.Reader``) knows one format. What comes after it is here, the same for all: types, the place of each row,
+the days a load takes, and what makes a file unusable as a whole.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterable, Iterator
+
+import polars as pl
+
+from kly_mage.common.errors import LandingError
+from kly_mage.common.timer import timer
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.landing import csv, cut
+from kly_mage.landing.columns import problem
+from kly_mage.landing.files import LandingFile
+from kly_mage.landing.outside import taken
+from kly_mage.landing.ragged import mostly_unusable, too_many
+from kly_mage.landing.slices import Reader, Slice
+from kly_mage.rows import casting
+from kly_mage.rows.frames import Frames
+
+_INSTANT = pl.Datetime('us', 'UTC')
+_ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at': _INSTANT, '_line': pl.Int64()}
+
+
+def read(source: Source, files: list[LandingFile], window: Window | None, *, timezone: str, late_days: int) -> Frames:
+    """The rows of ``files`` that fall into ``window`` (None: all of them), as typed frames of bounded size.
+
+    A dated file gives the rows of the days it may hold (``LandingFile.days``), and with its own day those outside
+    (``outside.taken``); a source with ``any_day`` gives all rows.
+    Rows that cannot be used come along with ``_reject`` filled (see ``casting.cast``), those without a readable day in
+    every window. Further columns: ``_file`` and its ``_modified_at``, ``_line`` (where the row begins, from 1)
+    and ``_delivered_at``.
+    """
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for file in files:
+            days, own = None if source.any_day else window, file.days(late_days)
+            if days and own and not own.overlaps(days) and file.day not in days:
+                continue
+            for frame in _read_file(source, file, timezone):
+                yield taken(frame, days, own, file.day) if days else frame
+
+    return Frames(frames)
+
+
+def whole(source: Source, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
+    """All frames as one; with no frames, an empty one of the right columns and types."""
+    empty = pl.DataFrame(schema=casting.typed_schema(source) | _ROW_COLUMNS)
+    return pl.concat([empty, *frames], how='diagonal')
+
+
+def columns(source: Source, file: LandingFile) -> list[str]:
+    """The names of a file's columns; empty for a file without any content.
+
+    Raises:
+        LandingError: the file is not to be read, or its columns cannot be used (``columns.problem``).
+    """
+    return _columns(source, file, reader_of(file))
+
+
+def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> list[str]:
+    """The columns that files have and the declaration does not, in the order they appear; checks all columns."""
+    names: dict[str, None] = {}
+    for file in files:
+        names |= dict.fromkeys(name for name in columns(source, file) if name not in source.names)
+    return list(names)
+
+
+def is_empty(file: LandingFile) -> bool:
+    """Whether a file has no rows; one that cannot be used is not empty: its load says so."""
+    return reader_of(file).is_empty(file)
+
+
+def reader_of(file: LandingFile) -> Reader:
+    """What reads a file."""
+    return csv
+
+
+def _columns(source: Source, file: LandingFile, reader: Reader) -> list[str]:
+    names = reader.columns(file)
+    if names and (found := problem(source, names)):
+        raise LandingError(f'{file.name}: {found}')
+    return names
+
+
+def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.DataFrame]:
+    reader = reader_of(file)
+    names = _columns(source, file, reader)
+    if not names:
+        return
+    unusable = rows = 0
+    with contextlib.closing(reader.slices(file, names, source)) as slices:
+        for part in slices:
+            frame = _frame(source, file, timezone, part)
+            unusable, rows = unusable + frame.height - frame['_reject'].null_count(), rows + frame.height
+            if too_many(unusable, rows):
+                raise LandingError(mostly_unusable(file, unusable, rows, *_last_reject(frame)))
+            yield frame if part.cut is None else cut.hold_back(frame, part.cut, part.rows)
+
+
+def _frame(source: Source, file: LandingFile, timezone: str, part: Slice) -> pl.DataFrame:
+    """A slice, typed and located; what is no row comes behind the rows."""
+    with timer('cast'):
+        frame = casting.cast(part.rows, source, timezone, nul=part.nul).with_columns(part.lines)
+    if part.rejects is not None:
+        frame = pl.concat([frame, part.rejects], how='diagonal')
+    start = int(file.delivered_at.timestamp() * 1_000_000)
+    return frame.with_columns(
+        (pl.col('_line') + start).cast(_INSTANT).alias('_delivered_at'),
+        pl.lit(file.name).alias('_file'),
+        pl.lit(file.modified_at).cast(_INSTANT).alias('_modified_at'),
+    )
+
+
+def _last_reject(frame: pl.DataFrame) -> tuple[int, str]:
+    """Line of the last row that cannot be used, and why."""
+    row = frame.filter(pl.col('_reject').is_not_null()).row(-1, named=True)
+    told = json.loads(row['_reject'])
+    return row['_line'], ' '.join(part for part in (told['column'], told['reason']) if part)

@@ -1,0 +1,53 @@
+"""What a reader gives of a file: a slice of its rows as the file has them, and where each of them stands."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Protocol
+
+import polars as pl
+
+from kly_mage.declared.base import Source
+from kly_mage.landing.files import LandingFile
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some rows of a file, in its order.
+
+    Attributes:
+        rows: the columns as the file has them: text, or typed and nested as its format says.
+        lines: ``_line`` of each row: where it begins, from 1; a format without lines counts its rows.
+        rejects: ``_reject`` and ``_line`` of what stands between the rows and is none; its JSON is that of ``casting.cast``.
+        nul: whether there may be a NUL byte in a text.
+        cut: the line of the last row, if it has no end and so may be cut (``landing/cut.py``).
+    """
+
+    rows: pl.DataFrame
+    lines: pl.Series
+    rejects: pl.DataFrame | None = None
+    nul: bool = True
+    cut: int | None = None
+
+
+class Reader(Protocol):
+    """How one format is read; a module is one. It opens a file by ``file.open()`` and ends with ``file.check``."""
+
+    def columns(self, file: LandingFile) -> list[str]:
+        """The names of a file's columns as it has them; empty for a file without any content.
+
+        Raises:
+            LandingError: it cannot be used, in words that say what was seen.
+        """
+
+    def slices(self, file: LandingFile, names: list[str], source: Source) -> Generator[Slice, None, None]:
+        """The rows of a file in slices of bounded memory.
+
+        Args:
+            names: what ``columns`` gave, at least one.
+
+        Raises:
+            LandingError: as ``columns``, or it turns out to be damaged or to change; then nothing of it is to be kept.
+        """
+
+    def is_empty(self, file: LandingFile) -> bool:
+        """Whether a file that can be used has no rows; a look that costs little, however long the file is."""
