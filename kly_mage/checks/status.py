@@ -246,7 +246,7 @@ class _Calendar:
 
 def _find(source: Source, settings: Settings) -> list[LandingFile]:
     try:
-        return landing.find_files(source, settings.data_dir, settings.timezone)
+        return landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
     except LandingError:
         if not settings.data_dir.is_dir():
             raise

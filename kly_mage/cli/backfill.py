@@ -91,7 +91,9 @@ def _due(settings: Settings, sources: list[Source]) -> Window:
 
     def waiting(days: Window) -> date | None:
         found = (
-            ledger.first_waiting(settings, source, landing.find_files(source, settings.data_dir, settings.timezone), days)
+            ledger.first_waiting(
+                settings, source, landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping), days
+            )
             for source in sources
         )
         return min((day for day in found if day), default=None)
@@ -158,14 +160,16 @@ def _sources(chosen: list[str]) -> list[Source]:
 
 
 def _missing(settings: Settings, source: Source, days: Window) -> list[date]:
-    return summary.missing_days(settings, source, landing.find_files(source, settings.data_dir, settings.timezone), days)
+    return summary.missing_days(
+        settings, source, landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping), days
+    )
 
 
 def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
     """Say which files a load of these days would read; the headers are checked, nothing else is looked at."""
     look = False
     for source in sources:
-        files = landing.find_files(source, settings.data_dir, settings.timezone)
+        files = landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
         near = landing.files_for(files, days, settings.late_days)
         left_out = at_first_sight(source, near, settings.settle_seconds)
         refuse_all(near, near, left_out)
@@ -187,7 +191,7 @@ def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
             say(f'  cannot be used: {name}: {reason}')
         if source.any_day:
             say('  and every file that no load has read so far')
-    strays = not_understood(settings.data_dir, [source.name for source in sources])
+    strays = not_understood(settings.data_dir, [source.name for source in sources], settings.mapping)
     for stray in strays:
         say(str(stray))
     say('nothing was loaded: --dry-run only lists')

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     """Print how each source stands. 3 if a day of the range is missing, or something in the landing zone not understood."""
     settings, chosen = server(load_settings()), [SOURCES[name] for name in sources(options)]
     found = status(settings, chosen, window(options))
-    strays = not_understood(settings.data_dir, [source.name for source in chosen])
+    strays = not_understood(settings.data_dir, [source.name for source in chosen], settings.mapping)
     missing = sum(len(each.missing) for each in found)
     look = LOOK if missing or strays else DONE
     if options.json:

@@ -71,6 +71,9 @@ class Settings:
     data_dir: Path = _setting('KLY_DATA_DIR', Path, REPOSITORY / 'data')
     """The landing zone."""
 
+    mapping: Path | None = _setting('KLY_MAPPING', Path)
+    """What a publisher's own columns are; None for ``landing.toml`` in the landing zone, if there is one."""
+
     timezone: str = _setting('KLY_TIMEZONE', _zone, 'Asia/Jakarta')
     """The zone in which a day is a day."""
 

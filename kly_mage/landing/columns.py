@@ -12,19 +12,23 @@ _NAME_BYTES = 63  # of a name in PostgreSQL
 _SYSTEM_COLUMNS = {'ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid'}
 
 
-def problem(source: Source, names: list[str]) -> str | None:
+def problem(source: Source, names: list[str], there: list[str]) -> str | None:
     """What is wrong with the columns of a file, in a sentence; None if nothing is.
 
     A required column is missing; there are too many; or a name is empty, there twice, too long, not printable, or one of
     ours or of PostgreSQL's.
+
+    Args:
+        names: of the frame's columns.
+        there: of the file's; others, where a mapping lies between.
     """
     if len(names) > MAX_COLUMNS:
         return f'line 1 has {len(names):,} columns: at most {MAX_COLUMNS:,} are possible'
     missing = [column.name for column in source.columns if column.required and column.name not in names]
     if missing:
-        found = f'the header has {_told(names)}' if any(names) else 'line 1, the header, is empty'
+        found = f'the header has {_told(there)}' if any(there) else 'line 1, the header, is empty'
         return f'required column missing: {", ".join(missing)}; {found}'
-    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    twice = sorted(name for name, times in Counter(there).items() if times > 1)
     if twice:
         return f'line 1 names a column twice: {_told(twice)}'
     for name in names:

@@ -19,10 +19,11 @@ from kly_mage.common.settings import UTC
 from kly_mage.common.text import printable
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
+from kly_mage.declared.mapping import Mapping
+from kly_mage.landing import inside
+from kly_mage.landing.mapping_file import MAPPINGS, mapping_of, mappings
 
 ENDS = ('.csv', '.csv.gz')
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe or a device put in its place does not hold us up
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class LandingFile:
         problem: why it is not read, in a few words; None if it is.
         covers: the local days of its own day and those that its source brings early; None for an undated file.
         late_days: how many days before those its rows may be, if its source says so.
+        mapping: what its columns are, if ``landing.toml`` says so.
     """
 
     path: Path
@@ -55,6 +57,7 @@ class LandingFile:
     problem: str | None = None
     covers: Window | None = None
     late_days: int | None = None
+    mapping: Mapping | None = None
 
     @property
     def signature(self) -> tuple[str, int, datetime]:
@@ -77,7 +80,7 @@ class LandingFile:
         if self.problem:
             raise LandingError(f'{self.name}: {self.problem}')
         try:
-            stream = os.fdopen(_descend(self.root, self.path.relative_to(self.root).parts), 'rb')
+            stream = os.fdopen(inside.descend(self.root, self.path.relative_to(self.root).parts), 'rb')
         except OSError as error:
             raise LandingError(f'{self.name}: cannot be opened ({error.strerror}); nothing of it was read') from error
         try:
@@ -102,13 +105,17 @@ class LandingFile:
             raise LandingError(f'{self.name}: changed while it was looked at; load its days again when it is complete')
 
 
-def find_files(source: Source, data_dir: Path, timezone: str) -> list[LandingFile]:
+def find_files(source: Source, data_dir: Path, timezone: str, mapping: Path | None = None) -> list[LandingFile]:
     """All files of a source, in the order of their delivery; those that cannot be read have a ``problem``.
 
     Hidden files (``.x.csv``, ``._x.csv``) are no deliveries.
 
+    Args:
+        mapping: where the mappings stand, if not in ``landing.toml`` of the landing zone.
+
     Raises:
-        LandingError: the landing zone is not there, has nothing for this source, or the source's folder is elsewhere.
+        LandingError: the landing zone is not there, has nothing for this source, or the source's folder is elsewhere; or a
+            mapping is wrong.
     """
     if not data_dir.is_dir():
         raise LandingError(f'no landing zone at {data_dir}: create it or set KLY_DATA_DIR')
@@ -120,7 +127,7 @@ def find_files(source: Source, data_dir: Path, timezone: str) -> list[LandingFil
     paths += [path for end in ENDS if os.path.lexists(path := data_dir / f'{source.name}{end}')]
     if not paths and not folder.is_dir():
         raise LandingError(f'nothing for {source.name} in {data_dir}: expected {source.name}/*.csv or {source.name}.csv')
-    zone, same_day, files = ZoneInfo(timezone), dict[date, int](), []
+    zone, same_day, files, given = ZoneInfo(timezone), dict[date, int](), [], mappings(mapping or data_dir / MAPPINGS)
     for path in paths:
         real, status, problem = _look(path, root)
         if status is None:
@@ -148,9 +155,32 @@ def find_files(source: Source, data_dir: Path, timezone: str) -> list[LandingFil
                 problem,
                 covers,
                 source.late_days,
+                mapping_of(source, path.name, given),
             )
         )
     return sorted(files, key=lambda file: (file.delivered_at, file.name))
+
+
+def single(source: Source, path: Path, mapping: Path) -> LandingFile:
+    """A file as if it lay in the source's folder without a date in its name: wherever it is, and only to be looked at.
+
+    Args:
+        mapping: where the mappings stand.
+
+    Raises:
+        LandingError: it is not there, is no file, or a mapping is wrong.
+    """
+    shown = printable(str(path))
+    try:
+        real = path.resolve(strict=True)
+        status = real.lstat()
+    except (OSError, RuntimeError) as error:
+        raise LandingError(f'{shown}: cannot be read ({getattr(error, "strerror", "a circle of links")})') from None
+    if not stat.S_ISREG(status.st_mode):
+        raise LandingError(f'{shown}: {_kind(status.st_mode)}, no file')
+    changed = _instant(status)
+    given = mapping_of(source, path.name, mappings(mapping))
+    return LandingFile(real, shown, None, status.st_size, changed, status.st_ino, changed, real.parent, mapping=given)
 
 
 def files_for(files: Iterable[LandingFile], window: Window, late_days: int) -> list[LandingFile]:
@@ -225,16 +255,3 @@ def _kind(mode: int) -> str:
 
 def _instant(status: os.stat_result) -> datetime:
     return datetime.fromtimestamp(status.st_mtime, tz=UTC)
-
-
-def _descend(root: Path, parts: tuple[str, ...]) -> int:
-    """Open a file below ``root`` folder by folder, none of them a link; gives its descriptor."""
-    *folders, name = parts
-    at = os.open(root, _FOLDER)
-    for part, flags in (*((folder, _FOLDER) for folder in folders), (name, _FILE)):
-        try:
-            inner = os.open(part, flags, dir_fd=at)
-        finally:
-            os.close(at)
-        at = inner
-    return at

@@ -16,6 +16,7 @@ from kly_mage.common.text import printable
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import ENDS, day_in_name, is_delivery
+from kly_mage.landing.mapping_file import MAPPINGS, mappings
 
 _UNFINISHED = ('.part', '.partial', '.filepart', '.crdownload', '.tmp')
 _ALONE = {'lost+found'}  # of a file system's own top folder
@@ -40,19 +41,20 @@ class Stray:
         return f'{self.name} is not understood: {self.reason}'
 
 
-def not_understood(data_dir: Path, sources: Collection[str]) -> list[Stray]:
+def not_understood(data_dir: Path, sources: Collection[str], mapping: Path | None = None) -> list[Stray]:
     """What is not understood of these sources' deliveries, and what belongs to no source; in the order of the names."""
     if not data_dir.is_dir():
         return []
-    found = [stray for stray in _beside(data_dir) if stray.source is None or stray.source in sources]
+    beside = _beside(data_dir, {given.rates for given in mappings(mapping or data_dir / MAPPINGS)})
+    found = [stray for stray in beside if stray.source is None or stray.source in sources]
     for name in sources:
         found += _inside(SOURCES[name], data_dir)
     return sorted(found, key=lambda stray: stray.name)
 
 
-def _beside(data_dir: Path) -> Iterator[Stray]:
+def _beside(data_dir: Path, rates: set[str]) -> Iterator[Stray]:
     """Of the landing zone itself."""
-    known = set(SOURCES) | {f'{source}{end}' for source in SOURCES for end in ENDS} | _ALONE
+    known = rates | set(SOURCES) | {f'{source}{end}' for source in SOURCES for end in ENDS} | _ALONE
     for path in data_dir.iterdir():
         if path.name.startswith('.') or path.name in known:
             continue

@@ -14,9 +14,11 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
+from kly_mage.declared.mapping import Mapping
 from kly_mage.landing import csv, cut
 from kly_mage.landing.columns import problem
 from kly_mage.landing.files import LandingFile
+from kly_mage.landing.mapping import mapped, mapping_for, rates_for
 from kly_mage.landing.outside import taken
 from kly_mage.landing.ragged import mostly_unusable, too_many
 from kly_mage.landing.slices import Reader, Slice
@@ -55,12 +57,12 @@ def whole(source: Source, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
 
 
 def columns(source: Source, file: LandingFile) -> list[str]:
-    """The names of a file's columns; empty for a file without any content.
+    """The names of a file's columns, mapped; empty for a file without any content.
 
     Raises:
         LandingError: the file is not to be read, or its columns cannot be used (``columns.problem``).
     """
-    return _columns(source, file, reader_of(file))
+    return _columns(source, file, reader_of(file))[1]
 
 
 def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> list[str]:
@@ -76,37 +78,60 @@ def is_empty(file: LandingFile) -> bool:
     return reader_of(file).is_empty(file)
 
 
+def sample(source: Source, file: LandingFile) -> pl.DataFrame:
+    """The first slice of a file, its columns as it has them."""
+    reader = reader_of(file)
+    names = reader.columns(file)
+    if not names:
+        return pl.DataFrame()
+    with contextlib.closing(reader.slices(file, names, source)) as slices:
+        return next((part.rows for part in slices), pl.DataFrame())
+
+
 def reader_of(file: LandingFile) -> Reader:
     """What reads a file."""
     return csv
 
 
-def _columns(source: Source, file: LandingFile, reader: Reader) -> list[str]:
-    names = reader.columns(file)
-    if names and (found := problem(source, names)):
+def file_columns(file: LandingFile) -> list[str]:
+    """The names of a file's columns as it has them."""
+    return reader_of(file).columns(file)
+
+
+def _columns(source: Source, file: LandingFile, reader: Reader) -> tuple[list[str], list[str], Mapping | None]:
+    """The columns as the file has them, as its frames have them, and what lies between."""
+    there = reader.columns(file)
+    mapping = mapping_for(source, file, there) if there else None
+    names = mapping.names(there) if mapping else there
+    found = mapping.problem(there) if mapping else None
+    if names and (found := found or problem(source, names, there)):
         raise LandingError(f'{file.name}: {found}')
-    return names
+    return there, names, mapping
 
 
 def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.DataFrame]:
     reader = reader_of(file)
-    names = _columns(source, file, reader)
+    names, _, mapping = _columns(source, file, reader)
     if not names:
         return
+    rates = rates_for(file, mapping) if mapping else None
     unusable = rows = 0
     with contextlib.closing(reader.slices(file, names, source)) as slices:
         for part in slices:
-            frame = _frame(source, file, timezone, part)
+            frame = _frame(source, file, timezone, part, mapping, rates)
             unusable, rows = unusable + frame.height - frame['_reject'].null_count(), rows + frame.height
             if too_many(unusable, rows):
                 raise LandingError(mostly_unusable(file, unusable, rows, *_last_reject(frame)))
             yield frame if part.cut is None else cut.hold_back(frame, part.cut, part.rows)
 
 
-def _frame(source: Source, file: LandingFile, timezone: str, part: Slice) -> pl.DataFrame:
+def _frame(
+    source: Source, file: LandingFile, timezone: str, part: Slice, mapping: Mapping | None, rates: pl.DataFrame | None
+) -> pl.DataFrame:
     """A slice, typed and located; what is no row comes behind the rows."""
     with timer('cast'):
-        frame = casting.cast(part.rows, source, timezone, nul=part.nul).with_columns(part.lines)
+        rows, noted = mapped(part.rows, mapping, source, rates) if mapping else (part.rows, [])
+        frame = casting.cast(rows, source, timezone, nul=part.nul, noted=noted).with_columns(part.lines)
     if part.rejects is not None:
         frame = pl.concat([frame, part.rejects], how='diagonal')
     start = int(file.delivered_at.timestamp() * 1_000_000)

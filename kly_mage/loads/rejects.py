@@ -61,7 +61,7 @@ def retry(settings: Settings, sources: Iterable[str]) -> Outcome:
 
 def _mended(settings: Settings, source: Source, rejects: list[Waiting]) -> tuple[set[date], list[Waiting], list[Waiting]]:
     """The days to load, the rejects that are over then, and those of them that are last lines to be taken as they stand."""
-    files = {file.name: file for file in landing.find_files(source, settings.data_dir, settings.timezone)}
+    files = {file.name: file for file in landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)}
     days: set[date] = set()
     over: list[Waiting] = []
     whole: list[Waiting] = []

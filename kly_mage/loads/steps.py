@@ -108,7 +108,9 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
     if isinstance(frames, Frames):
         return done
     missing = summary.missing_days(server(settings), source, found, days)
-    looks = summary.look(done, missing) + [str(stray) for stray in not_understood(settings.data_dir, [source.name])]
+    looks = summary.look(done, missing) + [
+        str(stray) for stray in not_understood(settings.data_dir, [source.name], settings.mapping)
+    ]
     return done | {'line': summary.line(done, missing, looks), 'look': looks}
 
 
@@ -119,7 +121,7 @@ def _server() -> Settings:
 
 def _window(settings: Settings, source: Source, kwargs: Kwargs) -> Window:
     def waiting(days: Window) -> date | None:
-        files = landing.find_files(source, settings.data_dir, settings.timezone)
+        files = landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
         return ledger.first_waiting(settings, source, files, days)
 
     return window({**kwargs, **mage_run.asked(kwargs)}, settings.timezone, source.late(settings.late_days), waiting)
@@ -130,7 +132,7 @@ def _files(settings: Settings, source: Source, days: Window) -> tuple[list[landi
 
     For a source of ``any_day`` the former are also those that were never read so far.
     """
-    files = landing.find_files(source, settings.data_dir, settings.timezone)
+    files = landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
     near = landing.files_for(files, days, settings.late_days)
     if not source.any_day:
         return near, files

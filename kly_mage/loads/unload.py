@@ -49,7 +49,7 @@ def of_file(settings: Settings, name: str, *, keep: bool = True) -> list[Unloade
         LandingError: it cannot be read.
     """
     for source in SOURCES.values():
-        for file in landing.find_files(source, settings.data_dir, settings.timezone):
+        for file in landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping):
             if name in (file.name, str(file.path)):
                 rows = _hashed(settings, source, file)
                 return [_take_out(settings, Selection(source, file=file.name, rows=rows), f'unload --file {name}', keep)]

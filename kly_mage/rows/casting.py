@@ -4,7 +4,7 @@ A row that cannot be used keeps its place in the frame with ``_reject`` filled: 
 ``reason`` and the raw ``row``. In every other row ``_reject`` is null.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Context, Decimal, InvalidOperation
 from typing import Any
@@ -17,7 +17,8 @@ import pyarrow.compute as pc
 from kly_mage.declared.base import Column, Source
 
 ID_LENGTH = 500  # characters; a longer key would not fit into a B-tree index entry
-MONEY = pl.Decimal(38, 12)
+MONEY_DIGITS = 12  # after the point
+MONEY = pl.Decimal(38, MONEY_DIGITS)
 _MONEY_LIMIT = Decimal(10) ** 18
 _MONEY_STEP = Decimal('1e-12')
 _WIDE = Context(prec=80)
@@ -37,6 +38,8 @@ _REASONS = {
     'count': 'not a whole number of at least 0',
     'money': 'not a finite decimal of at most 18 digits before and 12 after the point',
 }
+Problem = tuple[str, str, pl.Series]
+"""The column, the reason, and in which rows."""
 
 
 def typed_schema(source: Source, undeclared: tuple[str, ...] = ()) -> dict[str, pl.DataType]:
@@ -53,13 +56,16 @@ def typed_schema(source: Source, undeclared: tuple[str, ...] = ()) -> dict[str, 
     return schema | {'_partition_date': pl.Date(), '_reject': pl.String()}
 
 
-def cast(text: pl.DataFrame, source: Source, timezone: str, *, nul: bool = True) -> pl.DataFrame:
+def cast(
+    text: pl.DataFrame, source: Source, timezone: str, *, nul: bool = True, noted: Iterable[Problem] = ()
+) -> pl.DataFrame:
     """Give every declared column its type, add ``_partition_date`` and ``_reject``.
 
     Args:
         text: all columns as text, as the file has them; declared columns may be absent.
         timezone: where a timestamp without offset is local, and where a day is a day.
         nul: False if the caller knows that there is no NUL byte in the text.
+        noted: what is wrong with the rows already; it is said rather than what else may be wrong with them.
 
     Returns:
         The declared columns in the declaration's order, undeclared ones as they were, ``_partition_date`` (the local
@@ -69,7 +75,9 @@ def cast(text: pl.DataFrame, source: Source, timezone: str, *, nul: bool = True)
     present = [pl.col(name) if name in text.columns else pl.lit(None, pl.String).alias(name) for name in source.names]
     text = text.select(*present, *undeclared)
     values = {column.name: typed(text[column.name], column, timezone) for column in source.columns}
-    problems: list[tuple[str, str, pl.Series]] = []  # column, reason, which rows
+    problems = list(noted)
+    for name, _, rows in problems:  # what a text spells by accident does not count
+        values[name] = pl.select(pl.when(~rows).then(values[name])).to_series()
     for name in text.columns if nul else ():
         _note(problems, name, 'holds a NUL byte', text[name].str.contains('\0', literal=True))
     for column in source.columns:
@@ -108,13 +116,13 @@ def local_days(instants: pl.Series, timezone: str) -> pl.Series:
     return instants.dt.convert_time_zone(timezone).dt.date()
 
 
-def _note(problems: list[tuple[str, str, pl.Series]], column: str, reason: str, rows: pl.Series) -> None:
+def _note(problems: list[Problem], column: str, reason: str, rows: pl.Series) -> None:
     rows = rows.fill_null(False)
     if rows.any():
         problems.append((column, reason, rows))
 
 
-def _reject(text: pl.DataFrame, problems: list[tuple[str, str, pl.Series]]) -> pl.Series:
+def _reject(text: pl.DataFrame, problems: list[Problem]) -> pl.Series:
     """JSON for every row with a problem (the first one names it), null for the others."""
     if not problems:
         return pl.Series('_reject', [None], pl.String).new_from_index(0, text.height)

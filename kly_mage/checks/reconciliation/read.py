@@ -19,7 +19,7 @@ from kly_mage.warehouse.postgres import rejects
 def find_files(settings: Settings, source: Source) -> list[LandingFile]:
     """All files of a source; none where the landing zone cannot be used, which ``Reading`` tells."""
     try:
-        return landing.find_files(source, settings.data_dir, settings.timezone)
+        return landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
     except LandingError:
         return []
 
@@ -40,7 +40,7 @@ class Reading:
         self.left_out: list[int] = []
         self.files: list[LandingFile] = []
         try:
-            self.files = landing.find_files(source, settings.data_dir, settings.timezone)
+            self.files = landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
         except LandingError as error:
             self.unreadable.append(str(error))
         if window and not source.any_day:

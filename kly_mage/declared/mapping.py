@@ -1,0 +1,128 @@
+"""How the files of somebody else become rows of a source: a publisher's own column names, units, signs, dates and zones.
+
+A mapping says, for declared columns, where each comes from in the file. Columns of the file that no mapping mentions stay
+what they are: declared ones under their own names, others undeclared.
+"""
+
+from typing import Annotated, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+UNIT_DIGITS = {'micros': 6, 'cents': 2}
+"""How many digits of a whole number in that unit stand behind the point of the amount."""
+
+_STRICT = ConfigDict(frozen=True, extra='forbid', strict=True)
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise ValueError('is no time zone; use a name such as Asia/Jakarta') from None
+    return name
+
+
+def _date(form: str) -> str:
+    if form not in ('epoch_seconds', 'epoch_millis', 'epoch_micros') and not (
+        any(day in form for day in ('%d', '%e', '%F', '%D', '%j')) or '%s' in form
+    ):
+        raise ValueError('is no format of a date: it needs %d, %m and %Y, or is epoch_seconds, epoch_millis or epoch_micros')
+    return form
+
+
+def _short(given: object) -> object:
+    return {'from': given} if isinstance(given, str) else given
+
+
+class ColumnMapping(BaseModel):
+    """Where one declared column comes from. What the file has is taken apart in the order of these fields.
+
+    Attributes:
+        from_: the file's column. Without one there has to be a constant.
+        constant: the value of every row.
+        match: a regular expression with one group, which is the value; where it does not match, the value is missing.
+        key: the value of this key, where the file has ``key=value``. Reports repeat an impression once per key, so a row
+            of another key refuses the file.
+        date: the format of a date or time, with the letters of ``strftime``; or ``epoch_seconds``, ``epoch_millis``,
+            ``epoch_micros``: a whole number since 1970, which is an instant.
+        unit: of an amount of money that is a whole number: ``micros`` are millionths, ``cents`` hundredths.
+        currency: of the amount, if it is not US dollars: it is changed by the rate of the row's day.
+        currency_from: the file's column that holds each amount's currency.
+    """
+
+    model_config = _STRICT
+
+    from_: Annotated[str | None, Field(alias='from', min_length=1)] = None
+    constant: str | None = None
+    match: str | None = None
+    key: Annotated[str | None, Field(pattern='^[A-Za-z0-9_.-]+$')] = None
+    date: Annotated[str, AfterValidator(_date)] | None = None
+    unit: Literal['micros', 'cents'] | None = None
+    currency: Annotated[str | None, Field(pattern='^[A-Z]{3}$')] = None
+    currency_from: Annotated[str | None, Field(min_length=1)] = None
+
+    @model_validator(mode='after')
+    def _one_origin(self) -> Self:
+        if (self.from_ is None) == (self.constant is None):
+            raise ValueError('needs either from, a column of the file, or a constant')
+        if self.constant is not None and (self.match or self.key or self.date or self.unit):
+            raise ValueError('is a constant: match, key, date and unit are for what comes from the file')
+        if self.currency and self.currency_from:
+            raise ValueError('has two currencies: currency is for all rows, currency_from a column of the file')
+        return self
+
+
+class Mapping(BaseModel):
+    """The mapping of some files of one source.
+
+    Attributes:
+        source: whose files.
+        files: which of them, a pattern over the name without its folder: ``report_*.csv``.
+        zone: where timestamps without offset are local; without it, where the warehouse's days are days.
+        decimal: the sign between units and fractions in the file's numbers.
+        thousands: the sign between groups of three digits, if there may be one.
+        ignore: columns of the file that are not kept.
+        rates: the file in the landing zone with the rates of currencies.
+        columns: by the name of the declared column.
+    """
+
+    model_config = _STRICT
+
+    source: str
+    files: Annotated[str, Field(min_length=1)] = '*'
+    zone: Annotated[str, AfterValidator(_zone)] | None = None
+    decimal: Literal['.', ','] = '.'
+    thousands: Literal['.', ',', ' ', "'", '\N{NO-BREAK SPACE}', '\N{NARROW NO-BREAK SPACE}'] | None = None
+    ignore: Annotated[
+        frozenset[str], BeforeValidator(lambda given: frozenset(given) if isinstance(given, list) else given)
+    ] = frozenset()
+    rates: Annotated[str, Field(min_length=1)] = 'fx_rates.csv'
+    columns: dict[str, Annotated[ColumnMapping, BeforeValidator(_short)]] = {}
+
+    @model_validator(mode='after')
+    def _signs_differ(self) -> Self:
+        if self.decimal == self.thousands:
+            raise ValueError('decimal and thousands are the same sign')
+        return self
+
+    @property
+    def taken(self) -> frozenset[str]:
+        """The columns of the file that declared ones come from."""
+        origins = ((column.from_, column.currency_from) for column in self.columns.values())
+        return frozenset(name for pair in origins for name in pair if name is not None)
+
+    def names(self, header: list[str]) -> list[str]:
+        """The columns of a frame whose file has those of ``header``, in their order, mapped ones at the end."""
+        return [name for name in header if name not in self.taken | self.ignore | self.columns.keys()] + list(self.columns)
+
+    def problem(self, header: list[str]) -> str | None:
+        """Why a file with these columns cannot be mapped, in a few words; None if it can."""
+        for name, column in self.columns.items():
+            for origin in (column.from_, column.currency_from):
+                if origin is not None and origin not in header:
+                    return f'there is no column {origin!r}, from which {name} comes'
+        hidden = sorted(name for name in self.columns if name in header and name not in self.taken | self.ignore)
+        if hidden:
+            return f'{hidden[0]} is a column of the file and mapped from another: ignore one of them'
+        return None

@@ -1,0 +1,143 @@
+"""Files in a publisher's own columns, and reports of Ad Manager, loaded to the same rows as files of our own shape."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.common.settings import Settings
+from tests.delivery import ads
+from tests.gold import Query
+
+Captured = pytest.CaptureFixture[str]
+OURS = """\
+served_at,ad_unit,line_item,creative,content_id,impressions,clicks,revenue_usd
+2025-10-01,top,Sponsor,c1,12,1000,3,1234.56
+2025-10-01,top,Sponsor,c1,13,500,0,0.000001
+2025-10-01,top,Sponsor,c2,,7,0,-0.5
+"""
+REPORT = """\
+Dimension.DATE,Dimension.AD_UNIT_NAME,Dimension.LINE_ITEM_NAME,Dimension.CREATIVE_NAME,Dimension.CUSTOM_CRITERIA,\
+Column.AD_SERVER_IMPRESSIONS,Column.AD_SERVER_CLICKS,Column.TOTAL_LINE_ITEM_LEVEL_ALL_REVENUE
+2025-10-01,top,Sponsor,c1,content_id=12,1000,3,1234560000
+2025-10-01,top,Sponsor,c1,content_id=13,500,0,1
+2025-10-01,top,Sponsor,c2,,7,0,-500000
+"""
+PUBLISHERS = """\
+Tag,Anzeige,Kampagne,Motiv,Artikel,Impressionen,Klicks,Umsatz,Notiz
+01.10.2025,top,Sponsor,c1,https://x.com/a/12?b=1,1.000,3,"1.234,56",-
+01.10.2025,top,Sponsor,c1,https://x.com/a/13,500,0,"0,000001",-
+01.10.2025,top,Sponsor,c2,,7,0,"-0,5",-
+"""
+MAPPING = """\
+[[mapping]]
+source = 'gam_delivery'
+files = 'ads_*.csv'
+decimal = ','
+thousands = '.'
+ignore = ['Notiz']
+
+[mapping.columns]
+served_at = { from = 'Tag', date = '%d.%m.%Y' }
+ad_unit = 'Anzeige'
+line_item = 'Kampagne'
+creative = 'Motiv'
+content_id = { from = 'Artikel', match = '/a/([0-9]+)' }
+impressions = 'Impressionen'
+clicks = 'Klicks'
+revenue_usd = 'Umsatz'
+"""
+ROWS = (
+    'select served_at, ad_unit, line_item, creative, content_id, impressions, clicks, revenue_usd, _hashrow '
+    'from bronze.gam_delivery order by _hashrow'
+)
+
+
+def delivered(settings: Settings, name: str, text: str) -> Path:
+    path = settings.data_dir / 'gam_delivery' / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(('name', 'text'), [('report.csv', REPORT), ('ads_1.csv', PUBLISHERS)])
+def test_the_same_delivery_is_the_same_rows_in_every_shape(
+    settings: Settings, query: Query, capsys: Captured, name: str, text: str
+) -> None:
+    (settings.data_dir / 'landing.toml').write_text(MAPPING)
+    delivered(settings, name, text)
+    assert ads('2025-10-01', '2025-10-01') == 0
+    loaded = query(ROWS)
+    assert sum(row[7] for row in loaded) == Decimal('1234.060001')
+    delivered(settings, 'gam_delivery_20251001.csv', OURS)
+    capsys.readouterr()
+    assert ads('2025-10-01', '2025-10-01') == 0
+    assert query(ROWS) == loaded
+    assert '6 already loaded' in capsys.readouterr().out
+
+
+def test_a_mapped_row_that_cannot_be_used_is_a_reject_with_the_reason_of_its_mapping(
+    settings: Settings, query: Query
+) -> None:
+    (settings.data_dir / 'landing.toml').write_text(MAPPING)
+    delivered(settings, 'ads_1.csv', PUBLISHERS.replace('1.000,3', '1.00,3'))
+    assert ads('2025-10-01', '2025-10-01') == 3
+    assert query('select line, column_name, value, reason from bronze.rejects') == [
+        (2, 'impressions', '1.00', "no number with decimal sign ',' and thousands sign '.'")
+    ]
+
+
+def test_amounts_in_another_currency_need_the_rate_of_their_day(settings: Settings, query: Query) -> None:
+    (settings.data_dir / 'landing.toml').write_text(MAPPING.replace("'Umsatz'", "{ from = 'Umsatz', currency = 'EUR' }"))
+    delivered(settings, 'ads_1.csv', PUBLISHERS)
+    assert ads('2025-10-01', '2025-10-01') == 1  # no rates at all: the file is left out, and there is no other
+    (settings.data_dir / 'fx_rates.csv').write_text('date,currency,usd\n2025-10-01,EUR,1.5\n')
+    assert ads('2025-10-01', '2025-10-01') == 0
+    assert query('select sum(revenue_usd) from bronze.gam_delivery') == [(Decimal('1851.0900015'),)]
+
+
+def test_a_wrong_mapping_stops_every_load_and_names_its_line(settings: Settings, capsys: Captured) -> None:
+    (settings.data_dir / 'landing.toml').write_text(MAPPING + "sites = 'x'\n")
+    delivered(settings, 'gam_delivery_20251001.csv', OURS)
+    assert ads('2025-10-01', '2025-10-01') == 1
+    assert 'landing.toml: line 17, column 1: columns.sites: sites is no column of gam_delivery' in capsys.readouterr().err
+
+
+def test_a_report_of_another_key_is_left_out_by_name(settings: Settings, query: Query, capsys: Captured) -> None:
+    delivered(settings, 'report.csv', REPORT.replace('content_id=13', 'section=sport'))
+    delivered(settings, 'gam_delivery_20251001.csv', OURS)
+    assert ads('2025-10-01', '2025-10-01') == 3
+    assert query('select count(*) from bronze.gam_delivery') == [(3,)]
+    assert "Dimension.CUSTOM_CRITERIA has 'section=sport' beside rows of content_id" in capsys.readouterr().err
+
+
+def test_a_file_without_a_column_that_its_mapping_names_is_left_out(settings: Settings, capsys: Captured) -> None:
+    (settings.data_dir / 'landing.toml').write_text(MAPPING)
+    delivered(settings, 'ads_1.csv', PUBLISHERS.replace('Motiv', 'Bild'))
+    assert ads('2025-10-01', '2025-10-01') == 1
+    assert "gam_delivery/ads_1.csv: there is no column 'Motiv', from which creative comes" in capsys.readouterr().err
+
+
+def test_the_mapping_that_inspect_prints_makes_the_file_loadable(settings: Settings, query: Query, capsys: Captured) -> None:
+    path = delivered(
+        settings,
+        'export.csv',
+        'Datum,Ad Unit,Line Item,Impressions,Clicks,Revenue (USD)\n01.10.2025,top,a,1000,0,0.5\n',
+    )
+    capsys.readouterr()
+    assert main(['inspect', '--mapping', str(path)]) == 0
+    (settings.data_dir / 'landing.toml').write_text(capsys.readouterr().out)
+    assert main(['inspect', str(path)]) == 0
+    assert 'gam_delivery, read by landing.toml: 6 columns, 1 row' in capsys.readouterr().out
+    assert ads('2025-10-01', '2025-10-01') == 0
+    assert query('select ad_unit, line_item, revenue_usd from bronze.gam_delivery') == [('top', 'a', Decimal('0.5'))]
+
+
+def test_inspect_says_what_would_be_rejected_and_loads_nothing(settings: Settings, capsys: Captured) -> None:
+    path = delivered(settings, 'report.csv', REPORT.replace('1234560000', '1234.56'))
+    assert main(['inspect', str(path)]) == 3
+    told = capsys.readouterr().out
+    assert 'read as a report of Ad Manager: 8 columns, 3 rows' in told
+    assert 'would be rejected: 1, the first in line 2: revenue_usd no whole number of micros' in told
+    assert 'days in Asia/Jakarta (rows): 2025-10-01 (2)' in told
