@@ -9,6 +9,7 @@ from typing import Any
 from kly_mage.cli.arguments import add_days, add_quiet, window
 from kly_mage.common.console import note, say
 from kly_mage.common.errors import KlyError, WarehouseError, WindowError
+from kly_mage.common.records import say_json
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.tables import say_sentence
 from kly_mage.common.window import DAILY, Window, daily, today
@@ -44,20 +45,24 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help='a line per day and every remark; a terminal gets them folded, a log in full',
     )
     add_quiet(parser)
-    parser.add_argument('--dry-run', action='store_true', help='list the days and files, load nothing')
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument('--json', action='store_true', help='as JSON, whose shape is in docs/json.md')
+    shape.add_argument('--dry-run', action='store_true', help='list the days and files, load nothing')
 
 
 def run(options: argparse.Namespace) -> int:
     """Load the days and refresh the marts. 3 if a day, a file or a row needs a look: the lines before the last say which."""
     chosen = [options.pipeline] if options.pipeline else runner.names()
-    codes, failures = [0], list[KlyError]()
+    codes, failures, record = [0], list[KlyError](), list[dict[str, Any]]()
     for pipelines, days in _ranges(options, chosen):
         try:
-            codes.append(_load(options, pipelines, days))
+            codes.append(_load(options, pipelines, days, record))
         except WarehouseError:  # it would meet every range
             raise
         except KlyError as error:  # what does not load today does not hold up the days behind it
             failures.append(error)
+    if options.json:
+        say_json({'ranges': record, 'errors': [str(error) for error in failures]})
     for further in failures[1:]:
         note(f'error: {further}')
     if failures:
@@ -76,7 +81,7 @@ def _ranges(options: argparse.Namespace, chosen: list[str]) -> list[tuple[list[s
         settings = server(load_settings())
         ranges = [([name], missing) for name in chosen for missing in _missing_in(settings, name, days)]
         if not ranges:
-            say('no day missing')
+            (note if options.json else say)('no day missing')
         return ranges
     if days is None:
         raise WindowError(
@@ -110,8 +115,8 @@ def _missing_in(settings: Settings, pipeline: str, days: Window | None) -> list[
     return ledger.ranges({day.day for source in found for day in source.missing})
 
 
-def _load(options: argparse.Namespace, chosen: list[str], days: Window) -> int:
-    """One range of days; 3 if something needs a look."""
+def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: list[dict[str, Any]]) -> int:
+    """One range of days; 3 if something needs a look. What it did is added to the record that ``--json`` gives."""
     if options.dry_run:
         return _plan(load_settings(), _sources(chosen), days)
     if options.via_mage:
@@ -142,9 +147,20 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window) -> int:
     strays = not_understood(settings.data_dir, [load['source'] for load in loads])
     for stray in strays:
         note(str(stray))
+    looks = {load['source']: summary.look(load, missing[load['source']]) for load in loads}
+    unread = {stray.name: stray.reason for stray in strays}
+    of_loads = [_record(load, missing[load['source']], looks[load['source']]) for load in loads]
+    record.append({'start': days.start, 'end': days.end, 'loads': of_loads, 'not_understood': unread})
     told = [f'{load["source"]}: {summary.counts(load, missing[load["source"]])}' for load in loads]
-    say_sentence('; '.join([*told, f'{len(strays):,} not understood'] if strays else told))
-    return 3 if strays or any(summary.look(load, missing[load['source']]) for load in loads) else 0
+    (note if options.json else say_sentence)('; '.join([*told, f'{len(strays):,} not understood'] if strays else told))
+    return 3 if strays or any(looks.values()) else 0
+
+
+def _record(load: Load, missing: list[date], look: list[str]) -> dict[str, Any]:
+    """A load for programs; one of several runs of Mage has no number."""
+    rows = {name.removeprefix('rows_'): count for name, count in load.items() if name.startswith('rows_')}
+    names = ('source', 'load_id', 'money_read', 'rejects_accepted', 'conflicts_accepted', 'left_out', 'files_changed')
+    return {name: load.get(name) for name in names} | {'rows': rows, 'missing': missing, 'needs_a_look': look}
 
 
 def _pipeline(name: str) -> str:

@@ -1,13 +1,16 @@
 """``conflicts``: rows with the key of another row and other values, until somebody has decided."""
 
 import argparse
+from decimal import Decimal
 
 from kly_mage.cli import DONE, LOOK
-from kly_mage.cli.arguments import add_accept, add_days, add_source, sources, who, window
-from kly_mage.common.console import say
+from kly_mage.cli.arguments import add_accept, add_days, add_shape, add_source, sources, who, window
+from kly_mage.common.console import note, say
+from kly_mage.common.records import plain, say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
-from kly_mage.warehouse.postgres.decisions import accept_conflicts, conflicts
+from kly_mage.declared import SOURCES
+from kly_mage.warehouse.postgres.decisions import Conflict, accept_conflicts, conflicts
 from kly_mage.warehouse.postgres.server import server
 
 
@@ -16,22 +19,43 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_source(parser)
     add_days(parser)
     add_accept(parser)
+    add_shape(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """List the conflicts that wait, after accepting them if that is asked for. 3 if any are left."""
     settings, days = server(load_settings()), window(options)
+    accepted = 0
     if options.accept:
         accepted = accept_conflicts(settings, sources(options), days, (by := who(options)), options.accept)
-        say(f'{accepted:,} conflicts accepted by {by}: {options.accept}')
+        (note if options.json else say)(f'{accepted:,} conflicts accepted by {by}: {options.accept}')
     found = conflicts(settings, sources(options), days)
+    if options.json:
+        say_json({'accepted': accepted, 'waiting': [_record(each) for each in found]})
+        return LOOK if found else DONE
     if found:
         rows = (
-            [each.file, f'{each.line}', each.key, name, here or '', counts or '']
+            [each.file, f'{each.line}', each.key, name, of['says'] or '', of['counts'] or '']
             for each in found
-            for name, (here, counts) in each.differences.items()
+            for name, of in _differences(each).items()
         )
         names = ('file', 'line', 'key', 'column', 'says', 'counts')
         say_table([Column(name, right=name in ('line', 'says', 'counts')) for name in names], rows)
     say(f'{len(found):,} conflicts wait' if len(found) != 1 else '1 conflict waits')
     return LOOK if found else DONE
+
+
+def _record(conflict: Conflict) -> dict[str, object]:
+    return vars(conflict) | {'differences': _differences(conflict)}
+
+
+def _differences(conflict: Conflict) -> dict[str, dict[str, str | None]]:
+    """By column what the row says and what counts; money without the zeros that the database adds."""
+
+    def told(name: str, value: str | None) -> str | None:
+        return plain(Decimal(value)) if value and name in SOURCES[conflict.source].money_columns else value
+
+    return {
+        name: {'says': told(name, says), 'counts': told(name, counts)}
+        for name, (says, counts) in conflict.differences.items()
+    }

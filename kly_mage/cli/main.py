@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterable
 from contextlib import suppress
 from types import FrameType
-from typing import NoReturn, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from kly_mage import __version__
 from kly_mage.cli import DONE, FAILED, INTERRUPTED, LOOK, TERMINATED, WRONG_USE
@@ -124,7 +124,7 @@ def parser(chosen: Iterable[str], prog: str = 'python -m kly_mage') -> argparse.
     """All commands, with the arguments of the chosen ones."""
     found = _Parser(prog=prog, description=__doc__)
     found.add_argument('--version', action='version', version=f'kly_mage {__version__}')
-    commands = found.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    commands = found.add_subparsers(dest='command', required=True, metavar='COMMAND', parser_class=_CommandParser)
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
         command.add_argument('--debug', action='store_true', help='show every step, and the traceback of an error')
@@ -136,6 +136,22 @@ def parser(chosen: Iterable[str], prog: str = 'python -m kly_mage') -> argparse.
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         super().error(printable(message))
+
+
+class _CommandParser(_Parser):
+    """The arguments of one command: whoever mistakes one is shown the others, with what they are for."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """The arguments, of which none may be unknown: the parser around it would only show the names of the commands."""
+        found, unknown = super().parse_known_args(args, namespace)
+        if unknown:
+            self.error(f'unrecognized arguments: {" ".join(unknown)}')
+        return found, unknown
+
+    def error(self, message: str) -> NoReturn:
+        """End with the help of the command and what is wrong, last, where it is seen."""
+        self.print_help(sys.stderr)
+        self.exit(WRONG_USE, f'\nerror: {printable(message)}\n')
 
 
 def _command(name: str) -> Command:

@@ -3,15 +3,14 @@
 import argparse
 import csv
 import io
-import json
 from collections.abc import Iterable
-from datetime import date
 from decimal import Decimal
 
 from kly_mage.cli import DONE
 from kly_mage.cli.arguments import add_days, add_shape, day, number_of, window
 from kly_mage.common.console import document, say
 from kly_mage.common.errors import UsageError
+from kly_mage.common.records import plain, say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, cents, say_table
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Joined, Mart, marts_alone
@@ -61,7 +60,7 @@ def run(options: argparse.Namespace) -> int:
     if not found:
         raise UsageError(f'gold.{options.table} has no column for --by or --article')
     if options.json:
-        document(json.dumps({'tables': [_record(each) for _, each in found]}, default=_text))
+        say_json({'tables': [_record(each) for _, each in found]})
     elif options.csv:
         document(_csv(found[0][1]))
     else:
@@ -125,7 +124,7 @@ def _csv(found: Found) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow((*found.texts, *found.numbers))
-    writer.writerows([_plain(value) for value in row] for row in found.rows)
+    writer.writerows([plain(value) if isinstance(value, Decimal) else value for value in row] for row in found.rows)
     return text.getvalue()
 
 
@@ -137,16 +136,3 @@ def _record(found: Found) -> dict[str, object]:
         'count': found.count,
         'totals': dict(zip(found.numbers, found.totals, strict=True)),
     }
-
-
-def _plain(value: object) -> object:
-    """Exact, and the same whatever the machine: money with all its digits."""
-    if isinstance(value, Decimal):
-        return f'{value:f}'
-    return value.isoformat() if isinstance(value, date) else value
-
-
-def _text(value: object) -> str:
-    if isinstance(value, Decimal | date):
-        return str(_plain(value))
-    raise TypeError(f'{value!r} has no place in JSON')

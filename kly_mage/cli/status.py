@@ -1,16 +1,14 @@
 """``status``: per source a calendar of days, the last load, and what waits for somebody."""
 
 import argparse
-import json
-from datetime import date, datetime
 from itertools import groupby
-from typing import Any
 
 from kly_mage.checks.reconciliation.findings import backfill
 from kly_mage.checks.status import STATES, Day, SourceStatus, status
 from kly_mage.cli import DONE, LOOK
 from kly_mage.cli.arguments import add_days, add_shape, add_source, sources, window
-from kly_mage.common.console import document, say
+from kly_mage.common.console import say
+from kly_mage.common.records import say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import say_sentence, say_styled
 from kly_mage.declared import SOURCES
@@ -41,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
             'not_understood': {stray.name: stray.reason for stray in strays},
             'sources': {each.source: each.record() for each in found},
         }
-        document(json.dumps(record, default=_text))
+        say_json(record)
         return look
     for each in found:
         _write(each)
@@ -132,9 +130,3 @@ def _verdict(found: list[SourceStatus], strays: int) -> str:
     elif missing:
         told = 'days missing: ' + ', '.join(f'{source} {count:,}' for source, count in missing.items())
     return f'{told}; {strays:,} not understood' if strays else told
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, date | datetime):
-        return value.isoformat()
-    raise TypeError(f'{value!r} has no place in JSON')

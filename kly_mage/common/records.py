@@ -1,0 +1,26 @@
+"""What commands give to programs: one JSON document, whose shapes are in docs/json.md."""
+
+import json
+from datetime import date
+from decimal import Decimal
+
+from kly_mage.common.console import document
+
+
+def say_json(record: object) -> None:
+    """Write the document: days and instants in ISO 8601, money as text with all its digits."""
+    document(json.dumps(record, default=plain))
+
+
+def plain(value: object) -> str:
+    """A value as programs read it, exact and the same on every machine.
+
+    Raises:
+        TypeError: it has no such form.
+    """
+    if isinstance(value, Decimal):
+        text = f'{value:f}'
+        return text.rstrip('0').rstrip('.') if '.' in text else text
+    if isinstance(value, date):
+        return value.isoformat()
+    raise TypeError(f'{value!r} has no place in JSON')
