@@ -7,10 +7,9 @@ from datetime import date, timedelta
 
 from kly_mage.common.errors import UsageError, WindowError
 from kly_mage.common.settings import load_settings
-from kly_mage.common.window import Window, today
+from kly_mage.common.window import MOST_DAYS, Window, moved, today
 from kly_mage.declared import SOURCES
 
-MOST_DAYS = 36_600  # a hundred years: what is beyond is a typing error
 _AGO = {'today': 0, 'yesterday': 1}
 
 
@@ -56,7 +55,7 @@ def window(options: argparse.Namespace) -> Window | None:
         if options.start or options.end:
             raise WindowError('--last names days of its own: take it, or --start and --end')
         yesterday = _date('yesterday')
-        return Window(yesterday - timedelta(days=options.last - 1), yesterday)
+        return Window(moved(yesterday, 1 - options.last), yesterday)
     start, end = options.start or options.end, options.end or options.start
     return Window(_date(start), _date(end)) if start else None
 

@@ -12,6 +12,7 @@ from kly_mage.common.errors import KlyError, WarehouseError, WindowError
 from kly_mage.common.records import say_json
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.tables import say_sentence
+from kly_mage.common.text import counted
 from kly_mage.common.window import DAILY, Window, daily, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
@@ -281,4 +282,4 @@ def _left_out(loads: list[Load]) -> Iterable[str]:
 
 
 def _rows(count: int) -> str:
-    return '1 row' if count == 1 else f'{count:,} rows'
+    return counted(count, 'row')

@@ -9,6 +9,7 @@ from kly_mage.common.console import note, say
 from kly_mage.common.records import plain, say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
+from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.warehouse.postgres.decisions import Conflict, accept_conflicts, conflicts
 from kly_mage.warehouse.postgres.server import server
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     accepted = 0
     if options.accept:
         accepted = accept_conflicts(settings, sources(options), days, (by := who(options)), options.accept)
-        (note if options.json else say)(f'{accepted:,} conflicts accepted by {by}: {options.accept}')
+        (note if options.json else say)(f'{counted(accepted, "conflict")} accepted by {by}: {options.accept}')
     found = conflicts(settings, sources(options), days)
     if options.json:
         say_json({'accepted': accepted, 'waiting': [_record(each) for each in found]})
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         )
         names = ('file', 'line', 'key', 'column', 'says', 'counts')
         say_table([Column(name, right=name in ('line', 'says', 'counts')) for name in names], rows)
-    say(f'{len(found):,} conflicts wait' if len(found) != 1 else '1 conflict waits')
+    say(counted(len(found), 'conflict waits', 'conflicts wait'))
     return LOOK if found else DONE
 
 

@@ -5,6 +5,7 @@ import argparse
 from kly_mage.checks.verify import rebuild
 from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
+from kly_mage.common.text import counted
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,5 +14,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Build gold anew; the rows in bronze stay as they are."""
-    say('; '.join(f'{table}: {rows:,} rows' for table, rows in rebuild(load_settings()).items()))
+    say('; '.join(f'{table}: {counted(rows, "row")}' for table, rows in rebuild(load_settings()).items()))
     return 0

@@ -10,6 +10,7 @@ from kly_mage.common.console import note
 from kly_mage.common.records import say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
+from kly_mage.common.text import counted
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.loads.rejects import retry
 from kly_mage.warehouse.postgres.decisions import accept_rejects
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     if options.accept:
         accepted = accept_rejects(settings, sources(options), days, (by := who(options)), options.accept)
         done['accepted'] = accepted
-        say(f'{accepted:,} rejects accepted by {by}: {options.accept}')
+        say(f'{counted(accepted, "reject")} accepted by {by}: {options.accept}')
     if options.retry:
         outcome = retry(settings, sources(options))
         new = sum(load['rows_new'] for load in outcome.loads)
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         for reject in outcome.taken:
             note(f'{reject.file}, line {reject.line}: taken as it stands, though it has no end')
         done |= {'resolved': outcome.resolved, 'new': new}
-        say(f'{outcome.resolved:,} rejects resolved, {new:,} rows loaded')
+        say(f'{counted(outcome.resolved, "reject")} resolved, {counted(new, "row")} loaded')
     found = waiting(settings, sources(options), days)
     if options.json:
         say_json(done | {'waiting': [_record(each) for each in found]})
@@ -53,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     if found:
         columns = [Column(name, right=name == 'line') for name in ('file', 'line', 'column', 'value', 'reason')]
         say_table(columns, map(_cells, found))
-    say(f'{len(found):,} rejects wait' if len(found) != 1 else '1 reject waits')
+    say(counted(len(found), 'reject waits', 'rejects wait'))
     return LOOK if found else DONE
 
 

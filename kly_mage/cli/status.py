@@ -11,6 +11,7 @@ from kly_mage.common.console import say
 from kly_mage.common.records import say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import say_sentence, say_styled
+from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.landing.not_understood import not_understood
 from kly_mage.warehouse.postgres.ledger import spans
@@ -73,14 +74,14 @@ def _write(each: SourceStatus) -> None:
     for name, reason in each.left_out.items():
         say_sentence(f'  {name} is left out: {reason}')
     if each.rejects:
-        _waiting(f'{each.rejects:,} rows rejected', f'python -m kly_mage rejects --source {each.source}')
+        _waiting(f'{counted(each.rejects, "row")} rejected', f'python -m kly_mage rejects --source {each.source}')
     if each.conflicts:
-        text = f'{each.conflicts:,} rows in conflict, in bronze.{each.source}_conflicts'
+        text = f'{counted(each.conflicts, "row")} in conflict, in bronze.{each.source}_conflicts'
         _waiting(text, f'python -m kly_mage reconcile --source {each.source}')
     for rule, rows in each.rules.items():
-        _waiting(f'{rows:,} rows break the rule: {rule}', None)
+        _waiting(f'{counted(rows, "row breaks", "rows break")} the rule: {rule}', None)
     if each.late:
-        told = ', '.join(f'{rows:,} by {lag} day{"" if lag == "1" else "s"}' for lag, rows in each.late.items())
+        told = ', '.join(f'{rows:,} by {counted(int(lag), "day")}' for lag, rows in each.late.items())
         _waiting(f'came late, as of the last reconcile: {told}', None)
     say()
 
@@ -92,7 +93,7 @@ def _standing(each: SourceStatus) -> str:
     days = f'{load["start"]}' if load['start'] == load['end'] else f'{load["start"]} to {load["end"]}'
     told.append(f'last load {load["load_id"]} at {load["finished_at"]:%Y-%m-%d %H:%M} UTC for {days} ({load["started_by"]})')
     if each.newest_day:
-        told.append(f'newest day {each.newest_day}, {each.lag_days} days behind yesterday')
+        told.append(f'newest day {each.newest_day}, {counted(each.lag_days or 0, "day")} behind yesterday')
     return '; '.join(told)
 
 

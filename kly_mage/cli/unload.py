@@ -8,6 +8,7 @@ from kly_mage.cli.arguments import add_days, add_source, sources, window
 from kly_mage.common.console import note, say
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import load_settings
+from kly_mage.common.text import counted
 from kly_mage.loads import unload
 from kly_mage.warehouse.postgres.server import server
 from kly_mage.warehouse.postgres.unload import Unloaded
@@ -38,17 +39,17 @@ def run(options: argparse.Namespace) -> int:
     for each in done:
         note(_told(each))
         if each.further:
-            note(f'  {each.further:,} further versions of these rows, which other loads had met, go with them')
+            note(f'  with them goes what other loads had met: {counted(each.further, "further version")} of these rows')
         if each.load_id and each.days and keep:
             note(f'  {backfill([each.days.start, each.days.end])} loads it again')
-    rows = sum(each.rows for each in done)
-    say(f'{rows:,} rows taken out of bronze and gold' if keep else f'{rows:,} rows would go; --dry-run takes nothing out')
+    told = counted(sum(each.rows for each in done), 'row')
+    say(f'{told} taken out of bronze and gold' if keep else f'{told} would go; --dry-run takes nothing out')
     return DONE
 
 
 def _told(each: Unloaded) -> str:
     if each.load_id is None:
         return f'{each.source}: nothing of it is there'
-    parts = [f'{each.rows:,} rows', f'{each.conflicts:,} conflicts', f'{each.rejects:,} rejects']
+    parts = [counted(each.rows, 'row'), counted(each.conflicts, 'conflict'), counted(each.rejects, 'reject')]
     parts.append(f'{each.restatements:,} restatements')
     return f'{each.source}: {", ".join(part for part in parts if not part.startswith("0 ")) or "0 rows"}'

@@ -23,5 +23,15 @@ def printable(text: str, limit: int | None = None) -> str:
     return text
 
 
+def counted(count: int, word: str, words: str | None = None) -> str:
+    """A number and what it counts: ``1 row``, ``2,000 rows``.
+
+    Args:
+        word: for one.
+        words: for any other number, where an s behind ``word`` does not do: ``counted(2, 'row is', 'rows are')``.
+    """
+    return f'1 {word}' if count == 1 else f'{count:,} {words or word + "s"}'
+
+
 def _spelled(character: str) -> str:
     return character.encode('unicode_escape').decode('ascii')

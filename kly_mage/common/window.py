@@ -12,6 +12,7 @@ from kly_mage.common.settings import UTC
 
 DAILY = {'lag_days': 1, 'catch_up_days': 31}
 """What the daily triggers set, for who does their work without Mage."""
+MOST_DAYS = 36_600  # a hundred years: what is beyond is a typing error
 _SECONDS = {'second': 1, 'minute': 60, 'hour': 3600, 'day': 86400, 'week': 604800, 'custom': 1}
 
 
@@ -39,6 +40,11 @@ class Window:
 
     def __str__(self) -> str:
         return str(self.start) if self.start == self.end else f'{self.start} to {self.end}'
+
+
+def moved(day: date, days: int) -> date:
+    """So many days later, or the first or last day there is."""
+    return date.fromordinal(min(max(day.toordinal() + days, date.min.toordinal()), date.max.toordinal()))
 
 
 def today(timezone: str) -> date:
@@ -93,10 +99,10 @@ def daily(
     kwargs: Mapping[str, Any], today: date, late_days: int, waiting: Callable[[Window], date | None] = nothing_waits
 ) -> Window:
     """What is due on a day: see ``window``, whose arguments these are."""
-    end = today - timedelta(days=_whole(kwargs, 'lag_days'))
-    start = end - timedelta(days=_look_back(kwargs, late_days))
+    end = moved(today, -_whole(kwargs, 'lag_days'))
+    start = moved(end, -_look_back(kwargs, late_days))
     if catch_up := _whole(kwargs, 'catch_up_days'):
-        first = waiting(Window(end - timedelta(days=catch_up - 1), end))
+        first = waiting(Window(moved(end, 1 - catch_up), end))
         start = min(start, first or start)
     return Window(start, end)
 
@@ -127,7 +133,7 @@ def _backfill(kwargs: Mapping[str, Any], timezone: str) -> Window:
     if not kind:  # a backfill over the API need not have one
         end = kwargs.get('interval_end_datetime')
         return Window(start, max(start, _utc_day(end) - timedelta(days=1)) if end else start)
-    units = _whole(kwargs, 'backfill_units') or 1
+    units = _whole(kwargs, 'backfill_units', MOST_DAYS * _SECONDS['day']) or 1
     if kind in ('month', 'year'):
         following = _months_later(start, units * (12 if kind == 'year' else 1))
     else:
@@ -164,8 +170,8 @@ def _utc_day(value: Any) -> date:
     return value.date() if isinstance(value, datetime) else date.fromisoformat(str(value)[:10])
 
 
-def _whole(kwargs: Mapping[str, Any], name: str) -> int:
+def _whole(kwargs: Mapping[str, Any], name: str, most: int = MOST_DAYS) -> int:
     value = kwargs.get(name) or 0
-    if not str(value).isdecimal():
-        raise WindowError(f'{name}={value!r} is not a whole number of days')
+    if not str(value).isdecimal() or len(str(value)) > len(str(most)) or int(value) > most:
+        raise WindowError(f'{name}={value!r} is no whole number from 0 to {most:,}')
     return int(value)

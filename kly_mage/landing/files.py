@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from kly_mage.common.errors import LandingError
 from kly_mage.common.settings import UTC
 from kly_mage.common.text import printable
-from kly_mage.common.window import Window
+from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
 from kly_mage.declared.mapping import Mapping
 from kly_mage.landing import inside
@@ -69,7 +69,7 @@ class LandingFile:
         if self.covers is None:
             return None
         late = late_days if self.late_days is None else self.late_days
-        return Window(_moved(self.covers.start, -late), self.covers.end)
+        return Window(moved(self.covers.start, -late), self.covers.end)
 
     def open(self) -> BinaryIO:
         """Its bytes, as they are on the disk.
@@ -217,12 +217,7 @@ def _covered(source: Source, day: date, zone: ZoneInfo) -> Window:
         start = datetime(day.year, day.month, day.day, tzinfo=cut).astimezone(zone)
         end = datetime(day.year, day.month, day.day, 23, 59, 59, 999999, tzinfo=cut).astimezone(zone)
         first, last = start.date(), end.date()
-    return Window(first, _moved(last, source.early_days))
-
-
-def _moved(day: date, days: int) -> date:
-    """So many days later, or the first or last day there is."""
-    return date.fromordinal(min(max(day.toordinal() + days, date.min.toordinal()), date.max.toordinal()))
+    return Window(first, moved(last, source.early_days))
 
 
 def _digits(source: Source, name: str) -> str | None:

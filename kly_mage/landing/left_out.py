@@ -18,6 +18,7 @@ import polars as pl
 
 from kly_mage.common.errors import FileLeftOutError, LandingError
 from kly_mage.common.settings import UTC
+from kly_mage.common.text import counted
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing import readers
@@ -108,7 +109,7 @@ def refuse_all(files: list[LandingFile], near: list[LandingFile], left_out: Left
 def _told(left_out: LeftOut) -> str:
     """The first file and its reason, and how many more there are."""
     (name, reason), more = next(iter(left_out.items())), len(left_out) - 1
-    others = f'; {more:,} more {"file" if more == 1 else "files"} cannot be used either' if more else ''
+    others = f'; {counted(more, "more file", "more files")} cannot be used either' if more else ''
     return f'{name}: {reason}{others}'
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 import polars as pl
 
 from kly_mage.common.console import note
-from kly_mage.common.text import printable
+from kly_mage.common.text import counted, printable
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
 from kly_mage.rows.frames import Frames
@@ -54,8 +54,8 @@ def reading(frames: Frames, step: Step, what: str, files: Sequence[landing.Landi
                 slices += next(grown)
                 # Of a compressed file nobody knows how much is left: it ends when the next one begins.
                 inside = min(slices * landing_csv.SLICE_BYTES, sizes[name] * 0.99)
-                step(what, before[name] + inside, total, f'{rows:,} rows, {name}')
-        step(what, total, total, f'{rows:,} rows')
+                step(what, before[name] + inside, total, f'{counted(rows, "row")}, {name}')
+        step(what, total, total, counted(rows, 'row'))
 
     return Frames(walk)
 

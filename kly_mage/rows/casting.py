@@ -33,6 +33,11 @@ _ISO_8601 = (
 )
 _PLAIN_MONEY = r'^-?[0-9]{1,18}(\.[0-9]{0,12})?$'
 _PLAIN_COUNT = '^[0-9]{1,18}$'
+_HINTS = (  # spellings that exports have and ISO 8601 has not, and how it writes them
+    ('^[0-9]{4}-[0-9]{2}-[0-9]{2} .* UTC$', 'write UTC as Z or +00:00'),
+    ('^[0-9]{16}$', 'these look like microseconds since 1970'),
+    ('^[0-9]{13}$', 'these look like milliseconds since 1970'),
+)
 _REASONS = {
     'timestamp': 'not an ISO 8601 timestamp',
     'count': 'not a whole number of at least 0',
@@ -88,7 +93,11 @@ def cast(
             if column.kind == 'timestamp':
                 skipped = value.is_null() & typed(raw, column, 'UTC').is_not_null()
                 _note(problems, column.name, f'a time that the clocks of {timezone} skip; write it with its offset', skipped)
-            _note(problems, column.name, _REASONS[column.kind], value.is_null() & raw.is_not_null() & (raw != ''))
+            unreadable = value.is_null() & raw.is_not_null() & (raw != '')
+            for shape, hint in _HINTS if column.kind == 'timestamp' else ():
+                alike = unreadable & raw.str.contains(shape)
+                _note(problems, column.name, f'{_REASONS[column.kind]}: {hint}', alike)
+            _note(problems, column.name, _REASONS[column.kind], unreadable)
         if column.required and (value.null_count() or (column.kind in ('text', 'id') and (value == '').any())):
             _note(problems, column.name, 'is missing', raw.is_null() | (raw == ''))
     day = local_days(values[source.day_column], timezone)

@@ -264,7 +264,7 @@ def test_rows_that_break_a_rule_are_loaded_counted_once_and_shown(
     assert rules['ga4_events']['an event has a name GA4 knows'] == 1
     assert query('select count(*) from bronze.gam_delivery') == [(3,)]
     main(['status', '--source', 'gam_delivery'])
-    assert '1 rows break the rule: clicks are at most the impressions' in capsys.readouterr().out
+    assert '1 row breaks the rule: clicks are at most the impressions' in capsys.readouterr().out
 
 
 def test_events_before_their_article_was_published_are_counted(settings: Settings, query: Query) -> None:
@@ -298,7 +298,7 @@ def test_a_broken_stop_rule_fails_the_load_before_anything_can_be_seen(
     command = ['backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--quiet']
     assert main(command) == 1
     error = capsys.readouterr().err
-    assert 'gam_delivery: 1 rows break "ads are cheap and young"; nothing of this load was written' in error
+    assert 'gam_delivery: 1 row breaks "ads are cheap and young"; nothing of this load was written' in error
     assert query('select count(*) from bronze.gam_delivery') == [(0,)]
     assert query("select status, rows_read from ops.loads where source = 'gam_delivery'") == [('failed', 0)]
     told = status('--source', 'gam_delivery')

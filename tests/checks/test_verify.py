@@ -101,7 +101,7 @@ BY_HAND = {
     ),
     'the load of a row changed': (
         f'update bronze.ga4_events set _load_id = 99 where _hashrow = {A_GA4}',
-        ["select 'load 99: 1 rows, ops.loads has no such load'"],
+        ["select 'load 99: 1 row, ops.loads has no such load'"],
         'bronze.ga4_events',
     ),
     'the creation time of a row changed': (

@@ -176,6 +176,7 @@ def test_a_row_that_cannot_be_used_is_one_reject_with_its_place(
     (shown,) = [text for text in written.err.splitlines() if FILE in text]
     assert f'{FILE}, line 3: {column or ""}' in shown
     assert told in shown
+    assert 'is holds' not in shown
     assert len(shown) < 250
     assert '1 rejected' in written.out
 
@@ -187,6 +188,25 @@ def test_articles_dated_beyond_the_calendar_are_rejects_too(settings: Settings, 
     backfill()
     assert query('select value from bronze.rejects order by line') == [(text,) for text in dates[:3]]
     assert query('select content_id from gold.articles') == [('3',)]
+
+
+@pytest.mark.parametrize('day', ['0001-01-01', '9999-12-31'])
+def test_the_first_and_the_last_day_there_are_can_be_asked_for(settings: Settings, capfd: Captured, day: str) -> None:
+    deliver(settings, 'ga4_events_20251001.csv', event())
+    deliver(settings, 'gam_delivery_20251001.csv', ad())
+    deliver(settings, 'cms_articles_20251001.csv', article('7'))
+    for command in ('backfill', 'status', 'reconcile', 'unload'):
+        assert main([command, '--start', day]) in (0, 3), capfd.readouterr().err
+    assert main(['backfill', '--missing', '--start', day]) in (0, 3), capfd.readouterr().err
+
+
+def test_the_longest_id_fits_into_every_mart(settings: Settings, query: Query) -> None:
+    longest = ''.join(chr(0x1F300 + n * 7919 % 0x250) for n in range(500))  # four bytes each, nothing to compress
+    deliver(settings, 'ga4_events_20251001.csv', event(content=longest))
+    deliver(settings, 'gam_delivery_20251001.csv', ad().replace(',7,', f',{longest},'))
+    deliver(settings, 'cms_articles_20251001.csv', article(longest))
+    assert backfill() == 0
+    assert query('select content_id, pageviews, impressions from gold.daily_summary') == [(longest, 1, 10)]
 
 
 # --- texts that are strange, and fine ---------------------------------------------------------------------------------

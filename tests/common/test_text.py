@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kly_mage.common.text import printable
+from kly_mage.common.text import counted, printable
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,8 @@ def test_a_text_that_is_cut_says_so() -> None:
     assert printable('abcdefg', 6) == 'abcde…'
     assert printable('abc\x1bdef', 6) == r'abc\x…'
     assert printable('\x1b' * (1 << 20), 10) == r'\x1b\x1b\…'
+
+
+def test_what_is_counted_agrees_with_its_number() -> None:
+    assert [counted(n, 'row') for n in (0, 1, 2, 2000)] == ['0 rows', '1 row', '2 rows', '2,000 rows']
+    assert [counted(n, 'row is', 'rows are') for n in (1, 2)] == ['1 row is', '2 rows are']

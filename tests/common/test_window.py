@@ -179,3 +179,15 @@ def test_days_that_end_before_they_start_are_refused() -> None:
 def test_a_lag_that_is_no_number_is_refused(name: str) -> None:
     with pytest.raises(WindowError, match=name):
         window(fired('2025-10-10', **{name: 'two'}), ZONE, 3)
+
+
+def test_what_lies_beyond_the_calendar_is_its_first_or_last_day() -> None:
+    assert days({'ds': '0001-01-02', 'env': 'prod', 'lag_days': 2}, late_days=3) == ['0001-01-01']
+    assert days({'ds': '0001-01-02', 'env': 'prod', **DAILY}, late_days=3) == ['0001-01-01']
+
+
+@pytest.mark.parametrize('name', ['lag_days', 'lookback_days', 'catch_up_days'])
+@pytest.mark.parametrize('value', ['1000000000', '9' * 5000, 'three', -1])
+def test_a_number_of_days_that_cannot_be_meant_is_refused(name: str, value: Any) -> None:
+    with pytest.raises(WindowError, match=rf'{name}=.* is no whole number from 0 to 36,600'):
+        days({'ds': '2025-10-01', 'env': 'prod', name: value})

@@ -64,7 +64,7 @@ def test_whoever_retries_it_says_that_it_is_whole_and_every_later_load_agrees(
     assert main(['rejects', '--retry']) == 0
     written = capfd.readouterr()
     assert f'{FILE}, line 3: taken as it stands, though it has no end' in written.err
-    assert written.out == '1 rejects resolved, 1 rows loaded\n0 rejects wait\n'
+    assert written.out == '1 reject resolved, 1 row loaded\n0 rejects wait\n'
     assert revenue(query) == '14'
     if way == 'blocks':
         as_mage()

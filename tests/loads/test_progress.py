@@ -71,7 +71,7 @@ def test_reading_tells_rows_and_the_file_at_hand_and_changes_no_frame(tmp_path: 
     assert shares == sorted(shares)
     assert [words for *_, words in told] == [
         '',
-        '1 rows, gam_delivery/gam_delivery_20251001.csv',
+        '1 row, gam_delivery/gam_delivery_20251001.csv',
         '3 rows, gam_delivery/gam_delivery_20251002.csv',
         '3 rows',
     ]

@@ -136,7 +136,7 @@ def test_further_versions_that_other_loads_met_go_with_their_row_and_come_back(
     deliver(settings, 'gam_delivery_20251002.csv', ad('a', '5'), ad('c', day='2025-10-02'))
     ads('2025-10-01', '2025-10-02')
     assert main(['unload', '--load', '1']) == 0
-    assert '1 further versions of these rows, which other loads had met, go with them' in capsys.readouterr().err
+    assert 'with them goes what other loads had met: 1 further version of these rows' in capsys.readouterr().err
     assert main(['verify']) == 0
     ads('2025-10-01', '2025-10-02')
     exact(settings, query)

@@ -111,6 +111,20 @@ def test_what_is_no_instant_is_rejected_with_its_value(text: str) -> None:
     assert (told['column'], told['value'], told['reason']) == ('at', text, 'not an ISO 8601 timestamp')
 
 
+@pytest.mark.parametrize(
+    ('text', 'hint'),
+    [
+        ('2020-12-01 00:00:00 UTC', 'write UTC as Z or +00:00'),
+        ('2020-12-01 00:00:00.123456 UTC', 'write UTC as Z or +00:00'),
+        ('1606780800123456', 'these look like microseconds since 1970'),
+        ('1606780800123', 'these look like milliseconds since 1970'),
+    ],
+)
+def test_a_spelling_that_exports_have_is_rejected_with_a_hint(text: str, hint: str) -> None:
+    told = json.loads(typed(at=text)['_reject'])
+    assert (told['value'], told['reason']) == (text, f'not an ISO 8601 timestamp: {hint}')
+
+
 @given(st.from_regex(r'\A20[0-9]{2}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:?[0-6][0-9](:?[0-6][0-9])?[.,]?[0-9 ]{0,7}Z\Z'))
 def test_an_instant_is_the_same_whatever_the_spelling_of_its_neighbours(text: str) -> None:
     """Columns that are all like GA4's are read by another parser."""

@@ -8,6 +8,7 @@ from decimal import ROUND_CEILING, Decimal
 from kly_mage.checks.reconciliation.findings import dollars
 from kly_mage.checks.reconciliation.model import Line, Report
 from kly_mage.checks.reconciliation.table import TITLES, plain
+from kly_mage.common.text import counted
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, Measure, Ratio
 
 WIDTH, HEIGHT = 480, 210
@@ -145,12 +146,12 @@ def _late(late: dict[str, dict[int, int]]) -> Figure:
     width = step * 0.8 / len(shown)
     for n, lag in enumerate(lags):
         if len(lags) <= 14 or lag % 7 == 0:
-            words = f'{lag} day{"" if lag == 1 else "s"}' if len(lags) <= 5 else f'{lag}'
+            words = counted(lag, 'day') if len(lags) <= 5 else f'{lag}'
             marks.append(_words(words, _LEFT + (n + 0.5) * step, HEIGHT - 8, anchor='middle'))
         for m, source in enumerate(shown):
             count = late[source].get(lag, 0)
             x, y = _LEFT + n * step + step * 0.1 + m * width, scale(Decimal(count))
-            hint = f'{source}, {lag} days late: {count:,}'
+            hint = f'{source}, {counted(lag, "day")} late: {count:,}'
             marks.append(_bar(_kind(m), x, y, width, HEIGHT - _BOTTOM - y, hint))
     for m, source in enumerate(shown):
         y = _TOP + 4 + m * 18

@@ -16,6 +16,7 @@ from kly_mage.checks.reconciliation.explain import explain
 from kly_mage.checks.reconciliation.model import MISSING, Line, Report
 from kly_mage.checks.reconciliation.read import Reading, find_files
 from kly_mage.common.settings import UTC, Settings
+from kly_mage.common.text import counted
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.landing.files import LandingFile
@@ -97,7 +98,12 @@ class _Account:
             self.progress(f'comparing {self.name}', done, len(steps))
             step()
         rows = sum(line.rows.get('read', 0) for line in self.lines.values())
-        self.progress(f'comparing {self.name}', len(steps), len(steps), told=f'{rows:,} rows of {len(self.lines):,} days')
+        self.progress(
+            f'comparing {self.name}',
+            len(steps),
+            len(steps),
+            told=f'{counted(rows, "row")} of {counted(len(self.lines), "day")}',
+        )
         self.comparison.close()
         self.report.lines += self.lines.values()
 

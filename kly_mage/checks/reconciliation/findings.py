@@ -5,6 +5,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from kly_mage.checks.reconciliation.model import MISSING, NO_FILE, Causes, Finding, Line, Report
+from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, mart_of
 from kly_mage.warehouse.postgres.ledger import spans
@@ -35,14 +36,14 @@ def _undecided(report: Report) -> str:
     if not rows:
         return ''
     money = [line for line in report.lines if line.money]
-    told = f'{_rows(rows)} {"waits" if rows == 1 else "wait"} for a decision'
+    told = f'{counted(rows, "row waits", "rows wait")} for a decision'
     if money:
         counts, read = (sum((line.money_in(place) for line in money), Decimal(0)) for place in ('gold', 'read'))
         waits = sum((line.money_in('waiting') for line in money), Decimal(0))
         share = f' ({waits * 100 / read:.1f} %)' if read else ''
         told = f'{dollars(counts)} count, {dollars(waits)}{share} in {told}'
     if days := len(report.undecided):
-        told += f', more than {report.conflict_limit:f} % of {"1 day" if days == 1 else f"{days:,} days"}'
+        told += f', more than {report.conflict_limit:f} % of {counted(days, "day")}'
     return told
 
 
@@ -82,7 +83,7 @@ def dollars(amount: Decimal) -> str:
 
 def rows_are(count: int) -> str:
     """So many rows, with the verb."""
-    return '1 row is' if count == 1 else f'{count:,} rows are'
+    return counted(count, 'row is', 'rows are')
 
 
 def _of_source(report: Report, name: str, causes: Causes) -> Iterator[Finding]:
@@ -184,7 +185,7 @@ def _damaged(name: str, causes: Causes) -> Iterator[Finding]:
             continue
         days = [day for day, *_ in rows]
         _, file, line, _ = rows[0]
-        told = '1 row was' if len(rows) == 1 else f'{len(rows):,} rows were'
+        told = counted(len(rows), 'row was', 'rows were')
         first = f' ({"" if len(rows) == 1 else "the first: "}{file}, line {line})' if file else ''
         text = text.format(told).replace('it was loaded', 'it was loaded' if len(rows) == 1 else 'they were loaded')
         command = _repair(name, days)
@@ -289,7 +290,7 @@ def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterat
 def _facts(report: Report, name: str, total: Line) -> Iterator[Finding]:
     """What is neither missing nor wrong, and still good to know."""
     if total.late:
-        told = ', '.join(f'{rows:,} by {lag} day{"" if lag == 1 else "s"}' for lag, rows in sorted(total.late.items()))
+        told = ', '.join(f'{rows:,} by {counted(lag, "day")}' for lag, rows in sorted(total.late.items()))
         yield Finding('late', name, f'{name}: {_rows(sum(total.late.values()))} came late: {told}', None, wrong=False)
     for kind, column, money, text in (
         ('without content', 'rows_without_content', 'revenue_without_content', 'without content, (not set) in gold'),
@@ -301,12 +302,13 @@ def _facts(report: Report, name: str, total: Line) -> Iterator[Finding]:
             worth = f', {dollars(report.fact(name, money))}' if money and total.money else ''
             yield Finding(kind, name, f'{name}: {_rows(rows)} {text}{worth}', None, wrong=False)
     if keys := int(report.fact(name, 'contents_on_one_side')):
+        articles = f'{name}: {counted(keys, "article and day", "articles and days")}'
         if total.money:
             worth = dollars(report.fact(name, 'revenue_without_events'))
-            text = f'{name}: {keys:,} articles and days with ads and no event, {worth}'
+            text = f'{articles} with ads and no event, {worth}'
         else:
             views = int(report.fact(name, 'pageviews_without_ads'))
-            text = f'{name}: {keys:,} articles and days with events and no ad, {views:,} pageviews'
+            text = f'{articles} with events and no ad, {counted(views, "pageview")}'
         yield Finding('one side only', name, text, None, wrong=False)
 
 
@@ -342,7 +344,7 @@ def _spans(days: Iterable[date | None]) -> str:
 
 
 def _rows(count: int) -> str:
-    return '1 row' if count == 1 else f'{count:,} rows'
+    return counted(count, 'row')
 
 
 def _signed(amount: Decimal) -> str:

@@ -9,6 +9,7 @@ from datetime import date
 from kly_mage.checks.reconciliation.model import Causes, Report
 from kly_mage.checks.verify import rebuild
 from kly_mage.common.settings import Settings
+from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.landing.files import day_in_name
 from kly_mage.loads import runner
@@ -32,7 +33,11 @@ def repair(settings: Settings, report: Report) -> Iterator[str]:
             removed += len(rows)
             told = '1 row of bronze was not as the files have it, and is'
             if len(rows) > 1:
-                told = f'{len(rows):,} rows of bronze were not as the files have them, and are'
+                told = counted(
+                    len(rows),
+                    'row of bronze was not as the files have it, and is',
+                    'rows of bronze were not as the files have them, and are',
+                )
             yield f'{name}: {told} removed'
         if days := _days(report, causes):
             chosen = [pipeline for pipeline in runner.names() if _loads(pipeline, name)]

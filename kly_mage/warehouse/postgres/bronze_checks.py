@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
+from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres import hash_sql
@@ -128,7 +129,8 @@ def _rows_against_ledger(cursor: Cursor, source: Source) -> Iterator[str]:
     )
     for load_id, rows, noted, first, last in cursor:
         if rows != noted:
-            yield f'load {load_id}: {rows:,} rows, ops.loads has {"no such load" if noted is None else f"{noted:,}"}'
+            ledger = 'no such load' if noted is None else f'{noted:,}'
+            yield f'load {load_id}: {counted(rows, "row")}, ops.loads has {ledger}'
         if first != last:
             yield f'load {load_id}: _created_at is {first} in one row and {last} in another; a load has one'
 

@@ -16,6 +16,7 @@ import polars as pl
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.settings import Settings
+from kly_mage.common.text import counted
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.rows import rowhash
@@ -218,4 +219,4 @@ def forget(cursor: Cursor, source: Source, window: Window | None = None) -> None
 
 def _told(rows: int, money: Decimal | None) -> str:
     worth = f' ({money:,f} of money)' if money is not None else ''
-    return f'{"1 row" if rows == 1 else f"{rows:,} rows"}{worth}'
+    return f'{counted(rows, "row")}{worth}'

@@ -80,7 +80,8 @@ class Reject:
         if self.column is None:
             return f'{where}: {self.reason}'
         value = f' {_short(self.value)}' if self.value else ''
-        return f'{where}: {self.column}{value} {"is " if value else ""}{self.reason}'
+        verb = '' if self.reason.startswith(('is ', 'holds ')) else 'is '
+        return f'{where}: {self.column}{value} {verb}{self.reason}'
 
 
 def start(settings: Settings, request: Request) -> int:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.settings import Settings
+from kly_mage.common.text import counted
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.counts import Counts
@@ -27,7 +28,7 @@ class Outside:
     def __str__(self) -> str:
         days = f'{self.first}' if self.first == self.last else f'{self.first} to {self.last}'
         worth = f', {self.money:,f} of money' if self.money else ''
-        return f'{self.file}: {"1 row" if self.rows == 1 else f"{self.rows:,} rows"} of {days}{worth}'
+        return f'{self.file}: {counted(self.rows, "row")} of {days}{worth}'
 
 
 def note(cursor: Cursor, load_id: int, counts: Counts) -> None:

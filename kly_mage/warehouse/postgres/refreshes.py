@@ -3,6 +3,7 @@
 from psycopg2 import sql
 
 from kly_mage.common.settings import Settings
+from kly_mage.common.text import counted
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.warehouse.postgres.connection import connect
 
@@ -23,7 +24,7 @@ def last_refresh(settings: Settings, name: str) -> str | None:
         if refreshed_at is None:
             return None
         cursor.execute(sql.SQL('select count(*) from {}').format(table))
-        told = f'gold.{name}: {cursor.fetchone()[0]:,} rows, refreshed at {refreshed_at:%Y-%m-%d %H:%M:%S} UTC'
+        told = f'gold.{name}: {counted(cursor.fetchone()[0], "row")}, refreshed at {refreshed_at:%Y-%m-%d %H:%M:%S} UTC'
         if name not in days:  # a view that is rebuilt from the marts; its rows do not tell
             return told
         cursor.execute(

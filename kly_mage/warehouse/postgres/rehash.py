@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
+from kly_mage.common.text import counted
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres import hash_sql
 from kly_mage.warehouse.postgres.declarations import column_types
@@ -46,8 +47,9 @@ class Moved:
 
     def __str__(self) -> str:
         return (
-            f'{self.promoted:,} conflicts are rows of their own now, {self.demoted:,} rows are conflicts now, '
-            f'{self.merged:,} rows are equal to others now'
+            f'{counted(self.promoted, "conflict is a row of its own", "conflicts are rows of their own")} now, '
+            f'{counted(self.demoted, "row is a conflict", "rows are conflicts")} now, '
+            f'{counted(self.merged, "row is", "rows are")} equal to others now'
         )
 
 

@@ -7,6 +7,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import WarehouseError
+from kly_mage.common.text import counted
 from kly_mage.declared.base import Column, Kind, Source
 from kly_mage.rows import casting
 from kly_mage.warehouse.postgres.copy import copy
@@ -100,7 +101,7 @@ def _refusal(cursor: Cursor, source: Source, place: Place, spelled: sql.Composed
     )
     rows = cursor.fetchall()
     told = '; '.join(f'{value!r} (load {load}, day {day}, {files})' for value, load, day, files, _ in rows)
-    holds = '1 row holds' if rows[0][-1] == 1 else f'{rows[0][-1]:,} rows hold'
+    holds = counted(rows[0][-1], 'row holds', 'rows hold')
     return (
         f'{place.table}.{place.column} cannot be cast to {kind}: {holds} something else, first {told}; declare it as '
         'text, or correct these files, run python -m kly_mage repair under the declaration of before, and migrate then'

@@ -5,6 +5,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import RuleError
+from kly_mage.common.text import counted
 from kly_mage.declared.base import AgainstArticle, Source
 from kly_mage.warehouse.postgres.tables import bronze_table
 
@@ -39,7 +40,11 @@ class Rules:
             if isinstance(rule.broken, AgainstArticle):
                 self.broken[rule] = self._against_articles(rule.broken)
         broken = {rule: count for rule, count in self.broken.items() if count}
-        stops = [f'{count:,} rows break "{rule.name}"' for rule, count in broken.items() if rule.level == 'stop']
+        stops = [
+            f'{counted(count, "row breaks", "rows break")} "{rule.name}"'
+            for rule, count in broken.items()
+            if rule.level == 'stop'
+        ]
         if stops:
             raise RuleError(
                 f'{self.source.name}: {"; ".join(stops)}; nothing of this load was written. Repair the files, or let the '
