@@ -35,8 +35,8 @@ _PLAIN_MONEY = r'^-?[0-9]{1,18}(\.[0-9]{0,12})?$'
 _PLAIN_COUNT = '^[0-9]{1,18}$'
 _HINTS = (  # spellings that exports have and ISO 8601 has not, and how it writes them
     ('^[0-9]{4}-[0-9]{2}-[0-9]{2} .* UTC$', 'write UTC as Z or +00:00'),
-    ('^[0-9]{16}$', 'these look like microseconds since 1970'),
-    ('^[0-9]{13}$', 'these look like milliseconds since 1970'),
+    ('^[0-9]{16}$', 'these look like microseconds since 1970, which landing.toml can say'),
+    ('^[0-9]{13}$', 'these look like milliseconds since 1970, which landing.toml can say'),
 )
 _REASONS = {
     'timestamp': 'not an ISO 8601 timestamp',

@@ -116,8 +116,8 @@ def test_what_is_no_instant_is_rejected_with_its_value(text: str) -> None:
     [
         ('2020-12-01 00:00:00 UTC', 'write UTC as Z or +00:00'),
         ('2020-12-01 00:00:00.123456 UTC', 'write UTC as Z or +00:00'),
-        ('1606780800123456', 'these look like microseconds since 1970'),
-        ('1606780800123', 'these look like milliseconds since 1970'),
+        ('1606780800123456', 'these look like microseconds since 1970, which landing.toml can say'),
+        ('1606780800123', 'these look like milliseconds since 1970, which landing.toml can say'),
     ],
 )
 def test_a_spelling_that_exports_have_is_rejected_with_a_hint(text: str, hint: str) -> None:
