@@ -65,7 +65,7 @@ def _accounted(report: Report) -> str:
     if report.equal:
         return all_money or 'every row accounted for'
     rows = sum(line.rows.get(place, 0) for line in report.lines for place in (*MISSING, 'in_no_file'))
-    told = f'{rows_are(rows)} not where {"it belongs" if rows == 1 else "they belong"}' if rows else 'see the lines above'
+    told = counted(rows, 'row is not where it belongs', 'rows are not where they belong') if rows else 'see the lines above'
     return f'{all_money}, but not everything else: {told}' if all_money else f'not accounted for: {told}'
 
 
@@ -79,11 +79,6 @@ def dollars(amount: Decimal) -> str:
     """An exact amount as people read it: all its digits, at least cents."""
     whole, _, fraction = f'{amount:,f}'.partition('.')
     return f'{whole}.{fraction.rstrip("0").ljust(2, "0")} USD'
-
-
-def rows_are(count: int) -> str:
-    """So many rows, with the verb."""
-    return counted(count, 'row is', 'rows are')
 
 
 def _of_source(report: Report, name: str, causes: Causes) -> Iterator[Finding]:
