@@ -1,6 +1,7 @@
 """``unload``: what was loaded by mistake is taken out again, of bronze and gold."""
 
 from collections.abc import Iterable
+from functools import cache
 
 import polars as pl
 
@@ -9,10 +10,12 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
+from kly_mage.landing import cut
 from kly_mage.landing import files as landing
 from kly_mage.landing import readers
 from kly_mage.loads import runner
 from kly_mage.rows import rowhash
+from kly_mage.warehouse.postgres import rejects
 from kly_mage.warehouse.postgres import unload as warehouse
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
@@ -58,8 +61,9 @@ def of_file(settings: Settings, name: str, *, keep: bool = True) -> list[Unloade
 
 def _hashed(settings: Settings, source: Source, file: landing.LandingFile) -> pl.DataFrame:
     found = [pl.DataFrame(schema={'_hashrow': pl.Binary})]
+    taken = cache(lambda: rejects.taken(settings, source.name))
     for frame in readers.read(source, [file], None, timezone=settings.timezone, late_days=settings.late_days):
-        hashes = rowhash.add_hashrow(frame, source)['_hashrow'].drop_nulls()
+        hashes = rowhash.add_hashrow(cut.take(frame, taken), source)['_hashrow'].drop_nulls()
         if len(hashes):
             found.append(rowhash.stored(hashes).to_frame())
     return pl.concat(found)

@@ -111,3 +111,60 @@ def test_an_article_without_the_end_of_its_line_is_taken_by_a_retry_whatever_its
     assert query('select content_id from gold.articles') == [('1',)]
     assert main(['rejects', '--retry', '--source', 'cms_articles']) == 0
     assert query('select content_id from gold.articles order by 1') == [('1',), ('2',)]
+
+
+WHY = ['--accept', 'the exporter breaks off there', '--by', 'Ani']
+
+
+def test_who_accepts_it_is_not_asked_again_and_it_does_not_count_until_the_whole_one_comes(
+    settings: Settings, query: Query
+) -> None:
+    cut_file(settings)
+    assert ads() == 3
+    assert main(['rejects', *WHY]) == 0
+    assert ads() == 0
+    assert main(['reconcile', '--quiet', '--source', 'gam_delivery']) == 0
+    assert revenue(query) == '2'
+    deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'), ad('b', '1234.50'))
+    assert ads() == 0
+    assert revenue(query) == '1236.5'
+    assert_gold_is_exact(query, settings.data_dir)
+
+
+def test_a_cut_line_that_was_accepted_is_not_accepted_where_it_is_cut_elsewhere(settings: Settings, query: Query) -> None:
+    path = cut_file(settings)
+    ads()
+    main(['rejects', *WHY])
+    path.write_bytes(path.read_bytes() + b'34')
+    assert ads() == 3
+    assert main(['rejects']) == 3
+    assert revenue(query) == '2'
+
+
+def test_what_was_accepted_can_still_be_taken(settings: Settings, query: Query) -> None:
+    cut_file(settings)
+    ads()
+    main(['rejects', *WHY])
+    assert main(['rejects', '--retry']) == 0
+    assert revenue(query) == '14'
+    assert ads() == 0
+    assert main(['verify']) == 0
+
+
+@pytest.mark.parametrize(
+    ('chosen', 'left'),
+    [(['--load', '1'], ['12']), (['--load', '2'], ['2']), (['--start', '2025-10-01'], []), (['--file', FILE], [])],
+)
+def test_that_somebody_has_called_it_whole_outlives_unload(
+    settings: Settings, query: Query, chosen: list[str], left: list[str]
+) -> None:
+    cut_file(settings)
+    ads()
+    assert main(['rejects', '--retry']) == 0
+    assert main(['unload', *chosen]) == 0
+    assert query('select trim_scale(revenue_usd)::text from bronze.gam_delivery') == [(each,) for each in left]
+    assert ads() == 0
+    assert revenue(query) == '14'
+    assert query('select count(*) from bronze.rejects where resolved_at is null') == [(0,)]
+    assert main(['verify']) == 0
+    assert main(['reconcile', '--quiet', '--source', 'gam_delivery']) == 0

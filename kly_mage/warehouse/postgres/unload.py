@@ -136,7 +136,8 @@ def _own(what: Selection) -> sql.Composable:
 
 
 def _rejects(what: Selection) -> sql.Composable:
-    of_source = sql.SQL('source = {}').format(sql.Literal(what.source.name))
+    """The condition on a reject that it goes. That somebody has called a last line whole is no load's doing, and stays."""
+    of_source = sql.SQL('source = {} and taken_at is null').format(sql.Literal(what.source.name))
     if what.load_id is not None:
         chosen = sql.SQL('load_id = {}').format(sql.Literal(what.load_id))
     elif what.file is not None:
