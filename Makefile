@@ -49,7 +49,7 @@ editor: install
 
 test: install lint
 	$(PYTEST) -n 3 -m 'not slow and not mage and not browser and not docker'
-	KLY_TEST_POSTGRES=15 $(PYTEST) -n 3 -m 'database and not slow and not mage and not browser and not docker' --ignore tests/warehouse/postgres/test_crash.py --ignore tests/bench
+	KLY_TEST_POSTGRES=15 $(PYTEST) -n 3 -m 'database and not one_version and not slow and not mage and not browser and not docker'
 	# On a busy machine Mage's kernel or a browser may miss its moment: what failed is tried once more, alone.
 	$(PYTEST) -n 2 -m '(mage or browser) and not slow' || $(PYTEST) -m '(mage or browser) and not slow' --last-failed
 

@@ -26,6 +26,7 @@ from kly_mage.checks.reconciliation.model import MISSING
 from kly_mage.checks.verify import rebuild, verify
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Column, Kind
 from kly_mage.declared.ga4_events import GA4_EVENTS
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.loads import runner
@@ -33,7 +34,7 @@ from kly_mage.warehouse.postgres import known, ledger
 from kly_mage.warehouse.postgres.connection import connect
 from tests import oracle
 from tests.gold import Query, assert_gold_is_exact, empty_warehouse
-from tests.scenes import FIRST, HEADERS, deliver, load, refresh
+from tests.scenes import FIRST, HEADERS, load, refresh
 
 DAYS = 4
 days = st.integers(1, DAYS)
@@ -67,6 +68,8 @@ titles = st.lists(
 # counts, the article is in it too: a restatement changes numbers, it does not move them.
 HASH_RULES = (oracle.GAM_KEY, GAM_DELIVERY.names, ('served_at', 'ad_unit'))
 LATE_DAYS = 3
+# As which kinds a column may be declared one after the other: what was equal stays equal.
+KINDS: tuple[Kind | None, ...] = (None, 'text', 'count', 'money')
 
 
 @dataclass(frozen=True)
@@ -77,11 +80,17 @@ class Declaration:
     restatements: Literal['keep', 'apply'] = 'keep'
     file_timezone: str | None = None
     early_days: int = 0
+    engaged: Kind | None = None
+    """How ``engaged``, a column that some files of events have, is declared; None if it is not."""
 
     def declare(self) -> None:
         """Put it into force; ``migrate`` carries it through."""
         files: dict[str, Any] = {'file_timezone': self.file_timezone, 'early_days': self.early_days}
-        SOURCES['ga4_events'] = replace(GA4_EVENTS, **files)
+        columns = GA4_EVENTS.columns
+        if self.engaged:
+            columns += (Column('engaged', self.engaged, 'Seconds of engagement.'),)
+        SOURCES['ga4_events'] = replace(GA4_EVENTS, columns=columns, **files)
+        oracle.COLUMNS['ga4_events'] = {column.name: column.kind for column in columns}
         SOURCES['gam_delivery'] = source = replace(
             GAM_DELIVERY, hash_columns=self.hash_columns, restatements=self.restatements, **files
         )
@@ -91,6 +100,11 @@ class Declaration:
         for name in ('ga4_events', 'gam_delivery'):
             oracle.FILE_ZONE[name] = ZoneInfo(self.file_timezone or load_settings().timezone)
             oracle.EARLY_DAYS[name] = self.early_days
+
+
+def write(path: Path, lines: list[str]) -> None:
+    """A file of these lines, each with its end."""
+    path.write_text('\n'.join([*lines, '']), 'utf-8')
 
 
 class CrashedError(Exception):
@@ -163,6 +177,11 @@ class Programs(RuleBasedStateMachine):
     def deliver_events(self, rows: list[Any]) -> None:
         self._deliver('ga4_events', [event_row(self.day, row, self.first) for row in rows])
 
+    @rule(rows=events, engaged=st.sampled_from(['1', '1.0', '', '""', '0']))
+    def deliver_events_with_a_further_column(self, rows: list[Any], engaged: str) -> None:
+        rows = [f'{event_row(self.day, row, self.first)},{engaged if row[2] else "2"}' for row in rows]
+        self._deliver('ga4_events', rows, f'{HEADERS["ga4_events"]},engaged')
+
     @rule(rows=ads)
     def deliver_ads(self, rows: list[Any]) -> None:
         self._deliver('gam_delivery', [ad_row(self.day, row, self.first) for row in rows])
@@ -175,8 +194,8 @@ class Programs(RuleBasedStateMachine):
     def deliver_the_last_file_again(self, source: str) -> None:
         paths = sorted((self.landing / source).iterdir())
         if paths:
-            _, *rows = paths[-1].read_text('utf-8').splitlines()
-            self._deliver(source, rows)
+            header, *rows = paths[-1].read_text('utf-8').splitlines()
+            self._deliver(source, rows, header)
 
     @rule(start=days, end=days, pipeline=st.sampled_from([None, 'ads_revenue', 'articles_performance']))
     def run_a_range(self, start: int, end: int, pipeline: str | None) -> None:
@@ -266,6 +285,11 @@ class Programs(RuleBasedStateMachine):
         assert main([what, '--accept', 'as it should be', '--by', 'Ani']) == 0
         assert main([what]) == 0
 
+    @rule(kind=st.sampled_from(KINDS))
+    def declare_a_column(self, kind: Kind | None) -> None:
+        """One that the files have had before, or not; or give it another type."""
+        self._declare(engaged=max(kind, self.declared.engaged, key=KINDS.index))
+
     @rule(hash_columns=st.sampled_from(HASH_RULES))
     def change_what_makes_two_ads_the_same(self, hash_columns: tuple[str, ...]) -> None:
         if self.declared.restatements == 'keep' or 'content_id' in hash_columns:
@@ -285,9 +309,10 @@ class Programs(RuleBasedStateMachine):
         sums = 'rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting + rows_outside'
         assert self.query(f'select count(*) from ops.loads where rows_read <> {sums}') == [(0,)]
 
-    def _deliver(self, source: str, rows: list[str]) -> None:
+    def _deliver(self, source: str, rows: list[str], header: str | None = None) -> None:
         day = self.first + timedelta(self.day - 1)
-        deliver(self.landing, f'{source}_{day:%Y%m%d}_{next(self.names):03}.csv', *rows)
+        name = f'{source}_{day:%Y%m%d}_{next(self.names):03}.csv'
+        write(self.landing / source / name, [header or HEADERS[source], *rows])
 
     def _run(self, start: int, end: int, pipeline: str | None = None) -> dict[str, Any]:
         return run(start, end, pipeline, self.first)
@@ -304,8 +329,8 @@ class Programs(RuleBasedStateMachine):
         return files[which % len(files)] if files else None
 
     def _replace(self, path: Path, rows: list[str]) -> None:
-        new = self.landing / 'new'
-        new.write_text('\n'.join([HEADERS[path.parent.name], *rows, '']), 'utf-8')
+        header, *_ = path.read_text('utf-8').splitlines()
+        write(new := self.landing / 'new', [header, *rows])
         new.replace(path)
         self.is_changed = True
 

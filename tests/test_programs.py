@@ -24,6 +24,8 @@ from tests.gold import Query, assert_gold_is_exact, empty_warehouse, gold
 from tests.programs import DAYS, Programs, ad_row, event_row, run
 from tests.scenes import FIRST, deliver
 
+pytestmark = pytest.mark.one_version
+
 # Where clocks change, and a first day shortly before they do: an hour twice, a day that begins at 01:00, no such day at all.
 ZONES = {
     'Europe/Berlin': date(2025, 10, 24),
@@ -41,7 +43,7 @@ def prepared(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv(name, '')
     monkeypatch.setitem(SOURCES, 'ga4_events', GA4_EVENTS)
     monkeypatch.setitem(SOURCES, 'gam_delivery', GAM_DELIVERY)
-    for name in ('GAM_KEY', 'GAM_NUMBERS', 'NEWEST_COUNTS', 'FILE_ZONE', 'EARLY_DAYS'):
+    for name in ('COLUMNS', 'GAM_KEY', 'GAM_NUMBERS', 'NEWEST_COUNTS', 'FILE_ZONE', 'EARLY_DAYS'):
         monkeypatch.setattr(oracle, name, copy(getattr(oracle, name)))
     run(1, 1)
     Programs.database, Programs.query = settings, staticmethod(query)

@@ -15,6 +15,8 @@ from bench.contestants import Ours, Yardstick, database
 from bench.data import Job
 from bench.measure import Meter
 
+pytestmark = pytest.mark.one_version
+
 JOB = Job(5_000, 31)
 
 

@@ -16,6 +16,8 @@ from kly_mage.common.settings import REPOSITORY, Settings
 from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 
+pytestmark = pytest.mark.one_version
+
 Captured = pytest.CaptureFixture[str]
 FILE = 'gam_delivery/gam_delivery_20251001.csv'
 TABLES = ('bronze.gam_delivery', 'bronze.gam_delivery_conflicts', 'bronze.rejects', 'gold.gam_daily_summary')

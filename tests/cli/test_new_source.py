@@ -13,6 +13,8 @@ import pytest
 from kly_mage.common.settings import REPOSITORY, Settings
 from tests.gold import Query
 
+pytestmark = pytest.mark.one_version
+
 FILLED_IN = {'happened_at': 'sent_at', 'amount': 'opened'}
 DECLARED = (
     'declared/newsletters.py',

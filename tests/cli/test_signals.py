@@ -14,6 +14,8 @@ from tests.delivery import ad, ads, deliver
 from tests.gold import Query
 from tests.scenes import PATIENCE
 
+pytestmark = pytest.mark.one_version
+
 ROWS = 400_000  # some seconds of work
 
 

@@ -13,6 +13,8 @@ from kly_mage.loads import runner
 from tests.delivery import HEADERS, ad, ads, deliver
 from tests.gold import Query, assert_gold_is_exact
 
+pytestmark = pytest.mark.one_version
+
 NAME = 'gam_delivery/gam_delivery_20251002.csv'
 ROWS = [ad(f'{n:060}', '0.01', day='2025-10-02') for n in range(30_000)]  # 3 MB: several frames
 OTHERS = [row.replace(',0.01', ',0.02') for row in ROWS]

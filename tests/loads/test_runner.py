@@ -13,6 +13,8 @@ from kly_mage.loads import runner
 from tests.delivery import ad, ads, deliver
 from tests.gold import Query, assert_gold_is_exact
 
+pytestmark = pytest.mark.one_version
+
 TWO_DAYS = ['backfill', '--start', '2025-10-01', '--end', '2025-10-02', '--quiet']
 
 

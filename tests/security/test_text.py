@@ -15,6 +15,8 @@ import pytest
 from kly_mage.common.settings import PROJECT, REPOSITORY, Settings
 from tests.delivery import ad, article, deliver, event
 
+pytestmark = pytest.mark.one_version
+
 # A window's title, C1's CSI, a line turned around, Rich's markup, a carriage return, a zero-width space.
 HOSTILE = '\x1b]0;owned\x07\x1b[2J\x9b31m\u202egpj.exe\u2066[red]a[/red][/]\r\u200b'
 HOSTILE_FILE = HOSTILE.replace('/', '-')  # is refused, by name

@@ -716,6 +716,7 @@ def reconciled_after_anything(chance: random.Random, settings: Settings, query: 
     return reconcile.reconcile(settings, [source])
 
 
+@pytest.mark.one_version
 @pytest.mark.parametrize('seed', range(8))
 def test_rows_and_money_add_up_for_every_day_whatever_happened(settings: Settings, query: Query, seed: int) -> None:
     chance = random.Random(seed)
@@ -726,6 +727,7 @@ def test_rows_and_money_add_up_for_every_day_whatever_happened(settings: Setting
     assert len(in_range.lines) == 1
 
 
+@pytest.mark.one_version
 @pytest.mark.parametrize('seed', range(8))
 def test_rows_and_pageviews_add_up_for_every_day_whatever_happened(settings: Settings, query: Query, seed: int) -> None:
     chance = random.Random(seed)

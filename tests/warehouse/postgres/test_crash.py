@@ -30,6 +30,8 @@ from kly_mage.warehouse.postgres.server import server
 from tests.gold import Query, assert_gold_is_exact
 from tests.scenes import deliver, deliver_october, load, run_days
 
+pytestmark = pytest.mark.one_version
+
 DAYS = ('--start', '2025-10-01', '--end', '2025-10-31', '--quiet')
 FEW, MANY = range(2), [pytest.param(n, marks=pytest.mark.slow) for n in range(2, 20)]
 MOMENTS = [*FEW, *MANY]

@@ -156,6 +156,7 @@ def test_the_load_says_which_version_counts(settings: Settings, capsys: pytest.C
     assert 'the first version counts' not in told
 
 
+@pytest.mark.one_version
 @pytest.mark.parametrize('seed', range(6))
 def test_any_order_of_restatements_runs_crashes_and_rebuilds_ends_in_the_newest_versions(
     settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seed: int
