@@ -10,9 +10,8 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.landing import cut
+from kly_mage.landing import cut, readers
 from kly_mage.landing import files as landing
-from kly_mage.landing import readers
 from kly_mage.loads import runner
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import rejects
