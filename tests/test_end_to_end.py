@@ -8,6 +8,7 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.common.settings import REPOSITORY, Settings
 from tests.conftest import REAL_DATA
+from tests.ga4_export import events, write_parquet
 from tests.gold import Query, assert_gold_is_exact, gold
 
 
@@ -38,3 +39,28 @@ def test_the_real_export(
         main(['backfill', '--start', start, '--end', end, '--quiet', '--pipeline', 'articles_performance'])
     assert query('select count(*) from bronze.ga4_events') == [(8301,)]
     assert_gold_is_exact(query, landing, 'UTC')
+
+
+@pytest.mark.skipif(not REAL_DATA.is_dir(), reason='the real GA4 export is not beside this checkout')
+def test_the_real_export_as_bigquery_writes_it(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    landing, flat = tmp_path / 'real', tmp_path / 'flat'
+    for source in ('cms_articles', 'gam_delivery'):
+        (landing / source).mkdir(parents=True)
+    shutil.copytree(REAL_DATA / 'ga4_events', flat / 'ga4_events')
+    for path in (REAL_DATA / 'ga4_export').iterdir():
+        day, found = path.name.partition('.')[0], events(path)
+        for shard, rows in enumerate((found[:100], found[100:])):
+            write_parquet(landing / f'ga4_events/{day}-{shard:012}.parquet', rows)
+    monkeypatch.setenv('KLY_DATA_DIR', str(landing))
+    monkeypatch.setenv('KLY_TIMEZONE', 'UTC')
+    monkeypatch.setenv('KLY_SETTLE_SECONDS', '0')
+    monkeypatch.setenv('KLY_GA4_ARTICLE', 'path:(.*)')
+    command = ['backfill', '--start', '2020-11-01', '--end', '2020-11-30', '--quiet', '--pipeline', 'articles_performance']
+    for _ in range(2):
+        main(command)
+        assert query("select sum(rows_new) from ops.loads where source = 'ga4_events'") == [(8301,)]
+    assert query('select count(*), count(stream_id) from bronze.ga4_events') == [(8301, 8301)]
+    assert_gold_is_exact(query, flat, 'UTC')
+    assert main(['verify']) == 0

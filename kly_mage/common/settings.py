@@ -54,6 +54,31 @@ def _zone(text: str) -> str:
     return text
 
 
+def _article(text: str) -> tuple[str, ...]:
+    entries = tuple(text.split())
+    for entry in entries:
+        if entry.startswith('path:'):
+            _expression(entry.removeprefix('path:'))
+        elif not re.fullmatch('[A-Za-z][A-Za-z0-9_]{0,39}', entry):
+            raise ValueError(
+                f'has {entry!r}, which is neither the name of a parameter nor path:EXPRESSION; blanks separate them'
+            )
+    return entries
+
+
+def _expression(text: str) -> None:
+    import polars as pl  # only whoever sets one pays for it
+
+    try:
+        # The engine that reads the paths: the time it takes follows the text, whatever the expression is.
+        groups = list(filter(None, pl.Series(['']).str.extract_groups(text).struct.fields))
+    except pl.exceptions.ComputeError as error:
+        wrong = str(error).strip().splitlines()[-1].rpartition('error: ')[2]
+        raise ValueError(f'has path:{text}, which is no regular expression ({wrong})') from None
+    if len(groups) != 1:
+        raise ValueError(f'has path:{text}, which has {len(groups)} groups (…); the article is what stands in the only one')
+
+
 def _address(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -82,6 +107,10 @@ class Settings:
 
     settle_seconds: int = _setting('KLY_SETTLE_SECONDS', _whole(0, 86_400), 2)
     """A file changed less than so many seconds ago may still be written to, and is left for the next run."""
+
+    ga4_article: tuple[str, ...] = _setting('KLY_GA4_ARTICLE', _article, ('content_id', 'article_id', 'post_id'))
+    """Where an event of GA4's export names its article, in this order: a parameter, or ``path:`` and a regular expression
+    over the path of its page, whose only group is the article."""
 
     local_dir: Path = _setting('KLY_LOCAL_DIR', Path, REPOSITORY / '.local')
     """Where the embedded PostgreSQL keeps its data."""

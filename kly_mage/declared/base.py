@@ -73,6 +73,8 @@ class Source:
             sources refer to it.
         versioned: rows are versions of something, and the last one delivered counts (``gold.articles``).
         rules: what should hold for its rows.
+        exports: what else a file's name may begin with before its day, because others name it: tables of Google's. Of one
+            day the files of the first are delivered first, those of the source's own name last.
         file_timezone: the zone in which the day in a file's name is a day; None if it is the warehouse's. A file of a UTC
             day may hold rows of two days in Jakarta.
         early_days: how many days after a file's own its rows may be.
@@ -89,6 +91,7 @@ class Source:
     any_day: bool = False
     versioned: bool = False
     rules: tuple[Rule, ...] = ()
+    exports: tuple[str, ...] = ()
     file_timezone: str | None = None
     early_days: int = 0
     late_days: int | None = None

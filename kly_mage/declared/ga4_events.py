@@ -26,6 +26,8 @@ GA4_EVENTS = Source(
         Column('traffic_source', 'text', 'Where the visitor came from, such as google or (direct).'),
     ),
     day_column='event_timestamp',
+    # The tables of the BigQuery export: as the day goes on, and what Google makes of the day.
+    exports=('events_intraday', 'events_fresh', 'events'),
     rules=(
         Rule(
             'an event has a name GA4 knows',

@@ -23,7 +23,7 @@ from kly_mage.declared.mapping import Mapping
 from kly_mage.landing import inside
 from kly_mage.landing.mapping_file import MAPPINGS, mapping_of, mappings
 
-ENDS = ('.csv', '.csv.gz')
+ENDS = ('.csv', '.csv.gz', '.parquet')
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def find_files(source: Source, data_dir: Path, timezone: str, mapping: Path | No
     root, folder = data_dir.resolve(), data_dir / source.name
     if folder.is_symlink() and not folder.resolve().is_relative_to(root):
         raise LandingError(f'{source.name}: the folder is a link out of the landing zone {data_dir}; nothing in it is read')
-    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    inside = sorted(folder.iterdir(), key=lambda path: (_rank(source, path.name), path)) if folder.is_dir() else []
     paths = [path for path in inside if is_delivery(path.name)]
     paths += [path for end in ENDS if os.path.lexists(path := data_dir / f'{source.name}{end}')]
     if not paths and not folder.is_dir():
@@ -198,7 +198,9 @@ def is_delivery(name: str) -> bool:
 
 
 def day_in_name(source: Source, name: str) -> date | None:
-    """The day that a file's name holds: eight digits behind the source's name; None if it holds none, or no possible one.
+    """The day that a file's name holds: eight digits behind the source's name, or behind that of an export of it.
+
+    None if it holds none, or no possible one.
 
     Args:
         name: with or without its folder; the file need not be there.
@@ -221,8 +223,19 @@ def _covered(source: Source, day: date, zone: ZoneInfo) -> Window:
 
 
 def _digits(source: Source, name: str) -> str | None:
-    found = re.match(rf'{re.escape(source.name)}_([0-9]{{8}})', name.rpartition('/')[2])
-    return found[1] if found else None
+    found = _named(source, name)
+    return found[2] if found else None
+
+
+def _rank(source: Source, name: str) -> int:
+    """Which files of one day are delivered before others."""
+    found = _named(source, name)
+    return (*source.exports, source.name).index(found[1]) if found else 0
+
+
+def _named(source: Source, name: str) -> re.Match[str] | None:
+    beginnings = '|'.join(map(re.escape, (*source.exports, source.name)))
+    return re.match(f'({beginnings})_([0-9]{{8}})', name.rpartition('/')[2])
 
 
 def _look(path: Path, root: Path) -> tuple[Path, os.stat_result | None, str | None]:

@@ -19,6 +19,7 @@ from kly_mage.landing.files import ENDS, day_in_name, is_delivery
 from kly_mage.landing.mapping_file import MAPPINGS, mappings
 
 _UNFINISHED = ('.part', '.partial', '.filepart', '.crdownload', '.tmp')
+_ENDS = f'{", ".join(ENDS[:-1])} or {ENDS[-1]}'
 _ALONE = {'lost+found'}  # of a file system's own top folder
 _DAY = re.compile(r'(?<![0-9])((?:19|20)[0-9]{2})([-_.]?)([01][0-9])\2([0-3][0-9])(?![0-9])')
 
@@ -85,10 +86,10 @@ def _unread(path: Path) -> str:
     if path.is_dir():
         return 'a folder in the folder of a source; what is in it is not read'
     if path.name.lower().endswith(_UNFINISHED):
-        return f'still on its way? It is not read before its name ends in {" or ".join(ENDS)}'
+        return f'still on its way? It is not read before its name ends in {_ENDS}'
     if path.name.lower().endswith(ENDS):
-        return f'names end in {" or ".join(ENDS)}, in small letters; it is not read'
-    return f'only files whose names end in {" or ".join(ENDS)} are read'
+        return f'names end in {_ENDS}, in small letters; it is not read'
+    return f'only files whose names end in {_ENDS} are read'
 
 
 def _undated(source: Source, name: str) -> str | None:
@@ -112,13 +113,16 @@ def _day(name: str) -> date | None:
 
 
 def _resembled(name: str) -> str | None:
-    """The source that a name seems to mean: what stands before its first digit or ending is nearly its name."""
+    """The source that a name seems to mean: what stands before its first digit or ending is nearly its name.
+
+    Or it is that of an export of it.
+    """
     stem = re.split(r'[_\-. ]*(?:[0-9]{4,}|\.)', name.lower(), maxsplit=1)[0]
     close = get_close_matches(re.sub(r'[\- ]', '_', stem), list(SOURCES), n=1, cutoff=0.8)
-    return close[0] if close else None
+    return close[0] if close else next((source.name for source in SOURCES.values() if day_in_name(source, name)), None)
 
 
 def _moved(name: str, source: str | None) -> str:
     if source and name.lower().endswith(ENDS):
         return f'move it into {source}/'
-    return f'its name would have to end in {" or ".join(ENDS)}' if source else f'the sources are {", ".join(SOURCES)}'
+    return f'its name would have to end in {_ENDS}' if source else f'the sources are {", ".join(SOURCES)}'

@@ -6,16 +6,17 @@ the days a load takes, and what makes a file unusable as a whole.
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import polars as pl
 
 from kly_mage.common.errors import LandingError
+from kly_mage.common.settings import load_settings
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.declared.mapping import Mapping
-from kly_mage.landing import csv, cut
+from kly_mage.landing import csv, cut, ga4_export, parquet
 from kly_mage.landing.columns import problem
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.mapping import mapped, mapping_for, rates_for
@@ -79,18 +80,18 @@ def is_empty(file: LandingFile) -> bool:
 
 
 def sample(source: Source, file: LandingFile) -> pl.DataFrame:
-    """The first slice of a file, its columns as it has them."""
+    """The first slice of a file, its columns as it has them; of an export as they are flattened."""
     reader = reader_of(file)
     names = reader.columns(file)
     if not names:
         return pl.DataFrame()
-    with contextlib.closing(reader.slices(file, names, source)) as slices:
+    with contextlib.closing(_slices(source, file, reader, names)) as slices:
         return next((part.rows for part in slices), pl.DataFrame())
 
 
 def reader_of(file: LandingFile) -> Reader:
     """What reads a file."""
-    return csv
+    return parquet if file.name.endswith('.parquet') else csv
 
 
 def file_columns(file: LandingFile) -> list[str]:
@@ -101,12 +102,35 @@ def file_columns(file: LandingFile) -> list[str]:
 def _columns(source: Source, file: LandingFile, reader: Reader) -> tuple[list[str], list[str], Mapping | None]:
     """The columns as the file has them, as its frames have them, and what lies between."""
     there = reader.columns(file)
-    mapping = mapping_for(source, file, there) if there else None
-    names = mapping.names(there) if mapping else there
-    found = mapping.problem(there) if mapping else None
-    if names and (found := found or problem(source, names, there)):
+    single = ga4_export.columns(there, source.names) if _is_export(source, there) else there
+    mapping = mapping_for(source, file, single) if single else None
+    names = mapping.names(single) if mapping else single
+    found = mapping.problem(single) if mapping else None
+    if names and (found := found or problem(source, names, single)):
         raise LandingError(f'{file.name}: {found}')
     return there, names, mapping
+
+
+def _is_export(source: Source, names: list[str]) -> bool:
+    return bool(source.exports) and ga4_export.is_export(names)
+
+
+def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str]) -> Generator[Slice, None, None]:
+    """The rows of a file as columns of single values."""
+    if not _is_export(source, names):
+        with contextlib.closing(reader.slices(file, names, source)) as slices:
+            for part in slices:
+                if nested := [name for name, kind in part.rows.schema.items() if kind.is_nested()]:
+                    raise LandingError(f'{file.name}: column {nested[0]} holds lists or groups; deliver single values')
+                yield part
+        return
+    article = load_settings().ga4_article
+    wanted = [name for name in names if name in ga4_export.FIELDS]
+    with contextlib.closing(reader.slices(file, wanted, source)) as slices:
+        for part in slices:
+            with timer('flatten'):
+                flat = ga4_export.flattened(file, part, article)
+            yield flat
 
 
 def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.DataFrame]:
@@ -116,7 +140,7 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
         return
     rates = rates_for(file, mapping) if mapping else None
     unusable = rows = 0
-    with contextlib.closing(reader.slices(file, names, source)) as slices:
+    with contextlib.closing(_slices(source, file, reader, names)) as slices:
         for part in slices:
             frame = _frame(source, file, timezone, part, mapping, rates)
             unusable, rows = unusable + frame.height - frame['_reject'].null_count(), rows + frame.height

@@ -52,7 +52,22 @@ def test_a_folder_in_the_file_is_relative_to_it_and_one_in_the_environment_to_wh
     assert load_settings().data_dir == tmp_path / 'elsewhere' / 'landing'
 
 
+def test_where_events_name_their_article_is_a_list_of_parameters_and_expressions(env: Path) -> None:
+    env.write_text(r"KLY_GA4_ARTICLE='post_id  path:^/read/([0-9]{3,7}),(?:x|$) path:(?P<id>[a-z]+)$'")
+    assert load_settings().ga4_article == ('post_id', r'path:^/read/([0-9]{3,7}),(?:x|$)', 'path:(?P<id>[a-z]+)$')
+
+
 CANNOT_BE_MEANT = [
+    (
+        'KLY_GA4_ARTICLE',
+        'content_id,post_id',
+        "has 'content_id,post_id', which is neither the name of a parameter nor path:",
+    ),
+    ('KLY_GA4_ARTICLE', 'path:/(', 'has path:/(, which is no regular expression (unclosed group)'),
+    ('KLY_GA4_ARTICLE', r'path:(a)\1', 'which is no regular expression (backreferences are not supported)'),
+    ('KLY_GA4_ARTICLE', 'path:(a{1000}){1000}{1000}', 'is no regular expression (Compiled regex exceeds size limit'),
+    ('KLY_GA4_ARTICLE', 'path:/read', 'has path:/read, which has 0 groups (…); the article is what stands in the only one'),
+    ('KLY_GA4_ARTICLE', 'path:(a)(b)', 'which has 2 groups'),
     ('KLY_TIMEZONE', 'Jakarta', "KLY_TIMEZONE='Jakarta' is no time zone; use a name such as Asia/Jakarta"),
     ('KLY_TIMEZONE', '/etc/passwd', "KLY_TIMEZONE='/etc/passwd' is no time zone"),
     ('KLY_LATE_DAYS', '-1', "KLY_LATE_DAYS='-1' is no whole number from 0 to 3,650"),
@@ -113,9 +128,9 @@ def test_every_setting_is_documented_where_people_look_for_it() -> None:
     rows = [line for line in readme.splitlines() if re.match(r'\| `(KLY|POSTGRES|MAGE)_', line)]
     named = {name for row in rows for name in re.findall(r'`((?:KLY|POSTGRES|MAGE)_\w+)`', row.split('|')[1])}
     assert named == set(VARIABLES)
-    compose = set(re.findall(r'\$\{([A-Z_]+)', (REPOSITORY / 'docker-compose.yml').read_text('utf-8')))
+    compose = set(re.findall(r'\$\{([A-Z0-9_]+)', (REPOSITORY / 'docker-compose.yml').read_text('utf-8')))
     assert compose - set(VARIABLES) == {'MAGE_UID', 'POSTGRES_SUPERUSER_PASSWORD'}  # the containers' own affair
-    assert set(re.findall(r'^#?([A-Z_]+)=', example, re.MULTILINE)) == set(VARIABLES) | compose
+    assert set(re.findall(r'^#?([A-Z0-9_]+)=', example, re.MULTILINE)) == set(VARIABLES) | compose
     defaults = {each.metadata['variable']: each.default for each in fields(Settings)}
     for name, value in re.findall(r'^#((?:KLY|POSTGRES)_\w+)=(\w+(?:/\w+)?)$', example, re.MULTILINE):
         assert name == 'POSTGRES_USER' or value == str(defaults[name]), name  # compose's user is kly

@@ -16,7 +16,7 @@ from tests.landing.zone import HEADER, JAKARTA, Write, read, row, units
 # --- which files ------------------------------------------------------------------------------------------------------
 
 
-def test_files_are_named_csv_or_csv_gz_in_the_folder_or_beside_it(write: Write) -> None:
+def test_files_end_in_csv_csv_gz_or_parquet_in_the_folder_or_beside_it(write: Write) -> None:
     for name in (
         'gam_delivery/gam_delivery_20251001.csv',
         'gam_delivery/gam_delivery_20251001_b.csv',
@@ -24,7 +24,8 @@ def test_files_are_named_csv_or_csv_gz_in_the_folder_or_beside_it(write: Write) 
         'gam_delivery.csv',
         'gam_delivery/notes.csv.txt',
         'gam_delivery/.gam_delivery_20251001.csv.swp',
-        'gam_delivery/gam_delivery_20251001.parquet',
+        'gam_delivery/gam_delivery_20251003.parquet',
+        'gam_delivery/gam_delivery_20251003.parquet.gz',
         'ga4_events/gam_delivery_20251001.csv',
         'gam_delivery_20251001.csv',
     ):
@@ -34,6 +35,7 @@ def test_files_are_named_csv_or_csv_gz_in_the_folder_or_beside_it(write: Write) 
         ('gam_delivery/gam_delivery_20251001.csv', date(2025, 10, 1)),
         ('gam_delivery/gam_delivery_20251001_b.csv', date(2025, 10, 1)),
         ('gam_delivery/gam_delivery_20251002-late.csv.gz', date(2025, 10, 2)),
+        ('gam_delivery/gam_delivery_20251003.parquet', date(2025, 10, 3)),
         ('gam_delivery/export.csv', None),
         ('gam_delivery.csv', None),
     }

@@ -16,7 +16,7 @@ from kly_mage.common.settings import UTC, Settings
 from kly_mage.common.text import printable
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
-from kly_mage.warehouse.postgres import declarations, redeclare
+from kly_mage.warehouse.postgres import agreed, declarations, redeclare
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.declarations import MIGRATE
 from kly_mage.warehouse.postgres.gold_checks import Block
@@ -35,7 +35,7 @@ def ensure_schema(settings: Settings) -> None:
     Raises:
         WarehouseError: the database is newer than this code, or was completed for other declarations since; what is to
             be done is left to ``migrate``; tables of bronze or the ledger were dropped; or bronze was loaded with
-            another time zone, so its days would not be these days.
+            another time zone, so its days would not be these days, or with other articles of exported events.
     """
     ddl = everything()
     with connect(settings) as connection, connection.cursor() as cursor:
@@ -47,6 +47,8 @@ def ensure_schema(settings: Settings) -> None:
             f'this warehouse counts its days in {found.timezone}, not in {settings.timezone}: '
             f'set KLY_TIMEZONE={found.timezone}, or use another database'
         )
+    if found.article not in (None, agreed.text(settings)):
+        agreed.let_go(settings)
 
 
 def is_made(settings: Settings) -> bool:
@@ -74,11 +76,12 @@ def migrate(settings: Settings, block: Block) -> list[str]:
 
 @dataclass(frozen=True)
 class _State:
-    """How far a database is: schema version, the declarations it was completed for, its time zone, tables it lacks."""
+    """How far a database is: schema version, declarations it was completed for, what loads agree on, tables it lacks."""
 
     version: int
     fingerprint: str | None
     timezone: str | None
+    article: str | None
     missing: list[str]
 
     def is_complete(self, ddl: str) -> bool:
@@ -93,6 +96,7 @@ def _state(cursor: Cursor, ddl: str) -> _State | None:
             'savepoint asking; select coalesce((select max(version) from ops.schema_version), 0),'
             ' (select fingerprint from ops.declarations order by number desc limit 1),'
             " (select value from ops.settings where name = 'timezone'),"
+            " (select value from ops.settings where name = 'ga4_article'),"
             ' array(select name from unnest(%s) as name where to_regclass(name) is null)',
             (relations(ddl),),
         )
@@ -112,7 +116,7 @@ def _complete(cursor: Cursor, settings: Settings, ddl: str, block: Block | None)
     cursor.execute(_LOCK)
     found = _state(cursor, ddl)  # another process may have been faster, and load already
     if found is None:
-        found = _State(0, None, None, [])
+        found = _State(0, None, None, None, [])
     if found.is_complete(ddl):
         return found, []
     _refuse_newer(cursor, found)

@@ -22,7 +22,7 @@ from kly_mage.common.errors import LimitError
 from kly_mage.common.settings import Settings
 from kly_mage.landing.readers import columns
 from kly_mage.rows.frames import SLICE_ROWS
-from kly_mage.warehouse.postgres import ledger
+from kly_mage.warehouse.postgres import agreed, ledger
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_columns, ensure_partitions, ensure_schema, summarize_partitions
 from kly_mage.warehouse.postgres.request import Request
@@ -53,9 +53,13 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
         raise LimitError(f'{_bringing(request)}: {error}; deliver fewer columns') from None
     ensure_partitions(settings, source)
     summarize_partitions(settings, source)
+    if request.is_export:
+        agreed.fix(settings)
     load_id = ledger.start(settings, request)
     try:
         with connect(settings) as connection, connection.cursor() as cursor:
+            if request.is_export:
+                agreed.hold(cursor, settings)
             transaction = Transaction(cursor, source, load_id, request.window)
             for frame in frames:
                 for rows in frame.iter_slices(SLICE_ROWS):

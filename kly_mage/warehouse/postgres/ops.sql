@@ -12,9 +12,9 @@ create table if not exists ops.settings (
     name text primary key,
     value text not null
 );
-comment on table ops.settings is 'One row per fact every load has to agree on (timezone).';
-comment on column ops.settings.name is 'timezone: the zone in which a day is a day.';
-comment on column ops.settings.value is 'Its value, fixed by the first load.';
+comment on table ops.settings is 'One row per fact every load has to agree on.';
+comment on column ops.settings.name is 'timezone: the zone in which a day is a day; ga4_article: where events of an export name their article.';
+comment on column ops.settings.value is 'Its value, fixed by the first load that it is for.';
 
 create table if not exists ops.schema_version (
     version int primary key,

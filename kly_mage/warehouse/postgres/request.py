@@ -20,6 +20,7 @@ class Request:
         undeclared: columns of these files that the declaration does not have.
         started_by: the Mage trigger or the command.
         pipeline_run: id of the Mage pipeline run, if there is one.
+        is_export: whether files may be of GA4's export.
     """
 
     source: Source
@@ -29,6 +30,7 @@ class Request:
     undeclared: list[str]
     started_by: str
     pipeline_run: str | None = None
+    is_export: bool = False
 
     def as_read(self, states: dict[str, datetime]) -> 'Request':
         """The same, with the files as their rows were read: in Mage minutes lie between the loader and this look.

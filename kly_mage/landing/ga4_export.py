@@ -1,0 +1,243 @@
+"""GA4's BigQuery export: nested events become rows of ``ga4_events``.
+
+A file of the tables ``events_YYYYMMDD``, ``events_intraday_…`` or ``events_fresh_…`` holds one event per row, with its
+parameters as a list of keys and values. Each parameter's value stands in the field of its own type, and one parameter may
+have another type in every event. Here a value is its text, whatever its type; the types come from the declaration, as for
+any other file. Everything works on whole columns of a slice.
+
+What tells events apart beside the declared columns comes along as undeclared ones (``IDENTITY``). The other fields of the
+export are not taken: docs/decisions.md says which and why.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from polars.datatypes import DataTypeClass
+
+from kly_mage.common.errors import LandingError
+from kly_mage.landing.files import LandingFile
+from kly_mage.landing.slices import Slice
+
+IDENTITY = ('stream_id', 'batch_page_id', 'batch_ordering_id', 'batch_event_index')
+"""The stream, and where an event stood on its page and in its batch: two events of one batch may agree in all else, to the
+microsecond. Older exports have the latter three as parameters, or not at all."""
+
+PATH = 'path:'
+"""Begins an entry of the article list that is a regular expression over the path of ``page_location``."""
+
+_Kind = pl.DataType | DataTypeClass
+_VALUES = ('string_value', 'int_value', 'double_value', 'float_value')
+_TEXT = pl.String()
+_SHAPE: dict[str, pl.DataType] = {
+    'event_timestamp': _TEXT,
+    'event_name': _TEXT,
+    'event_params': pl.List(pl.Struct({'key': _TEXT, 'value': pl.Struct(dict.fromkeys(_VALUES, _TEXT))})),
+    'user_pseudo_id': _TEXT,
+    'device': pl.Struct({'category': _TEXT, 'web_info': pl.Struct({'hostname': _TEXT})}),
+    'geo': pl.Struct({'country': _TEXT}),
+    'traffic_source': pl.Struct({'source': _TEXT}),
+    **dict.fromkeys(IDENTITY, _TEXT),
+}
+_NESTED = {name: kind for name, kind in _SHAPE.items() if kind.is_nested()}
+# Where columns of the rows come from.
+_PLACES = {
+    'event_name': ('event_name',),
+    'user_pseudo_id': ('user_pseudo_id',),
+    'device_category': ('device', 'category'),
+    'country': ('geo', 'country'),
+    'traffic_source': ('traffic_source', 'source'),
+    '_hostname': ('device', 'web_info', 'hostname'),
+    **{name: (name,) for name in IDENTITY},
+}
+_HOST = r'^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]/?#]*\]|[^:/?#]*)'
+_PATH = r'^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*([^?#]*)'
+_LAST_MICROSECOND = 253_402_300_799_999_999  # of the year 9999
+
+FIELDS = frozenset(_SHAPE)
+"""The columns of the export that are read; a reader need not make the others."""
+
+
+def is_export(names: Collection[str]) -> bool:
+    """Whether columns are those of GA4's export: nobody else has an event's parameters in one column."""
+    return {'event_timestamp', 'event_name', 'event_params'} <= set(names)
+
+
+def columns(names: Collection[str], declared: Sequence[str]) -> list[str]:
+    """The columns of the rows that an export with the columns ``names`` becomes."""
+    return [*declared, *(name for name in IDENTITY if name != 'stream_id' or name in names)]
+
+
+def may_have_made(names: Collection[str]) -> bool:
+    """Whether undeclared columns may be those of an export; a table of somebody else that has them loses nothing by it."""
+    return set(IDENTITY[1:]) <= set(names)
+
+
+def flattened(file: LandingFile, part: Slice, article: Sequence[str]) -> Slice:
+    """A slice of an export as one of ``ga4_events``, all of it text.
+
+    An event whose nested fields are JSON that is not of Google's shape becomes a reject.
+
+    Args:
+        part: nested columns are nested, or the JSON of what they hold; it may lack any but those of ``is_export``.
+        article: where to look for the article, in this order: the name of a parameter, or ``path:`` and a regular
+            expression whose first group is the article. The first that gives a text counts.
+
+    Raises:
+        LandingError: a column is of another type than Google's.
+    """
+    rows, lines = part.rows.select(name for name in part.rows.columns if name in _SHAPE), part.lines
+    rejects = [] if part.rejects is None else [part.rejects]
+    for name in _NESTED.keys() & rows.schema.keys():
+        if rows.schema[name] == pl.String:
+            values, is_wrong = _decoded(rows[name], _NESTED[name])
+            if is_wrong.any():
+                rejects.append(_rejected(name, rows.filter(is_wrong), lines.filter(is_wrong)))
+                rows, lines, values = rows.filter(~is_wrong), lines.filter(~is_wrong), values.filter(~is_wrong)
+            rows = rows.with_columns(values)
+        if problem := _unlike(name, rows.schema[name], _NESTED[name]):
+            raise LandingError(f'{file.name}: {problem}; deliver the export as BigQuery writes it')
+    return replace(
+        part, rows=_flat(rows, article), lines=lines, rejects=pl.concat(rejects, how='diagonal') if rejects else None
+    )
+
+
+def _flat(rows: pl.DataFrame, article: Sequence[str]) -> pl.DataFrame:
+    named = [entry for entry in article if not entry.startswith(PATH)]
+    parameters = _parameters(rows, dict.fromkeys(('page_location', 'ga_session_id', *IDENTITY[1:], *named)))
+    texts = {name: _text(_field(rows, place)) for name, place in _PLACES.items()}
+    texts |= {name: texts[name].zip_with(texts[name].is_not_null(), parameters[name]) for name in IDENTITY[1:]}
+    page = parameters['page_location']
+    path = page.str.extract(_PATH)
+    found = [parameters[entry] if entry in parameters else path.str.extract(entry.removeprefix(PATH)) for entry in article]
+    host = page.str.extract(_HOST).str.to_lowercase()
+    return pl.DataFrame(
+        {
+            'event_timestamp': _instants(rows['event_timestamp']),
+            **texts,
+            'session_id': parameters['ga_session_id'],
+            'content_id': _first_filled([*found, page.clear().extend_constant(None, rows.height)]),
+            'site': _first_filled([host, texts['_hostname'], texts['stream_id']]),
+            'page_location': page,
+        }
+    ).drop('_hostname')
+
+
+def _first_filled(texts: list[pl.Series]) -> pl.Series:
+    """The first text that is there and not empty."""
+    return pl.select(pl.coalesce(pl.when(text != '').then(text) for text in texts)).to_series()
+
+
+def _parameters(rows: pl.DataFrame, keys: Collection[str]) -> dict[str, pl.Series]:
+    """The texts of some parameters of each event: of one that is there twice the first that has a value."""
+    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, rows.height)
+    lists = rows['event_params']
+    if not isinstance(lists.dtype, pl.List) or not isinstance(lists.dtype.inner, pl.Struct):
+        return dict.fromkeys(keys, nothing)
+    # An event without any has one line here as well, without a key.
+    event = np.repeat(np.arange(rows.height), np.maximum(lists.list.len().fill_null(0).to_numpy(), 1))
+    inner = lists.explode().struct
+    names, values, found = inner.field('key'), inner.field('value'), {}
+    for key in keys:
+        at = (names == key).arg_true()
+        texts = _value_text(values.gather(at))
+        is_there = texts.is_not_null()
+        events, texts = event[at.filter(is_there).to_numpy()], texts.filter(is_there)
+        # Backwards: where several are an event's, the last one to be written is the first one it has.
+        place = np.full(rows.height, -1)
+        place[events[::-1]] = np.arange(len(texts))[::-1]
+        found[key] = texts.gather(pl.Series(place).replace(-1, None)) if len(texts) else nothing
+    return found
+
+
+def _value_text(values: pl.Series) -> pl.Series:
+    """Whichever of its fields a value stands in, as text; null for a parameter without a value."""
+    texts = [_text(_inside(values, name)) for name in _VALUES]
+    # A whole number is the same article whether a tag sent 123 or 123.0.
+    texts[2:] = [text.str.replace(r'\.0+$', '') for text in texts[2:]]
+    return pl.select(pl.coalesce(texts)).to_series()
+
+
+def _field(rows: pl.DataFrame, place: tuple[str, ...]) -> pl.Series:
+    """A field inside of groups, null where one of them is not there."""
+    name, *inner = place
+    values = rows[name] if name in rows.columns else pl.Series([None], dtype=pl.String).new_from_index(0, rows.height)
+    for part in inner:
+        values = _inside(values, part)
+    return values
+
+
+def _inside(values: pl.Series, name: str) -> pl.Series:
+    kind = values.dtype
+    if isinstance(kind, pl.Struct) and any(field.name == name for field in kind.fields):
+        return values.struct.field(name)
+    return pl.Series([None], dtype=pl.String).new_from_index(0, len(values))
+
+
+def _text(values: pl.Series) -> pl.Series:
+    return values if values.dtype == pl.String else values.cast(pl.String)
+
+
+def _instants(values: pl.Series) -> pl.Series:
+    """Microseconds since 1970 as ISO 8601 in UTC; what is none stays as it is, and its row is rejected for that."""
+    if isinstance(values.dtype, pl.Datetime):
+        micros = values.dt.epoch('us')
+    else:
+        micros = values.cast(pl.Int64, strict=False)
+        micros = pl.select(pl.when(micros.is_between(0, _LAST_MICROSECOND)).then(micros)).to_series()
+    # pyarrow writes them in a third of polars' time, if it need not think of a zone.
+    instants = pl.Series(pc.cast(micros.to_arrow().cast(pa.timestamp('us')), pa.string())) + 'Z'
+    if micros.null_count() > values.null_count():
+        return instants.zip_with(instants.is_not_null(), _text(values))
+    return instants
+
+
+def _decoded(texts: pl.Series, kind: pl.DataType) -> tuple[pl.Series, pl.Series]:
+    """What JSON texts hold, and which of them do not hold that."""
+    try:
+        return texts.str.json_decode(kind), pl.Series([False]).new_from_index(0, len(texts))
+    except pl.exceptions.ComputeError:
+        if len(texts) == 1:
+            return pl.Series(texts.name, [None], kind), pl.Series([True])
+    half = len(texts) // 2
+    (first, wrong), (second, more) = _decoded(texts[:half], kind), _decoded(texts[half:], kind)
+    return first.append(second), wrong.append(more)
+
+
+def _rejected(name: str, rows: pl.DataFrame, lines: pl.Series) -> pl.DataFrame:
+    told = pl.struct(
+        pl.lit(name).alias('column'),
+        pl.col(name).alias('value'),
+        pl.lit("not of the shape that Google's export gives it").alias('reason'),
+        pl.struct(rows.columns).alias('row'),
+    )
+    return rows.select(told.struct.json_encode().alias('_reject')).with_columns(lines.cast(pl.Int64).alias('_line'))
+
+
+def _unlike(name: str, kind: _Kind, wanted: _Kind) -> str | None:
+    """What is not of Google's shape in a column, in a sentence; None if nothing is. Fields may lack, and be empty."""
+    if kind == pl.Null:
+        return None
+    if isinstance(wanted, pl.List):
+        if not isinstance(kind, pl.List):
+            return f"{name} is {_told(kind)}, in Google's export {_told(wanted)}"
+        return _unlike(name, kind.inner, wanted.inner)
+    if isinstance(wanted, pl.Struct):
+        if not isinstance(kind, pl.Struct):
+            return f"{name} is {_told(kind)}, in Google's export {_told(wanted)}"
+        inner, known = kind.to_schema(), wanted.to_schema()
+        if inner and not inner.keys() & known.keys():
+            return f"{name} is {_told(kind)}, in Google's export {_told(wanted)}"
+        wrong = (_unlike(f'{name}.{field}', inner[field], known[field]) for field in inner.keys() & known.keys())
+        return next(filter(None, wrong), None)
+    return f"{name} is {_told(kind)}, in Google's export a single value" if kind.is_nested() else None
+
+
+def _told(kind: _Kind) -> str:
+    """A type in a few words: whole ones of the export fill a page."""
+    if isinstance(kind, pl.List):
+        return f'a list of {_told(kind.inner)}'
+    return f'a group of {", ".join(kind.to_schema())}' if isinstance(kind, pl.Struct) else str(kind)
