@@ -5,6 +5,7 @@ import shlex
 
 from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
+from kly_mage.warehouse.postgres.psql import variables
 from kly_mage.warehouse.postgres.server import server
 
 
@@ -15,7 +16,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print one ``export`` line per setting; the password stays where it is."""
     settings = server(load_settings())
-    found = {'HOST': settings.host, 'PORT': settings.port, 'DBNAME': settings.dbname, 'USER': settings.user}
-    for name, value in found.items():
-        say(f'export POSTGRES_{name}={shlex.quote(str(value))}')
+    found = variables(settings)
+    names = {'PGHOST': 'HOST', 'PGPORT': 'PORT', 'PGDATABASE': 'DBNAME', 'PGUSER': 'USER'}
+    ours = {f'POSTGRES_{names[name]}': value for name, value in found.items()}
+    for name, value in (ours | found).items():
+        say(f'export {name}={shlex.quote(value)}')
     return 0

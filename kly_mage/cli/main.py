@@ -1,6 +1,7 @@
 """The command line: ``python -m kly_mage COMMAND``.
 
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 done but something needs a look; 130 interrupted, 143 terminated.
+What the words for a row and a day mean: docs/words.md.
 """
 
 import argparse
@@ -33,6 +34,7 @@ COMMANDS = {
     'repair': 'make bronze and gold what the files say, and reconcile again',
     'unload': 'take out what a load brought, or the rows of a file, of days or of a source',
     'show': 'the most read rows of gold.daily_summary, and the totals',
+    'export': 'write a table of gold to a Parquet or CSV file',
     'rebuild': 'empty the marts and build them again from bronze',
     'migrate': 'bring the database to this version, also where other commands leave that to a person',
     'pack': 'put the bronze partitions of past days together, one per month',
@@ -43,7 +45,8 @@ COMMANDS = {
     'new-source': 'write the files of a further source, to be filled in',
     'editor': 'PostgreSQL and the Mage editor on this machine, until Ctrl-C',
     'stop': 'stop the embedded PostgreSQL, and the editor if it runs',
-    'env': 'print the POSTGRES_* settings in use, for a shell to export (the password left out)',
+    'psql': "PostgreSQL's shell on the warehouse",
+    'env': 'print the POSTGRES_* and PG* settings in use, for a shell to export (the password left out)',
     'completion': 'print what lets a shell complete commands and options',
 }
 

@@ -10,7 +10,7 @@ from kly_mage.cli import DONE
 from kly_mage.cli.arguments import add_days, add_shape, day, number_of, window
 from kly_mage.common.console import document, say
 from kly_mage.common.errors import UsageError
-from kly_mage.common.records import plain, say_json
+from kly_mage.common.records import cell, say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, cents, say_table
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Joined, Mart, marts_alone
@@ -124,7 +124,7 @@ def _csv(found: Found) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     writer.writerow((*found.texts, *found.numbers))
-    writer.writerows([plain(value) if isinstance(value, Decimal) else value for value in row] for row in found.rows)
+    writer.writerows([cell(value) for value in row] for row in found.rows)
     return text.getvalue()
 
 

@@ -12,6 +12,11 @@ def say_json(record: object) -> None:
     document(json.dumps(record, default=plain))
 
 
+def cell(value: object) -> object:
+    """A value as it stands in CSV: nothing for None, what ``plain`` makes of a day, an instant or money."""
+    return value if value is None or isinstance(value, str | int) else plain(value)
+
+
 def plain(value: object) -> str:
     """A value as programs read it, exact and the same on every machine.
 

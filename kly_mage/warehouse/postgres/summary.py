@@ -1,8 +1,10 @@
 """Gold as it is looked at: lines of ``gold.daily_summary`` and of each mart beside it, and the editor's charts."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from kly_mage.common.errors import NotBuiltError, UsageError
 from kly_mage.common.settings import Settings
@@ -15,6 +17,11 @@ from kly_mage.warehouse.postgres.text import identifier
 
 DAY, ARTICLE = 'day', 'article'  # what people call the key, whatever its columns' names
 ARTICLE_KEY = 'content_id'
+BATCH_ROWS = 20_000  # of a stream, some megabytes
+
+Kind = Literal['day', 'instant', 'count', 'exact', 'text']
+Rows = Iterator[list[tuple[Any, ...]]]
+_KINDS: dict[int, Kind] = {1082: 'day', 1184: 'instant', 20: 'count', 1700: 'exact'}  # PostgreSQL's numbers of its types
 
 
 @dataclass(frozen=True)
@@ -122,6 +129,41 @@ def look_up(settings: Settings, table: Joined | Mart, asked: Asked) -> Found | N
     return Found(table.table, texts, numbers, rows, rows_in_all, tuple(amounts))
 
 
+@contextmanager
+def stream(settings: Settings, table: Joined | Mart, days: Window | None) -> Iterator[tuple[dict[str, Kind], Rows]]:
+    """All rows of a table of gold in the order of its key, as they were at one moment, some at a time.
+
+    Returns:
+        What each column holds, by its name, and the rows, a batch at a time.
+
+    Raises:
+        NotBuiltError: the table is not built yet.
+    """
+    texts, numbers = columns(table, None) or ((), ())
+    values = {'start': days.start if days else '-infinity', 'end': days.end if days else 'infinity'}
+    query = (
+        f'select {", ".join(map(identifier, (*texts, *numbers)))} from {table.table}'
+        f' where {identifier(table.day.name)} between %(start)s and %(end)s order by {", ".join(map(identifier, table.key))}'
+    )
+    reached = server(settings)
+    ensure_schema(reached)
+    with connect(reached) as connection:
+        with connection.cursor() as cursor:
+            _built(cursor, table.table)
+        with connection.cursor('export') as cursor:  # a name keeps the rows in the server
+            cursor.itersize = BATCH_ROWS
+            cursor.execute(query, values)
+            batch = cursor.fetchmany(BATCH_ROWS)
+            kinds = {column.name: _KINDS.get(column.type_code, 'text') for column in cursor.description}
+            yield kinds, _batches(cursor, batch)
+
+
+def _batches(cursor: Any, batch: list[tuple[Any, ...]]) -> Rows:
+    while batch:
+        yield batch
+        batch = cursor.fetchmany(BATCH_ROWS)
+
+
 def _order(table: Joined | Mart, asked: Asked, texts: tuple[str, ...], numbers: tuple[str, ...]) -> str:
     sort = asked.sort
     if sort == DAY:
@@ -157,8 +199,12 @@ def _ask(settings: Settings, table: str, query: str, values: dict[str, Any] | No
     reached = server(settings)
     ensure_schema(reached)
     with connect(reached) as connection, connection.cursor() as cursor:
-        cursor.execute('select to_regclass(%s) is not null', (table,))
-        if not cursor.fetchone()[0]:
-            raise NotBuiltError(f'{table} is not built yet: run a backfill first')
+        _built(cursor, table)
         cursor.execute(query, values)
         return Table([column.name for column in cursor.description], cursor.fetchall())
+
+
+def _built(cursor: Any, table: str) -> None:
+    cursor.execute('select to_regclass(%s) is not null', (table,))
+    if not cursor.fetchone()[0]:
+        raise NotBuiltError(f'{table} is not built yet: run a backfill first')
