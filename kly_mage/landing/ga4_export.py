@@ -57,9 +57,6 @@ _HOST = r'^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]/?#]*\]|[^:/?#]*)'
 _PATH = r'^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*([^?#]*)'
 _LAST_MICROSECOND = 253_402_300_799_999_999  # of the year 9999
 
-FIELDS = frozenset(_SHAPE)
-"""The columns of the export that are read; a reader need not make the others."""
-
 
 def is_export(names: Collection[str]) -> bool:
     """Whether columns are those of GA4's export: nobody else has an event's parameters in one column."""
@@ -69,6 +66,12 @@ def is_export(names: Collection[str]) -> bool:
 def columns(names: Collection[str], declared: Sequence[str]) -> list[str]:
     """The columns of the rows that an export with the columns ``names`` becomes."""
     return [*declared, *(name for name in IDENTITY if name != 'stream_id' or name in names)]
+
+
+def wanted(names: Collection[str]) -> list[str]:
+    """What is to be read of an export with the columns ``names``: columns, or parts of them behind a point."""
+    places = ('event_timestamp', 'event_params', *map('.'.join, _PLACES.values()))
+    return [place for place in places if place.partition('.')[0] in names]
 
 
 def may_have_made(names: Collection[str]) -> bool:
@@ -111,19 +114,27 @@ def _flat(rows: pl.DataFrame, article: Sequence[str]) -> pl.DataFrame:
     texts = {name: _text(_field(rows, place)) for name, place in _PLACES.items()}
     texts |= {name: texts[name].zip_with(texts[name].is_not_null(), parameters[name]) for name in IDENTITY[1:]}
     page = parameters['page_location']
-    path = page.str.extract(_PATH)
-    found = [parameters[entry] if entry in parameters else path.str.extract(entry.removeprefix(PATH)) for entry in article]
-    host = page.str.extract(_HOST).str.to_lowercase()
+    of_page = _of_pages(page, [entry for entry in article if entry.startswith(PATH)])
+    found = [parameters[entry] if entry in parameters else of_page[entry] for entry in article]
     return pl.DataFrame(
         {
             'event_timestamp': _instants(rows['event_timestamp']),
             **texts,
             'session_id': parameters['ga_session_id'],
             'content_id': _first_filled([*found, page.clear().extend_constant(None, rows.height)]),
-            'site': _first_filled([host, texts['_hostname'], texts['stream_id']]),
+            'site': _first_filled([of_page['host'], texts['_hostname'], texts['stream_id']]),
             'page_location': page,
         }
     ).drop('_hostname')
+
+
+def _of_pages(page: pl.Series, expressions: list[str]) -> pl.DataFrame:
+    """``host`` and what each expression finds, of every page; each address is looked at once, because events share it."""
+    seen = pl.DataFrame({'page': page.unique()}).with_columns(
+        pl.col('page').str.extract(_HOST).str.to_lowercase().alias('host'), pl.col('page').str.extract(_PATH).alias('path')
+    )
+    seen = seen.with_columns(pl.col('path').str.extract(entry.removeprefix(PATH)).alias(entry) for entry in expressions)
+    return pl.DataFrame({'page': page}).join(seen, on='page', how='left', maintain_order='left')
 
 
 def _first_filled(texts: list[pl.Series]) -> pl.Series:

@@ -25,7 +25,8 @@ class Inspection:
     """What was seen in one file.
 
     Attributes:
-        columns: as the file has them.
+        columns: as the file has them; of GA4's export as they are flattened.
+        is_export: whether it is of GA4's export.
         first: its first rows, typed and mapped; columns by name.
         days: rows per day; None for rows of no day.
         rows: all of them.
@@ -34,6 +35,7 @@ class Inspection:
     """
 
     columns: list[str]
+    is_export: bool
     first: pl.DataFrame
     days: Counter[date | None] = field(default_factory=Counter)
     rows: int = 0
@@ -47,7 +49,7 @@ def inspect(source: Source, file: LandingFile, timezone: str) -> Inspection:
     Raises:
         LandingError: it cannot be used, as a load would say.
     """
-    seen = Inspection(readers.file_columns(file), pl.DataFrame())
+    seen = Inspection(readers.file_columns(source, file), readers.is_export(source, file), pl.DataFrame())
     for frame in readers.read(source, [file], None, timezone=timezone, late_days=0):
         seen.rows += frame.height
         bad = pl.col('_reject').is_not_null()
@@ -70,7 +72,7 @@ def source_of(path: Path) -> Source | None:
 
 def start_of_mapping(source: Source, file: LandingFile) -> list[str]:
     """The lines of a mapping to be looked over: columns whose names or values come near are written, others left open."""
-    columns, sample = readers.file_columns(file), readers.sample(source, file)
+    columns, sample = readers.file_columns(source, file), readers.sample(source, file)
     free = [name for name in columns if name not in source.names]
     near = {_plain(name): name for name in reversed(free)}
     lines = [

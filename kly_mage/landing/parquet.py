@@ -29,21 +29,27 @@ def columns(file: LandingFile) -> list[str]:
 
 
 def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Slice, None, None]:
-    """The columns ``names``, single values as text; see ``slices.Reader``."""
+    """The columns ``names``, or parts of them behind a point, single values as text; see ``slices.Reader``."""
     line = 1
     with file.open() as stream:
         opened = _opened(file, stream)
         try:
-            batches = timed('read', opened.iter_batches(SLICE_ROWS, columns=names))
+            batches = timed('read', opened.iter_batches(SLICE_ROWS, columns=_there(opened.schema_arrow, names)))
             with contextlib.closing(made_ahead(batches)) as ready:
                 for batch in ready:
                     rows = as_type(pl.DataFrame, pl.from_arrow(pa.Table.from_batches([batch])))
-                    rows = rows.with_columns(_text(rows[name]) for name in names if not rows[name].dtype.is_nested())
+                    rows = rows.with_columns(_text(rows[name]) for name in rows.columns if not rows[name].dtype.is_nested())
                     yield Slice(rows, pl.int_range(line, line + rows.height, dtype=pl.Int64, eager=True).alias('_line'))
                     line += rows.height
         except _DAMAGED as error:
             raise LandingError(_damaged(file, error)) from error
         file.check(stream)
+
+
+def _there(schema: pa.Schema, names: list[str]) -> list[str]:
+    """What to read for these names: a part of a column only where the column is a group of fields."""
+    tops = {name: name if name in schema.names else name.partition('.')[0] for name in names}
+    return [name if pa.types.is_struct(schema.field(top).type) else top for name, top in tops.items()]
 
 
 def is_empty(file: LandingFile) -> bool:

@@ -94,9 +94,15 @@ def reader_of(file: LandingFile) -> Reader:
     return parquet if file.name.endswith('.parquet') else csv
 
 
-def file_columns(file: LandingFile) -> list[str]:
-    """The names of a file's columns as it has them."""
-    return reader_of(file).columns(file)
+def file_columns(source: Source, file: LandingFile) -> list[str]:
+    """The names of a file's columns as it has them; those of an export as they are flattened."""
+    names = reader_of(file).columns(file)
+    return ga4_export.columns(names, source.names) if _is_export(source, names) else names
+
+
+def is_export(source: Source, file: LandingFile) -> bool:
+    """Whether a file is of GA4's BigQuery export."""
+    return _is_export(source, reader_of(file).columns(file))
 
 
 def _columns(source: Source, file: LandingFile, reader: Reader) -> tuple[list[str], list[str], Mapping | None]:
@@ -125,7 +131,7 @@ def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str])
                 yield part
         return
     article = load_settings().ga4_article
-    wanted = [name for name in names if name in ga4_export.FIELDS]
+    wanted = ga4_export.wanted(names) if reader is parquet else names
     with contextlib.closing(reader.slices(file, wanted, source)) as slices:
         for part in slices:
             with timer('flatten'):

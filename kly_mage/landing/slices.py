@@ -43,7 +43,7 @@ class Reader(Protocol):
         """The rows of a file in slices of bounded memory.
 
         Args:
-            names: what ``columns`` gave, at least one; of nested columns, which a CSV has none of, those that are wanted.
+            names: what ``columns`` gave, at least one; of a format with nested columns, those that are wanted.
 
         Raises:
             LandingError: as ``columns``, or it turns out to be damaged or to change; then nothing of it is to be kept.

@@ -195,3 +195,24 @@ def test_all_names_of_the_tables_hold_their_day_and_the_day_as_google_made_it_is
     found = files.find_files(GA4_EVENTS, tmp_path, JAKARTA)
     assert [file.name.rpartition('/')[2] for file in found] == list(names)
     assert [file.day and file.day.day for file in found] == [1, 1, 1, 1, 1, 1, 2]
+
+
+def test_an_export_as_csv_has_the_json_of_its_nested_fields(tmp_path: Path) -> None:
+    path = tmp_path / 'ga4_events/events_20251001.csv'
+    path.parent.mkdir()
+    parameters = '[{""key"":""content_id"",""value"":{""int_value"":""8""}}]'
+    path.write_text(
+        'platform,event_timestamp,event_name,event_params,geo\n'
+        f'WEB,1759276800000000,page_view,"{parameters}","{{""country"":""Indonesia""}}"\n'
+        'WEB,1759276800000001,scroll,,\n'
+    )
+    assert rows(tmp_path, 'event_name', 'content_id', 'country', '_reject', '_line') == [
+        ('page_view', '8', 'Indonesia', None, 2),
+        ('scroll', None, None, None, 3),
+    ]
+
+
+def test_a_part_of_a_column_is_read_alone_and_groups_may_lack_it(sample: Path) -> None:
+    schema = SCHEMA.set(SCHEMA.get_field_index('device'), pa.field('device', pa.struct({'language': pa.string()})))
+    write_parquet(sample / NAME, events(SAMPLE)[:1], schema.remove(schema.get_field_index('geo')))
+    assert rows(sample, 'device_category', 'country', 'site') == [(None, None, 'news.example.com')]

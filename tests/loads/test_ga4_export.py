@@ -65,3 +65,10 @@ def test_plain_files_leave_the_list_open(settings: Settings, query: Query, monke
     monkeypatch.setenv('KLY_GA4_ARTICLE', 'article_id')
     assert main(['status']) != 1
     assert query("select count(*) from ops.settings where name = 'ga4_article'") == [(0,)]
+
+
+def test_inspect_shows_an_export_as_it_is_flattened(export: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(['inspect', str(export)]) == 0
+    said = capsys.readouterr().out
+    assert "ga4_events, read as GA4's export, flattened: 14 columns, 12 rows" in said
+    assert 'event_params' not in said
