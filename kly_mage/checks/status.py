@@ -27,6 +27,7 @@ from kly_mage.warehouse.postgres.standing import (
     rows_of_days,
     standing,
 )
+from kly_mage.warehouse.postgres.volume import far_off
 
 # State, its sign in the calendar, what it means, whether the day is missing in the warehouse.
 STATES = {
@@ -83,6 +84,7 @@ class SourceStatus:
         late: distinct rows by days of lateness, as the last reconcile found them.
         rules: new rows of all loads that break a rule, by rule.
         left_out: why files cannot be used, by their names.
+        far_off: days with far fewer or more rows than the days around them.
     """
 
     source: str
@@ -95,6 +97,7 @@ class SourceStatus:
     late: dict[str, int] = field(default_factory=dict)
     rules: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    far_off: list[str] = field(default_factory=list)
 
     @property
     def missing(self) -> list[Day]:
@@ -131,6 +134,7 @@ def status(settings: Settings, sources: Iterable[Source], window: Window | None 
                 calendar = _Calendar(source, files[source.name], asked[source.name], *of_days, settings)
                 calendar.rejected = files_with_rejects(cursor, source)
                 of_source.days = [calendar.of(day) for day in days]
+                of_source.far_off = [str(day) for day in far_off(cursor, source, days)]
             found.append(of_source)
     return found
 

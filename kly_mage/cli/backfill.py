@@ -160,7 +160,16 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
 def _record(load: Load, missing: list[date], look: list[str]) -> dict[str, Any]:
     """A load for programs; one of several runs of Mage has no number."""
     rows = {name.removeprefix('rows_'): count for name, count in load.items() if name.startswith('rows_')}
-    names = ('source', 'load_id', 'money_read', 'rejects_accepted', 'conflicts_accepted', 'left_out', 'files_changed')
+    names = (
+        'source',
+        'load_id',
+        'money_read',
+        'rejects_accepted',
+        'conflicts_accepted',
+        'left_out',
+        'files_changed',
+        'far_off',
+    )
     return {name: load.get(name) for name in names} | {'rows': rows, 'missing': missing, 'needs_a_look': look}
 
 
@@ -262,6 +271,8 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             yield from map(str, contents.changed(settings, SOURCES[name], days)[:SHOWN_REJECTS])
             command = f'python -m kly_mage repair --source {name} --start {days.start} --end {days.end}'
             yield f'  {command} makes bronze and gold what the files say'
+        for far_off in load['far_off']:
+            yield f'{name} {far_off}; if that is right, volume in kly_mage/declared/{name}.py says how far is far'
         if count := load['rows_conflicting'] - load['conflicts_accepted']:
             values = ', '.join(column.name for column in SOURCES[name].value_columns)
             counts = (

@@ -28,12 +28,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print how each source stands. 3 if a day of the range is missing, or something in the landing zone not understood."""
+    """Print how each source stands. 3 if a day of the range is missing or far off, or a file is not understood."""
     settings, chosen = server(load_settings()), [SOURCES[name] for name in sources(options)]
     found = status(settings, chosen, window(options))
     strays = not_understood(settings.data_dir, [source.name for source in chosen], settings.mapping)
     missing = sum(len(each.missing) for each in found)
-    look = LOOK if missing or strays else DONE
+    look = LOOK if missing or strays or any(each.far_off for each in found) else DONE
     if options.json:
         record = {
             'missing': missing,
@@ -73,6 +73,8 @@ def _write(each: SourceStatus) -> None:
         say_sentence(f'  {days_of}: the load before counts; since then {why}')
     for name, reason in each.left_out.items():
         say_sentence(f'  {name} is left out: {reason}')
+    for far_off in each.far_off:
+        _waiting(f'{far_off}: far off; if that is right, widen volume in kly_mage/declared/{each.source}.py', None)
     if each.rejects:
         _waiting(f'{counted(each.rejects, "row")} rejected', f'python -m kly_mage rejects --source {each.source}')
     if each.conflicts:

@@ -60,6 +60,27 @@ class Rule:
 
 
 @dataclass(frozen=True)
+class Volume:
+    """How many rows a day should bring, measured by the median of the days around it that are loaded.
+
+    A day is only judged where enough of its neighbours are known and bring more than a handful of rows each: a small
+    number is far from another small one by chance.
+
+    Attributes:
+        least: the share of that median below which a day is far off.
+        most: the multiple of it above which it is.
+        days: how many days before and after are its neighbours: two weeks have every weekday twice.
+        level: ``warn`` is said by the load, the alert and ``status``; ``stop`` refuses the load before anything of it can
+            be seen.
+    """
+
+    least: float = 0.2
+    most: float = 5.0
+    days: int = 14
+    level: Literal['warn', 'stop'] = 'warn'
+
+
+@dataclass(frozen=True)
 class Source:
     """One source: its files, its columns, what makes two of its rows the same.
 
@@ -75,6 +96,7 @@ class Source:
         rules: what should hold for its rows.
         exports: what else a file's name may begin with before its day, because others name it: tables of Google's. Of one
             day the files of the first are delivered first, those of the source's own name last.
+        volume: how many rows a day should bring; None where that says nothing, as for a source of ``any_day``.
         file_timezone: the zone in which the day in a file's name is a day; None if it is the warehouse's. A file of a UTC
             day may hold rows of two days in Jakarta.
         early_days: how many days after a file's own its rows may be.
@@ -92,6 +114,7 @@ class Source:
     versioned: bool = False
     rules: tuple[Rule, ...] = ()
     exports: tuple[str, ...] = ()
+    volume: Volume | None = None
     file_timezone: str | None = None
     early_days: int = 0
     late_days: int | None = None

@@ -1,6 +1,6 @@
 """Events of Google Analytics 4."""
 
-from kly_mage.declared.base import AgainstArticle, Column, Rule, Source
+from kly_mage.declared.base import AgainstArticle, Column, Rule, Source, Volume
 
 # What GA4 collects by itself and what it recommends to publishers; a name outside is mostly a typing error in a tag.
 _EVENT_NAMES = (
@@ -28,6 +28,7 @@ GA4_EVENTS = Source(
     day_column='event_timestamp',
     # The tables of the BigQuery export: as the day goes on, and what Google makes of the day.
     exports=('events_intraday', 'events_fresh', 'events'),
+    volume=Volume(),
     rules=(
         Rule(
             'an event has a name GA4 knows',

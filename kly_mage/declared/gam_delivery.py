@@ -1,6 +1,6 @@
 """Delivery of Google Ad Manager."""
 
-from kly_mage.declared.base import Column, Rule, Source
+from kly_mage.declared.base import Column, Rule, Source, Volume
 
 GAM_DELIVERY = Source(
     name='gam_delivery',
@@ -18,6 +18,7 @@ GAM_DELIVERY = Source(
     ),
     day_column='served_at',
     hash_columns=('served_at', 'ad_unit', 'line_item', 'creative', 'content_id'),
+    volume=Volume(),
     rules=(
         Rule('clicks are at most the impressions', 'clicks > impressions'),
         Rule('revenue comes with impressions', 'revenue_usd > 0 and impressions = 0'),

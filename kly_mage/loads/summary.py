@@ -59,6 +59,8 @@ def look(load: Load, missing: Sequence[date]) -> list[str]:
         found.append(f'rows are of days that their file may not hold (kly_mage/declared/{name}.py says which)')
     if load['files_changed']:
         found.append(f'files have changed since they were loaded (python -m kly_mage repair --source {name})')
+    if load['far_off']:
+        found.append(f'volume far from the days around ({"; ".join(load["far_off"])})')
     if load['rows_conflicting'] > load['conflicts_accepted']:
         found.append(f'rows have the key of others and other values (python -m kly_mage conflicts --source {name})')
     return found

@@ -15,6 +15,7 @@ WELL: dict[str, Any] = {
     'days': '2025-10-01',
     'left_out': {},
     'files_changed': 0,
+    'far_off': [],
     **{f'rows_{part}': 0 for part in ('duplicate', 'rejected', 'conflicting', 'outside')},
     **{'rejects_accepted': 0, 'conflicts_accepted': 0},
     **{'rows_read': 1270, 'rows_distinct': 1270, 'rows_new': 1200, 'rows_already_loaded': 70},

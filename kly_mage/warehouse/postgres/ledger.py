@@ -13,6 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.common.errors import first_line
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
+from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile, day_in_name
 from kly_mage.landing.left_out import FILE_LINE
@@ -23,6 +24,7 @@ from kly_mage.warehouse.postgres.counts import DAY_COUNTS, Counts
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
+from kly_mage.warehouse.postgres.volume import far_off
 
 logger = logging.getLogger('kly_mage')
 _FIRST_WAITING = """
@@ -228,18 +230,20 @@ def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]
     sums = ', '.join(f'sum({name})::bigint' for name in names)
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(
-            f'select source, array_agg(left_out), {_CHANGED}, {sums} from ops.loads'
+            f'select source, array_agg(left_out), {_CHANGED}, min(start_day), max(end_day), {sums} from ops.loads'
             " where pipeline_run = any(%s) and status = 'done' group by source order by source",
             (runs,),
         )
+        rows = cursor.fetchall()
         return [
             {
                 'source': source,
                 'left_out': {name: reason for of_load in left_out for name, reason in of_load.items()},
                 'files_changed': files_changed,
+                'far_off': [str(day) for day in far_off(cursor, SOURCES[source], Window(start, end))],
                 **dict(zip(names, numbers, strict=True)),
             }
-            for source, left_out, files_changed, *numbers in cursor.fetchall()
+            for source, left_out, files_changed, start, end, *numbers in rows
         ]
 
 
