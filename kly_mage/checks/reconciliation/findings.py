@@ -205,7 +205,9 @@ def _unsourced(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding
 
 def _repair(name: str, days: list[date | None]) -> str:
     known = [day for day in days if day]
-    span = f' --start {min(known)} --end {max(known)}' if known and None not in days else ''
+    # Versions of an article may be of any days: only an account of all of them sees which one counts.
+    is_any = None in days or SOURCES[name].any_day
+    span = '' if is_any or not known else f' --start {min(known)} --end {max(known)}'
     return f'python -m kly_mage repair --source {name}{span}'
 
 

@@ -52,7 +52,7 @@ def repair(settings: Settings, report: Report) -> Iterator[str]:
 
 def _days(report: Report, causes: Causes) -> list[date]:
     """The days to load: those of the rows, or, for articles, which may be of any day, those of their files."""
-    wanted = ('not_loaded', 'lost', 'changed')
+    wanted = ('not_loaded', 'lost', 'changed', 'restated')
     if SOURCES[causes.source].any_day:
         names = [file for file, *_ in causes.not_loaded]
         names += [file for place in wanted for _, file, *_ in causes.damaged.get(place, []) if file]
