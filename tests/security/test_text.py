@@ -27,6 +27,13 @@ COMMANDS = {
     'backfill': ('backfill', *DAYS),
     'backfill again, with every step': ('backfill', *DAYS, '--debug'),
     'show': ('show',),
+    'show by article': ('show', '--by', 'article'),
+    'show as JSON': ('show', '--json'),
+    'an article that is hostile': ('show', '--article', HOSTILE),
+    'a column that is none': ('show', '--sort', HOSTILE),
+    'a file to export to': ('export', f'/nowhere/{HOSTILE}'),
+    'rejects as JSON': ('rejects', '--json'),
+    'conflicts as JSON': ('conflicts', '--json'),
     'status': ('status',),
     'status as JSON': ('status', '--json'),
     'rejects': ('rejects',),
@@ -126,6 +133,15 @@ def test_no_command_gives_a_terminal_what_came_from_somebody_else(settings: Sett
         assert 'x1b]0;owned' in told[name], name
     assert r'\x1b]0;owned' in told['show']
     assert '[red]a[-red][-]' in told['a dry run']
+
+
+def test_csv_is_exact_in_a_file_and_spelled_out_on_a_terminal(settings: Settings) -> None:
+    hostile_landing_zone(settings)
+    plain('backfill', *DAYS)
+    told = on_a_terminal('show', '--csv')
+    assert obeyed(told) == []
+    assert r'\x1b]0;owned' in told
+    assert HOSTILE in plain('show', '--csv').replace('\r\n', '\n')
 
 
 @pytest.mark.parametrize('write', [plain, on_a_terminal])
