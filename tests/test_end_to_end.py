@@ -42,14 +42,18 @@ def test_the_real_export(
 
 
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason='the real GA4 export is not beside this checkout')
+@pytest.mark.parametrize('form', ['parquet', 'ndjson.gz'])
 def test_the_real_export_as_bigquery_writes_it(
-    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str
 ) -> None:
     landing, flat = tmp_path / 'real', tmp_path / 'flat'
-    for source in ('cms_articles', 'gam_delivery'):
+    for source in ('cms_articles', 'gam_delivery', 'ga4_events'):
         (landing / source).mkdir(parents=True)
     shutil.copytree(REAL_DATA / 'ga4_events', flat / 'ga4_events')
     for path in (REAL_DATA / 'ga4_export').iterdir():
+        if form == 'ndjson.gz':
+            shutil.copy(path, landing / 'ga4_events')
+            continue
         day, found = path.name.partition('.')[0], events(path)
         for shard, rows in enumerate((found[:100], found[100:])):
             write_parquet(landing / f'ga4_events/{day}-{shard:012}.parquet', rows)

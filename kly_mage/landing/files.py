@@ -23,7 +23,7 @@ from kly_mage.declared.mapping import Mapping
 from kly_mage.landing import inside
 from kly_mage.landing.mapping_file import MAPPINGS, mapping_of, mappings
 
-ENDS = ('.csv', '.csv.gz', '.parquet')
+ENDS = ('.csv', '.csv.gz', '.parquet', '.ndjson', '.ndjson.gz')
 
 
 @dataclass(frozen=True)

@@ -58,6 +58,10 @@ _PATH = r'^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*([^?#]*)'
 _LAST_MICROSECOND = 253_402_300_799_999_999  # of the year 9999
 
 
+AS_TEXT = pl.Struct(_SHAPE)
+"""What is read of an event that is JSON: 64-bit integers are texts in one export and numbers in another."""
+
+
 def is_export(names: Collection[str]) -> bool:
     """Whether columns are those of GA4's export: nobody else has an event's parameters in one column."""
     return {'event_timestamp', 'event_name', 'event_params'} <= set(names)
@@ -96,9 +100,9 @@ def flattened(file: LandingFile, part: Slice, article: Sequence[str]) -> Slice:
     rejects = [] if part.rejects is None else [part.rejects]
     for name in _NESTED.keys() & rows.schema.keys():
         if rows.schema[name] == pl.String:
-            values, is_wrong = _decoded(rows[name], _NESTED[name])
+            values, is_wrong = decoded(rows[name], _NESTED[name])
             if is_wrong.any():
-                rejects.append(_rejected(name, rows.filter(is_wrong), lines.filter(is_wrong)))
+                rejects.append(rejected(name, rows.filter(is_wrong), lines.filter(is_wrong)))
                 rows, lines, values = rows.filter(~is_wrong), lines.filter(~is_wrong), values.filter(~is_wrong)
             rows = rows.with_columns(values)
         if problem := _unlike(name, rows.schema[name], _NESTED[name]):
@@ -206,7 +210,7 @@ def _instants(values: pl.Series) -> pl.Series:
     return instants
 
 
-def _decoded(texts: pl.Series, kind: pl.DataType) -> tuple[pl.Series, pl.Series]:
+def decoded(texts: pl.Series, kind: pl.DataType) -> tuple[pl.Series, pl.Series]:
     """What JSON texts hold, and which of them do not hold that."""
     try:
         return texts.str.json_decode(kind), pl.Series([False]).new_from_index(0, len(texts))
@@ -214,11 +218,12 @@ def _decoded(texts: pl.Series, kind: pl.DataType) -> tuple[pl.Series, pl.Series]
         if len(texts) == 1:
             return pl.Series(texts.name, [None], kind), pl.Series([True])
     half = len(texts) // 2
-    (first, wrong), (second, more) = _decoded(texts[:half], kind), _decoded(texts[half:], kind)
+    (first, wrong), (second, more) = decoded(texts[:half], kind), decoded(texts[half:], kind)
     return first.append(second), wrong.append(more)
 
 
-def _rejected(name: str, rows: pl.DataFrame, lines: pl.Series) -> pl.DataFrame:
+def rejected(name: str, rows: pl.DataFrame, lines: pl.Series) -> pl.DataFrame:
+    """Rejects of these rows because of the column ``name``."""
     told = pl.struct(
         pl.lit(name).alias('column'),
         pl.col(name).alias('value'),

@@ -16,7 +16,7 @@ from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.declared.mapping import Mapping
-from kly_mage.landing import csv, cut, ga4_export, parquet
+from kly_mage.landing import csv, cut, ga4_export, ndjson, parquet
 from kly_mage.landing.columns import problem
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.mapping import mapped, mapping_for, rates_for
@@ -91,6 +91,8 @@ def sample(source: Source, file: LandingFile) -> pl.DataFrame:
 
 def reader_of(file: LandingFile) -> Reader:
     """What reads a file."""
+    if file.name.endswith(('.ndjson', '.ndjson.gz')):
+        return ndjson
     return parquet if file.name.endswith('.parquet') else csv
 
 

@@ -1,5 +1,6 @@
 """GA4's BigQuery export: what becomes of nested events, whatever the tags of a publisher have sent."""
 
+import gzip
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +217,37 @@ def test_a_part_of_a_column_is_read_alone_and_groups_may_lack_it(sample: Path) -
     schema = SCHEMA.set(SCHEMA.get_field_index('device'), pa.field('device', pa.struct({'language': pa.string()})))
     write_parquet(sample / NAME, events(SAMPLE)[:1], schema.remove(schema.get_field_index('geo')))
     assert rows(sample, 'device_category', 'country', 'site') == [(None, None, 'news.example.com')]
+
+
+@pytest.mark.parametrize('end', ['.ndjson', '.ndjson.gz'])
+def test_events_as_json_lines_are_the_same_rows(sample: Path, end: str) -> None:
+    asked = (*GA4_EVENTS.names, 'stream_id', 'batch_page_id', 'batch_ordering_id', 'batch_event_index', '_line', '_reject')
+    as_parquet = rows(sample, *asked)
+    (sample / NAME).unlink()
+    text = SAMPLE.read_bytes().rstrip(b'\n')  # a brace that closes says that the last line is whole
+    (sample / NAME).with_suffix(end).write_bytes(gzip.compress(text) if end.endswith('.gz') else text)
+    assert rows(sample, *asked) == as_parquet
+
+
+def test_a_line_that_is_no_event_is_one_reject(sample: Path) -> None:
+    (sample / NAME).unlink()
+    first, second, *_ = SAMPLE.read_text().splitlines()
+    bad = ['{"event_name": ', '7', 'null', '', second.replace('"event_params":[', '"event_params":[8,'), second[:200]]
+    (sample / NAME).with_suffix('.ndjson').write_text('\n'.join([first, *bad]))
+    seen = sorted((line, reject is None) for line, reject in rows(sample, '_line', '_reject'))
+    assert seen == [(1, True), (2, False), (3, False), (4, False), (6, False), (7, False)]
+
+
+@pytest.mark.parametrize(
+    ('content', 'told'),
+    [
+        (b'{"served_at": 1}\n', "line 1 is no event of GA4's export, of which alone JSON is understood"),
+        (SAMPLE.read_bytes() + b'{"event_name": "\xff"}\n', 'line 13 is not UTF-8'),
+        (SAMPLE.read_bytes() + b'x' * (18 << 20), 'a line is longer than 8 MB'),
+    ],
+)
+def test_lines_that_cannot_be_read_refuse_the_file(sample: Path, content: bytes, told: str) -> None:
+    (sample / NAME).unlink()
+    (sample / NAME).with_suffix('.ndjson').write_bytes(content)
+    with pytest.raises(LandingError, match=told):
+        rows(sample, '_line')

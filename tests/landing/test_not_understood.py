@@ -26,8 +26,14 @@ def found(zone: Path, *names: str, sources: tuple[str, ...] = tuple(SOURCES)) ->
 @pytest.mark.parametrize(
     ('name', 'reason'),
     [
-        ('ga4_events/ga4_events_20251002.json', 'only files whose names end in .csv, .csv.gz or .parquet are read'),
-        ('ga4_events/GA4_Events_20251003.CSV', 'names end in .csv, .csv.gz or .parquet, in small letters; it is not read'),
+        (
+            'ga4_events/ga4_events_20251002.json',
+            'only files whose names end in .csv, .csv.gz, .parquet, .ndjson or .ndjson.gz are read',
+        ),
+        (
+            'ga4_events/GA4_Events_20251003.CSV',
+            'names end in .csv, .csv.gz, .parquet, .ndjson or .ndjson.gz, in small letters; it is not read',
+        ),
         ('ga4_events/ga4_events_20251001.csv.part', 'still on its way? It is not read before its name ends in .csv'),
         ('ga4_events/2025/', 'a folder in the folder of a source; what is in it is not read'),
         ('ga4_events/ga4_events_2025-10-04.csv', 'read like a file without a date, because only ga4_events_20251004 at'),
@@ -37,7 +43,10 @@ def found(zone: Path, *names: str, sources: tuple[str, ...] = tuple(SOURCES)) ->
         ('GA4-Events/', 'a folder of no source (is it ga4_events/?); what is in it is not read'),
         ('sales/', 'a folder of no source (the sources are cms_articles, ga4_events, gam_delivery)'),
         ('ga4_events_20251002.csv', 'only files in the folders of the sources are read; move it into ga4_events/'),
-        ('ga4_events_20251002.json', 'are read; its name would have to end in .csv, .csv.gz or .parquet'),
+        (
+            'ga4_events_20251002.json',
+            'are read; its name would have to end in .csv, .csv.gz, .parquet, .ndjson or .ndjson.gz',
+        ),
         ('events_intraday_20251002.parquet', 'are read; move it into ga4_events/'),
         ('sales.csv', 'are read; the sources are cms_articles, ga4_events, gam_delivery'),
     ],
