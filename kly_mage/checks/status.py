@@ -22,6 +22,7 @@ from kly_mage.warehouse.postgres.standing import (
     Standing,
     files_seen,
     files_with_rejects,
+    files_with_rows,
     left_out,
     loads,
     rows_of_days,
@@ -133,6 +134,7 @@ def status(settings: Settings, sources: Iterable[Source], window: Window | None 
                 of_days = (rows, seen, left, outside, changed)
                 calendar = _Calendar(source, files[source.name], asked[source.name], *of_days, settings)
                 calendar.rejected = files_with_rejects(cursor, source)
+                calendar.usable, calendar.noted_since = files_with_rows(cursor, source)
                 of_source.days = [calendar.of(day) for day in days]
                 of_source.far_off = [str(day) for day in far_off(cursor, source, days)]
             found.append(of_source)
@@ -157,7 +159,8 @@ class _Calendar:
         self.source, self.files, self.loads, self.rows, self.settings = source, files, loads, rows, settings
         self.undated = any(file.day is None for file in files)
         self.seen, self.left_out, self.outside = seen, left_out, outside
-        self.changed, self.rejected = changed, set[str]()
+        self.changed, self.rejected, self.usable = changed, set[str](), set[str]()
+        self.noted_since: int | None = None
         here = {file.name for file in files}
         self.gone: dict[date | None, list[str]] = {}
         for name in sorted(set(seen) - here):
@@ -202,7 +205,7 @@ class _Calendar:
         if done and left_out:
             return found('incomplete', '; '.join(left_out))
         if self.source.any_day:
-            return self._of_articles(own, gone, found)
+            return self._of_articles(own, gone, done, found)
         if done is None:
             return found('not loaded' if own or self.undated else 'missing file')
         near = landing.files_for(self.files, Window(day, day), self.settings.late_days)
@@ -218,7 +221,8 @@ class _Calendar:
         if gone:
             return found('file removed', ', '.join(gone))
         read, rejected = self.rows.get((done.load_id, day), _NOTHING)
-        if read == rejected and self.rejected.intersection(names):  # a row without a readable day is of no day
+        without_day = read == rejected and self.rejected.intersection(names)  # a row without a readable day is of no day
+        if without_day or self._all_rejected(names, done):
             return found('all rejected')
         return found('loaded' if read else 'empty day')
 
@@ -235,7 +239,17 @@ class _Calendar:
             gone += [name for name in self.gone.get(None, []) if name in seen]
         return gone
 
-    def _of_articles(self, own: list[LandingFile], gone: list[str], found: Any) -> Day:
+    def _all_rejected(self, names: Iterable[str], done: Load | None) -> bool:
+        """Whether each of a day's own files has rejects and no usable row: late rows in other files make no day of it.
+
+        Loads before the first that noted what files held have not left enough to say so.
+        """
+        if not done or self.noted_since is None or done.load_id < self.noted_since:
+            return False
+        own = set(names)
+        return bool(own) and own <= self.rejected and not own & self.usable
+
+    def _of_articles(self, own: list[LandingFile], gone: list[str], done: Load | None, found: Any) -> Day:
         """Articles are loaded file by file, whatever their day."""
         waiting = [file.name for file in own if file.name not in self.seen]
         if waiting:
@@ -245,6 +259,8 @@ class _Calendar:
             return found('file changed', '; '.join(others))  # type: ignore[no-any-return]
         if changed:
             return found('late', ', '.join(changed))  # type: ignore[no-any-return]
+        if self._all_rejected((file.name for file in own), done):
+            return found('all rejected')  # type: ignore[no-any-return]
         return found('file removed', ', '.join(gone)) if gone else found('loaded')  # type: ignore[no-any-return]
 
 

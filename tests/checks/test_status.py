@@ -16,6 +16,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import AgainstArticle, Rule
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres.connection import connect
+from tests.delivery import ad, article, event
 from tests.gold import Query
 from tests.scenes import HEADERS, deliver, deliver_october
 
@@ -306,3 +307,28 @@ def test_a_broken_stop_rule_fails_the_load_before_anything_can_be_seen(
     path.write_text(path.read_text().replace(bad, '2025-10-01T05:00:01Z,/top,l,c,a1,1,0,99'))
     assert main(command) == 0
     assert query('select count(*) from bronze.gam_delivery') == [(2,)]
+
+
+def test_a_day_whose_own_rows_are_all_rejected_is_said_though_late_rows_of_another_file_are_there(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver(settings.data_dir, 'gam_delivery_20251001.csv', ad('a', 'much'), ad('b', 'more'))
+    deliver(settings.data_dir, 'gam_delivery_20251002.csv', ad('c', day='2025-10-02'), ad('late', day='2025-10-01'))
+    assert main(['backfill', '--start', '2025-10-01', '--end', '2025-10-02', '--pipeline', 'ads_revenue']) == 3
+    assert main(['status', '--source', 'gam_delivery']) == 3
+    assert '2025-10-01: all rejected, no row of its file can be used' in capsys.readouterr().out
+
+
+def test_a_day_of_articles_that_are_all_rejected_is_said_and_one_reject_among_others_is_not(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver(settings.data_dir, 'cms_articles_20251001.csv', article('1'), article('2'))
+    deliver(settings.data_dir, 'cms_articles_20251002.csv', article(''), article('3', published='noon'))
+    deliver(settings.data_dir, 'cms_articles_20251003.csv', article('4'), article(''))
+    for day in ('20251001', '20251002', '20251003'):
+        deliver(settings.data_dir, f'ga4_events_{day}.csv', event(day=f'{day[:4]}-{day[4:6]}-{day[6:]}'))
+    assert main(['backfill', '--start', '2025-10-01', '--end', '2025-10-03', '--pipeline', 'articles_performance']) == 3
+    assert main(['status', '--source', 'cms_articles']) == 3
+    told = capsys.readouterr().out
+    assert '2025-10-02: all rejected, no row of its file can be used' in told
+    assert told.count('all rejected,') == 1

@@ -87,6 +87,7 @@ def test_an_exporter_that_takes_a_frame_says_the_line_of_its_load(settings: Sett
         '1 duplicate, 1 day missing; needs a look: no file and no row for 2025-10-02; '
         'rows cannot be used (python -m kly_mage rejects --source gam_delivery); '
         'rows have the key of others and other values (python -m kly_mage conflicts --source gam_delivery); '
-        'gam_delivery/gam_delivery_20251001.json is not understood: only files whose names end in .csv or .csv.gz are read'
+        'gam_delivery/gam_delivery_20251001.json is not understood: '
+        'only files whose names end in .csv, .csv.gz or .parquet are read'
     )
     assert len(load['look']) == 4

@@ -119,6 +119,13 @@ def files_with_rejects(cursor: Cursor, source: Source) -> set[str]:
     return {file for (file,) in cursor.fetchall()}
 
 
+def files_with_rows(cursor: Cursor, source: Source) -> tuple[set[str], int | None]:
+    """The files of which a load has had usable rows, of whatever day, and the first of the loads that noted it."""
+    cursor.execute('select file, load_id from ops.file_days where source = %s and rows > 0', (source.name,))
+    noted = cursor.fetchall()
+    return {file for file, _ in noted}, min((load_id for _, load_id in noted), default=None)
+
+
 def standing(cursor: Cursor, source: Source) -> Standing:
     """How a source stands."""
     found = Standing()
