@@ -7,6 +7,7 @@ from kly_mage.cli import DONE
 from kly_mage.cli.arguments import add_days, window
 from kly_mage.common.console import say
 from kly_mage.common.settings import load_settings
+from kly_mage.common.text import counted
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Joined, Mart
 from kly_mage.loads.export import export
 
@@ -26,5 +27,5 @@ def run(options: argparse.Namespace) -> int:
     """Write it."""
     table = _TABLES[options.table]
     count = export(load_settings(), table, window(options), options.file, force=options.force)
-    say(f'{count:,} row{"" if count == 1 else "s"} of {table.table} in {options.file}')
+    say(f'{counted(count, "row")} of {table.table} in {options.file}')
     return DONE

@@ -13,6 +13,7 @@ from kly_mage.common.errors import UsageError
 from kly_mage.common.records import cell, say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, cents, say_table
+from kly_mage.common.text import counted
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Joined, Mart, marts_alone
 from kly_mage.warehouse.postgres.summary import ARTICLE, DAY, Asked, Found, columns, look_up
 
@@ -95,7 +96,7 @@ def _say(table: Joined | Mart, found: Found, asked: Asked) -> None:
     kept = {numbers[0], asked.sort, *_MONEY}
     heads += [Column(name, right=True, may_go=name not in kept) for name in numbers]
     rows = [[_cell((*texts, *numbers)[n], row[at]) for n, at in enumerate(shown)] for row in found.rows]
-    count = f'{found.count:,} row{"" if found.count == 1 else "s"}'
+    count = counted(found.count, 'row')
     words = ['in all', *[''] * (len(texts) - 2), count] if len(texts) > 1 else [f'in all {count}']
     totals = [_cell(name, found.totals[found.numbers.index(name)]) for name in numbers]
     say_table(heads, rows, title=f'{found.table}, {_described(found, asked)}', totals=[*words, *totals])
