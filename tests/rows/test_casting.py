@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kly_mage.declared.base import Column, Source
@@ -125,6 +125,7 @@ def test_a_spelling_that_exports_have_is_rejected_with_a_hint(text: str, hint: s
     assert (told['value'], told['reason']) == (text, f'not an ISO 8601 timestamp: {hint}')
 
 
+@settings(deadline=None, derandomize=True)
 @given(st.from_regex(r'\A20[0-9]{2}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:?[0-6][0-9](:?[0-6][0-9])?[.,]?[0-9 ]{0,7}Z\Z'))
 def test_an_instant_is_the_same_whatever_the_spelling_of_its_neighbours(text: str) -> None:
     """Columns that are all like GA4's are read by another parser."""
@@ -328,6 +329,7 @@ CHANGES = {  # a second before and at a change of these clocks
 }
 
 
+@settings(deadline=None, derandomize=True)
 @given(
     st.sampled_from(ZONES),
     st.datetimes(min_value=EARLIEST, max_value=LATEST, timezones=st.just(UTC)),
