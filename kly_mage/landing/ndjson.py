@@ -25,7 +25,7 @@ def columns(file: LandingFile) -> list[str]:
         return []
     try:
         event = json.loads(first)
-    except ValueError:
+    except (ValueError, RecursionError):  # lists within lists, a megabyte of them
         event = None
     if not isinstance(event, dict) or not ga4_export.is_export(event):
         raise LandingError(f"{file.name}: line 1 is no event of GA4's export, of which alone JSON is understood")

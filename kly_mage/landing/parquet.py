@@ -43,6 +43,10 @@ def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Sli
                     line += rows.height
         except _DAMAGED as error:
             raise LandingError(_damaged(file, error)) from error
+        except pl.exceptions.ComputeError as error:  # a column of bytes
+            raise LandingError(
+                f'{file.name}: behind row {line - 1:,} bytes are not UTF-8; deliver the column as text'
+            ) from error
         file.check(stream)
 
 
