@@ -12,6 +12,12 @@ _NAME_BYTES = 63  # of a name in PostgreSQL
 _SYSTEM_COLUMNS = {'ctid', 'xmin', 'xmax', 'cmin', 'cmax', 'tableoid'}
 
 
+def spelled(source: Source, names: Iterable[str]) -> dict[str, str]:
+    """The names that are not spelled as they are declared, or have blanks around them, and how they are."""
+    declared = {name.lower(): name for name in source.names}
+    return {name: ours for name in names if (ours := declared.get(name.strip().lower(), name.strip())) != name}
+
+
 def problem(source: Source, names: list[str], there: list[str]) -> str | None:
     """What is wrong with the columns of a file, in a sentence; None if nothing is.
 
@@ -28,7 +34,7 @@ def problem(source: Source, names: list[str], there: list[str]) -> str | None:
     if missing:
         found = f'the header has {_told(there)}' if any(there) else 'line 1, the header, is empty'
         return f'required column missing: {", ".join(missing)}; {found}'
-    twice = sorted(name for name, times in Counter(there).items() if times > 1)
+    twice = sorted({name for name, times in [*Counter(there).items(), *Counter(names).items()] if times > 1})
     if twice:
         return f'line 1 names a column twice: {_told(twice)}'
     for name in names:

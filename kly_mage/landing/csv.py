@@ -35,12 +35,13 @@ _SMALL = 64 << 10  # bytes; a file of more than that has rows
 
 def columns(file: LandingFile) -> list[str]:
     """The names in the header; see ``slices.Reader``."""
-    return header(file)
+    names, _ = header(file)
+    return names
 
 
 def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Slice, None, None]:
     """The rows as text; see ``slices.Reader``. A line of too few or too many fields is a reject."""
-    wide = max(len(names), len(source.columns))
+    wide, sign = max(len(names), len(source.columns)), header(file)[1]
     with file.open() as packed:
         # The reader makes a row even of an empty line.
         raw = Raw(file, unpacked(file, packed), SLICE_BYTES // wide)
@@ -49,7 +50,7 @@ def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Sli
         held: list[Slice] = []  # of a file that is cut: the latest slice, which may be the last one
         try:
             # Whoever lets go of a reader while its own thread is at work waits for that thread, which waits for Python.
-            reader = _reader(raw, names, ragged)
+            reader = _reader(raw, names, sign, ragged)
             _latest[:] = [reader]
             with contextlib.closing(made_ahead(timed('read', _groups(reader, ragged)))) as ready:
                 for batches in ready:
@@ -64,7 +65,7 @@ def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Sli
             raw.stop()
         if len(ragged):
             held.append(_slice(rows.clear(), lines, ragged, raw))
-        if raw.quotes % 2 and (line := _open_quote(file)):
+        if raw.quotes % 2 and (line := _open_quote(file, sign)):
             raise LandingError(
                 f'{file.name}: the row of line {line} opens a quote that is never closed, so the rows after it '
                 'cannot be told apart; deliver the file again'
@@ -81,20 +82,20 @@ def is_empty(file: LandingFile) -> bool:
     try:
         with file.open() as packed:
             text = unpacked(file, packed).read(16 * _SMALL).decode('utf-8-sig', 'replace')
-        rows = csv.reader(io.StringIO(text, newline=''))
+        rows = csv.reader(io.StringIO(text, newline=''), delimiter=header(file)[1])
         next(rows, None)
         return len(text) < 16 * _SMALL and not any(any(row) for row in rows)
     except (LandingError, csv.Error, *DAMAGED):
         return False  # damaged, or no file: its load says so
 
 
-def _reader(raw: Raw, names: list[str], ragged: Ragged) -> Iterator[pa.RecordBatch]:
+def _reader(raw: Raw, names: list[str], sign: str, ragged: Ragged) -> Iterator[pa.RecordBatch]:
     reader: Iterator[pa.RecordBatch] = pa.csv.open_csv(
         raw,
         # One thread, in the order of the file: only then does the reader say which rows it skipped.
         read_options=pa.csv.ReadOptions(block_size=SLICE_BYTES, use_threads=False),
         parse_options=pa.csv.ParseOptions(
-            newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=ragged.keep
+            delimiter=sign, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=ragged.keep
         ),
         # An unquoted empty field is NULL, "" is the empty string, as in PostgreSQL's COPY.
         convert_options=pa.csv.ConvertOptions(
@@ -203,13 +204,13 @@ def _unreadable(file: LandingFile, error: Exception, lines: _Lines, ragged: Ragg
     return f'{file.name}: not readable as CSV from line {lines.next} on: {printable(str(error), 200)}'
 
 
-def _open_quote(file: LandingFile) -> int | None:
+def _open_quote(file: LandingFile, sign: str) -> int | None:
     """The line of the row whose quote nobody closes; None if all are closed. Only asked if their number is odd."""
     end = '(end)'
     limit, line, row = csv.field_size_limit(4 * SLICE_BYTES), 1, [end]
     try:
         with file.open() as packed, io.TextIOWrapper(unpacked(file, packed), 'utf-8-sig', newline='') as text:
-            rows = csv.reader(itertools.chain(text, ['\n', end]))
+            rows = csv.reader(itertools.chain(text, ['\n', end]), delimiter=sign)
             begins = 1
             while (found := next(rows, None)) is not None:
                 row, line, begins = found, begins, rows.line_num + 1

@@ -13,7 +13,18 @@ from kly_mage.landing.files import LandingFile
 
 DAMAGED = (EOFError, OSError, zlib.error)  # what gzip says of a file that is cut short or no gzip at all
 _FIRST_LOOK, _MAX_BYTES = 8 << 10, 1 << 20
-_UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_FOREIGN = {
+    codecs.BOM_UTF16_LE: 'UTF-16; export the file as UTF-8',
+    codecs.BOM_UTF16_BE: 'UTF-16; export the file as UTF-8',
+    b'PAR1': 'Parquet; let its name end in .parquet',
+    b'Obj\x01': 'Avro; export the file as Parquet or CSV',
+    b'\x1f\x8b': 'packed by gzip; let its name end in .csv.gz',
+    b'\x28\xb5\x2f\xfd': 'packed by zstd; deliver it unpacked or packed by gzip',
+    b'PK\x03\x04': 'a zip archive or an Excel workbook; deliver the CSV in it',
+    b'\xd0\xcf\x11\xe0': 'an Excel workbook; save it as CSV',
+}
+SEPARATORS = (',', ';', '\t', '|')
+"""What may stand between the fields of a line, the usual one first."""
 
 
 def unpacked(file: LandingFile, raw: IO[bytes]) -> IO[bytes]:
@@ -21,18 +32,18 @@ def unpacked(file: LandingFile, raw: IO[bytes]) -> IO[bytes]:
     return as_type(IO[bytes], gzip.GzipFile(fileobj=raw)) if file.name.endswith('.gz') else raw
 
 
-def header(file: LandingFile) -> list[str]:
-    """The column names of a file; empty for a file without any content.
+def header(file: LandingFile) -> tuple[list[str], str]:
+    """The column names of a file, none for a file without any content, and the sign between them.
 
     Raises:
-        LandingError: the file is not to be read, or its header is no text.
+        LandingError: the file is not to be read, or its header is no text; what it is instead is said where that is known.
     """
     with file.open() as raw:
         try:
-            names = _first_record(file, unpacked(file, raw))
+            names, sign = _first_record(file, unpacked(file, raw))
         except (*DAMAGED, csv.Error) as error:
             raise LandingError(f'{file.name}: line 1 cannot be read ({error}); deliver the file again') from error
-    return [] if names is None else names or ['']
+    return [] if names is None else names or [''], sign
 
 
 def not_utf8(file: LandingFile, line: int, byte: int) -> str:
@@ -40,15 +51,16 @@ def not_utf8(file: LandingFile, line: int, byte: int) -> str:
     return f'{file.name}: line {line} is not UTF-8 (byte {byte}); export the file as UTF-8'
 
 
-def _first_record(file: LandingFile, stream: IO[bytes]) -> list[str] | None:
-    """The first row; None if the file ends before it. No more of the file is read than that may take."""
+def _first_record(file: LandingFile, stream: IO[bytes]) -> tuple[list[str] | None, str]:
+    """The first row, None if the file ends before it, and its separator. No more is read than that may take."""
     data, ended = b'', False
     for size in (_FIRST_LOOK, _MAX_BYTES):
         first = size == _FIRST_LOOK
         data += as_type(io.BufferedReader, stream).read1(size) if first else stream.read(size - len(data))
         ended = not first and len(data) < size
-        if data.startswith(_UTF_16):
-            raise LandingError(f'{file.name}: is UTF-16; export the file as UTF-8')
+        for begins, what in _FOREIGN.items():
+            if data.startswith(begins):
+                raise LandingError(f'{file.name}: is {what}')
         try:
             text, wrong = codecs.getincrementaldecoder('utf-8-sig')().decode(data, ended), None
         except UnicodeDecodeError as error:
@@ -57,7 +69,16 @@ def _first_record(file: LandingFile, stream: IO[bytes]) -> list[str] | None:
         lines = io.StringIO(text, newline='')
         names = next(csv.reader(lines), None)
         if lines.tell() < len(text) or (ended and not wrong):
-            return names
+            return _separated(names, text)
         if wrong:  # in the header; one behind it is found when the rows are read
             raise LandingError(not_utf8(file, good.count(b'\n') + 1, len(good) - good.rfind(b'\n'))) from wrong
     raise LandingError(f'{file.name}: line 1, the header, is longer than {_MAX_BYTES >> 20} MB; a quote in it may be open')
+
+
+def _separated(names: list[str] | None, text: str) -> tuple[list[str] | None, str]:
+    """The first row by the first separator that parts it; a comma if none does."""
+    for sign in SEPARATORS[1:] if names and len(names) == 1 else ():
+        parted = next(csv.reader(io.StringIO(text, newline=''), delimiter=sign))
+        if len(parted) > 1:
+            return parted, sign
+    return names, SEPARATORS[0]

@@ -17,7 +17,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.declared.mapping import Mapping
 from kly_mage.landing import csv, cut, ga4_export, ndjson, parquet
-from kly_mage.landing.columns import problem
+from kly_mage.landing.columns import problem, spelled
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.mapping import mapped, mapping_for, rates_for
 from kly_mage.landing.outside import taken
@@ -114,6 +114,8 @@ def _columns(source: Source, file: LandingFile, reader: Reader) -> tuple[list[st
     mapping = mapping_for(source, file, single) if single else None
     names = mapping.names(single) if mapping else single
     found = mapping.problem(single) if mapping else None
+    other = spelled(source, names)
+    names = [other.get(name, name) for name in names]
     if names and (found := found or problem(source, names, single)):
         raise LandingError(f'{file.name}: {found}')
     return there, names, mapping
@@ -163,7 +165,9 @@ def _frame(
     """A slice, typed and located; what is no row comes behind the rows."""
     with timer('cast'):
         rows, noted = mapped(part.rows, mapping, source, rates) if mapping else (part.rows, [])
-        frame = casting.cast(rows, source, timezone, nul=part.nul, noted=noted).with_columns(part.lines)
+        frame = casting.cast(
+            rows.rename(spelled(source, rows.columns)), source, timezone, nul=part.nul, noted=noted
+        ).with_columns(part.lines)
     if part.rejects is not None:
         frame = pl.concat([frame, part.rejects], how='diagonal')
     start = int(file.delivered_at.timestamp() * 1_000_000)
