@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import random
 import re
@@ -158,8 +159,13 @@ def test_rows_of_the_sample_are_in_the_planted_places(sample: Sample, source: st
     }
     assert {place: sample.summed(source, column) for place, column in columns.items()} == places
     order = ('read', 'duplicate', 'bronze', 'conflict', 'rejected')
-    line = next(line for line in sample.table.splitlines() if line.split()[:1] == [source])
-    assert line.split()[1:] == [f'{places[place]:,}' for place in order]
+    lines = sample.table.splitlines()
+    begins = next(n for n, line in enumerate(lines) if line.split()[:1] == ['rows'])
+    column = lines[begins].split().index(source) - len(lines[begins].split())  # from the right: a title may have blanks
+    below = itertools.takewhile(str.strip, lines[begins + 2 :])
+    shown = {line[: line.index('  ')]: line.split()[column] for line in below}
+    titles = ('in the files', 'duplicate', 'in bronze', 'conflicting', 'rejected')
+    assert shown == {title: f'{places[place]:,}' for title, place in zip(titles, order, strict=True)}
     assert ''.join(f'<td>{cell}</td>' for cell in (source, *(f'{places[place]:,}' for place in order))) in sample.page
 
 
@@ -246,7 +252,7 @@ def test_the_money_of_the_sample_is_in_the_planted_places(sample: Sample) -> Non
     for column, name in names.items():
         assert sample.summed('gam_delivery', column) == money[name], column
     for amount in (money['revenue'], money['conflicts'], money['readable_in_rejects'], of['read'], of['duplicate']):
-        assert f'{amount:,}' in sample.table
+        assert f' {round(amount, 2):,}' in sample.table  # to the cent; exact on the page and in what programs read
         assert f'{amount:,}' in sample.page
     assert '-0.893317 USD against what counts' in sample.table
     assert '-0.893317 USD against what counts' in sample.page
