@@ -1,6 +1,7 @@
 """A publisher's own columns: what ``landing.toml`` may say, what it makes of a file, and what it refuses."""
 
 import json
+import os
 from decimal import Decimal
 from pathlib import Path
 
@@ -210,3 +211,22 @@ def test_the_first_mapping_whose_pattern_fits_a_name_counts(tmp_path):
 
 def test_without_a_file_nothing_is_mapped(tmp_path):
     assert mapping_file.mappings(tmp_path / 'landing.toml') == ()
+
+
+@pytest.mark.parametrize('kind', ['pipe', 'link', 'folder'])
+def test_what_is_no_regular_file_is_not_read_as_a_mapping_and_nothing_waits_for_it(tmp_path, kind):
+    path = tmp_path / 'landing.toml'
+    if kind == 'pipe':
+        os.mkfifo(path)
+    elif kind == 'link':
+        (tmp_path / 'elsewhere').write_text('')
+        path.symlink_to(tmp_path / 'elsewhere')
+    else:
+        path.mkdir()
+    with pytest.raises(LandingError, match=r'landing.toml: (no regular file|cannot be read)'):
+        mapping_file.mappings(path)
+
+
+def test_a_mapping_of_no_end_is_refused_before_it_is_parsed(tmp_path):
+    with pytest.raises(LandingError, match=r'landing.toml: has more than 1,048,576 bytes'):
+        mapping_file.mappings(written(tmp_path, '#' * (1 << 20) + '\n'))
