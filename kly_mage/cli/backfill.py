@@ -145,7 +145,7 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
             note(f'{folded:,} more lines, and one per day, with --details')
     for line in _left_out(loads):
         note(line)
-    strays = not_understood(settings.data_dir, [load['source'] for load in loads])
+    strays = not_understood(settings.data_dir, [load['source'] for load in loads], settings.mapping)
     for stray in strays:
         note(str(stray))
     looks = {load['source']: summary.look(load, missing[load['source']]) for load in loads}

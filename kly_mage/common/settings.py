@@ -46,7 +46,12 @@ def _percent(text: str) -> Decimal:
     return Decimal(text)
 
 
-def _zone(text: str) -> str:
+def time_zone(text: str) -> str:
+    """The name of a time zone, checked.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
     try:
         ZoneInfo(text)
     except (KeyError, ValueError, OSError):
@@ -99,7 +104,7 @@ class Settings:
     mapping: Path | None = _setting('KLY_MAPPING', Path)
     """What a publisher's own columns are; None for ``landing.toml`` in the landing zone, if there is one."""
 
-    timezone: str = _setting('KLY_TIMEZONE', _zone, 'Asia/Jakarta')
+    timezone: str = _setting('KLY_TIMEZONE', time_zone, 'Asia/Jakarta')
     """The zone in which a day is a day."""
 
     late_days: int = _setting('KLY_LATE_DAYS', _whole(0, 3650), 3)

@@ -5,29 +5,23 @@ what they are: declared ones under their own names, others undeclared.
 """
 
 from typing import Annotated, Literal, Self
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from kly_mage.common.settings import time_zone
 
 UNIT_DIGITS = {'micros': 6, 'cents': 2}
 """How many digits of a whole number in that unit stand behind the point of the amount."""
 
+EPOCHS = {'epoch_seconds': 1_000_000, 'epoch_millis': 1_000, 'epoch_micros': 1}
+"""Whole numbers since 1970 as formats of a date: how many microseconds one of each is."""
+
 _STRICT = ConfigDict(frozen=True, extra='forbid', strict=True)
 
 
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
-        raise ValueError('is no time zone; use a name such as Asia/Jakarta') from None
-    return name
-
-
 def _date(form: str) -> str:
-    if form not in ('epoch_seconds', 'epoch_millis', 'epoch_micros') and not (
-        any(day in form for day in ('%d', '%e', '%F', '%D', '%j')) or '%s' in form
-    ):
-        raise ValueError('is no format of a date: it needs %d, %m and %Y, or is epoch_seconds, epoch_millis or epoch_micros')
+    if form not in EPOCHS and not (any(day in form for day in ('%d', '%e', '%F', '%D', '%j')) or '%s' in form):
+        raise ValueError(f'is no format of a date: it needs %d, %m and %Y, or is one of {", ".join(EPOCHS)}')
     return form
 
 
@@ -91,7 +85,7 @@ class Mapping(BaseModel):
 
     source: str
     files: Annotated[str, Field(min_length=1)] = '*'
-    zone: Annotated[str, AfterValidator(_zone)] | None = None
+    zone: Annotated[str, AfterValidator(time_zone)] | None = None
     decimal: Literal['.', ','] = '.'
     thousands: Literal['.', ',', ' ', "'", '\N{NO-BREAK SPACE}', '\N{NARROW NO-BREAK SPACE}'] | None = None
     ignore: Annotated[

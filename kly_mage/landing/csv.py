@@ -19,7 +19,7 @@ from kly_mage.common.text import printable
 from kly_mage.common.timer import timed
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.header import DAMAGED, header, unpacked
+from kly_mage.landing.header import DAMAGED, header, header_in, unpacked
 from kly_mage.landing.ragged import Ragged, mostly_unusable
 from kly_mage.landing.raw import Raw
 from kly_mage.landing.slices import Slice
@@ -41,8 +41,9 @@ def columns(file: LandingFile) -> list[str]:
 
 def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Slice, None, None]:
     """The rows as text; see ``slices.Reader``. A line of too few or too many fields is a reject."""
-    wide, sign = max(len(names), len(source.columns)), header(file)[1]
+    wide = max(len(names), len(source.columns))
     with file.open() as packed:
+        _, sign = header_in(file, packed)
         # The reader makes a row even of an empty line.
         raw = Raw(file, unpacked(file, packed), SLICE_BYTES // wide)
         ragged, lines = Ragged(len(names), 4 * FRAME_SLICES * SLICE_BYTES), _Lines()
@@ -81,8 +82,9 @@ def is_empty(file: LandingFile) -> bool:
         return False
     try:
         with file.open() as packed:
+            _, sign = header_in(file, packed)
             text = unpacked(file, packed).read(16 * _SMALL).decode('utf-8-sig', 'replace')
-        rows = csv.reader(io.StringIO(text, newline=''), delimiter=header(file)[1])
+        rows = csv.reader(io.StringIO(text, newline=''), delimiter=sign)
         next(rows, None)
         return len(text) < 16 * _SMALL and not any(any(row) for row in rows)
     except (LandingError, csv.Error, *DAMAGED):

@@ -5,7 +5,7 @@ import csv
 import gzip
 import io
 import zlib
-from typing import IO
+from typing import IO, BinaryIO
 from typing import cast as as_type
 
 from kly_mage.common.errors import LandingError
@@ -39,10 +39,16 @@ def header(file: LandingFile) -> tuple[list[str], str]:
         LandingError: the file is not to be read, or its header is no text; what it is instead is said where that is known.
     """
     with file.open() as raw:
-        try:
-            names, sign = _first_record(file, unpacked(file, raw))
-        except (*DAMAGED, csv.Error) as error:
-            raise LandingError(f'{file.name}: line 1 cannot be read ({error}); deliver the file again') from error
+        return header_in(file, raw)
+
+
+def header_in(file: LandingFile, raw: BinaryIO) -> tuple[list[str], str]:
+    """The same of an opened file, which stands at its beginning then as before."""
+    try:
+        names, sign = _first_record(file, unpacked(file, raw))
+    except (*DAMAGED, csv.Error) as error:
+        raise LandingError(f'{file.name}: line 1 cannot be read ({error}); deliver the file again') from error
+    raw.seek(0)
     return [] if names is None else names or [''], sign
 
 

@@ -11,12 +11,14 @@ import polars as pl
 
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
+from kly_mage.declared.mapping import EPOCHS
 from kly_mage.landing import readers
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.mapping import EPOCH_DIGITS
+from kly_mage.rows import casting
 
 FIRST_ROWS = 3
 _FORMATS = ('%d.%m.%Y', '%Y%m%d', '%d.%m.%y', '%d.%m.%Y %H:%M', '%d.%m.%Y %H:%M:%S', '%b %d, %Y', '%d %b %Y', '%Y/%m/%d')
+_MICROS_DIGITS = 16  # of a time of these years
 _LIKE = 0.6  # of two names, by difflib's measure
 
 
@@ -55,8 +57,7 @@ def inspect(source: Source, file: LandingFile, timezone: str) -> Inspection:
         bad = pl.col('_reject').is_not_null()
         seen.days.update(dict(frame.filter(~bad).group_by('_partition_date').len().iter_rows()))
         for line, told in frame.filter(bad).select('_line', '_reject').iter_rows():
-            said = json.loads(told)
-            reason = ' '.join(part for part in (said['column'], said['reason']) if part)
+            reason = casting.reason_of(told)
             seen.rejects[reason] += 1
             seen.rejected.setdefault(reason, line)
         if seen.first.height < FIRST_ROWS:
@@ -116,8 +117,8 @@ def _date_of(values: pl.Series) -> str | None:
     texts = values.cast(pl.String).drop_nulls()
     if texts.is_empty() or texts.str.contains('^[0-9]{4}-[0-9]{2}-[0-9]{2}').all():
         return None
-    for form, digits in EPOCH_DIGITS.items():
-        if texts.str.contains(f'^[0-9]{{{digits}}}$').all():
+    for form, micros in EPOCHS.items():
+        if texts.str.contains(f'^[0-9]{{{_MICROS_DIGITS + 1 - len(str(micros))}}}$').all():
             return form
     return next((f for f in _FORMATS if texts.str.to_datetime(f, strict=False).null_count() == 0), None)
 

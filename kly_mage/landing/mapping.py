@@ -12,15 +12,11 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
 from kly_mage.declared import gam_report
 from kly_mage.declared.base import Column, Source
-from kly_mage.declared.mapping import UNIT_DIGITS, ColumnMapping, Mapping
+from kly_mage.declared.mapping import EPOCHS, UNIT_DIGITS, ColumnMapping, Mapping
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.fx_rates import in_dollars, rates_of
 from kly_mage.rows import casting
 
-EPOCH_DIGITS = {'epoch_seconds': 10, 'epoch_millis': 13, 'epoch_micros': 16}
-"""How many digits a time of these years has."""
-
-_EPOCHS = {'epoch_seconds': 1_000_000, 'epoch_millis': 1_000, 'epoch_micros': 1}
 _WHOLE = r'^-?[0-9]{1,30}$'
 Problems = list[casting.Problem]
 
@@ -95,11 +91,11 @@ def _of_key(raw: pl.Series, key: str, name: str) -> pl.Series:
 
 def _instants(raw: pl.Series, column: ColumnMapping, zone: str | None, declared: Column) -> tuple[pl.Series, str]:
     """ISO 8601 texts; null where a text is no such time."""
-    if column.date in _EPOCHS:
+    if column.date in EPOCHS:
         numbers = raw.str.strip_chars().cast(pl.Int64, strict=False)
         # Beyond these no calendar has a day, and the product would not fit.
-        numbers = pl.select(pl.when(numbers.abs() < 2**62 // _EPOCHS[column.date]).then(numbers)).to_series()
-        instants = (numbers * _EPOCHS[column.date]).cast(pl.Datetime('us', 'UTC'))
+        numbers = pl.select(pl.when(numbers.abs() < 2**62 // EPOCHS[column.date]).then(numbers)).to_series()
+        instants = (numbers * EPOCHS[column.date]).cast(pl.Datetime('us', 'UTC'))
         return _spelled(instants), f'no whole number of {column.date.removeprefix("epoch_")} since 1970'
     value, reason = raw, 'not an ISO 8601 timestamp'
     if column.date:

@@ -42,7 +42,7 @@ class Stray:
         return f'{self.name} is not understood: {self.reason}'
 
 
-def not_understood(data_dir: Path, sources: Collection[str], mapping: Path | None = None) -> list[Stray]:
+def not_understood(data_dir: Path, sources: Collection[str], mapping: Path | None) -> list[Stray]:
     """What is not understood of these sources' deliveries, and what belongs to no source; in the order of the names."""
     if not data_dir.is_dir():
         return []

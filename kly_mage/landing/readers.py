@@ -5,8 +5,8 @@ the days a load takes, and what makes a file unusable as a whole.
 """
 
 import contextlib
-import json
 from collections.abc import Generator, Iterable, Iterator
+from dataclasses import dataclass
 
 import polars as pl
 
@@ -28,6 +28,19 @@ from kly_mage.rows.frames import Frames
 
 _INSTANT = pl.Datetime('us', 'UTC')
 _ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at': _INSTANT, '_line': pl.Int64()}
+
+
+@dataclass(frozen=True)
+class _Between:
+    """What lies between the columns of a file and those of its frames.
+
+    Attributes:
+        mapping: None if they are the source's already.
+        spelled: what is declared, but in another spelling, and how it is declared.
+    """
+
+    mapping: Mapping | None
+    spelled: dict[str, str]
 
 
 def read(source: Source, files: list[LandingFile], window: Window | None, *, timezone: str, late_days: int) -> Frames:
@@ -63,7 +76,8 @@ def columns(source: Source, file: LandingFile) -> list[str]:
     Raises:
         LandingError: the file is not to be read, or its columns cannot be used (``columns.problem``).
     """
-    return _columns(source, file, reader_of(file))[1]
+    _, names, _ = _columns(source, file, reader_of(file))
+    return names
 
 
 def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> list[str]:
@@ -107,7 +121,7 @@ def is_export(source: Source, file: LandingFile) -> bool:
     return _is_export(source, reader_of(file).columns(file))
 
 
-def _columns(source: Source, file: LandingFile, reader: Reader) -> tuple[list[str], list[str], Mapping | None]:
+def _columns(source: Source, file: LandingFile, reader: Reader) -> tuple[list[str], list[str], _Between]:
     """The columns as the file has them, as its frames have them, and what lies between."""
     there = reader.columns(file)
     single = ga4_export.columns(there, source.names) if _is_export(source, there) else there
@@ -118,7 +132,7 @@ def _columns(source: Source, file: LandingFile, reader: Reader) -> tuple[list[st
     names = [other.get(name, name) for name in names]
     if names and (found := found or problem(source, names, single)):
         raise LandingError(f'{file.name}: {found}')
-    return there, names, mapping
+    return there, names, _Between(mapping, other)
 
 
 def _is_export(source: Source, names: list[str]) -> bool:
@@ -145,14 +159,14 @@ def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str])
 
 def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.DataFrame]:
     reader = reader_of(file)
-    names, _, mapping = _columns(source, file, reader)
+    names, _, between = _columns(source, file, reader)
     if not names:
         return
-    rates = rates_for(file, mapping) if mapping else None
+    rates = rates_for(file, between.mapping) if between.mapping else None
     unusable = rows = 0
     with contextlib.closing(_slices(source, file, reader, names)) as slices:
         for part in slices:
-            frame = _frame(source, file, timezone, part, mapping, rates)
+            frame = _frame(source, file, timezone, part, between, rates)
             unusable, rows = unusable + frame.height - frame['_reject'].null_count(), rows + frame.height
             if too_many(unusable, rows):
                 raise LandingError(mostly_unusable(file, unusable, rows, *_last_reject(frame)))
@@ -160,14 +174,13 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
 
 
 def _frame(
-    source: Source, file: LandingFile, timezone: str, part: Slice, mapping: Mapping | None, rates: pl.DataFrame | None
+    source: Source, file: LandingFile, timezone: str, part: Slice, between: _Between, rates: pl.DataFrame | None
 ) -> pl.DataFrame:
     """A slice, typed and located; what is no row comes behind the rows."""
     with timer('cast'):
-        rows, noted = mapped(part.rows, mapping, source, rates) if mapping else (part.rows, [])
-        frame = casting.cast(
-            rows.rename(spelled(source, rows.columns)), source, timezone, nul=part.nul, noted=noted
-        ).with_columns(part.lines)
+        rows, noted = mapped(part.rows, between.mapping, source, rates) if between.mapping else (part.rows, [])
+        rows = rows.rename(between.spelled)
+        frame = casting.cast(rows, source, timezone, nul=part.nul, noted=noted).with_columns(part.lines)
     if part.rejects is not None:
         frame = pl.concat([frame, part.rejects], how='diagonal')
     start = int(file.delivered_at.timestamp() * 1_000_000)
@@ -181,5 +194,4 @@ def _frame(
 def _last_reject(frame: pl.DataFrame) -> tuple[int, str]:
     """Line of the last row that cannot be used, and why."""
     row = frame.filter(pl.col('_reject').is_not_null()).row(-1, named=True)
-    told = json.loads(row['_reject'])
-    return row['_line'], ' '.join(part for part in (told['column'], told['reason']) if part)
+    return row['_line'], casting.reason_of(row['_reject'])

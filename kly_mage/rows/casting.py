@@ -4,6 +4,7 @@ A row that cannot be used keeps its place in the frame with ``_reject`` filled: 
 ``reason`` and the raw ``row``. In every other row ``_reject`` is null.
 """
 
+import json
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Context, Decimal, InvalidOperation
@@ -123,6 +124,12 @@ def local_days(instants: pl.Series, timezone: str) -> pl.Series:
             here: pl.Series = instants.dt.replace_time_zone(None) + shifts.item()
             return here.dt.date()
     return instants.dt.convert_time_zone(timezone).dt.date()
+
+
+def reason_of(reject: str) -> str:
+    """What a ``_reject`` says in words: the column and what is wrong with it."""
+    told = json.loads(reject)
+    return ' '.join(part for part in (told['column'], told['reason']) if part)
 
 
 def _note(problems: list[Problem], column: str, reason: str, rows: pl.Series) -> None:

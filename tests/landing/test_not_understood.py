@@ -20,7 +20,7 @@ def found(zone: Path, *names: str, sources: tuple[str, ...] = tuple(SOURCES)) ->
         path = zone / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.mkdir() if name.endswith('/') else path.touch()
-    return {stray.name: stray.reason for stray in not_understood(zone, sources)}
+    return {stray.name: stray.reason for stray in not_understood(zone, sources, None)}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_what_is_read_as_it_is_named_and_what_nobody_delivers_is_let_alone(tmp_p
 
 
 def test_the_sample_holds_nothing_that_is_not_understood() -> None:
-    assert not_understood(REPOSITORY / 'data', list(SOURCES)) == []
+    assert not_understood(REPOSITORY / 'data', list(SOURCES), None) == []
 
 
 def test_other_sources_are_not_asked_and_what_belongs_to_nobody_is_everybodys(tmp_path: Path) -> None:

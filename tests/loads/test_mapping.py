@@ -141,3 +141,17 @@ def test_inspect_says_what_would_be_rejected_and_loads_nothing(settings: Setting
     assert 'read as a report of Ad Manager: 8 columns, 3 rows' in told
     assert 'would be rejected: 1, the first in line 2: revenue_usd no whole number of micros' in told
     assert 'days in Asia/Jakarta (rows): 2025-10-01 (2)' in told
+
+
+def test_the_rates_that_a_mapping_beside_the_landing_zone_names_are_no_stray_file(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    mapping = MAPPING.replace("'Umsatz'", "{ from = 'Umsatz', currency = 'EUR' }").replace(
+        "decimal = ','", "rates = 'kurse.csv'\ndecimal = ','"
+    )
+    (tmp_path / 'ours.toml').write_text(mapping)
+    monkeypatch.setenv('KLY_MAPPING', str(tmp_path / 'ours.toml'))
+    (settings.data_dir / 'kurse.csv').write_text('date,currency,usd\n2025-10-01,EUR,1.5\n')
+    delivered(settings, 'ads_1.csv', PUBLISHERS)
+    assert ads('2025-10-01', '2025-10-01') == 0
+    assert 'not understood' not in capsys.readouterr().err
