@@ -1,11 +1,8 @@
 """Bad input through the real command: one clear message or one reject each, and nothing half-written."""
 
 import gzip
-import os
 import shutil
 import socket
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +10,7 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.common.settings import REPOSITORY, Settings
+from tests.commands import run
 from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 
@@ -285,7 +283,7 @@ def test_no_server_says_where_it_was_looked_for_and_never_the_password(
         'POSTGRES_USER': 'reporter',
         'POSTGRES_PASSWORD': password,
     }
-    done = command('backfill', '--start', '2025-10-01', *debug, environment=environment)
+    done = run('backfill', '--start', '2025-10-01', *debug, **environment)
     assert done.returncode == 1
     assert password not in done.stdout + done.stderr
     assert f'PostgreSQL at 127.0.0.1:{closed_port} does not answer (Connection refused); start it' in done.stderr
@@ -297,7 +295,7 @@ def test_no_server_says_where_it_was_looked_for_and_never_the_password(
 
 def test_a_database_that_is_not_there_is_named_and_the_password_is_not(settings: Settings) -> None:
     environment = {'POSTGRES_PASSWORD': 'hunter2-s3cret', 'POSTGRES_DBNAME': 'no such database'}
-    done = command('backfill', '--start', '2025-10-01', environment=environment)
+    done = run('backfill', '--start', '2025-10-01', **environment)
     assert (done.returncode, done.stdout) == (1, '')
     assert 'has no database no such database; check POSTGRES_DBNAME' in done.stderr
     assert 'hunter2' not in done.stderr
@@ -307,28 +305,16 @@ def test_a_database_that_is_not_there_is_named_and_the_password_is_not(settings:
 # --- the same as a process of its own ---------------------------------------------------------------------------------
 
 
-def command(*arguments: str, environment: dict[str, str] | None = None) -> 'subprocess.CompletedProcess[str]':
-    return subprocess.run(
-        [sys.executable, '-m', 'kly_mage', *arguments],
-        cwd=REPOSITORY,
-        env=os.environ | (environment or {}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-
 def test_a_broken_file_as_a_process(settings: Settings) -> None:
     deliver(settings, 'gam_delivery_20251001.csv', ad('a'), b'caf\xe9')
-    done = command('backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue')
+    done = run('backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue')
     assert (done.returncode, done.stdout) == (1, '')
     assert done.stderr == f'error: {FILE}: line 3 is not UTF-8 (byte 4); export the file as UTF-8\n'
 
 
 def test_a_broken_row_as_a_process(settings: Settings) -> None:
     deliver(settings, 'gam_delivery_20251001.csv', ad('a'), ad('b', 'NaN'))
-    done = command('backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue')
+    done = run('backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue')
     assert done.returncode == 3
     assert done.stdout == 'gam_delivery: 2 read, 1 distinct, 1 new, 0 already loaded, 1 rejected, 0 conflicting\n'
     assert f"{FILE}, line 3: revenue_usd 'NaN' is not a finite decimal" in done.stderr

@@ -7,7 +7,8 @@ import sys
 import pytest
 
 from kly_mage.__main__ import main
-from kly_mage.common.settings import REPOSITORY, Settings
+from kly_mage.common.settings import Settings
+from tests.commands import run
 from tests.delivery import ad, ads, deliver
 
 Captured = pytest.CaptureFixture[str]
@@ -15,15 +16,7 @@ Captured = pytest.CaptureFixture[str]
 
 def psql(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """The command, in a process of its own, which it gives up."""
-    return subprocess.run(
-        [sys.executable, '-m', 'kly_mage', 'psql', *arguments],
-        cwd=REPOSITORY,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    return run('psql', *arguments, **environment)
 
 
 @pytest.mark.parametrize('path', [os.environ['PATH'], '/nowhere'], ids=['of this machine', 'of the wheel'])

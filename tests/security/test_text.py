@@ -1,18 +1,16 @@
 """Titles, file names, values and column names that are meant for the terminal: none of them reaches it."""
 
 import ast
-import os
-import pty
 import re
 import subprocess
 import sys
-import threading
 import unicodedata
 from collections.abc import Callable
 
 import pytest
 
 from kly_mage.common.settings import PROJECT, REPOSITORY, Settings
+from tests import commands
 from tests.delivery import ad, article, deliver, event
 
 pytestmark = pytest.mark.one_version
@@ -82,31 +80,7 @@ def plain(*arguments: str) -> str:
 
 def on_a_terminal(*arguments: str) -> str:
     """What the command writes on a terminal, without what Rich itself sends."""
-    ours, theirs = pty.openpty()
-    written = bytearray()
-
-    def read() -> None:
-        while True:
-            try:
-                written.extend(os.read(ours, 1 << 16))
-            except OSError:  # the last one that could write is gone
-                return
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    process = subprocess.Popen(
-        [sys.executable, '-m', 'kly_mage', *arguments],
-        cwd=REPOSITORY,
-        env=os.environ | {'TERM': 'xterm-256color', 'COLUMNS': '500'},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    process.wait(120)
-    reader.join()
-    os.close(ours)
-    return OWN.sub('', written.decode())
+    return OWN.sub('', commands.on_a_terminal(*arguments, columns=500, term='xterm-256color', errors=True))
 
 
 def obeyed(text: str) -> list[str]:

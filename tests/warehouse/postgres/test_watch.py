@@ -19,6 +19,7 @@ from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.declared import SOURCES
 from kly_mage.warehouse.postgres import ddl
 from kly_mage.warehouse.postgres.connection import connect
+from tests.commands import run
 from tests.gold import Query, assert_gold_is_exact
 from tests.scenes import Background, OpenLoad, deliver_october, load, mart_sql, refresh, run_days, wait_until_blocked
 
@@ -50,19 +51,6 @@ def stopped_loader(settings: Settings) -> Iterator[int]:
     finally:
         process.kill()
         process.wait()
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """A command as a process of its own."""
-    return subprocess.run(
-        [sys.executable, '-m', 'kly_mage', *arguments],
-        cwd=REPOSITORY,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
 
 
 def test_a_run_behind_a_stopped_loader_says_for_whom_it_waits_and_gives_up(settings: Settings, query: Query) -> None:
