@@ -2,20 +2,22 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from kly_mage.common.errors import LandingError
-from kly_mage.common.settings import UTC, Settings
-from kly_mage.common.window import Window
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window, today
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.readers import is_empty
+from kly_mage.warehouse.postgres import freshness
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.contents import Changed, changed_files
 from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.freshness import Stale
 from kly_mage.warehouse.postgres.outside import Outside, by_load
 from kly_mage.warehouse.postgres.standing import (
     Load,
@@ -28,7 +30,7 @@ from kly_mage.warehouse.postgres.standing import (
     rows_of_days,
     standing,
 )
-from kly_mage.warehouse.postgres.volume import far_off
+from kly_mage.warehouse.postgres.volume import FarOff, far_off
 
 # State, its sign in the calendar, what it means, whether the day is missing in the warehouse.
 STATES = {
@@ -86,6 +88,7 @@ class SourceStatus:
         rules: new rows of all loads that break a rule, by rule.
         left_out: why files cannot be used, by their names.
         far_off: days with far fewer or more rows than the days around them.
+        stale: that nothing new has come for too long.
     """
 
     source: str
@@ -98,7 +101,8 @@ class SourceStatus:
     late: dict[str, int] = field(default_factory=dict)
     rules: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
-    far_off: list[str] = field(default_factory=list)
+    far_off: list[FarOff] = field(default_factory=list)
+    stale: Stale | None = None
 
     @property
     def missing(self) -> list[Day]:
@@ -107,7 +111,12 @@ class SourceStatus:
 
     def record(self) -> dict[str, Any]:
         """Everything, for JSON."""
-        return asdict(self) | {'missing': [day.day for day in self.missing]}
+        told = {
+            'missing': [day.day for day in self.missing],
+            'far_off': [str(day) for day in self.far_off],
+            'stale': self.stale and str(self.stale),
+        }
+        return asdict(self) | told
 
 
 def status(settings: Settings, sources: Iterable[Source], window: Window | None = None) -> list[SourceStatus]:
@@ -136,7 +145,8 @@ def status(settings: Settings, sources: Iterable[Source], window: Window | None 
                 calendar.rejected = files_with_rejects(cursor, source)
                 calendar.usable, calendar.noted_since = files_with_rows(cursor, source)
                 of_source.days = [calendar.of(day) for day in days]
-                of_source.far_off = [str(day) for day in far_off(cursor, source, days)]
+                of_source.far_off = far_off(cursor, source, days)
+            of_source.stale = freshness.of_source(cursor, source, settings.timezone, today(settings.timezone), window)
             found.append(of_source)
     return found
 
@@ -288,6 +298,5 @@ def _range(settings: Settings, files: dict[str, list[LandingFile]], loads: dict[
 def _standing(settings: Settings, source: Source, found: Standing) -> SourceStatus:
     lag = None
     if found.newest_day:
-        yesterday = datetime.now(UTC).astimezone(ZoneInfo(settings.timezone)).date() - timedelta(days=1)
-        lag = max((yesterday - found.newest_day).days, 0)
+        lag = max((today(settings.timezone) - found.newest_day).days - 1, 0)
     return SourceStatus(source.name, lag_days=lag, **vars(found))

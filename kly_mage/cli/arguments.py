@@ -28,8 +28,13 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 
 def add_accept(parser: argparse.ArgumentParser) -> None:
     """``--accept`` and ``--by``."""
-    parser.add_argument('--accept', metavar='WHY', help='note that those listed need no further look, and why')
-    parser.add_argument('--by', metavar='WHO', help='who accepts; without it the user who runs the command')
+    parser.add_argument('--accept', type=_said, metavar='WHY', help='note that those listed need no further look, and why')
+    parser.add_argument('--by', type=_said, metavar='WHO', help='who accepts; without it the user who runs the command')
+
+
+def accept_command(source: str) -> str:
+    """What somebody types who finds a source's day right that is out of the ordinary."""
+    return f"python -m kly_mage status --source {source} --accept 'WHY'"
 
 
 def add_quiet(parser: argparse.ArgumentParser) -> None:
@@ -100,6 +105,12 @@ def number_of(things: str, most: int = 1_000_000_000) -> Callable[[str], int]:
         return int(text)
 
     return read
+
+
+def _said(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError('is empty: whoever reads it later has to find something there')
+    return text.strip()
 
 
 def _source(name: str) -> str:

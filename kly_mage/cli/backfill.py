@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from kly_mage.cli.arguments import add_days, add_quiet, window
+from kly_mage.cli.arguments import accept_command, add_days, add_quiet, window
 from kly_mage.common.console import note, say
 from kly_mage.common.errors import KlyError, WarehouseError, WindowError
 from kly_mage.common.records import say_json
@@ -169,6 +169,7 @@ def _record(load: Load, missing: list[date], look: list[str]) -> dict[str, Any]:
         'left_out',
         'files_changed',
         'far_off',
+        'stale',
     )
     return {name: load.get(name) for name in names} | {'rows': rows, 'missing': missing, 'needs_a_look': look}
 
@@ -272,7 +273,9 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             command = f'python -m kly_mage repair --source {name} --start {days.start} --end {days.end}'
             yield f'  {command} makes bronze and gold what the files say'
         for far_off in load['far_off']:
-            yield f'{name} {far_off}; if that is right, volume in kly_mage/declared/{name}.py says how far is far'
+            yield f'{name} {far_off}; if that is right: {accept_command(name)}'
+        if summary.stale_beside(load, missing[name]):
+            yield f'{name}: {load["stale"]}; if that is right: {accept_command(name)}'
         if count := load['rows_conflicting'] - load['conflicts_accepted']:
             values = ', '.join(column.name for column in SOURCES[name].value_columns)
             counts = (

@@ -3,11 +3,12 @@
 import argparse
 from itertools import groupby
 
+from kly_mage.checks.accept import accept
 from kly_mage.checks.reconciliation.findings import backfill
 from kly_mage.checks.status import STATES, Day, SourceStatus, status
 from kly_mage.cli import DONE, LOOK
-from kly_mage.cli.arguments import add_days, add_shape, add_source, sources, window
-from kly_mage.common.console import say
+from kly_mage.cli.arguments import accept_command, add_accept, add_days, add_shape, add_source, sources, who, window
+from kly_mage.common.console import note, say
 from kly_mage.common.records import say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import say_sentence, say_styled
@@ -24,16 +25,23 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Which days and sources, and in which shape."""
     add_days(parser)
     add_source(parser)
+    add_accept(parser)
     add_shape(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print how each source stands. 3 if a day of the range is missing or far off, or a file is not understood."""
-    settings, chosen = server(load_settings()), [SOURCES[name] for name in sources(options)]
-    found = status(settings, chosen, window(options))
+    """Print how each source stands. 3 if a day is missing or far off, a source stale, or a file not understood."""
+    settings, chosen, days = server(load_settings()), [SOURCES[name] for name in sources(options)], window(options)
+    found = status(settings, chosen, days)
+    if options.accept is not None:
+        told = accept(settings, found, days, (by := who(options)), options.accept)
+        for line in told:
+            note(line)
+        note(f'{counted(len(told), "finding")} accepted by {by}: {options.accept}')
+        found = status(settings, chosen, days)
     strays = not_understood(settings.data_dir, [source.name for source in chosen], settings.mapping)
     missing = sum(len(each.missing) for each in found)
-    look = LOOK if missing or strays or any(each.far_off for each in found) else DONE
+    look = LOOK if missing or strays or any(each.far_off or each.stale for each in found) else DONE
     if options.json:
         record = {
             'missing': missing,
@@ -74,7 +82,9 @@ def _write(each: SourceStatus) -> None:
     for name, reason in each.left_out.items():
         say_sentence(f'  {name} is left out: {reason}')
     for far_off in each.far_off:
-        _waiting(f'{far_off}: far off; if that is right, widen volume in kly_mage/declared/{each.source}.py', None)
+        _waiting(f'{far_off}: far off; if that is right:', accept_command(each.source))
+    if each.stale:
+        _waiting(f'{each.stale}; if that is right:', accept_command(each.source))
     if each.rejects:
         _waiting(f'{counted(each.rejects, "row")} rejected', f'python -m kly_mage rejects --source {each.source}')
     if each.conflicts:

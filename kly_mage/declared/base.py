@@ -81,6 +81,19 @@ class Volume:
 
 
 @dataclass(frozen=True)
+class Freshness:
+    """How old the newest day of a source may be where today's days are asked for.
+
+    Attributes:
+        days: so many days before today it may be. Yesterday's files, loaded this morning, are one day old.
+        level: as of ``Volume``.
+    """
+
+    days: int = 2
+    level: Literal['warn', 'stop'] = 'warn'
+
+
+@dataclass(frozen=True)
 class Source:
     """One source: its files, its columns, what makes two of its rows the same.
 
@@ -97,6 +110,7 @@ class Source:
         exports: what else a file's name may begin with before its day, because others name it: tables of Google's. Of one
             day the files of the first are delivered first, those of the source's own name last.
         volume: how many rows a day should bring; None where that says nothing, as for a source of ``any_day``.
+        freshness: how old its newest day may be; None for a source that is delivered when there is something.
         file_timezone: the zone in which the day in a file's name is a day; None if it is the warehouse's. A file of a UTC
             day may hold rows of two days in Jakarta.
         early_days: how many days after a file's own its rows may be.
@@ -115,6 +129,7 @@ class Source:
     rules: tuple[Rule, ...] = ()
     exports: tuple[str, ...] = ()
     volume: Volume | None = None
+    freshness: Freshness | None = None
     file_timezone: str | None = None
     early_days: int = 0
     late_days: int | None = None

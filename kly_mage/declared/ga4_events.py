@@ -1,6 +1,6 @@
 """Events of Google Analytics 4."""
 
-from kly_mage.declared.base import AgainstArticle, Column, Rule, Source, Volume
+from kly_mage.declared.base import AgainstArticle, Column, Freshness, Rule, Source, Volume
 
 # What GA4 collects by itself and what it recommends to publishers; a name outside is mostly a typing error in a tag.
 _EVENT_NAMES = (
@@ -29,6 +29,7 @@ GA4_EVENTS = Source(
     # The tables of the BigQuery export: as the day goes on, and what Google makes of the day.
     exports=('events_intraday', 'events_fresh', 'events'),
     volume=Volume(),
+    freshness=Freshness(),
     rules=(
         Rule(
             'an event has a name GA4 knows',

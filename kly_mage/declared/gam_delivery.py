@@ -1,6 +1,6 @@
 """Delivery of Google Ad Manager."""
 
-from kly_mage.declared.base import Column, Rule, Source, Volume
+from kly_mage.declared.base import Column, Freshness, Rule, Source, Volume
 
 GAM_DELIVERY = Source(
     name='gam_delivery',
@@ -19,6 +19,7 @@ GAM_DELIVERY = Source(
     day_column='served_at',
     hash_columns=('served_at', 'ad_unit', 'line_item', 'creative', 'content_id'),
     volume=Volume(),
+    freshness=Freshness(),
     rules=(
         Rule('clicks are at most the impressions', 'clicks > impressions'),
         Rule('revenue comes with impressions', 'revenue_usd > 0 and impressions = 0'),

@@ -61,9 +61,16 @@ def look(load: Load, missing: Sequence[date]) -> list[str]:
         found.append(f'files have changed since they were loaded (python -m kly_mage repair --source {name})')
     if load['far_off']:
         found.append(f'volume far from the days around ({"; ".join(load["far_off"])})')
+    if stale_beside(load, missing):
+        found.append(load['stale'])
     if load['rows_conflicting'] > load['conflicts_accepted']:
         found.append(f'rows have the key of others and other values (python -m kly_mage conflicts --source {name})')
     return found
+
+
+def stale_beside(load: Load, missing: Sequence[date]) -> bool:
+    """Whether nothing new has come for too long, and not all the days since are told as missing: one cause is told once."""
+    return bool(load['stale']) and not {date.fromisoformat(day) for day in load['stale_days']} <= set(missing)
 
 
 def line(load: Load, missing: Sequence[date], looks: Sequence[str]) -> str:

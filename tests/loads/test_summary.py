@@ -16,6 +16,8 @@ WELL: dict[str, Any] = {
     'left_out': {},
     'files_changed': 0,
     'far_off': [],
+    'stale': None,
+    'stale_days': [],
     **{f'rows_{part}': 0 for part in ('duplicate', 'rejected', 'conflicting', 'outside')},
     **{'rejects_accepted': 0, 'conflicts_accepted': 0},
     **{'rows_read': 1270, 'rows_distinct': 1270, 'rows_new': 1200, 'rows_already_loaded': 70},

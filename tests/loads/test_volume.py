@@ -64,8 +64,8 @@ def test_one_load_of_many_days_compares_them_with_each_other(settings: Settings,
         day(settings, number, 3 if number == 5 else USUAL)
     assert ads('2025-10-01', '2025-10-10') == 3
     assert [line for line in capsys.readouterr().err.splitlines() if 'around' in line] == [
-        'gam_delivery 2025-10-05: 3 rows, a day around it brings 30; if that is right, volume in '
-        'kly_mage/declared/gam_delivery.py says how far is far'
+        'gam_delivery 2025-10-05: 3 rows, a day around it brings 30; if that is right: '
+        "python -m kly_mage status --source gam_delivery --accept 'WHY'"
     ]
 
 
@@ -87,7 +87,8 @@ def test_a_volume_that_stops_refuses_the_load_in_one_line_and_loads_nothing(
     assert ads('2025-10-11', '2025-10-11', '--quiet') == 1
     assert capsys.readouterr().err.splitlines() == [
         'error: gam_delivery: its volume is far off (2025-10-11: 5 rows, a day around it brings 31); nothing of this load '
-        'was written. Deliver the files again, or let the volume warn in kly_mage/declared/gam_delivery.py'
+        'was written. Deliver the files again or, if that is right, python -m kly_mage status --accept WHY --source '
+        'gam_delivery --start 2025-10-11 --end 2025-10-11'
     ]
     assert query("select count(*) from bronze.gam_delivery where _partition_date = '2025-10-11'") == [(0,)]
     day(ten_days, 11, USUAL)
@@ -104,3 +105,47 @@ def test_what_was_taken_out_judges_nobody(ten_days: Settings, query: Query) -> N
     assert main(['unload', '--start', '2025-10-01', '--end', '2025-10-10', '--source', 'gam_delivery']) == 0
     day(ten_days, 11, 5)
     assert ads('2025-10-11') == 0
+
+
+WHY = ['--accept', 'Nyepi: nobody is online', '--by', 'Ani']
+
+
+def test_a_holiday_that_is_accepted_raises_no_exit_code_any_more_unless_it_gets_farther_off(
+    ten_days: Settings, query: Query, capsys: Captured
+) -> None:
+    day(ten_days, 11, 5)
+    assert ads('2025-10-11') == 3
+    assert main(['status', '--source', 'gam_delivery', *WHY]) == 0
+    told = capsys.readouterr()
+    assert '1 finding accepted by Ani: Nyepi: nobody is online' in told.err
+    assert 'far off' not in told.out
+    assert query('select source, finding, day::text, rows, usual, accepted_by, accepted_because from ops.accepted_days') == [
+        ('gam_delivery', 'volume', '2025-10-11', 5, 31, 'Ani', 'Nyepi: nobody is online')
+    ]
+    assert ads('2025-10-11') == 0
+    assert main(['status', '--source', 'gam_delivery']) == 0
+    day(ten_days, 11, 6)  # a late row: nearer to what is usual
+    assert ads('2025-10-11') == 0
+    day(ten_days, 11, 160)  # 154 more: now it is far too many
+    assert ads('2025-10-11') == 3
+    assert main(['status', '--source', 'gam_delivery']) == 3
+
+
+def test_a_day_that_its_volume_stopped_loads_once_it_is_accepted(
+    ten_days: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop_at(monkeypatch)
+    day(ten_days, 11, 5)
+    assert ads('2025-10-11') == 1
+    of_day = ['--start', '2025-10-11', '--end', '2025-10-11', '--source', 'gam_delivery']
+    assert main(['status', *of_day, *WHY]) == 3  # it is not loaded yet
+    assert ads('2025-10-11') == 0
+    assert query("select count(*) from bronze.gam_delivery where _partition_date = '2025-10-11'") == [(5,)]
+
+
+@pytest.mark.parametrize('command', ['status', 'rejects', 'conflicts'])
+@pytest.mark.usefixtures('settings')
+def test_whoever_accepts_says_why_and_who(capsys: Captured, command: str) -> None:
+    for told in (['--accept', ' '], ['--accept', 'x', '--by', '']):
+        assert main([command, *told]) == 2
+        assert 'is empty: whoever reads it later has to find something there' in capsys.readouterr().err

@@ -12,12 +12,12 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import first_line
 from kly_mage.common.settings import Settings
-from kly_mage.common.window import Window
+from kly_mage.common.window import Window, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile, day_in_name
 from kly_mage.landing.left_out import FILE_LINE
-from kly_mage.warehouse.postgres import outside
+from kly_mage.warehouse.postgres import freshness, outside
 from kly_mage.warehouse.postgres import rejects as waiting_rejects
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.counts import DAY_COUNTS, Counts
@@ -235,12 +235,14 @@ def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]
             (runs,),
         )
         rows = cursor.fetchall()
+        now = today(settings.timezone)
         return [
             {
                 'source': source,
                 'left_out': {name: reason for of_load in left_out for name, reason in of_load.items()},
                 'files_changed': files_changed,
                 'far_off': [str(day) for day in far_off(cursor, SOURCES[source], Window(start, end))],
+                **freshness.told(freshness.of_load(cursor, SOURCES[source], Window(start, end), now)),
                 **dict(zip(names, numbers, strict=True)),
             }
             for source, left_out, files_changed, start, end, *numbers in rows

@@ -20,9 +20,10 @@ import polars as pl
 
 from kly_mage.common.errors import LimitError
 from kly_mage.common.settings import Settings
+from kly_mage.common.window import today
 from kly_mage.landing.readers import columns
 from kly_mage.rows.frames import SLICE_ROWS
-from kly_mage.warehouse.postgres import agreed, ledger, volume
+from kly_mage.warehouse.postgres import agreed, freshness, ledger, volume
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_columns, ensure_partitions, ensure_schema, summarize_partitions
 from kly_mage.warehouse.postgres.request import Request
@@ -40,11 +41,12 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
 
     Returns:
         The load's number, source, days, counts, why files were ``left_out``, by their names, and how many ``files_changed``,
-        so that they hold other rows than they were loaded with; which days are ``far_off`` in volume.
+        so that they hold other rows than they were loaded with; which days are ``far_off`` in volume, whether the source is
+        ``stale``.
 
     Raises:
         LimitError: files bring more columns, or rows more values, than PostgreSQL holds.
-        RuleError: rows break a ``stop`` rule of the source, or their number does.
+        RuleError: rows break a ``stop`` rule of the source, or their number or age does.
     """
     source = request.source
     ensure_schema(settings)
@@ -71,12 +73,14 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
             files_changed = transaction.contents.settle(cursor, load_id, looked_at, request.window)
             ledger.finish(cursor, request, load_id, counts, transaction.left_out)
             far_off = volume.check(cursor, source, request.window)
+            stale = freshness.check(cursor, source, request.window, today(settings.timezone))
             ledger.remember_files(cursor, request, load_id, transaction.files_read, transaction.left_out)
     except BaseException as error:
         ledger.fail(settings, load_id, error)
         raise
     done = {'load_id': load_id, 'source': source.name, 'days': str(request.window), **counts.summary()}
     done |= {'left_out': transaction.left_out, 'files_changed': files_changed, 'far_off': [str(day) for day in far_off]}
+    done |= freshness.told(stale)
     logger.info('%s %s: %s', source.name, request.window, done)
     return done
 

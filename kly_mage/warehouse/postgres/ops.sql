@@ -206,6 +206,27 @@ comment on column ops.file_days.rows_now is 'Rows that a later load found there 
 comment on column ops.file_days.money_now is 'Their money.';
 comment on column ops.file_days.changed_by is 'The load that found it so; NULL once a repair has made bronze what the file says.';
 
+create table if not exists ops.accepted_days (
+    source text not null,
+    finding text not null,
+    day date not null,
+    rows bigint,
+    usual bigint,
+    accepted_at timestamptz not null default clock_timestamp(),
+    accepted_by text not null,
+    accepted_because text not null,
+    primary key (source, finding, day)
+);
+comment on table ops.accepted_days is 'One row per source, finding and day that is out of the ordinary and, somebody has said, right.';
+comment on column ops.accepted_days.source is 'The source.';
+comment on column ops.accepted_days.finding is 'volume: far from the days around; freshness: nothing is newer.';
+comment on column ops.accepted_days.day is 'The day; of freshness the newest.';
+comment on column ops.accepted_days.rows is 'Distinct usable rows it had then; farther off it is asked about anew. NULL for any number.';
+comment on column ops.accepted_days.usual is 'Rows of the days around it, then.';
+comment on column ops.accepted_days.accepted_at is 'When somebody said that this needs no further look.';
+comment on column ops.accepted_days.accepted_by is 'Who.';
+comment on column ops.accepted_days.accepted_because is 'Why.';
+
 create table if not exists ops.watermarks (
     mart text primary key,
     watermark timestamptz not null default '-infinity',

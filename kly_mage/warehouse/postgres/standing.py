@@ -11,6 +11,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse.postgres.freshness import newest_day
 from kly_mage.warehouse.postgres.tables import conflicts_table
 
 
@@ -136,12 +137,7 @@ def standing(cursor: Cursor, source: Source) -> Standing:
     )
     if row := cursor.fetchone():
         found.last_load = dict(zip(('load_id', 'start', 'end', 'finished_at', 'started_by'), row, strict=True))
-    cursor.execute(
-        'select max(day) from ops.load_days inner join ops.loads using (load_id)'
-        " where source = %s and status = 'done' and load_days.rows_new + load_days.rows_already_loaded > 0",
-        (source.name,),
-    )
-    (found.newest_day,) = cursor.fetchone()
+    found.newest_day = newest_day(cursor, source)
     cursor.execute(
         'select count(*) from bronze.rejects where source = %s and line <> %s and resolved_at is null',
         (source.name, FILE_LINE),

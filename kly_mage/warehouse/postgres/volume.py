@@ -9,6 +9,7 @@ from kly_mage.common.errors import RuleError
 from kly_mage.common.text import counted
 from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
+from kly_mage.warehouse.postgres import accepted
 
 _NEIGHBOURS = 7  # fewer say nothing
 _ROWS = 20  # of a usual day; fewer are far from each other by chance
@@ -56,7 +57,10 @@ class FarOff:
 
 
 def far_off(cursor: Cursor, source: Source, window: Window) -> list[FarOff]:
-    """The days of ``window`` whose volume is far from that of the days around them, as the source declares it."""
+    """The days of ``window`` whose volume is far from that of the days around them, as the source declares it.
+
+    Those that somebody has accepted as they are (``accepted``) are not among them.
+    """
     if source.volume is None or source.any_day:
         return []
     cursor.execute(
@@ -74,7 +78,9 @@ def far_off(cursor: Cursor, source: Source, window: Window) -> list[FarOff]:
             'rows': _ROWS,
         },
     )
-    return [FarOff(*row) for row in cursor.fetchall()]
+    found = [FarOff(*row) for row in cursor.fetchall()]
+    right = accepted.days(cursor, source, 'volume') if found else {}
+    return [each for each in found if each.day not in right or not right[each.day].covers(each.rows)]
 
 
 def check(cursor: Cursor, source: Source, window: Window) -> list[FarOff]:
@@ -87,6 +93,7 @@ def check(cursor: Cursor, source: Source, window: Window) -> list[FarOff]:
     if found and source.volume and source.volume.level == 'stop':
         raise RuleError(
             f'{source.name}: its volume is far off ({"; ".join(map(str, found))}); nothing of this load was written. '
-            f'Deliver the files again, or let the volume warn in kly_mage/declared/{source.name}.py'
+            f'Deliver the files again or, if that is right, python -m kly_mage status --accept WHY --source {source.name} '
+            f'--start {found[0].day} --end {found[-1].day}'
         )
     return found

@@ -1,0 +1,40 @@
+"""Somebody says that days out of the ordinary are right: a holiday's volume, a feed that has ended."""
+
+from collections.abc import Iterable
+
+from kly_mage.checks.status import SourceStatus
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
+from kly_mage.declared import SOURCES
+from kly_mage.warehouse.postgres import accepted
+from kly_mage.warehouse.postgres.accepted import Accepted
+from kly_mage.warehouse.postgres.connection import connect
+
+
+def accept(settings: Settings, found: Iterable[SourceStatus], days: Window | None, by: str, why: str) -> list[str]:
+    """Note that what ``status`` has found out of the ordinary needs no further look.
+
+    Of a source whose volume stops loads, ``days`` name those that were refused: whatever they bring is then right.
+
+    Args:
+        found: as ``status.status`` gives it for these days.
+        days: those that were asked for; None for all.
+
+    Returns:
+        What was accepted, one line each.
+    """
+    told: list[str] = []
+    with connect(settings) as connection, connection.cursor() as cursor:
+        for each in found:
+            source = SOURCES[each.source]
+            for day in each.far_off:
+                accepted.accept(cursor, source, 'volume', day.day, Accepted(day.rows, day.usual), by, why)
+                told.append(f'{source.name} {day}')
+            if each.stale:
+                accepted.accept(cursor, source, 'freshness', each.stale.newest, Accepted(None, None), by, why)
+                told.append(f'{source.name}: {each.stale}')
+            if days and source.volume and source.volume.level == 'stop':
+                for refused in accepted.refused(cursor, source, days):
+                    accepted.accept(cursor, source, 'volume', refused, Accepted(None, None), by, why)
+                    told.append(f'{source.name} {refused}: its load has failed; whatever number of rows it brings')
+    return told

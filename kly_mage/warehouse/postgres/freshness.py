@@ -1,0 +1,109 @@
+"""How old the newest day of a source may be, held against what the ledger says of its rows.
+
+Only who wants news can miss it: a load is judged if it was asked for a day that fresh rows would be of, a source as a whole
+once there was such a load. Old days loaded today say nothing about today, and a sample from the past is nobody's feed.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.common.errors import RuleError
+from kly_mage.common.text import counted
+from kly_mage.common.window import Window, moved
+from kly_mage.declared.base import Freshness, Source
+from kly_mage.warehouse.postgres import accepted
+
+
+@dataclass(frozen=True)
+class Stale:
+    """The newest day of a source's rows, how many days ago that is, and how many it may be."""
+
+    newest: date
+    age: int
+    most: int
+
+    def __str__(self) -> str:
+        return f'nothing is newer than {self.newest}, {counted(self.age, "day")} ago; at most {self.most:,} are declared'
+
+    @property
+    def since(self) -> list[date]:
+        """The days that have gone by without rows: those after the newest, today not among them."""
+        return list(Window(moved(self.newest, 1), moved(self.newest, self.age - 1))) if self.age > 1 else []
+
+
+def newest_day(cursor: Cursor, source: Source, until: date = date.max) -> date | None:
+    """The newest day of usable rows that loads have found in the files and that were not taken out since.
+
+    Args:
+        until: later days are left aside: a wrong clock's rows of tomorrow do not make a source fresh.
+    """
+    cursor.execute(
+        'select max(day) from ops.load_days as of_day inner join ops.loads using (load_id)'
+        " where source = %(source)s and status = 'done' and day <= %(until)s"
+        ' and of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting > 0 and not exists ('
+        "     select from ops.loads as gone where gone.source = %(source)s and gone.status = 'unload'"
+        '     and gone.load_id > loads.load_id and day between gone.start_day and gone.end_day'
+        ' )',
+        {'source': source.name, 'until': until},
+    )
+    day: date | None = cursor.fetchone()[0]
+    return day
+
+
+def of_load(cursor: Cursor, source: Source, window: Window, today: date) -> Stale | None:
+    """Whether a source is stale after a load of these days; None too if they are older than what would be fresh.
+
+    Args:
+        today: the local day it is.
+    """
+    if source.freshness is None or window.end < moved(today, -source.freshness.days):
+        return None
+    return _stale(cursor, source, source.freshness, today)
+
+
+def of_source(cursor: Cursor, source: Source, timezone: str, today: date, window: Window | None) -> Stale | None:
+    """Whether a source is stale now; None too if no load has ever been asked for what was fresh when it ran.
+
+    Args:
+        window: the days that are looked at; None for all. Who looks at old ones asks nothing of today's.
+    """
+    if source.freshness is None or (window and window.end < moved(today, -source.freshness.days)):
+        return None
+    cursor.execute(
+        "select exists (select from ops.loads where source = %s and status = 'done'"
+        ' and end_day >= (started_at at time zone %s)::date - %s)',
+        (source.name, timezone, source.freshness.days),
+    )
+    return _stale(cursor, source, source.freshness, today) if cursor.fetchone()[0] else None
+
+
+def check(cursor: Cursor, source: Source, window: Window, today: date) -> Stale | None:
+    """``of_load`` for a load whose ledger is written, in its transaction.
+
+    Raises:
+        RuleError: the source declares that such a load is to stop.
+    """
+    found = of_load(cursor, source, window, today)
+    if found and source.freshness and source.freshness.level == 'stop':
+        raise RuleError(
+            f'{source.name}: {found}; nothing of this load was written. Deliver newer files, load the days there are '
+            f'(--end {found.newest}), or let freshness warn in kly_mage/declared/{source.name}.py'
+        )
+    return found
+
+
+def told(stale: Stale | None) -> dict[str, Any]:
+    """What a load says of it: the sentence, or None, and the days that have gone by."""
+    return {'stale': stale and str(stale), 'stale_days': [day.isoformat() for day in stale.since] if stale else []}
+
+
+def _stale(cursor: Cursor, source: Source, fresh: Freshness, today: date) -> Stale | None:
+    newest = newest_day(cursor, source, today)
+    if newest is None or (today - newest).days <= fresh.days:
+        return None  # of a source that has nothing, its missing days speak
+    if newest in accepted.days(cursor, source, 'freshness'):
+        return None
+    return Stale(newest, (today - newest).days, fresh.days)
