@@ -2,7 +2,13 @@
 
 PYTHON ?= python3.11
 BIN := .venv/bin
-KLY := $(BIN)/python -m kly_mage
+# Which sample `make run` loads: `data/`, or with SAMPLE=google the same month as Google writes it, into a database of its own.
+SAMPLE :=
+ifneq ($(filter-out google,$(SAMPLE)),)
+$(error SAMPLE=$(SAMPLE): there is google, and without SAMPLE the plain one)
+endif
+OF_SAMPLE := $(if $(SAMPLE),KLY_DATA_DIR='$(CURDIR)/data_$(SAMPLE)' POSTGRES_DBNAME=kly_$(SAMPLE) )
+KLY := $(OF_SAMPLE)$(BIN)/python -m kly_mage
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Each worker has a PostgreSQL of its own; what a file's tests share, they share in one worker.
 PYTEST := $(BIN)/python -m pytest --dist loadfile
@@ -16,7 +22,7 @@ unexport START END
 .PHONY: help install run editor test test-slow test-docker lint format lock bench data stop clean
 
 help:
-	@echo 'make run     load the sample, print gold.daily_summary and the reconciliation'
+	@echo 'make run     load the sample, print gold.daily_summary and the reconciliation; SAMPLE=google: as Google writes it'
 	@echo 'make editor  PostgreSQL and the Mage server on http://127.0.0.1:6789'
 	@echo 'make test    lint and every test but the slow ones'
 	@echo 'make bench   the benchmark'
@@ -40,12 +46,12 @@ run: install
 	@$(KLY) show --start $(START) --end $(END)
 	@$(KLY) reconcile --start $(START) --end $(END) || [ $$? -eq 3 ]
 	@echo
-	@echo 'next: make editor                             the same in Mage, in the browser'
-	@echo '      $(KLY) status     which days are loaded'
-	@echo '      $(KLY) conflicts  the rows that wait for a decision'
+	@echo "next: make editor$(if $(SAMPLE), SAMPLE=$(SAMPLE),              )               the same in Mage, in the browser"
+	@echo "      $(KLY) status     which days are loaded"
+	@echo "      $(KLY) conflicts  the rows that wait for a decision"
 
 editor: install
-	@exec $(KLY) editor
+	@$(OF_SAMPLE)exec $(BIN)/python -m kly_mage editor
 
 test: install lint
 	$(PYTEST) -n 3 -m 'not slow and not mage and not browser and not docker'
@@ -81,6 +87,7 @@ bench: install
 
 data: install
 	$(BIN)/python data/generate.py
+	$(BIN)/python data/generate_google.py
 
 stop:
 	@[ ! -x $(BIN)/python ] || $(KLY) stop

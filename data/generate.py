@@ -4,6 +4,8 @@
     python data/generate.py --check    exit with 1 if the files differ from what would be written
     python data/generate.py --out DIR  another folder
 
+`generate_google.py` beside it writes the same month as Google and a CMS would.
+
 The data is invented. It holds on purpose what real deliveries hold: equal rows, late rows, restated ad rows, broken
 rows and the like; every such row is counted while it is written, and the counts go to `planted.json`.
 
@@ -25,7 +27,7 @@ import re
 import sys
 from bisect import bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import accumulate
@@ -33,6 +35,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar('T')
+Fields = list[str | None]
 
 FIRST_DAY = date(2025, 10, 1)
 LAST_DAY = date(2025, 10, 31)
@@ -238,11 +241,11 @@ def spell_money(micros: int) -> str:
     return f'{sign}{size // 10**6}.{size % 10**6:06d}'.rstrip('0').rstrip('.')
 
 
-def csv_field(value: str | None) -> str:
+def csv_field(value: str | None, sign: str = ',') -> str:
     """One CSV field: nothing for NULL, two quotes for the empty string, quoted where needed."""
     if value is None:
         return ''
-    if value == '' or any(mark in value for mark in ',"\r\n'):
+    if value == '' or any(mark in value for mark in f'{sign}"\r\n'):
         return '"' + value.replace('"', '""') + '"'
     return value
 
@@ -296,6 +299,24 @@ class Landing:
             suffix = '.csv.gz' if source == 'ga4_events' and day not in PLAIN_GA4_DAYS else '.csv'
             files[f'{source}/{source}_{day:%Y%m%d}{suffix}'] = ('\n'.join(rows) + '\n').encode()
         return files
+
+
+def moment(text: str | None) -> datetime | None:
+    """The local time that a line of generate.py spells; None if it spells none."""
+    try:
+        at = datetime.fromisoformat(text or '')
+    except ValueError:
+        return None
+    offset = at.utcoffset()
+    return at.replace(tzinfo=None) if offset is None else at.replace(tzinfo=None) - offset + UTC_OFFSET
+
+
+def records(landing: Landing, source: str) -> Iterator[tuple[date, Fields]]:
+    """All lines of a source in the order of delivery, with the day of their file."""
+    for (name, day), lines in sorted(landing.lines.items()):
+        if name == source:
+            for _, _, fields in sorted(lines, key=lambda line: line[:2]):
+                yield day, fields
 
 
 # --- articles ---------------------------------------------------------------------------------------------------------
@@ -945,8 +966,8 @@ def nested(counts: Counter[str]) -> dict[str, object]:
     return result
 
 
-def build() -> dict[str, bytes]:
-    """Every file of the landing zone by its path (not compressed), and `planted.json`."""
+def deliver() -> tuple[Landing, list[Article], list[Event], list[AdRow]]:
+    """All lines of the month, and the different articles (first versions), events and ad rows in them."""
     landing = Landing()
     articles = make_articles(Dice(20251001))
     # The article without a publish time is on the site from 9 October on, without saying so.
@@ -960,7 +981,12 @@ def build() -> dict[str, bytes]:
     deliver_events(landing, Dice(20251004), events)
     rows = make_ads(landing, Dice(20251005), events, articles, ad_free, unread)
     deliver_ads(landing, Dice(20251006), rows)
+    return landing, articles, events, rows
 
+
+def build() -> dict[str, bytes]:
+    """Every file of the landing zone by its path (not compressed), and `planted.json`."""
+    landing, articles, events, rows = deliver()
     known = {article.content_id for article in articles}
     landing.count('cms_articles', 'distinct_rows', len(articles) + landing.planted['cms_articles']['edits'])
     count_ga4(landing, events, known)
@@ -1007,23 +1033,27 @@ def holds(path: Path, content: bytes) -> bool:
         return False
 
 
-def left_over(out: Path, files: dict[str, bytes]) -> list[Path]:
-    """Landing files in the folder that this generator does not write."""
-    found = [path for source in COLUMNS for path in sorted((out / source).glob('*.csv*'))]
+def left_over(out: Path, files: dict[str, bytes], pattern: str) -> list[Path]:
+    """Landing files in the folder that its generator does not write."""
+    found = [path for source in COLUMNS for path in sorted((out / source).glob(pattern))]
     return [path for path in found if path.relative_to(out).as_posix() not in files]
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description='Write the sample landing zone (October 2025), the same bytes every time.'
-    )
+def settle(
+    files: dict[str, bytes],
+    what: str,
+    home: Path,
+    pattern: str,
+    arguments: Sequence[str] | None,
+    is_same: Callable[[Path, bytes], bool] = holds,
+) -> int:
+    """The command line of a generator: write its files, or say which of them differ."""
+    parser = argparse.ArgumentParser(description=f'Write {what}, the same every time.')
     parser.add_argument('--check', action='store_true', help='write nothing; exit with 1 if the files differ')
-    parser.add_argument('--out', type=Path, default=Path(__file__).resolve().parent, help='folder (default: this one)')
+    parser.add_argument('--out', type=Path, default=home, help=f'folder (default: {home.name}/)')
     options = parser.parse_args(arguments)
-    files = build()
-    stale = left_over(options.out, files)
-    different = [name for name, content in files.items() if not holds(options.out / name, content)]
+    stale = left_over(options.out, files, pattern)
+    different = [name for name, content in files.items() if not is_same(options.out / name, content)]
     if options.check:
         for name in [*different, *(str(path) for path in stale)]:
             sys.stderr.write(f'differs: {name}\n')
@@ -1036,6 +1066,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         path.write_bytes(compress(files[name]) if path.suffix == '.gz' else files[name])
     sys.stdout.write(f'{len(files)} files in {options.out}: {len(different)} written, {len(stale)} removed\n')
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    home = Path(__file__).resolve().parent
+    return settle(build(), 'the sample landing zone (October 2025)', home, '*.csv*', arguments)
 
 
 if __name__ == '__main__':
