@@ -94,6 +94,22 @@ class Freshness:
 
 
 @dataclass(frozen=True)
+class Plausible:
+    """How much money a file may bring: in micros taken for units, all of it is a million times too much.
+
+    Attributes:
+        money: the column whose amounts are added up, whatever their signs.
+        per: the column of what the money is paid for.
+        most: money for 1,000 of that over a whole file, beyond which its unit is another one and the file is refused; fewer
+            than 1,000 count as 1,000. A mapping of ``landing.toml`` may say another bound for its files.
+    """
+
+    money: str
+    per: str
+    most: int
+
+
+@dataclass(frozen=True)
 class Source:
     """One source: its files, its columns, what makes two of its rows the same.
 
@@ -111,6 +127,7 @@ class Source:
             day the files of the first are delivered first, those of the source's own name last.
         volume: how many rows a day should bring; None where that says nothing, as for a source of ``any_day``.
         freshness: how old its newest day may be; None for a source that is delivered when there is something.
+        plausible: how much money a file may bring; None where files hold none.
         file_timezone: the zone in which the day in a file's name is a day; None if it is the warehouse's. A file of a UTC
             day may hold rows of two days in Jakarta.
         early_days: how many days after a file's own its rows may be.
@@ -130,6 +147,7 @@ class Source:
     exports: tuple[str, ...] = ()
     volume: Volume | None = None
     freshness: Freshness | None = None
+    plausible: Plausible | None = None
     file_timezone: str | None = None
     early_days: int = 0
     late_days: int | None = None

@@ -1,6 +1,6 @@
 """Delivery of Google Ad Manager."""
 
-from kly_mage.declared.base import Column, Freshness, Rule, Source, Volume
+from kly_mage.declared.base import Column, Freshness, Plausible, Rule, Source, Volume
 
 GAM_DELIVERY = Source(
     name='gam_delivery',
@@ -20,8 +20,14 @@ GAM_DELIVERY = Source(
     hash_columns=('served_at', 'ad_unit', 'line_item', 'creative', 'content_id'),
     volume=Volume(),
     freshness=Freshness(),
+    # Sponsors pay dear, but nobody two dollars for an impression; a file in micros says that of nearly all.
+    plausible=Plausible(money='revenue_usd', per='impressions', most=2_000),
     rules=(
         Rule('clicks are at most the impressions', 'clicks > impressions'),
         Rule('revenue comes with impressions', 'revenue_usd > 0 and impressions = 0'),
+        Rule(
+            'revenue is no millionth of what is paid: units taken for micros',
+            'revenue_usd > 0 and impressions >= 1000 and revenue_usd * 1000000 < impressions',
+        ),
     ),
 )

@@ -29,11 +29,13 @@ def is_report(header: Collection[str]) -> bool:
     return bool(header) and all(name.startswith(PREFIXES) for name in header)
 
 
-def mapping(header: Collection[str]) -> Mapping:
+def mapping(header: Collection[str], own: Mapping | None) -> Mapping:
     """The mapping of a report with these columns; a declared column that the report lacks is not mapped.
 
-    Money is whole micros of the network's currency, and taken for US dollars: for another currency, and for another key
-    than ``content_id``, a mapping of one's own says so.
+    Money is whole micros of the network's currency, and taken for US dollars.
+
+    Args:
+        own: what somebody says of the file, which counts before that: another currency, another key than ``content_id``.
     """
     found = {name: next((origin for origin in origins if origin in header), None) for name, origins in _COLUMNS.items()}
     columns = {
@@ -41,4 +43,5 @@ def mapping(header: Collection[str]) -> Mapping:
         for name, origin in found.items()
         if origin
     }
-    return Mapping(source=SOURCE, columns=columns)
+    own = own or Mapping(source=SOURCE)
+    return own.model_copy(update={'columns': columns | own.columns})

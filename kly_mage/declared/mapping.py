@@ -77,6 +77,7 @@ class Mapping(BaseModel):
         decimal: the sign between units and fractions in the file's numbers.
         thousands: the sign between groups of three digits, if there may be one.
         ignore: columns of the file that are not kept.
+        ecpm_limit: money for 1,000 impressions over a whole file, beyond which it is refused, if not the source's own bound.
         rates: the file in the landing zone with the rates of currencies.
         columns: by the name of the declared column.
     """
@@ -91,6 +92,7 @@ class Mapping(BaseModel):
     ignore: Annotated[
         frozenset[str], BeforeValidator(lambda given: frozenset(given) if isinstance(given, list) else given)
     ] = frozenset()
+    ecpm_limit: Annotated[int | None, Field(ge=1)] = None
     rates: Annotated[str, Field(min_length=1)] = 'fx_rates.csv'
     columns: dict[str, Annotated[ColumnMapping, BeforeValidator(_short)]] = {}
 

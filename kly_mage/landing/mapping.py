@@ -22,9 +22,9 @@ Problems = list[casting.Problem]
 
 
 def mapping_for(source: Source, file: LandingFile, names: list[str]) -> Mapping | None:
-    """How a file with these columns is mapped: as ``landing.toml`` says, or as what it is recognised as."""
-    if file.mapping is None and source.name == gam_report.SOURCE and gam_report.is_report(names):
-        return gam_report.mapping(names)
+    """How a file with these columns is mapped: as what it is recognised as, and as ``landing.toml`` says."""
+    if source.name == gam_report.SOURCE and gam_report.is_report(names):
+        return gam_report.mapping(names, file.mapping)
     return file.mapping
 
 

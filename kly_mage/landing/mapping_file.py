@@ -70,6 +70,8 @@ def _wrong(mapping: Mapping) -> tuple[tuple[str, ...], str] | None:
     if mapping.source not in SOURCES:
         return ('source',), f'{mapping.source} is no source; there are {", ".join(SOURCES)}'
     source = SOURCES[mapping.source]
+    if mapping.ecpm_limit and source.plausible is None:
+        return ('ecpm_limit',), f'{source.name} has no bound of that kind'
     for name, column in mapping.columns.items():
         if name not in source.names:
             return ('columns', name), f'{name} is no column of {source.name}; it has {", ".join(source.names)}'

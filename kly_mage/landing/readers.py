@@ -21,6 +21,7 @@ from kly_mage.landing.columns import problem, spelled
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.mapping import mapped, mapping_for, rates_for
 from kly_mage.landing.outside import taken
+from kly_mage.landing.plausible import Money
 from kly_mage.landing.ragged import mostly_unusable, too_many
 from kly_mage.landing.slices import Reader, Slice
 from kly_mage.rows import casting
@@ -164,13 +165,17 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
         return
     rates = rates_for(file, between.mapping) if between.mapping else None
     unusable = rows = 0
+    money = Money(source, between.mapping)
     with contextlib.closing(_slices(source, file, reader, names)) as slices:
         for part in slices:
             frame = _frame(source, file, timezone, part, between, rates)
             unusable, rows = unusable + frame.height - frame['_reject'].null_count(), rows + frame.height
             if too_many(unusable, rows):
                 raise LandingError(mostly_unusable(file, unusable, rows, *_last_reject(frame)))
+            money.add(frame)
             yield frame if part.cut is None else cut.hold_back(frame, part.cut, part.rows)
+    if found := money.problem():
+        raise LandingError(f'{file.name}: {found}')
 
 
 def _frame(

@@ -187,6 +187,11 @@ BEGIN = "[[mapping]]\nsource = 'gam_delivery'\n"
             'line 4, column 28: columns.content_id.match: no regular expression',
         ),
         (BEGIN + "[mapping.columns]\ncontent_id = { from = 'a', match = 'a' }\n", 'needs one group in round brackets'),
+        (
+            "[[mapping]]\nsource = 'ga4_events'\necpm_limit = 5\n",
+            'line 3, column 1: ecpm_limit: ga4_events has no bound of that kind',
+        ),
+        (BEGIN + 'ecpm_limit = 0\n', 'line 3, column 1: ecpm_limit: Input should be greater than or equal to 1'),
         (BEGIN + '[mapping.columns]\nsite = { }\n', 'needs either from, a column of the file, or a constant'),
         (BEGIN + "[mapping.columns]\nserved_at = { from = 'a', date = '%H:%M' }\n", 'is no format of a date'),
         ("[[mapping]]\nsource = 'gam'\nfiles = a\n", 'at line 3, column 9'),

@@ -155,3 +155,32 @@ def test_the_rates_that_a_mapping_beside_the_landing_zone_names_are_no_stray_fil
     delivered(settings, 'ads_1.csv', PUBLISHERS)
     assert ads('2025-10-01', '2025-10-01') == 0
     assert 'not understood' not in capsys.readouterr().err
+
+
+def test_micros_taken_for_units_are_left_out_as_a_file_and_nothing_of_it_counts(
+    settings: Settings, query: Query, capsys: Captured
+) -> None:
+    path = delivered(settings, 'gam_delivery_20251002.csv', OURS.replace('1234.56', '1234560000').replace('10-01', '10-02'))
+    delivered(settings, 'gam_delivery_20251001.csv', OURS)
+    assert ads('2025-10-01', '2025-10-02') == 3
+    assert query('select sum(revenue_usd) from bronze.gam_delivery') == [(Decimal('1234.060001'),)]
+    assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(Decimal('1234.060001'),)]
+    # 1,234,560,000.500001 (a correction counts without its sign) for 1,507 impressions
+    assert 'revenue_usd is 819,216,987.72 for 1,000 impressions' in capsys.readouterr().err
+    assert main(['inspect', str(path)]) == 1
+    assert 'revenue_usd is 819,216,987.72 for 1,000 impressions' in capsys.readouterr().err
+    (settings.data_dir / 'landing.toml').write_text("[[mapping]]\nsource = 'gam_delivery'\necpm_limit = 900_000_000\n")
+    assert ads('2025-10-01', '2025-10-02') == 0
+    assert query('select sum(revenue_usd) from bronze.gam_delivery') == [
+        (Decimal('1234561233.560002'),)
+    ]  # 1,234.060001 and 1,234,559,999.500001
+
+
+def test_units_taken_for_micros_are_a_broken_rule(settings: Settings, query: Query) -> None:
+    report = REPORT.replace('1234560000', '999').replace('-500000', '0')
+    delivered(settings, 'report.csv', report)
+    assert ads('2025-10-01', '2025-10-01') == 0
+    # 999 dollars, taken for micros, for 1,000 impressions; the other rows have fewer than 1,000
+    assert query('select rule, rows_broken from ops.load_rules') == [
+        ('revenue is no millionth of what is paid: units taken for micros', 1)
+    ]
