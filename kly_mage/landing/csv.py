@@ -18,8 +18,9 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
 from kly_mage.common.timer import timed
 from kly_mage.declared.base import Source
+from kly_mage.landing.contents import DAMAGED, unpacked
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.header import DAMAGED, header, header_in, unpacked
+from kly_mage.landing.header import header, header_in
 from kly_mage.landing.ragged import Ragged, mostly_unusable
 from kly_mage.landing.raw import Raw
 from kly_mage.landing.slices import Slice

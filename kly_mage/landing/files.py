@@ -21,9 +21,8 @@ from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
 from kly_mage.declared.mapping import Mapping
 from kly_mage.landing import inside
+from kly_mage.landing.formats import ENDS
 from kly_mage.landing.mapping_file import MAPPINGS, mapping_of, mappings
-
-ENDS = ('.csv', '.csv.gz', '.parquet', '.ndjson', '.ndjson.gz')
 
 
 @dataclass(frozen=True)

@@ -2,41 +2,24 @@
 
 import codecs
 import csv
-import gzip
 import io
-import zlib
 from typing import IO, BinaryIO
 from typing import cast as as_type
 
 from kly_mage.common.errors import LandingError
+from kly_mage.landing.contents import DAMAGED, unpacked
 from kly_mage.landing.files import LandingFile
 
-DAMAGED = (EOFError, OSError, zlib.error)  # what gzip says of a file that is cut short or no gzip at all
 _FIRST_LOOK, _MAX_BYTES = 8 << 10, 1 << 20
-_FOREIGN = {
-    codecs.BOM_UTF16_LE: 'UTF-16; export the file as UTF-8',
-    codecs.BOM_UTF16_BE: 'UTF-16; export the file as UTF-8',
-    b'PAR1': 'Parquet; let its name end in .parquet',
-    b'Obj\x01': 'Avro; export the file as Parquet or CSV',
-    b'\x1f\x8b': 'packed by gzip; let its name end in .csv.gz',
-    b'\x28\xb5\x2f\xfd': 'packed by zstd; deliver it unpacked or packed by gzip',
-    b'PK\x03\x04': 'a zip archive or an Excel workbook; deliver the CSV in it',
-    b'\xd0\xcf\x11\xe0': 'an Excel workbook; save it as CSV',
-}
 SEPARATORS = (',', ';', '\t', '|')
 """What may stand between the fields of a line, the usual one first."""
-
-
-def unpacked(file: LandingFile, raw: IO[bytes]) -> IO[bytes]:
-    """The bytes of an opened file, unpacked if it is packed."""
-    return as_type(IO[bytes], gzip.GzipFile(fileobj=raw)) if file.name.endswith('.gz') else raw
 
 
 def header(file: LandingFile) -> tuple[list[str], str]:
     """The column names of a file, none for a file without any content, and the sign between them.
 
     Raises:
-        LandingError: the file is not to be read, or its header is no text; what it is instead is said where that is known.
+        LandingError: the file is not to be read, or its header is no text.
     """
     with file.open() as raw:
         return header_in(file, raw)
@@ -64,9 +47,6 @@ def _first_record(file: LandingFile, stream: IO[bytes]) -> tuple[list[str] | Non
         first = size == _FIRST_LOOK
         data += as_type(io.BufferedReader, stream).read1(size) if first else stream.read(size - len(data))
         ended = not first and len(data) < size
-        for begins, what in _FOREIGN.items():
-            if data.startswith(begins):
-                raise LandingError(f'{file.name}: is {what}')
         try:
             text, wrong = codecs.getincrementaldecoder('utf-8-sig')().decode(data, ended), None
         except UnicodeDecodeError as error:

@@ -10,8 +10,9 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.timer import timed
 from kly_mage.declared.base import Source
 from kly_mage.landing import ga4_export
+from kly_mage.landing.contents import DAMAGED, unpacked
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.header import DAMAGED, not_utf8, unpacked
+from kly_mage.landing.header import not_utf8
 from kly_mage.landing.slices import Slice
 
 SLICE_BYTES = 8 << 20  # what is read at once, and the longest line

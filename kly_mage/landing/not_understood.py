@@ -15,11 +15,12 @@ from pathlib import Path
 from kly_mage.common.text import printable
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.landing.files import ENDS, day_in_name, is_delivery
+from kly_mage.landing.files import day_in_name, is_delivery
+from kly_mage.landing.formats import ENDS, ENDS_TOLD
 from kly_mage.landing.mapping_file import MAPPINGS, mappings
 
 _UNFINISHED = ('.part', '.partial', '.filepart', '.crdownload', '.tmp')
-_ENDS = f'{", ".join(ENDS[:-1])} or {ENDS[-1]}'
+_ANYBODYS = {'.json'}  # an ending that says nothing in the landing zone itself: a program's notes have it too
 _ALONE = {'lost+found'}  # of a file system's own top folder
 _DAY = re.compile(r'(?<![0-9])((?:19|20)[0-9]{2})([-_.]?)([01][0-9])\2([0-3][0-9])(?![0-9])')
 
@@ -63,7 +64,7 @@ def _beside(data_dir: Path, rates: set[str]) -> Iterator[Stray]:
         if path.is_dir():
             meant = f'is it {source}/?' if source else f'the sources are {", ".join(SOURCES)}'
             yield Stray(f'{shown}/', f'a folder of no source ({meant}); what is in it is not read', source)
-        elif source or path.name.lower().endswith(ENDS):
+        elif source or (path.name.lower().endswith(ENDS) and path.suffix not in _ANYBODYS):
             reason = f'only files in the folders of the sources are read; {_moved(path.name, source)}'
             yield Stray(shown, reason, source)
 
@@ -86,10 +87,10 @@ def _unread(path: Path) -> str:
     if path.is_dir():
         return 'a folder in the folder of a source; what is in it is not read'
     if path.name.lower().endswith(_UNFINISHED):
-        return f'still on its way? It is not read before its name ends in {_ENDS}'
+        return f'still on its way? It is not read before its name ends in {ENDS_TOLD}'
     if path.name.lower().endswith(ENDS):
-        return f'names end in {_ENDS}, in small letters; it is not read'
-    return f'only files whose names end in {_ENDS} are read'
+        return f'names end in {ENDS_TOLD}, in small letters; it is not read'
+    return f'only files whose names end in {ENDS_TOLD} are read'
 
 
 def _undated(source: Source, name: str) -> str | None:
@@ -125,4 +126,4 @@ def _resembled(name: str) -> str | None:
 def _moved(name: str, source: str | None) -> str:
     if source and name.lower().endswith(ENDS):
         return f'move it into {source}/'
-    return f'its name would have to end in {_ENDS}' if source else f'the sources are {", ".join(SOURCES)}'
+    return f'its name would have to end in {ENDS_TOLD}' if source else f'the sources are {", ".join(SOURCES)}'

@@ -9,8 +9,9 @@ from typing import IO
 import numpy as np
 
 from kly_mage.common.errors import LandingError
+from kly_mage.landing.contents import DAMAGED, damaged
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.header import DAMAGED, not_utf8
+from kly_mage.landing.header import not_utf8
 
 
 class Raw(io.RawIOBase):
@@ -63,9 +64,7 @@ class Raw(io.RawIOBase):
         try:
             fresh = self._stream.read(size - len(self._held) if size >= 0 else -1)
         except DAMAGED as wrong:
-            raise LandingError(
-                f'{self._file.name}: cut short or damaged at line {self._line} or later ({wrong}); deliver the file again'
-            ) from wrong
+            raise LandingError(damaged(self._file, self._line, wrong)) from wrong
         data, ended = self._held + fresh, size < 0 or len(self._held) + len(fresh) < size
         try:
             whole = len(data) if data.isascii() else codecs.utf_8_decode(data, 'strict', ended)[1]

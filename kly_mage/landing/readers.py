@@ -18,7 +18,9 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.mapping import Mapping
 from kly_mage.landing import csv, cut, ga4_export, ndjson, parquet
 from kly_mage.landing.columns import problem, spelled
+from kly_mage.landing.contents import format_of
 from kly_mage.landing.files import LandingFile
+from kly_mage.landing.formats import CSV, JSON, PARQUET, Format
 from kly_mage.landing.mapping import mapped, mapping_for, rates_for
 from kly_mage.landing.outside import taken
 from kly_mage.landing.plausible import Money
@@ -28,6 +30,7 @@ from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames
 
 _INSTANT = pl.Datetime('us', 'UTC')
+_READERS: dict[Format, Reader] = {CSV: csv, JSON: ndjson, PARQUET: parquet}
 _ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at': _INSTANT, '_line': pl.Int64()}
 
 
@@ -91,7 +94,10 @@ def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> list[str
 
 def is_empty(file: LandingFile) -> bool:
     """Whether a file has no rows; one that cannot be used is not empty: its load says so."""
-    return reader_of(file).is_empty(file)
+    try:
+        return reader_of(file).is_empty(file)
+    except LandingError:
+        return False
 
 
 def sample(source: Source, file: LandingFile) -> pl.DataFrame:
@@ -105,10 +111,12 @@ def sample(source: Source, file: LandingFile) -> pl.DataFrame:
 
 
 def reader_of(file: LandingFile) -> Reader:
-    """What reads a file."""
-    if file.name.endswith(('.ndjson', '.ndjson.gz')):
-        return ndjson
-    return parquet if file.name.endswith('.parquet') else csv
+    """What reads a file.
+
+    Raises:
+        LandingError: it is not to be read, or nobody here reads what it is.
+    """
+    return _READERS[format_of(file)]
 
 
 def file_columns(source: Source, file: LandingFile) -> list[str]:

@@ -74,7 +74,11 @@ BROKEN_FILES: list[tuple[str, Callable[[Path], object], str]] = [
         'line 3 opens a quote',
     ),
     ('a gzip that is cut short', cut_short, 'cut short or damaged at line'),
-    ('a gzip that is none', lambda path: path.rename(path.with_suffix('.csv.gz')), 'Not a gzipped file'),
+    (
+        'a gzip that is none',
+        lambda path: path.rename(path.with_suffix('.csv.gz')).write_bytes(bytes(9)),
+        'is neither packed by gzip',
+    ),
     ('a row of 20 MB', lambda path: path.write_bytes(path.read_bytes() + b'x' * (20 << 20)), 'longer than 1 MB'),
     ('a folder named like a file', lambda path: (path.unlink(), path.mkdir()), 'a folder, no file; it is not read'),
     ('a day that is none', lambda path: path.rename(path.with_name('gam_delivery_20251032.csv')), '20251032 is not a day'),

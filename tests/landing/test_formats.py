@@ -11,7 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from kly_mage.common.errors import LandingError
-from tests.landing.zone import HEADER, Write, read, row
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
+from kly_mage.landing import files as landing
+from kly_mage.landing import readers
+from tests.landing.zone import HEADER, JAKARTA, Write, read, row
 
 
 def test_bytes_of_a_parquet_file_that_are_no_text_are_said_with_their_file(write: Write) -> None:
@@ -50,18 +53,51 @@ def test_two_names_that_would_be_one_column_are_refused(write: Write) -> None:
         read(write(HEADER.replace('\n', ',Clicks\n') + row('a').strip() + ',1\n'))
 
 
+PARQUET = io.BytesIO()
+pq.write_table(
+    pa.table({name: [value] for name, value in zip(HEADER.strip().split(','), row('a').strip().split(','), strict=True)}),
+    PARQUET,
+)
+
+
+@pytest.mark.parametrize('end', ['.csv', '.csv.gz', '.parquet', '.json', '.ndjson.gz'])
+@pytest.mark.parametrize(
+    'content',
+    [(HEADER + row('a')).encode(), gzip.compress((HEADER + row('a')).encode(), mtime=0), PARQUET.getvalue()],
+    ids=['CSV', 'gzip', 'Parquet'],
+)
+def test_a_file_is_what_its_bytes_are_whatever_its_name_ends_in(write: Write, content: bytes, end: str) -> None:
+    folder = write(content, f'gam_delivery/gam_delivery_20251001{end}')
+    if '.parquet' not in end and 'json' in end and content != PARQUET.getvalue():
+        with pytest.raises(LandingError, match=f'20251001{end}: line 1 is no event'):  # a text is what its name says
+            read(folder)
+        return
+    assert read(folder).select('ad_unit', '_reject').rows() == [('a', None)]
+    (file,) = landing.find_files(GAM_DELIVERY, folder, JAKARTA)
+    assert not readers.is_empty(file)
+
+
 @pytest.mark.parametrize(
     ('content', 'what'),
     [
-        (b'PAR1' + bytes(9), 'is Parquet; let its name end in .parquet'),
+        (b'PAR1' + bytes(9), 'no Parquet, cut short or damaged'),
         (b'PK\x03\x04' + bytes(9), 'is a zip archive or an Excel workbook'),
         (b'\xd0\xcf\x11\xe0\xa1\xb1', 'is an Excel workbook'),
-        (gzip.compress(HEADER.encode(), mtime=0), r'is packed by gzip; let its name end in .csv.gz'),
         (b'\x28\xb5\x2f\xfd\x04', 'is packed by zstd'),
         (b'Obj\x01\x04', 'is Avro'),
+        (b'x.csv' + bytes(252) + b'ustar' + bytes(8), 'is a tar archive'),
+        (gzip.compress(gzip.compress(HEADER.encode(), mtime=0), mtime=0), 'is packed twice'),
+        (gzip.compress(PARQUET.getvalue(), mtime=0), 'is Parquet in another packing'),
+        (gzip.compress(b'x.csv' + bytes(252) + b'ustar' + bytes(8), mtime=0), 'is a tar archive'),
     ],
-    ids=['Parquet', 'zip', 'Excel', 'gzip', 'zstd', 'Avro'],
+    ids=['Parquet', 'zip', 'Excel', 'zstd', 'Avro', 'tar', 'gzip twice', 'Parquet in gzip', 'tar.gz'],
 )
-def test_what_is_no_csv_under_its_name_is_said(write: Write, content: bytes, what: str) -> None:
-    with pytest.raises(LandingError, match=what):
-        read(write(content))
+@pytest.mark.parametrize('end', ['.csv', '.ndjson.gz'])
+def test_what_cannot_be_read_is_said_whatever_its_name_ends_in(write: Write, content: bytes, what: str, end: str) -> None:
+    with pytest.raises(LandingError, match=f'^gam_delivery/x{end}: {what}'):
+        read(write(content, f'gam_delivery/x{end}'))
+
+
+def test_bytes_that_are_neither_packed_as_their_name_says_nor_text_are_said_to_be_neither(write: Write) -> None:
+    with pytest.raises(LandingError, match=r'^gam_delivery/x.csv.gz: is neither packed by gzip, as its name says, nor text'):
+        read(write(b'\x1f\x8c\x08\x00' + bytes(99), 'gam_delivery/x.csv.gz'))

@@ -156,10 +156,10 @@ def test_a_column_of_another_type_refuses_the_file_in_one_sentence(
         rows(sample, '_reject')
 
 
-@pytest.mark.parametrize('damage', ['cut', 'text', 'empty'])
+@pytest.mark.parametrize('damage', ['cut', 'other', 'empty'])
 def test_parquet_that_is_cut_short_or_none_is_refused_in_one_sentence(sample: Path, damage: str) -> None:
     whole = (sample / NAME).read_bytes()
-    (sample / NAME).write_bytes({'cut': whole[: len(whole) // 2], 'text': b'event_timestamp\n1\n', 'empty': b''}[damage])
+    (sample / NAME).write_bytes({'cut': whole[: len(whole) // 2], 'other': b'event\x00', 'empty': b''}[damage])
     with pytest.raises(LandingError, match=f'^{NAME}: no Parquet, cut short or damaged .*; deliver the file again$'):
         rows(sample, '_reject')
 

@@ -13,6 +13,8 @@ from kly_mage.loads import runner
 from tests.delivery import ad, ads, deliver
 from tests.gold import Query
 
+ENDS = '.csv, .ndjson, .jsonl, .json (or these and .gz) or .parquet'
+
 
 def found(zone: Path, *names: str, sources: tuple[str, ...] = tuple(SOURCES)) -> dict[str, str]:
     """Put empty files there, and folders where a name ends in a slash; gives what is not understood, with the reason."""
@@ -27,12 +29,12 @@ def found(zone: Path, *names: str, sources: tuple[str, ...] = tuple(SOURCES)) ->
     ('name', 'reason'),
     [
         (
-            'ga4_events/ga4_events_20251002.json',
-            'only files whose names end in .csv, .csv.gz, .parquet, .ndjson or .ndjson.gz are read',
+            'ga4_events/ga4_events_20251002.orc',
+            f'only files whose names end in {ENDS} are read',
         ),
         (
             'ga4_events/GA4_Events_20251003.CSV',
-            'names end in .csv, .csv.gz, .parquet, .ndjson or .ndjson.gz, in small letters; it is not read',
+            f'names end in {ENDS}, in small letters; it is not read',
         ),
         ('ga4_events/ga4_events_20251001.csv.part', 'still on its way? It is not read before its name ends in .csv'),
         ('ga4_events/2025/', 'a folder in the folder of a source; what is in it is not read'),
@@ -44,8 +46,8 @@ def found(zone: Path, *names: str, sources: tuple[str, ...] = tuple(SOURCES)) ->
         ('sales/', 'a folder of no source (the sources are cms_articles, ga4_events, gam_delivery)'),
         ('ga4_events_20251002.csv', 'only files in the folders of the sources are read; move it into ga4_events/'),
         (
-            'ga4_events_20251002.json',
-            'are read; its name would have to end in .csv, .csv.gz, .parquet, .ndjson or .ndjson.gz',
+            'ga4_events_20251002.orc',
+            f'are read; its name would have to end in {ENDS}',
         ),
         ('events_intraday_20251002.parquet', 'are read; move it into ga4_events/'),
         ('sales.csv', 'are read; the sources are cms_articles, ga4_events, gam_delivery'),
@@ -72,6 +74,9 @@ def test_it_is_named_with_what_would_be_understood(tmp_path: Path, name: str, re
         'ga4_events.csv',
         'ga4_events.csv.gz',
         'README.md',
+        'manifest.json',
+        'ga4_events.json',
+        'ga4_events/events_20251002-000000000000.jsonl.gz',
         '.archive/',
         'lost+found/',
     ],
@@ -85,17 +90,17 @@ def test_the_sample_holds_nothing_that_is_not_understood() -> None:
 
 
 def test_other_sources_are_not_asked_and_what_belongs_to_nobody_is_everybodys(tmp_path: Path) -> None:
-    names = ('gam_delivery/x.json', 'gam_deliveries/', 'ga4_events/x.json', 'ga4_event/', 'sales/')
-    assert list(found(tmp_path, *names, sources=('ga4_events',))) == ['ga4_event/', 'ga4_events/x.json', 'sales/']
+    names = ('gam_delivery/x.orc', 'gam_deliveries/', 'ga4_events/x.orc', 'ga4_event/', 'sales/')
+    assert list(found(tmp_path, *names, sources=('ga4_events',))) == ['ga4_event/', 'ga4_events/x.orc', 'sales/']
 
 
 def test_a_name_is_shown_without_what_a_terminal_would_obey(tmp_path: Path) -> None:
-    assert list(found(tmp_path, 'ga4_events/\x1b[31m.json')) == [r'ga4_events/\x1b[31m.json']
+    assert list(found(tmp_path, 'ga4_events/\x1b[31m.orc')) == [r'ga4_events/\x1b[31m.orc']
 
 
 # --- whoever loads or looks is told ---------------------------------------------------------------------------------------
 
-JSON = 'gam_delivery/gam_delivery_20251002.json is not understood: only files whose names end in'
+JSON = 'gam_delivery/gam_delivery_20251002.orc is not understood: only files whose names end in'
 DATED = 'gam_delivery/gam_delivery_2025-10-01.csv is not understood: it is read like a file without a date'
 FOLDER = 'gam/ is not understood: a folder of no source'
 
@@ -105,14 +110,14 @@ def zone(settings: Settings) -> Settings:
     """A good delivery of one day, and beside it three things that are not understood, one of them read all the same."""
     deliver(settings, 'gam_delivery_20251001.csv', ad('a'))
     deliver(settings, 'gam_delivery_2025-10-01.csv', ad('b'))
-    (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251002.json').write_text('{}')
+    (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251002.orc').write_text('{}')
     (settings.data_dir / 'gam').mkdir()
     return settings
 
 
 def clean(settings: Settings) -> None:
     folder = settings.data_dir / 'gam_delivery'
-    (folder / 'gam_delivery_20251002.json').unlink()
+    (folder / 'gam_delivery_20251002.orc').unlink()
     (folder / 'gam_delivery_2025-10-01.csv').rename(folder / 'gam_delivery_20251001_2.csv')
     (settings.data_dir / 'gam').rmdir()
 

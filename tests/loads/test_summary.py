@@ -79,7 +79,7 @@ def test_files_that_changed_after_they_were_loaded_need_a_repair() -> None:
 
 def test_an_exporter_that_takes_a_frame_says_the_line_of_its_load(settings: Settings) -> None:
     deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'), ad('a', '2'), ad('a', '3'), ad('b', 'much'))
-    (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251001.json').touch()
+    (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251001.orc').touch()
     (settings.data_dir / 'gam_delivery' / 'gam_delivery_20251002.csv').write_text(f'{HEADERS["gam_delivery"]}\n')
     days = {'start_date': '2025-10-01', 'end_date': '2025-10-02'}
     load = export_new_rows(hash_rows(read_days('gam_delivery', days), 'gam_delivery'), 'gam_delivery', days)
@@ -89,7 +89,7 @@ def test_an_exporter_that_takes_a_frame_says_the_line_of_its_load(settings: Sett
         '1 duplicate, 1 day missing; needs a look: no file and no row for 2025-10-02; '
         'rows cannot be used (python -m kly_mage rejects --source gam_delivery); '
         'rows have the key of others and other values (python -m kly_mage conflicts --source gam_delivery); '
-        'gam_delivery/gam_delivery_20251001.json is not understood: '
-        'only files whose names end in .csv, .csv.gz, .parquet, .ndjson or .ndjson.gz are read'
+        'gam_delivery/gam_delivery_20251001.orc is not understood: '
+        'only files whose names end in .csv, .ndjson, .jsonl, .json (or these and .gz) or .parquet are read'
     )
     assert len(load['look']) == 4

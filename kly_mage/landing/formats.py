@@ -1,0 +1,115 @@
+"""The formats and packings of deliveries: what their names end in, and the bytes they begin with.
+
+A name's ending says that a file is a delivery; what it is, its bytes say, where they do (``contents.format_of``).
+"""
+
+import re
+from dataclasses import dataclass
+
+_BLANK = b' \t\r\n\xef\xbb\xbf'  # and UTF-8's byte order mark
+
+
+@dataclass(frozen=True)
+class Format:
+    """One format.
+
+    Attributes:
+        name: in messages.
+        ends: what names of its files end in, unpacked.
+        begins: its first bytes; None of a text, whose beginning is anybody's.
+        is_packed: whether it may be packed; one that has to be read from its end may not.
+        row: what messages call the place of a row.
+    """
+
+    name: str
+    ends: tuple[str, ...]
+    begins: bytes | None = None
+    is_packed: bool = True
+    row: str = 'line'
+
+
+@dataclass(frozen=True)
+class Packing:
+    """One way to pack a file; its name's ending is added to that of the format."""
+
+    name: str
+    end: str
+    begins: bytes
+
+
+CSV = Format('CSV', ('.csv',))
+JSON = Format('JSON lines', ('.ndjson', '.jsonl', '.json'))
+PARQUET = Format('Parquet', ('.parquet',), b'PAR1', is_packed=False, row='row')
+FORMATS = (CSV, JSON, PARQUET)
+
+GZIP = Packing('gzip', '.gz', b'\x1f\x8b')
+PACKINGS = (GZIP,)
+
+ENDS = tuple(
+    end + pack
+    for form in FORMATS
+    for end in form.ends
+    for pack in ('', *(packing.end for packing in PACKINGS if form.is_packed))
+)
+"""What the names of deliveries end in."""
+
+ENDS_TOLD = (
+    ', '.join(end for form in FORMATS if form.is_packed for end in form.ends)
+    + f' (or these and {" or ".join(packing.end for packing in PACKINGS)}) or '
+    + ', '.join(end for form in FORMATS if not form.is_packed for end in form.ends)
+)
+"""The same, to be read by people."""
+
+_FOREIGN = {
+    b'\xff\xfe': 'UTF-16; export the file as UTF-8',
+    b'\xfe\xff': 'UTF-16; export the file as UTF-8',
+    b'Obj\x01': 'Avro; export the file as Parquet or CSV',
+    b'\x28\xb5\x2f\xfd': 'packed by zstd; deliver it unpacked or packed by gzip',
+    b'PK\x03\x04': 'a zip archive or an Excel workbook; deliver the CSV in it',
+    b'\xd0\xcf\x11\xe0': 'an Excel workbook; save it as CSV',
+}
+
+
+def named(name: str) -> tuple[Format, Packing | None]:
+    """What a file's name says it is; CSV if it says nothing."""
+    packing = next((packing for packing in PACKINGS if name.endswith(packing.end)), None)
+    plain = name.removesuffix(packing.end) if packing else name
+    return next((form for form in FORMATS if plain.endswith(form.ends)), CSV), packing
+
+
+def packing_of(first: bytes) -> Packing | None:
+    """How bytes are packed; None if they are not."""
+    return next((packing for packing in PACKINGS if first.startswith(packing.begins)), None)
+
+
+def foreign(first: bytes) -> str | None:
+    """What bytes are that nobody here reads, and what to do; None if they may be a format of ours."""
+    if first[257:262] == b'ustar':
+        return 'a tar archive; deliver the files in it'
+    return next((what for begins, what in _FOREIGN.items() if first.startswith(begins)), None)
+
+
+def format_of(first: bytes, by_name: Format) -> Format:
+    """What unpacked bytes are: by how they begin, or as the name says where that is anybody's."""
+    for form in FORMATS:
+        if form.begins and first.startswith(form.begins):
+            return form
+    # Of a format with a beginning of its own, damage makes other bytes, but no text.
+    if by_name.begins and first and is_text(first):
+        by_name = CSV
+    return JSON if by_name is CSV and first.lstrip(_BLANK).startswith(b'{') else by_name
+
+
+def is_known(first: bytes) -> bool:
+    """Whether bytes that are not packed may be read, or are known to be something else."""
+    return is_text(first) or foreign(first) is not None or any(first.startswith(f.begins) for f in FORMATS if f.begins)
+
+
+def is_text(first: bytes) -> bool:
+    """Whether bytes may be the beginning of a text: no control characters but blanks, and UTF-8 but for its end."""
+    try:
+        first[: max(len(first) - 3, 0)].decode()
+    except UnicodeDecodeError as wrong:
+        if wrong.reason != 'unexpected end of data':
+            return False
+    return re.search(rb'[\x00-\x08\x0e-\x1f\x7f]', first) is None
