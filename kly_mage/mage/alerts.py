@@ -10,6 +10,7 @@ from kly_mage.common.errors import first_line
 from kly_mage.common.redaction import given, redacted
 from kly_mage.common.settings import load_settings
 from kly_mage.loads.mage_run import tell as tell_block
+from kly_mage.mage.patches import correct_run
 from kly_mage.warehouse.postgres.refreshes import last_refresh
 from kly_mage.warehouse.postgres.server import server
 
@@ -46,6 +47,7 @@ def tell(load: dict[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The load: it is the block's output.
     """
+    correct_run()
     if line := load.get('line'):
         tell_block(kwargs, line, urgent=bool(load['look']))
         if load['look'] and kwargs.get('pipeline_run_id'):
@@ -60,7 +62,7 @@ def tell_refresh(block: str, log: Any) -> None:
 
     Args:
         block: the block, which is called like its mart; of any other nothing is said.
-        log: the run's; None in the editor.
+        log: the run's; None in ``mage run``, a plain one in the editor.
     """
     if line := last_refresh(server(load_settings()), block):
         tell_block({'logger': log, 'block_uuid': block}, line, urgent=False)

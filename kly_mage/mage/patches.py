@@ -6,6 +6,8 @@ Mage has no setting for any of them. Each names the place upstream that it corre
 import importlib
 import logging
 import sys
+import threading
+import warnings
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any
@@ -24,24 +26,40 @@ REPORTER = 'report_failure'
 PRELOADED = ('mage_ai.io.postgres', 'pandas', 'polars', 'polars_hash', 'pyarrow', 'pgpq')
 
 
+_CORRECTING = threading.Lock()  # the lanes of `mage run` are threads
+
+
 def correct() -> None:
-    """Put the corrections of triggers, pipelines, callbacks, retries and SQL blocks into this process, once."""
+    """Put the corrections of triggers, pipelines, callbacks, retries and SQL blocks into this process, once.
+
+    The server, its scheduler and its kernel call it before they work, ``mage run`` has it called by its first exporter.
+    """
     from mage_ai.data_preparation.models import pipeline as pipelines
 
-    if isinstance(pipelines.yaml, Yaml):
-        return
-    # A pipeline that is saved keeps its metadata.yaml as a person writes it. Corrects what
-    # mage_ai/data_preparation/models/pipeline.py: Pipeline.to_dict_base adds, and how it is dumped.
-    pipelines.yaml = Yaml()
-    _call_back_for_failures_only()
-    _let_new_triggers_wait()
-    _end_where_trying_again_is_in_vain()
-    _connect_sql_blocks_as_we_do()
-    _log_into_the_block()
+    with _CORRECTING:
+        if isinstance(pipelines.yaml, Yaml):
+            return
+        # A pipeline that is saved keeps its metadata.yaml as a person writes it. Corrects what
+        # mage_ai/data_preparation/models/pipeline.py: Pipeline.to_dict_base adds, and how it is dumped.
+        pipelines.yaml = Yaml()
+        _call_back_for_failures_only()
+        _let_new_triggers_wait()
+        _end_where_trying_again_is_in_vain()
+        _connect_sql_blocks_as_we_do()
+        _tell_what_a_mart_did()
+        _log_into_the_block()
+        # pandas asks Mage's SQL blocks for SQLAlchemy; people who run a block can do nothing about that.
+        warnings.filterwarnings('ignore', message='pandas only supports SQLAlchemy', category=UserWarning)
+
+
+def correct_run() -> None:
+    """For ``mage run``, which reads no line of the project before its first block; in a process without Mage, nothing."""
+    if 'mage_ai.data_preparation.models.pipeline' in sys.modules:
+        correct()
 
 
 def _call_back_for_failures_only() -> None:
-    """For a success, Mage would read the block's whole output into memory to call nothing; a mart's is told here.
+    """For a success, Mage would read the block's whole output into memory to call nothing.
 
     Corrects ``mage_ai/data_preparation/models/block/__init__.py: CallbackBlock.execute_callback``.
     """
@@ -52,12 +70,28 @@ def _call_back_for_failures_only() -> None:
     def on_failure(self: Any, callback: str, *args: Any, **kwargs: Any) -> None:
         if callback == 'on_failure':
             execute(self, callback, *args, **kwargs)
-        elif (block := kwargs.get('parent_block')) and (block.type, block.language) == ('data_exporter', 'sql'):
-            from kly_mage.mage import alerts  # in the run, not in the scheduler: see PRELOADED
-
-            alerts.tell_refresh(block.uuid, kwargs.get('logger'))
 
     CallbackBlock.execute_callback = on_failure
+
+
+def _tell_what_a_mart_did() -> None:
+    """A mart's block is SQL and cannot say what it did: it is said for it, whoever runs it.
+
+    Adds to ``mage_ai/data_preparation/models/block/sql/__init__.py: SQLBlock._execute_block``.
+    """
+    from mage_ai.data_preparation.models.block.sql import SQLBlock
+
+    execute = SQLBlock._execute_block
+
+    def telling(self: Any, *args: Any, **kwargs: Any) -> Any:
+        found = execute(self, *args, **kwargs)
+        if self.type == 'data_exporter':
+            from kly_mage.mage import alerts  # in the run, not in the scheduler: see PRELOADED
+
+            alerts.tell_refresh(self.uuid, kwargs.get('logger'))
+        return found
+
+    SQLBlock._execute_block = telling
 
 
 def _report_every_block() -> None:
@@ -153,11 +187,14 @@ def _connect_sql_blocks_as_we_do() -> None:
 
     Corrects ``mage_ai/io/postgres.py:87: Postgres.open``, which prints why nobody was let in and goes on without a
     connection, and ``mage_ai/io/base.py:430: BaseSQLDatabase.__exit__``, which asks nobody about an error. Other databases
-    than the warehouse stay with Mage.
+    than the warehouse stay with Mage. None of them says that it opens a connection: it is no news to who runs a block.
     """
     from mage_ai.io.postgres import Postgres
 
-    open_, exit_ = Postgres.open, Postgres.__exit__
+    init, open_, exit_ = Postgres.__init__, Postgres.open, Postgres.__exit__
+
+    def silently(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs | {'verbose': False})
 
     def open_ours(self: Any) -> None:
         from kly_mage.warehouse.postgres.connection import session, told  # by the run: see PRELOADED
@@ -178,7 +215,7 @@ def _connect_sql_blocks_as_we_do() -> None:
         finally:
             exit_(self, *error)
 
-    Postgres.open, Postgres.__exit__ = open_ours, exit_ours
+    Postgres.__init__, Postgres.open, Postgres.__exit__ = silently, open_ours, exit_ours
 
 
 class _BlockLog(logging.StreamHandler[Any]):

@@ -33,7 +33,8 @@ def start(pipeline: str, home: Path, **variables: str) -> subprocess.Popen[str]:
     command = [str(MAGE), 'run', 'kly_mage', pipeline]
     if variables:
         command += ['--runtime-vars', json.dumps(variables)]
-    environment = os.environ | {'MAGE_DATA_DIR': str(home / 'mage'), 'HOME': str(home), 'PYTHONWARNINGS': 'ignore'}
+    environment = os.environ | {'MAGE_DATA_DIR': str(home / 'mage'), 'HOME': str(home)}
+    environment.pop('PYTHONWARNINGS', None)
     return subprocess.Popen(
         command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -76,7 +77,8 @@ def test_two_runs_at_once_on_no_database_at_all_give_what_the_command_line_gives
     said = finished(*(start(pipeline, embedded, run_date='2025-10-01') for pipeline in PIPELINES))
     for text, sources in zip(said, (('cms_articles', 'ga4_events'), ('gam_delivery',)), strict=True):
         for source in sources:
-            assert re.search(rf'{source} 2025-10-01: [\d,]+ read, ', text), text
+            assert re.search(rf'^{source} 2025-10-01: [\d,]+ read, ', text, re.MULTILINE), text
+        assert_nothing_foreign(text)
     settings = server(load_settings())
 
     def query(statement: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -95,6 +97,23 @@ def assert_the_command_line_gives_the_same(query: Query, end: str) -> None:
     query('drop schema bronze, gold, ops cascade')
     main(['backfill', '--start', '2025-10-01', '--end', end, '--quiet'])
     assert gold(query) == by_mage
+
+
+def assert_nothing_foreign(said: str) -> None:
+    """Blocks and marts say what they did, in a line each, and nothing foreign stands between or behind."""
+    # Said by Mage's imports, before any line of the project is read.
+    before = (
+        'DBT library not installed',
+        'WARNING:traitlets:',
+        'INFO:mage_ai.data_preparation.executors.pipeline_executor:',
+    )
+    *told, last = [line for line in said.splitlines() if not line.startswith(before)]
+    assert last == 'Pipeline run completed.'
+    assert told[-1].startswith('gold.daily_summary: '), said
+    unlike = [
+        line for line in told if not re.match(r'(cms_articles|ga4_events|gam_delivery) 2025|gold\.\w+: [\d,]+ rows?, ', line)
+    ]
+    assert unlike == []
 
 
 @pytest.mark.slow
