@@ -1,7 +1,7 @@
 """New GA4 events into bronze.ga4_events."""
 
 from kly_mage.loads.steps import export_new_rows
-from kly_mage.mage.alerts import tell
+from kly_mage.mage.blocks import tell
 
 if 'data_exporter' not in globals():
     from mage_ai.data_preparation.decorators import data_exporter, test

@@ -10,7 +10,6 @@ from kly_mage.common.errors import first_line
 from kly_mage.common.redaction import given, redacted
 from kly_mage.common.settings import load_settings
 from kly_mage.loads.mage_run import tell as tell_block
-from kly_mage.mage.patches import correct_run
 from kly_mage.warehouse.postgres.refreshes import last_refresh
 from kly_mage.warehouse.postgres.server import server
 
@@ -47,7 +46,6 @@ def tell(load: dict[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         The load: it is the block's output.
     """
-    correct_run()
     if line := load.get('line'):
         tell_block(kwargs, line, urgent=bool(load['look']))
         if load['look'] and kwargs.get('pipeline_run_id'):
