@@ -30,11 +30,15 @@ class Format:
 
 @dataclass(frozen=True)
 class Packing:
-    """One way to pack a file; its name's ending is added to that of the format."""
+    """One way to pack a file; its name's ending is added to that of the format.
+
+    Attributes:
+        begins: its first bytes, one of these.
+    """
 
     name: str
     end: str
-    begins: bytes
+    begins: tuple[bytes, ...]
 
 
 CSV = Format('CSV', ('.csv',))
@@ -42,8 +46,10 @@ JSON = Format('JSON lines', ('.ndjson', '.jsonl', '.json'))
 PARQUET = Format('Parquet', ('.parquet',), b'PAR1', is_packed=False, row='row')
 FORMATS = (CSV, JSON, PARQUET)
 
-GZIP = Packing('gzip', '.gz', b'\x1f\x8b')
-PACKINGS = (GZIP,)
+GZIP = Packing('gzip', '.gz', (b'\x1f\x8b',))
+ZSTD = Packing('zstd', '.zst', (b'\x28\xb5\x2f\xfd',))
+ZIP = Packing('zip', '.zip', (b'PK\x03\x04', b'PK\x05\x06'))  # the second of an archive without a file
+PACKINGS = (GZIP, ZSTD, ZIP)
 
 ENDS = tuple(
     end + pack
@@ -55,7 +61,7 @@ ENDS = tuple(
 
 ENDS_TOLD = (
     ', '.join(end for form in FORMATS if form.is_packed for end in form.ends)
-    + f' (or these and {" or ".join(packing.end for packing in PACKINGS)}) or '
+    + f' (or these and {", ".join(packing.end for packing in PACKINGS)}) or '
     + ', '.join(end for form in FORMATS if not form.is_packed for end in form.ends)
 )
 """The same, to be read by people."""
@@ -64,8 +70,6 @@ _FOREIGN = {
     b'\xff\xfe': 'UTF-16; export the file as UTF-8',
     b'\xfe\xff': 'UTF-16; export the file as UTF-8',
     b'Obj\x01': 'Avro; export the file as Parquet or CSV',
-    b'\x28\xb5\x2f\xfd': 'packed by zstd; deliver it unpacked or packed by gzip',
-    b'PK\x03\x04': 'a zip archive or an Excel workbook; deliver the CSV in it',
     b'\xd0\xcf\x11\xe0': 'an Excel workbook; save it as CSV',
 }
 

@@ -81,9 +81,9 @@ def test_a_file_is_what_its_bytes_are_whatever_its_name_ends_in(write: Write, co
     ('content', 'what'),
     [
         (b'PAR1' + bytes(9), 'no Parquet, cut short or damaged'),
-        (b'PK\x03\x04' + bytes(9), 'is a zip archive or an Excel workbook'),
+        (b'PK\x03\x04' + bytes(9), 'a zip archive, cut short or damaged'),
         (b'\xd0\xcf\x11\xe0\xa1\xb1', 'is an Excel workbook'),
-        (b'\x28\xb5\x2f\xfd\x04', 'is packed by zstd'),
+        (b'\x28\xb5\x2f\xfd\x04', 'cut short or damaged at line 1'),
         (b'Obj\x01\x04', 'is Avro'),
         (b'x.csv' + bytes(252) + b'ustar' + bytes(8), 'is a tar archive'),
         (gzip.compress(gzip.compress(HEADER.encode(), mtime=0), mtime=0), 'is packed twice'),
