@@ -4,17 +4,25 @@ A mapping says, for declared columns, where each comes from in the file. Columns
 what they are: declared ones under their own names, others undeclared.
 """
 
-from typing import Annotated, Literal, Self
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from kly_mage.common.settings import time_zone
+from kly_mage.declared import currency
 
 UNIT_DIGITS = {'micros': 6, 'cents': 2}
 """How many digits of a whole number in that unit stand behind the point of the amount."""
 
 EPOCHS = {'epoch_seconds': 1_000_000, 'epoch_millis': 1_000, 'epoch_micros': 1}
 """Whole numbers since 1970 as formats of a date: how many microseconds one of each is."""
+
+_Thousands = Literal[
+    '.', ',', ' ', "'", '\N{RIGHT SINGLE QUOTATION MARK}', '\N{NO-BREAK SPACE}', '\N{NARROW NO-BREAK SPACE}'
+]
+THOUSANDS: tuple[str, ...] = get_args(_Thousands)
+"""What may stand between groups of three digits."""
 
 _STRICT = ConfigDict(frozen=True, extra='forbid', strict=True)
 
@@ -67,6 +75,18 @@ class ColumnMapping(BaseModel):
         return self
 
 
+def _other_currency(origin: str, column: ColumnMapping, rates: str) -> str | None:
+    """What is wrong with the currency of a column whose name gives one; None if nothing is."""
+    named = currency.named_in(origin)
+    if named is None or column.currency_from or named == (column.currency or currency.DOLLARS):
+        return None
+    if column.currency and not named.isalpha():  # a sign that several have
+        return None
+    if column.currency:
+        return f'{origin!r} is in {named}, and the mapping says {column.currency}'
+    return f"{origin!r} is not in US dollars: say its currency = '{named}' in landing.toml, with its rates in {rates}"
+
+
 class Mapping(BaseModel):
     """The mapping of some files of one source.
 
@@ -77,6 +97,8 @@ class Mapping(BaseModel):
         decimal: the sign between units and fractions in the file's numbers.
         thousands: the sign between groups of three digits, if there may be one.
         ignore: columns of the file that are not kept.
+        total: the word that the last line of a report begins with, which holds the sums of all rows; '' for a report without
+            that line. Of a report the signs of numbers and the order of dates are found by looking, and ``-`` is none.
         ecpm_limit: money for 1,000 impressions over a whole file, beyond which it is refused, if not the source's own bound.
         rates: the file in the landing zone with the rates of currencies.
         columns: by the name of the declared column.
@@ -88,10 +110,11 @@ class Mapping(BaseModel):
     files: Annotated[str, Field(min_length=1)] = '*'
     zone: Annotated[str, AfterValidator(time_zone)] | None = None
     decimal: Literal['.', ','] = '.'
-    thousands: Literal['.', ',', ' ', "'", '\N{NO-BREAK SPACE}', '\N{NARROW NO-BREAK SPACE}'] | None = None
+    thousands: _Thousands | None = None
     ignore: Annotated[
         frozenset[str], BeforeValidator(lambda given: frozenset(given) if isinstance(given, list) else given)
     ] = frozenset()
+    total: str | None = None
     ecpm_limit: Annotated[int | None, Field(ge=1)] = None
     rates: Annotated[str, Field(min_length=1)] = 'fx_rates.csv'
     columns: dict[str, Annotated[ColumnMapping, BeforeValidator(_short)]] = {}
@@ -101,6 +124,10 @@ class Mapping(BaseModel):
         if self.decimal == self.thousands:
             raise ValueError('decimal and thousands are the same sign')
         return self
+
+    def is_whole(self, needed: Iterable[str]) -> bool:
+        """Whether it says for all these columns where they come from."""
+        return set(needed) <= self.columns.keys()
 
     @property
     def taken(self) -> frozenset[str]:
@@ -115,6 +142,8 @@ class Mapping(BaseModel):
     def problem(self, header: list[str]) -> str | None:
         """Why a file with these columns cannot be mapped, in a few words; None if it can."""
         for name, column in self.columns.items():
+            if column.from_ and (wrong := _other_currency(column.from_, column, self.rates)):
+                return wrong
             for origin in (column.from_, column.currency_from):
                 if origin is not None and origin not in header:
                     return f'there is no column {origin!r}, from which {name} comes'

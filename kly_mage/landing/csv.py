@@ -36,18 +36,19 @@ _SMALL = 64 << 10  # bytes; a file of more than that has rows
 
 def columns(file: LandingFile) -> list[str]:
     """The names in the header; see ``slices.Reader``."""
-    names, _ = header(file)
-    return names
+    return header(file).names
 
 
 def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Slice, None, None]:
     """The rows as text; see ``slices.Reader``. A line of too few or too many fields is a reject."""
     wide = max(len(names), len(source.columns))
     with file.open() as packed:
-        _, sign = header_in(file, packed)
+        _, sign, bytes_above, lines_above = header_in(file, packed)
+        stream = unpacked(file, packed)
+        stream.read(bytes_above)
         # The reader makes a row even of an empty line.
-        raw = Raw(file, unpacked(file, packed), SLICE_BYTES // wide)
-        ragged, lines = Ragged(len(names), 4 * FRAME_SLICES * SLICE_BYTES), _Lines()
+        raw = Raw(file, stream, SLICE_BYTES // wide, lines_above + 1)
+        ragged, lines = Ragged(len(names), 4 * FRAME_SLICES * SLICE_BYTES), _Lines(lines_above)
         rows = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
         held: list[Slice] = []  # of a file that is cut: the latest slice, which may be the last one
         try:
@@ -83,8 +84,8 @@ def is_empty(file: LandingFile) -> bool:
         return False
     try:
         with file.open() as packed:
-            _, sign = header_in(file, packed)
-            text = unpacked(file, packed).read(16 * _SMALL).decode('utf-8-sig', 'replace')
+            _, sign, bytes_above, _ = header_in(file, packed)
+            text = unpacked(file, packed).read(16 * _SMALL)[bytes_above:].decode('utf-8-sig', 'replace')
         rows = csv.reader(io.StringIO(text, newline=''), delimiter=sign)
         next(rows, None)
         return len(text) < 16 * _SMALL and not any(any(row) for row in rows)
@@ -139,11 +140,15 @@ def _groups(reader: Iterator[pa.RecordBatch], ragged: Ragged) -> Iterator[list[p
 
 
 class _Lines:
-    """Where the rows of a file begin: records are counted, and line breaks inside quoted fields."""
+    """Where the rows of a file begin: records are counted, and line breaks inside quoted fields.
 
-    def __init__(self) -> None:
+    Args:
+        above: lines above the header.
+    """
+
+    def __init__(self, above: int) -> None:
         self.record = 2  # of the next row; the header is record 1
-        self.breaks = 0  # line breaks inside fields so far
+        self.breaks = above  # line breaks inside fields so far, and those above
         self.last = 0  # where the latest row begins
 
     @property

@@ -10,7 +10,7 @@ import polars as pl
 
 from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
-from kly_mage.declared import gam_report
+from kly_mage.declared import gam_report, gam_ui
 from kly_mage.declared.base import Column, Source
 from kly_mage.declared.mapping import EPOCHS, UNIT_DIGITS, ColumnMapping, Mapping
 from kly_mage.landing.files import LandingFile
@@ -23,9 +23,26 @@ Problems = list[casting.Problem]
 
 def mapping_for(source: Source, file: LandingFile, names: list[str]) -> Mapping | None:
     """How a file with these columns is mapped: as what it is recognised as, and as ``landing.toml`` says."""
-    if source.name == gam_report.SOURCE and gam_report.is_report(names):
-        return gam_report.mapping(names, file.mapping)
-    return file.mapping
+    own = file.mapping
+    if source.name == gam_report.SOURCE and not (own and own.is_whole(c.name for c in source.columns if c.required)):
+        if gam_report.is_report(names):
+            return gam_report.mapping(names, own)
+        if gam_ui.is_report(names):
+            return gam_ui.mapping(names, own)
+    return own
+
+
+def amounts(text: pl.DataFrame, mapping: Mapping, source: Source) -> dict[str, pl.Series]:
+    """The numbers of a slice, typed, money in the currency of the file; null where a text is none."""
+    found = {}
+    for name, column in mapping.columns.items():
+        declared, problems = source.column(name), list[casting.Problem]()
+        if declared.kind in ('count', 'money') and column.from_:
+            values = casting.typed(_column(text, name, mapping, source, problems), declared, 'UTC')
+            for _, _, failed in problems:
+                values = pl.select(pl.when(~failed).then(values)).to_series()
+            found[name] = values
+    return found
 
 
 def mapped(
@@ -52,8 +69,16 @@ def rates_for(file: LandingFile, mapping: Mapping) -> pl.DataFrame | None:
     Raises:
         LandingError: there are none, or they cannot be used.
     """
-    needed = any(column.currency or column.currency_from for column in mapping.columns.values())
-    return rates_of(file.root, mapping.rates) if needed else None
+    given = [column.currency or column.currency_from for column in mapping.columns.values()]
+    if not any(given):
+        return None
+    try:
+        return rates_of(file.root, mapping.rates)
+    except LandingError as error:
+        named = ', '.join(filter(None, given))
+        raise LandingError(
+            f'{file.name}: its amounts are to be changed into dollars ({printable(named, 60)}): {error}'
+        ) from error
 
 
 def _column(text: pl.DataFrame, name: str, mapping: Mapping, source: Source, problems: Problems) -> pl.Series:

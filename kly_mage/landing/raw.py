@@ -22,15 +22,16 @@ class Raw(io.RawIOBase):
     Args:
         stream: the bytes, unpacked.
         most_empty: how many empty lines there may be in what is read at once.
+        line: which line of the file its first byte stands in.
     """
 
-    def __init__(self, file: LandingFile, stream: IO[bytes], most_empty: int) -> None:
+    def __init__(self, file: LandingFile, stream: IO[bytes], most_empty: int, line: int = 1) -> None:
         self.nul = False  # a NUL byte, which PostgreSQL cannot store
         self.quotes = 0  # with quoted fields there may be line breaks inside
         self.is_cut = False  # its last line has no end; known before the reader gives the last slice
         self._last = b''  # byte
         self._file, self._stream, self._most_empty = file, stream, most_empty
-        self._line, self._bytes = 1, 0  # the line in which the next byte stands, and its bytes before that
+        self._line, self._bytes = line, 0  # the line in which the next byte stands, and its bytes before that
         self._held = b''  # the beginning of a character; the reader gets whole ones, or else it complains by itself
         self._reading, self._ended, self._stopped = threading.Lock(), threading.Event(), False
 

@@ -6,7 +6,7 @@ the days a load takes, and what makes a file unusable as a whole.
 
 import contextlib
 from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -25,6 +25,7 @@ from kly_mage.landing.mapping import mapped, mapping_for, rates_for
 from kly_mage.landing.outside import taken
 from kly_mage.landing.plausible import Money
 from kly_mage.landing.ragged import mostly_unusable, too_many
+from kly_mage.landing.report import Report
 from kly_mage.landing.slices import Reader, Slice
 from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames
@@ -171,18 +172,23 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
     names, _, between = _columns(source, file, reader)
     if not names:
         return
+    report = None
+    if between.mapping and between.mapping.total is not None:
+        with contextlib.closing(_slices(source, file, reader, names)) as slices:
+            report = Report(source, file, between.mapping, slices)
+        between = replace(between, mapping=report.mapping)
     rates = rates_for(file, between.mapping) if between.mapping else None
     unusable = rows = 0
     money = Money(source, between.mapping)
     with contextlib.closing(_slices(source, file, reader, names)) as slices:
-        for part in slices:
+        for part in map(report.rows, slices) if report else slices:
             frame = _frame(source, file, timezone, part, between, rates)
             unusable, rows = unusable + frame.height - frame['_reject'].null_count(), rows + frame.height
             if too_many(unusable, rows):
                 raise LandingError(mostly_unusable(file, unusable, rows, *_last_reject(frame)))
             money.add(frame)
             yield frame if part.cut is None else cut.hold_back(frame, part.cut, part.rows)
-    if found := money.problem():
+    if found := (report and report.problem()) or money.problem():
         raise LandingError(f'{file.name}: {found}')
 
 

@@ -24,6 +24,16 @@ Column.AD_SERVER_IMPRESSIONS,Column.AD_SERVER_CLICKS,Column.TOTAL_LINE_ITEM_LEVE
 2025-10-01,top,Sponsor,c1,content_id=13,500,0,1
 2025-10-01,top,Sponsor,c2,,7,0,-500000
 """
+EXPORTED = """\
+Report name,Daily
+Generated on,"11/1/25, 6:00 AM"
+
+Date,Ad unit,Line item,Creative,Key-values,Total impressions,Total clicks,Total CPM and CPC revenue ($)
+"Oct 1, 2025",top,Sponsor,c1,content_id=12,"1,000",3,"$1,234.56"
+"Oct 1, 2025",top,Sponsor,c1,content_id=13,500,0,$0.000001
+"Oct 1, 2025",top,Sponsor,c2,-,7,-,-$0.50
+Total,-,-,-,-,"1,507",3,"$1,234.060001"
+"""
 PUBLISHERS = """\
 Tag,Anzeige,Kampagne,Motiv,Artikel,Impressionen,Klicks,Umsatz,Notiz
 01.10.2025,top,Sponsor,c1,https://x.com/a/12?b=1,1.000,3,"1.234,56",-
@@ -61,7 +71,7 @@ def delivered(settings: Settings, name: str, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize(('name', 'text'), [('report.csv', REPORT), ('ads_1.csv', PUBLISHERS)])
+@pytest.mark.parametrize(('name', 'text'), [('report.csv', REPORT), ('exported.csv', EXPORTED), ('ads_1.csv', PUBLISHERS)])
 def test_the_same_delivery_is_the_same_rows_in_every_shape(
     settings: Settings, query: Query, capsys: Captured, name: str, text: str
 ) -> None:
@@ -184,3 +194,17 @@ def test_units_taken_for_micros_are_a_broken_rule(settings: Settings, query: Que
     assert query('select rule, rows_broken from ops.load_rules') == [
         ('revenue is no millionth of what is paid: units taken for micros', 1)
     ]
+
+
+def test_a_report_whose_rows_are_not_its_total_is_left_out_with_both_sums(
+    settings: Settings, query: Query, capsys: Captured
+) -> None:
+    path = delivered(settings, 'exported.csv', EXPORTED.replace('500,0', '501,0'))
+    delivered(settings, 'gam_delivery_20251001.csv', OURS)
+    assert ads('2025-10-01', '2025-10-01') == 3
+    assert query('select sum(impressions) from bronze.gam_delivery') == [(1507,)]
+    told = "exported.csv is left out, its days are incomplete: its line 'Total' says 1,507 impressions, its rows add up to 1,508"
+    assert told.partition(': ')[2] in capsys.readouterr().err
+    delivered(settings, 'exported.csv', EXPORTED)
+    assert main(['inspect', str(path)]) == 0
+    assert 'read as a report of Ad Manager: 8 columns, 3 rows' in capsys.readouterr().out
