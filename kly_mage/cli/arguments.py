@@ -28,8 +28,13 @@ def add_source(parser: argparse.ArgumentParser) -> None:
 
 def add_accept(parser: argparse.ArgumentParser) -> None:
     """``--accept`` and ``--by``."""
-    parser.add_argument('--accept', type=_said, metavar='WHY', help='note that those listed need no further look, and why')
-    parser.add_argument('--by', type=_said, metavar='WHO', help='who accepts; without it the user who runs the command')
+    parser.add_argument('--accept', type=said, metavar='WHY', help='note that those listed need no further look, and why')
+    add_by(parser)
+
+
+def add_by(parser: argparse.ArgumentParser) -> None:
+    """``--by``, for ``who``."""
+    parser.add_argument('--by', type=said, metavar='WHO', help='who decides it; without it the user who runs the command')
 
 
 def accept_command(source: str) -> str:
@@ -71,7 +76,7 @@ def sources(options: argparse.Namespace) -> list[str]:
 
 
 def who(options: argparse.Namespace) -> str:
-    """Who accepts.
+    """Who decides it.
 
     Raises:
         UsageError: nobody is named, and this user has no name.
@@ -79,7 +84,7 @@ def who(options: argparse.Namespace) -> str:
     try:
         return str(options.by or getpass.getuser())
     except (KeyError, OSError):  # a container's user need not be known there
-        raise UsageError('who accepts? this user has no name: --by NAME') from None
+        raise UsageError('who is it? this user has no name: --by NAME') from None
 
 
 def day(text: str) -> date | str:
@@ -107,7 +112,8 @@ def number_of(things: str, most: int = 1_000_000_000) -> Callable[[str], int]:
     return read
 
 
-def _said(text: str) -> str:
+def said(text: str) -> str:
+    """Something that somebody says, not nothing."""
     if not text.strip():
         raise argparse.ArgumentTypeError('is empty: whoever reads it later has to find something there')
     return text.strip()

@@ -33,6 +33,7 @@ COMMANDS = {
     'reconcile': 'source files, bronze and gold side by side, to the cent',
     'repair': 'make bronze and gold what the files say, and reconcile again',
     'unload': 'take out what a load brought, or the rows of a file, of days or of a source',
+    'forget': "take out a person's rows, and let no load bring them back",
     'show': 'the most read rows of gold.daily_summary, and the totals',
     'export': 'write a table of gold to a Parquet or CSV file',
     'rebuild': 'empty the marts and build them again from bronze',

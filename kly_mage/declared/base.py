@@ -16,12 +16,14 @@ class Column:
             instant; ``count`` is a whole number, at least 0; ``money`` is an exact decimal, negatives allowed.
         description: one sentence, the column's COMMENT.
         required: a row without it is rejected.
+        person: its values stand for persons, whose rows ``forget`` takes out; at most one column of a source, an ``id``.
     """
 
     name: str
     kind: Kind
     description: str
     required: bool = False
+    person: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,11 @@ class Source:
     def applies_restatements(self) -> bool:
         """Whether the newest version of a row counts, not the first."""
         return self.restatements == 'apply' and bool(self.value_columns)
+
+    @property
+    def person_column(self) -> str | None:
+        """The column whose values stand for persons; None if the source knows none."""
+        return next((column.name for column in self.columns if column.person), None)
 
     @property
     def money_columns(self) -> tuple[str, ...]:

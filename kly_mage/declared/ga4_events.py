@@ -16,7 +16,7 @@ GA4_EVENTS = Source(
     columns=(
         Column('event_timestamp', 'timestamp', 'When the event happened.', required=True),
         Column('event_name', 'text', 'GA4 event name, such as page_view or user_engagement.', required=True),
-        Column('user_pseudo_id', 'id', 'GA4 client id; NULL when consent was denied.'),
+        Column('user_pseudo_id', 'id', 'GA4 client id; NULL when consent was denied.', person=True),
         Column('session_id', 'id', 'ga_session_id: numbered per user, so a session is (user_pseudo_id, session_id).'),
         Column('content_id', 'id', 'The article the event belongs to; NULL on pages without one.'),
         Column('site', 'text', 'Host of the page.'),

@@ -13,7 +13,7 @@ from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, Measure, Ratio
 
 WIDTH, HEIGHT = 480, 210
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 8, 10, 26
-_WAITING = ('duplicate', 'conflict', 'rejected', 'not_loaded', 'outside', 'lost', 'changed', 'in_no_file')
+_WAITING = ('duplicate', 'conflict', 'rejected', 'not_loaded', 'outside', 'forgotten', 'lost', 'changed', 'in_no_file')
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import polars as pl
 
 from kly_mage.checks.reconciliation import findings
 from kly_mage.checks.reconciliation.explain import explain
+from kly_mage.checks.reconciliation.forgotten import ForgottenRows
 from kly_mage.checks.reconciliation.model import MISSING, Line, Report
 from kly_mage.checks.reconciliation.read import Reading, find_files
 from kly_mage.common.settings import UTC, Settings
@@ -110,8 +111,10 @@ class _Account:
     def _read(self) -> None:
         """All rows of the files into the comparison."""
         files = self.reading.files
+        forgotten = ForgottenRows(self.comparison, files)
         frames = reading(Frames(self.reading.frames), self.progress, f'reading {self.name}', files)
-        for frame in frames.ahead():
+        for each in frames.ahead():
+            frame = forgotten.part(each)
             rejected = frame.filter(pl.col('_reject').is_not_null())
             rows = frame.filter(pl.col('_reject').is_null()) if rejected.height else frame
             if rows.height:
@@ -120,6 +123,7 @@ class _Account:
                 self.comparison.put_rejects(rejected, files[int(frame['_number'][0])].day)
         if self.reading.left_out:
             self.comparison.leave_out(self.reading.left_out)
+        self._count(forgotten.counts(self.reading.left_out))
 
     def _line(self, day: date | None) -> Line:
         if day not in self.lines:
@@ -184,6 +188,7 @@ class _Account:
             'rows_conflicting_same_file': of('conflict_same_file', 0),
             'rows_not_loaded': of('not_loaded', 0),
             'rows_outside': of('outside', 0),
+            'rows_forgotten': of('forgotten', 0),
             'rows_lost': of('lost', 0),
             'rows_changed': of('changed', 0),
             'rows_in_no_file': of('in_no_file', 0),

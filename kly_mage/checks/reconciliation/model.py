@@ -8,6 +8,7 @@ Each row of a file is in exactly one place:
 - ``rejected``: stands in ``bronze.rejects``
 - ``not_loaded``: was not loaded (yet)
 - ``outside``: is dated outside the days its file may hold, so no load takes it
+- ``forgotten``: is of a person who was forgotten, so no load takes it
 - ``lost``: was loaded, but its bronze row is gone
 - ``changed``: was loaded, but its bronze row was changed afterwards
 
@@ -22,7 +23,7 @@ from typing import Any
 from kly_mage.common.window import Window
 from kly_mage.declared.marts import mart_of
 
-PLACES = ('duplicate', 'bronze', 'conflict', 'rejected', 'not_loaded', 'outside', 'lost', 'changed')
+PLACES = ('duplicate', 'bronze', 'conflict', 'rejected', 'not_loaded', 'outside', 'forgotten', 'lost', 'changed')
 MISSING = ('not_loaded', 'outside', 'lost', 'changed')
 DAMAGED = 100_000
 NO_FILE = 'no file'  # the kind of a finding about days that lack their file

@@ -22,6 +22,7 @@ TITLES = {
     'rejected': 'rejected',
     'not_loaded': 'not loaded',
     'outside': 'outside',
+    'forgotten': 'forgotten',
     'lost': 'lost',
     'changed': 'changed',
     'in_no_file': 'in no file',

@@ -123,7 +123,7 @@ class Contents:
         named = sorted({*files, *(file for file, _ in self._held)})
         cursor.execute(
             'select file, day, rows, checksum, money, rows_now is not null from ops.file_days'
-            ' where source = %s and file = any(%s) and (day is null or day between %s and %s)',
+            ' where source = %s and file = any(%s) and (day is null or day between %s and %s) and checksum >= 0',
             (self.source.name, named, window.start, window.end),
         )
         before = {
@@ -215,6 +215,11 @@ def forget(cursor: Cursor, source: Source, window: Window | None = None) -> None
         'delete from ops.file_days where source = %s and (day is null or day between %s and %s)',
         (source.name, asked.start, asked.end),
     )
+
+
+def note_anew(cursor: Cursor, source: Source) -> None:
+    """Let the next loads note anew what the files hold, where they did not differ: rows of them count no more."""
+    cursor.execute('update ops.file_days set checksum = -1 where source = %s and changed_by is null', (source.name,))
 
 
 def _told(rows: int, money: Decimal | None) -> str:

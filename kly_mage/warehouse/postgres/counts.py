@@ -9,18 +9,18 @@ import polars as pl
 
 from kly_mage.declared.base import Source
 
-DAY_COUNTS = ('rows_duplicate', 'rows_new', 'rows_already_loaded', 'rows_rejected', 'rows_conflicting')
+DAY_COUNTS = ('rows_duplicate', 'rows_new', 'rows_already_loaded', 'rows_rejected', 'rows_conflicting', 'rows_forgotten')
 
 
 @dataclass
 class Counts:
     """What a load did with the rows it read.
 
-    ``rows_read = rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting + rows_outside``; the
-    distinct rows are the new, the already loaded and the conflicting ones. ``money_read`` is the sum over the usable rows
-    that were taken, None for a source without money. ``days`` has all but the rows outside, which ``outside`` has by file
-    and day: how many, and their money. ``rejects_accepted`` and ``conflicts_accepted`` are
-    those that nobody has to look at again.
+    ``rows_read = rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting + rows_outside +
+    rows_forgotten``; the distinct rows are the new, the already loaded and the conflicting ones. ``money_read`` is the sum
+    over the usable rows that were taken, None for a source without money. ``days`` has all but the rows outside, which
+    ``outside`` has by file and day: how many, and their money. ``rejects_accepted`` and ``conflicts_accepted`` are those
+    that nobody has to look at again.
     """
 
     rows_read: int = 0
@@ -30,6 +30,7 @@ class Counts:
     rows_rejected: int = 0
     rows_conflicting: int = 0
     rows_outside: int = 0
+    rows_forgotten: int = 0
     rejects_accepted: int = 0
     conflicts_accepted: int = 0
     money_read: Decimal | None = None

@@ -21,6 +21,7 @@ create table if not exists ops.file_checks (
     checked_at timestamptz not null,
     unique nulls not distinct (source, day)
 );
+alter table ops.file_checks add column if not exists rows_forgotten bigint not null default 0;
 comment on table ops.file_checks is 'One row per source and day: what the last reconcile found when it read the files again.';
 comment on column ops.file_checks.source is 'The source.';
 comment on column ops.file_checks.day is 'Local day of the rows; NULL for rows without one.';
@@ -30,6 +31,7 @@ comment on column ops.file_checks.rows_duplicate_later_file is 'Rows that repeat
 comment on column ops.file_checks.rows_conflicting_same_file is 'Conflicting rows whose other version stands in the same file.';
 comment on column ops.file_checks.rows_not_loaded is 'Rows that no load has taken so far.';
 comment on column ops.file_checks.rows_outside is 'Rows that no load takes: their day is not one their file may hold.';
+comment on column ops.file_checks.rows_forgotten is 'Rows of persons who were forgotten: no load takes them.';
 comment on column ops.file_checks.rows_lost is 'Rows that were loaded and are gone from bronze.';
 comment on column ops.file_checks.rows_changed is 'Rows that were loaded and changed in bronze afterwards.';
 comment on column ops.file_checks.rows_in_no_file is 'Rows of bronze that stand in no file (any more).';

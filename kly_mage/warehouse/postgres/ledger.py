@@ -56,7 +56,7 @@ _FIRST_WAITING = """
             )
         )
 """
-PARTS = ('new', 'already_loaded', 'duplicate', 'rejected', 'conflicting')
+PARTS = ('new', 'already_loaded', 'duplicate', 'rejected', 'conflicting', 'forgotten')
 
 
 _CHANGED = '(select count(distinct file) from ops.file_days where changed_by = any(array_agg(loads.load_id)))'

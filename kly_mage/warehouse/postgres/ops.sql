@@ -13,7 +13,8 @@ create table if not exists ops.settings (
     value text not null
 );
 comment on table ops.settings is 'One row per fact every load has to agree on.';
-comment on column ops.settings.name is 'timezone: the zone in which a day is a day; ga4_article: where events of an export name their article.';
+comment on column ops.settings.name is
+'timezone (in which a day is a day), ga4_article (where an exported event names its article), person_key (of ops.forgotten).';
 comment on column ops.settings.value is 'Its value, fixed by the first load that it is for.';
 
 create table if not exists ops.schema_version (
@@ -89,10 +90,12 @@ create table if not exists ops.loads (
 alter table ops.loads add column if not exists rows_removed bigint not null default 0;
 alter table ops.loads add column if not exists left_out jsonb not null default '{}';
 alter table ops.loads add column if not exists rows_outside bigint not null default 0;
+alter table ops.loads add column if not exists rows_forgotten bigint not null default 0;
 alter table ops.loads add column if not exists rejects_accepted bigint not null default 0;
 alter table ops.loads add column if not exists conflicts_accepted bigint not null default 0;
 create index if not exists loads_source_idx on ops.loads (source, load_id);
-comment on table ops.loads is 'One row per load of one source. rows_read is new + duplicate + already loaded + rejected + conflicting + outside.';
+comment on table ops.loads is
+'One row per load of one source. rows_read is new + duplicate + already loaded + rejected + conflicting + outside + forgotten.';
 comment on column ops.loads.load_id is 'The load; _load_id in bronze.';
 comment on column ops.loads.source is 'The source loaded.';
 comment on column ops.loads.start_day is 'First day asked for.';
@@ -104,11 +107,12 @@ comment on column ops.loads.rows_read is 'Rows of the files that belong to the d
 comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, already loaded or conflicting.';
 comment on column ops.loads.rows_duplicate is 'Rows equal to one this load inserted, or to one in the same slice of a file.';
 comment on column ops.loads.rows_new is 'Rows inserted into bronze.';
-comment on column ops.loads.rows_removed is 'Of these, rows that a repair or an unload has taken out since; of an unload, the rows it took out.';
+comment on column ops.loads.rows_removed is 'Of these, rows that repair, unload or forget have taken out since; of an unload, the rows it took out.';
 comment on column ops.loads.rows_already_loaded is 'Rows an earlier load had inserted already; a copy of one in another slice too.';
 comment on column ops.loads.rows_rejected is 'Rows that cannot be used; they stand in bronze.rejects.';
 comment on column ops.loads.rows_conflicting is 'Rows with the hash of another row but other numbers; they stand in the conflicts table.';
 comment on column ops.loads.rows_outside is 'Rows that no load takes: their day is not one their file may hold; ops.load_outside names them.';
+comment on column ops.loads.rows_forgotten is 'Rows of persons who were forgotten before: no load takes them; see ops.forgotten.';
 comment on column ops.loads.rejects_accepted is 'Of the rejected rows, those that somebody had accepted.';
 comment on column ops.loads.conflicts_accepted is 'Of the conflicting rows, those that somebody had accepted.';
 comment on column ops.loads.money_read is 'Sum of the money in the usable rows read, equal rows included; NULL for a source without money.';
@@ -129,6 +133,7 @@ create table if not exists ops.load_days (
     rows_conflicting bigint not null,
     primary key (load_id, day)
 );
+alter table ops.load_days add column if not exists rows_forgotten bigint not null default 0;
 create index if not exists load_days_day_idx on ops.load_days (day);
 comment on table ops.load_days is 'One row per load and day of the rows'' own timestamp.';
 comment on column ops.load_days.load_id is 'The load.';
@@ -139,6 +144,7 @@ comment on column ops.load_days.rows_new is 'As in ops.loads.';
 comment on column ops.load_days.rows_already_loaded is 'As in ops.loads.';
 comment on column ops.load_days.rows_rejected is 'As in ops.loads.';
 comment on column ops.load_days.rows_conflicting is 'As in ops.loads.';
+comment on column ops.load_days.rows_forgotten is 'As in ops.loads.';
 
 create table if not exists ops.load_outside (
     load_id bigint not null references ops.loads (load_id),
@@ -199,12 +205,30 @@ comment on column ops.file_days.source is 'The source.';
 comment on column ops.file_days.file is 'The file.';
 comment on column ops.file_days.day is 'Local day of the rows; NULL for a file of articles, which is noted as a whole.';
 comment on column ops.file_days.rows is 'Usable rows, duplicates included.';
-comment on column ops.file_days.checksum is 'Sum over their hashes and counts modulo 2^64: the same in any order.';
+comment on column ops.file_days.checksum is
+'Sum over their hashes and counts modulo 2^64, the same in any order; -1 until the next load where rows were forgotten.';
 comment on column ops.file_days.money is 'Sum of their money; NULL for a source without.';
 comment on column ops.file_days.load_id is 'The load that read them so.';
 comment on column ops.file_days.rows_now is 'Rows that a later load found there instead, some of the others gone or changed; NULL if none did.';
 comment on column ops.file_days.money_now is 'Their money.';
 comment on column ops.file_days.changed_by is 'The load that found it so; NULL once a repair has made bronze what the file says.';
+
+create table if not exists ops.forgotten (
+    source text not null,
+    person text not null,
+    forgotten_at timestamptz not null default clock_timestamp(),
+    forgotten_by text not null,
+    rows_removed bigint not null,
+    rejects_removed bigint not null,
+    primary key (source, person)
+);
+comment on table ops.forgotten is 'One row per source and person who was forgotten: loads leave out what files still hold of them.';
+comment on column ops.forgotten.source is 'The source.';
+comment on column ops.forgotten.person is 'SHA-256 over ops.settings.person_key and the id; the id itself is kept nowhere.';
+comment on column ops.forgotten.forgotten_at is 'When.';
+comment on column ops.forgotten.forgotten_by is 'Who did it.';
+comment on column ops.forgotten.rows_removed is 'Rows of bronze that went.';
+comment on column ops.forgotten.rejects_removed is 'Rejects that went.';
 
 create table if not exists ops.accepted_days (
     source text not null,

@@ -1,4 +1,4 @@
-"""Rows taken out of bronze for a repair. It is append-only for loads: only this and ``unload`` remove anything."""
+"""Rows taken out of bronze for a repair. Loads only append: this, ``unload`` and ``forget`` alone remove anything."""
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
@@ -28,6 +28,18 @@ def remove(settings: Settings, source: Source, hashes: list[str], window: Window
         for table in tables:
             cursor.execute(sql.SQL('delete from {} where _hashrow = any(%s::uuid[])').format(table), (hashes,))
         note_removed(cursor, source)
+
+
+def remove_withdrawn(cursor: Cursor, source: Source) -> int:
+    """Take the rows of the temporary table ``withdrawn`` out with all their versions; gives how many were in bronze."""
+    tables = [registry(source)]
+    if source.value_columns:
+        tables += [conflicts_table(source), restatements_table(source)]
+    for table in (*tables, bronze_table(source)):
+        cursor.execute(sql.SQL('delete from {} where _hashrow in (table withdrawn)').format(table))
+    rows = int(cursor.rowcount)
+    note_removed(cursor, source)
+    return rows
 
 
 def note_removed(cursor: Cursor, source: Source) -> None:

@@ -18,7 +18,7 @@ from kly_mage.landing.files import day_in_name
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
 from kly_mage.rows import rowhash
-from kly_mage.warehouse.postgres import locks
+from kly_mage.warehouse.postgres import forgotten, locks
 from kly_mage.warehouse.postgres.completion import LateColumns
 from kly_mage.warehouse.postgres.conflicts import Versions
 from kly_mage.warehouse.postgres.contents import Contents
@@ -70,6 +70,7 @@ class Transaction:
             raise RetryableError(f'no partition of bronze.{source.name} for {self.stamp}: the day has changed meanwhile')
         self.columns = [name for name in table_columns(cursor, source) if name not in _FILLED]
         stamp = sql.Literal(self.stamp)
+        self.forgotten = forgotten.persons(cursor, source)  # after the lock as well: who is forgotten while files are read
         self.known = KnownRows(cursor, source, stamp)
         self.contents = Contents(source)
         self.rules = Rules(cursor, source, load_id, stamp)
@@ -78,13 +79,16 @@ class Transaction:
 
     def insert(self, frame: pl.DataFrame) -> None:
         """Insert one slice and count it."""
+        if self.source.any_day and '_modified_at' in frame.columns:  # rejects too: such a file is read once
+            read = frame.filter(pl.col('_line') != FILE_LINE)
+            self.files_read.update(read.select('_file', '_modified_at').unique().rows())
+        if self.forgotten:
+            frame, theirs = self.forgotten.part(frame)
+            self.counts.add('rows_forgotten', theirs.with_columns(pl.col('_duplicate_rows') + 1), '_duplicate_rows')
         rejected, rows = frame.clear(), frame
         if frame['_reject'].null_count() < frame.height:
             rejected, rows = (frame.filter(kind) for kind in (pl.col('_reject').is_not_null(), pl.col('_reject').is_null()))
             rejected = self._leave_out(self._within(rejected))
-        if self.source.any_day and '_modified_at' in frame.columns:  # rejects too: such a file is read once
-            read = frame.filter(pl.col('_line') != FILE_LINE)
-            self.files_read.update(read.select('_file', '_modified_at').unique().rows())
         self.counts.add('rows_rejected', rejected)
         self.counts.add('rows_duplicate', rows, '_duplicate_rows')
         if not rows.height:

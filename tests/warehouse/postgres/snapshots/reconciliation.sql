@@ -122,6 +122,7 @@ reads as (
         load.source,
         load_day.day,
         load_day.rows_read,
+        load_day.rows_forgotten,
         load.load_id,
         load.finished_at
     from ops.load_days as load_day
@@ -211,6 +212,9 @@ counted as (
             when reads.rows_read is not null or rejects.without_day is not null
                 then coalesce(reads.rows_read, 0) + coalesce(rejects.without_day, 0)
         end as rows_read,
+        coalesce(
+            case when days.source in ('cms_articles') then file_check.rows_forgotten else reads.rows_forgotten end, 0
+        ) as rows_forgotten,
         coalesce(stored.in_bronze, 0) as rows_in_bronze,
         coalesce(conflicts.conflicting, 0) as rows_conflicting,
         coalesce(rejects.rejected, 0) as rows_rejected,
@@ -240,11 +244,11 @@ select
     source,
     day,
     rows_read,
-    greatest(rows_read - rows_in_bronze - rows_conflicting - rows_rejected, 0) as rows_duplicate,
+    greatest(rows_read - rows_in_bronze - rows_conflicting - rows_rejected - rows_forgotten, 0) as rows_duplicate,
     rows_in_bronze,
     rows_conflicting,
     rows_rejected,
-    greatest(rows_in_bronze + rows_conflicting + rows_rejected - rows_read, 0) as rows_not_in_last_load,
+    greatest(rows_in_bronze + rows_conflicting + rows_rejected + rows_forgotten - rows_read, 0) as rows_not_in_last_load,
     rejects,
     (stored)."pageviews" as "pageviews_in_bronze",
     (marts)."pageviews" as "pageviews_in_gold",
@@ -286,7 +290,8 @@ select
     (file_check).revenue_in_no_file as revenue_in_no_file,
     (file_check).checked_at as files_checked_at,
     (reads).load_id as last_load_id,
-    (reads).finished_at as last_loaded_at
+    (reads).finished_at as last_loaded_at,
+    rows_forgotten
 from counted;
 
 comment on view gold.reconciliation is
@@ -339,6 +344,7 @@ comment on column gold.reconciliation.revenue_in_duplicate_rows is 'Of this, in 
 comment on column gold.reconciliation.revenue_missing is 'Of this, not in gold although it should be.';
 comment on column gold.reconciliation.revenue_in_no_file is 'Revenue in bronze that stands in no file.';
 comment on column gold.reconciliation.files_checked_at is 'When the files were reconciled; NULL if never.';
+comment on column gold.reconciliation.rows_forgotten is 'Rows of persons who were forgotten.';
 comment on column gold.reconciliation.last_load_id is 'The last load of the day.';
 comment on column gold.reconciliation.last_loaded_at is 'When it ended.';
 

@@ -1,0 +1,48 @@
+"""Rows of the files that are of forgotten persons: counted for themselves, and compared with nothing."""
+
+from collections.abc import Iterable, Iterator
+
+import polars as pl
+
+from kly_mage.landing.files import LandingFile
+from kly_mage.rows import measures as of_frame
+from kly_mage.warehouse.postgres.comparison import Comparison, Count
+from kly_mage.warehouse.postgres.forgotten import persons
+
+
+class ForgottenRows:
+    """Takes them out of the frames of one source (``part``), and tells how many there were (``counts``)."""
+
+    def __init__(self, comparison: Comparison, files: list[LandingFile]) -> None:
+        self._measures, self._files = comparison.measures, files
+        self._persons = persons(comparison.cursor, comparison.source)
+        self._found: list[pl.DataFrame] = []
+
+    def part(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """The rows of others.
+
+        Args:
+            frame: of one file, as ``Reading.frames`` gives it.
+        """
+        if self._persons is None:
+            return frame
+        others, theirs = self._persons.part(frame)
+        if theirs.height:
+            number = int(theirs['_number'][0])
+            own = pl.coalesce('_partition_date', pl.lit(self._files[number].day, pl.Date)).alias('day')
+            usable = pl.when(pl.col('_reject').is_null())
+            sums = [usable.then(of_frame.per_row(measure)).sum().alias(measure.name) for measure in self._measures]
+            self._found.append(theirs.group_by(own, pl.lit(number).alias('number')).agg(pl.len().alias('rows'), *sums))
+        return others
+
+    def counts(self, left_out: Iterable[int]) -> Iterator[Count]:
+        """Per day all of them, as ``read`` and as ``forgotten``.
+
+        Args:
+            left_out: numbers of the files that cannot be read to their end.
+        """
+        for found in self._found:
+            for day, number, rows, *amounts in found.iter_rows():
+                if number not in set(left_out):
+                    for place in ('read', 'forgotten'):
+                        yield Count(day, place, rows, tuple(amounts))
