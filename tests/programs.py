@@ -1,9 +1,10 @@
 """What random programs do to a warehouse, and what has to hold after each step (``test_programs.py`` runs them).
 
-A program delivers files in the order of time (a later file has a later day or a later name), changes some of them later on,
-changes what is set and declared, and loads days whenever it likes. At its end every day is loaded once more, as a daily run
-would: then gold has to be what the oracle reads from the files as they are. Where they are not what was loaded any more,
-somebody was told, and ``repair`` alone has made it so.
+A program delivers files in the order of time (a later file has a later day or a later name), or of a day gone by and under a
+name that comes before those that lie there, changes some of them later on, changes what is set and declared, and loads days
+whenever it likes. At its end every day is loaded once more, as a daily run would: then gold has to be what the oracle reads
+from the files as they are. Where they are not what was loaded any more, somebody was told, and ``repair`` alone has made it
+so.
 """
 
 import itertools
@@ -125,6 +126,11 @@ def ad_row(day: int, parts: tuple[Any, ...], first: date = FIRST) -> str:
     return f'{instant(first, day, lag, spelling, minute)},/top,l,c,{content},{impressions},{clicks},{revenue}'
 
 
+def article_row(parts: tuple[str, str]) -> str:
+    article, title = parts
+    return f'{article},site,{title},author,news,2025-10-01'
+
+
 class Programs(RuleBasedStateMachine):
     """What can happen to a warehouse, in any order."""
 
@@ -188,7 +194,7 @@ class Programs(RuleBasedStateMachine):
 
     @rule(rows=titles)
     def deliver_articles(self, rows: list[Any]) -> None:
-        self._deliver('cms_articles', [f'{article},site,{title},author,news,2025-10-01' for article, title in rows])
+        self._deliver('cms_articles', [article_row(row) for row in rows])
 
     @rule(source=st.sampled_from(['ga4_events', 'gam_delivery', 'cms_articles']))
     def deliver_the_last_file_again(self, source: str) -> None:
@@ -196,6 +202,18 @@ class Programs(RuleBasedStateMachine):
         if paths:
             header, *rows = paths[-1].read_text('utf-8').splitlines()
             self._deliver(source, rows, header)
+
+    @rule(source=sources, day=days, ads=ads, events=events, titles=titles)
+    def deliver_a_file_whose_name_comes_before(self, source: str, day: int, **rows: list[Any]) -> None:
+        day = min(day, self.day)
+        if source == 'cms_articles':
+            lines = [article_row(row) for row in rows['titles']]
+        elif source == 'gam_delivery':
+            lines = [ad_row(day, row, self.first) for row in rows['ads']]
+            lines = [line for line in lines if self._is_alone(source, line, already=0)]
+        else:
+            lines = [event_row(day, row, self.first) for row in rows['events']]
+        self._deliver(source, lines, day=day, is_before=True)
 
     @rule(start=days, end=days, pipeline=st.sampled_from([None, 'ads_revenue', 'articles_performance']))
     def run_a_range(self, start: int, end: int, pipeline: str | None) -> None:
@@ -309,10 +327,12 @@ class Programs(RuleBasedStateMachine):
         sums = 'rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting + rows_outside'
         assert self.query(f'select count(*) from ops.loads where rows_read <> {sums}') == [(0,)]
 
-    def _deliver(self, source: str, rows: list[str], header: str | None = None) -> None:
-        day = self.first + timedelta(self.day - 1)
-        name = f'{source}_{day:%Y%m%d}_{next(self.names):03}.csv'
-        write(self.landing / source / name, [header or HEADERS[source], *rows])
+    def _deliver(
+        self, source: str, rows: list[str], header: str | None = None, day: int | None = None, *, is_before: bool = False
+    ) -> None:
+        named, number = self.first + timedelta((day or self.day) - 1), next(self.names)
+        end = f'-{999 - number:03}' if is_before else f'_{number:03}'  # a hyphen comes before an underscore
+        write(self.landing / source / f'{source}_{named:%Y%m%d}{end}.csv', [header or HEADERS[source], *rows])
 
     def _run(self, start: int, end: int, pipeline: str | None = None) -> dict[str, Any]:
         return run(start, end, pipeline, self.first)
@@ -334,12 +354,16 @@ class Programs(RuleBasedStateMachine):
         new.replace(path)
         self.is_changed = True
 
-    def _is_alone(self, source: str, row: str) -> bool:
-        """Whether no other row can have its key: where the first version counts, it would count in its place."""
+    def _is_alone(self, source: str, row: str, already: int = 1) -> bool:
+        """Whether no other row can have its key: where the first version counts, it would count in its place.
+
+        Args:
+            already: how many times the row is in the files.
+        """
         if source != 'gam_delivery' or self.declared.restatements == 'apply':
             return True
         others = [line for path in (self.landing / source).iterdir() for line in path.read_text('utf-8').splitlines()[1:]]
-        return [self._instant(other) for other in others].count(self._instant(row)) == 1
+        return [self._instant(other) for other in others].count(self._instant(row)) == already
 
     def _instant(self, row: str) -> datetime | str:
         text = row.partition(',')[0]

@@ -36,8 +36,10 @@ class LandingFile:
         size: bytes.
         modified_at: when it was last changed.
         inode: what tells it from another file that takes its name.
-        delivered_at: its place in the order of delivery: the start of its day (a minute later for each file of the same
-            day), or when it was changed if it is undated. The rows of a file follow it by a microsecond per line.
+        delivered_at: when it was delivered, as far as its name tells: the start of its day (a minute later for each kind
+            of export that comes before it), or when it was changed if it is undated. Files that share the instant follow
+            each other by their names, the rows of a file by their lines: the order of delivery does not depend on which
+            other files are there.
         root: the landing zone, no link in it.
         problem: why it is not read, in a few words; None if it is.
         covers: the local days of its own day and those that its source brings early; None for an undated file.
@@ -121,12 +123,11 @@ def find_files(source: Source, data_dir: Path, timezone: str, mapping: Path | No
     root, folder = data_dir.resolve(), data_dir / source.name
     if folder.is_symlink() and not folder.resolve().is_relative_to(root):
         raise LandingError(f'{source.name}: the folder is a link out of the landing zone {data_dir}; nothing in it is read')
-    inside = sorted(folder.iterdir(), key=lambda path: (_rank(source, path.name), path)) if folder.is_dir() else []
-    paths = [path for path in inside if is_delivery(path.name)]
+    paths = [path for path in folder.iterdir() if is_delivery(path.name)] if folder.is_dir() else []
     paths += [path for end in ENDS if os.path.lexists(path := data_dir / f'{source.name}{end}')]
     if not paths and not folder.is_dir():
         raise LandingError(f'nothing for {source.name} in {data_dir}: expected {source.name}/*.csv or {source.name}.csv')
-    zone, same_day, files, given = ZoneInfo(timezone), dict[date, int](), [], mappings(mapping or data_dir / MAPPINGS)
+    zone, files, given = ZoneInfo(timezone), [], mappings(mapping or data_dir / MAPPINGS)
     for path in paths:
         real, status, problem = _look(path, root)
         if status is None:
@@ -138,8 +139,8 @@ def find_files(source: Source, data_dir: Path, timezone: str, mapping: Path | No
             problem = problem or 'its name holds characters that cannot be shown; rename it'
         delivered = modified
         if day:
-            place = same_day[day] = same_day.get(day, -1) + 1
-            delivered = datetime(day.year, day.month, day.day, tzinfo=zone) + timedelta(minutes=place)
+            kind = timedelta(minutes=_rank(source, path.name))
+            delivered = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) + kind
         covers = _covered(source, day, zone) if day else None
         files.append(
             LandingFile(

@@ -54,8 +54,8 @@ def read(source: Source, files: list[LandingFile], window: Window | None, *, tim
     A dated file gives the rows of the days it may hold (``LandingFile.days``), and with its own day those outside
     (``outside.taken``); a source with ``any_day`` gives all rows.
     Rows that cannot be used come along with ``_reject`` filled (see ``casting.cast``), those without a readable day in
-    every window. Further columns: ``_file`` and its ``_modified_at``, ``_line`` (where the row begins, from 1)
-    and ``_delivered_at``.
+    every window. Further columns: ``_delivered_at``, ``_file`` and its ``_modified_at``, and ``_line`` (where the row
+    begins, from 1).
     """
 
     def frames() -> Iterator[pl.DataFrame]:
@@ -202,9 +202,8 @@ def _frame(
         frame = casting.cast(rows, source, timezone, nul=part.nul, noted=noted).with_columns(part.lines)
     if part.rejects is not None:
         frame = pl.concat([frame, part.rejects], how='diagonal')
-    start = int(file.delivered_at.timestamp() * 1_000_000)
     return frame.with_columns(
-        (pl.col('_line') + start).cast(_INSTANT).alias('_delivered_at'),
+        pl.lit(file.delivered_at).cast(_INSTANT).alias('_delivered_at'),
         pl.lit(file.name).alias('_file'),
         pl.lit(file.modified_at).cast(_INSTANT).alias('_modified_at'),
     )

@@ -68,7 +68,7 @@ def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
         return marked.drop('_first').with_columns(pl.lit(0, pl.Int64).alias('_duplicate_rows'))
     amounts = [pl.len().cast(pl.Int64).alias('_duplicate_rows')]
     if source.versioned:  # an article edited and edited back within one file: the place of the last delivery counts
-        amounts.append(pl.col('_delivered_at').max().alias('_delivered_last'))
+        amounts.append(pl.col('_line').max().alias('_last_line'))
     again = marked.filter(~pl.col('_first')).group_by(key).agg(amounts)
     joined = (
         marked.filter('_first')
@@ -76,10 +76,9 @@ def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
         .join(again, on=key, how='left', nulls_equal=True, maintain_order='left')
         .with_columns(pl.when(~rejected).then(pl.col('_duplicate_rows')).fill_null(0))
     )
-    if '_delivered_last' not in joined.columns:
+    if '_last_line' not in joined.columns:
         return joined
-    last = pl.coalesce('_delivered_last', '_delivered_at')
-    return joined.with_columns(last.alias('_delivered_at')).drop('_delivered_last')
+    return joined.with_columns(pl.coalesce('_last_line', '_line').alias('_line')).drop('_last_line')
 
 
 def of_several_files(frame: pl.DataFrame) -> bool:

@@ -2,13 +2,14 @@
 
 import gzip
 import os
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from kly_mage.common.errors import LandingError
 from kly_mage.declared.cms_articles import CMS_ARTICLES
+from kly_mage.declared.ga4_events import GA4_EVENTS
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import files as landing
 from tests.landing.zone import HEADER, JAKARTA, Write, read, row, units
@@ -113,13 +114,30 @@ def test_rows_are_delivered_in_the_order_of_days_files_and_lines(write: Write) -
     folder = write(HEADER + row('a') + row('b'))
     found = read(folder)
     assert found['ad_unit'].to_list() == ['a', 'b', 'c', 'd']
-    assert found['_delivered_at'].is_sorted()
-    assert found['_delivered_at'].n_unique() == 4
-    # Midnight in Jakarta, and a microsecond per line.
-    assert found['_delivered_at'][0] == datetime(2025, 9, 30, 17, 0, 0, 2, tzinfo=UTC)
+    places = found.select('_delivered_at', '_file', '_line').rows()
+    assert places == sorted(set(places))
+    assert [line for *_, line in places] == [2, 3, 2, 2]
+    # Midnight in Jakarta, for all rows and files of a day.
+    midnight = datetime(2025, 9, 30, 17, tzinfo=UTC)
+    assert [at for at, *_ in places] == [midnight, midnight, midnight, midnight + timedelta(days=1)]
+
+
+def test_the_place_of_a_file_does_not_depend_on_the_files_beside_it(write: Write) -> None:
+    folder = write(HEADER + row('b'), 'gam_delivery/gam_delivery_20251001_b.csv')
+    (alone,) = read(folder).select('_delivered_at', '_file', '_line').rows()
+    write(HEADER + row('a'), 'gam_delivery/gam_delivery_20251001_a.csv')
+    assert read(folder).select('_delivered_at', '_file', '_line').rows()[1] == alone
+
+
+def test_of_one_day_the_kinds_of_an_export_follow_each_other_whatever_their_names(tmp_path: Path) -> None:
+    (tmp_path / 'ga4_events').mkdir()
+    kinds = ['events_intraday', 'events_fresh', 'events', 'ga4_events']
+    for name in ('ga4_events_20251001', 'events_20251001', 'events_intraday_20251001', 'events_fresh_20251001'):
+        (tmp_path / 'ga4_events' / f'{name}.csv').write_text('')
+    assert [file.path.stem.removesuffix('_20251001') for file in landing.find_files(GA4_EVENTS, tmp_path, JAKARTA)] == kinds
 
 
 def test_an_undated_file_is_delivered_when_it_was_changed(write: Write) -> None:
     folder = write(HEADER + row('a'), 'gam_delivery.csv')
     os.utime(folder / 'gam_delivery.csv', (1_759_305_600, 1_759_305_600))  # 2025-10-01T08:00:00Z
-    assert read(folder)['_delivered_at'][0] == datetime(2025, 10, 1, 8, 0, 0, 2, tzinfo=UTC)
+    assert read(folder)['_delivered_at'][0] == datetime(2025, 10, 1, 8, tzinfo=UTC)

@@ -13,8 +13,15 @@ select distinct on (article.content_id)
 from bronze.cms_articles as article
 inner join bronze.cms_articles_hashrow as delivery
     on article._hashrow = delivery._hashrow
+-- The order of delivery: by file, its name in byte order, and line.
 -- A file delivered anew under its old name has its rows in the same places: of two, what came in later counts.
-order by article.content_id asc, delivery._delivered_at desc, article._updated_at desc, article._hashrow asc;
+order by
+    article.content_id asc,
+    delivery._delivered_at desc,
+    delivery._file desc,
+    delivery._line desc,
+    article._updated_at desc,
+    article._hashrow asc;
 comment on view gold.articles is 'One row per article: the version delivered last.';
 comment on column gold.articles.content_id is 'The article.';
 comment on column gold.articles.site is 'The site that published it.';

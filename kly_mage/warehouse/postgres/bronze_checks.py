@@ -8,7 +8,7 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.postgres import hash_sql
+from kly_mage.warehouse.postgres import hash_sql, place
 from kly_mage.warehouse.postgres.differences import Report, columns, count, texts, told
 from kly_mage.warehouse.postgres.restated import broken
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table, table_columns
@@ -96,8 +96,8 @@ def _rows_as_counted(source: Source) -> sql.Composable:
         return bronze_table(source)
     return sql.SQL(
         '(select stored._hashrow, stored._updated_at, {counted} from {table} as stored left join ('
-        '  select distinct on (_hashrow) _hashrow, {values}, true as is_restated from {restated}'
-        '  order by _hashrow, _load_id desc, _delivered_at desc'
+        '  select distinct on (_hashrow) _hashrow, {values}, true as is_restated from {restated} as later'
+        '  order by _hashrow, _load_id desc, {last}'
         ') as restated using (_hashrow))'
     ).format(
         counted=sql.SQL(', ').join(
@@ -109,6 +109,7 @@ def _rows_as_counted(source: Source) -> sql.Composable:
         values=sql.SQL(', ').join(map(sql.Identifier, values)),
         table=bronze_table(source),
         restated=restatements_table(source),
+        last=place.newest_first('later'),
     )
 
 

@@ -10,6 +10,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
+from kly_mage.warehouse.postgres import place
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table
 
@@ -40,7 +41,7 @@ class LateColumns:
         Returns:
             The same rows; what they do not say themselves is filled in from the version they agree with.
         """
-        own = ['_hashrow', *self.source.names, '_partition_date', '_delivered_at', '_file', '_line']
+        own = ['_hashrow', *self.source.names, '_partition_date', *place.COLUMNS]
         self._do(
             'create temp table if not exists filling (like {restatements}, i int) on commit drop; truncate filling;'
             'alter table filling alter _updated_at drop not null, alter _load_id drop not null'
@@ -60,12 +61,13 @@ class LateColumns:
             'with before as ('
             '     select distinct on (_hashrow) filling.*, {known_as}'
             '     from filling inner join {registry} as kept using (_hashrow)'
-            '     where {agrees} and ({says_more}) order by _hashrow, filling._delivered_at'
+            '     where {agrees} and ({says_more}) order by _hashrow, {first}'
             '), noted as ('
             '     insert into {restatements} ({plain}, {values}, {counted}, _updated_at, _load_id)'
             '     select {plain}, {both}, {was}, {stamp}, {load_id} from before'
             ') update {registry} as known set {set} from before where known._hashrow = before._hashrow',
             known_as=self._list(self.values, 'kept.{name} as {was}'),
+            first=place.row_of('filling'),
             agrees=self._agrees('kept', 'filling'),
             says_more=self._says_more('kept'),
             plain=self._list(plain, '{name}'),
@@ -84,11 +86,12 @@ class LateColumns:
         self._do(
             'update {conflicts} as kept set {set} from ('
             '     select distinct on (kept.ctid) kept.ctid as at, {values} from filling inner join {conflicts} as kept'
-            '     using (_hashrow) where {agrees} and ({says_more}) order by kept.ctid, filling._delivered_at'
+            '     using (_hashrow) where {agrees} and ({says_more}) order by kept.ctid, {first}'
             ') as filling where kept.ctid = filling.at and not exists ('
             '     select from {conflicts} as other where other._hashrow = kept._hashrow and {same})',
             set=self._list(list(self.since), '{name} = coalesce(kept.{name}, filling.{name})'),
             values=self._list(self.values, 'filling.{name}'),
+            first=place.row_of('filling'),
             agrees=self._agrees('kept', 'filling'),
             says_more=self._says_more('kept'),
             same=self._list(self.values, 'other.{name} is not distinct from coalesce(kept.{name}, filling.{name})', ' and '),

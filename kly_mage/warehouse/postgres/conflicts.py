@@ -5,6 +5,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
+from kly_mage.warehouse.postgres import place
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.tables import conflicts_table, registry, restatements_table
 
@@ -20,7 +21,7 @@ class Versions:
     def __init__(self, cursor: Cursor, source: Source, load_id: int, stamp: sql.Literal) -> None:
         self.cursor, self.source, self.load_id, self.stamp = cursor, source, load_id, stamp
         self.values = [column.name for column in source.value_columns]
-        self.own = ['_hashrow', *source.names, '_partition_date', '_delivered_at', '_file', '_line']
+        self.own = ['_hashrow', *source.names, '_partition_date', *place.COLUMNS]
 
     def keep(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Keep every further version of a row, once, beside the version that counts.
@@ -47,9 +48,10 @@ class Versions:
                 ' where not exists ('
                 '     select from {restatements} as before where before._hashrow = versions._hashrow'
                 '     and ({before}) is not distinct from ({version})'
-                ' ) order by versions._delivered_at on conflict do nothing'
+                ' ) order by {first} on conflict do nothing'
             ).format(
                 table=table,
+                first=place.row_of('versions'),
                 own=sql.SQL(', ').join(map(sql.Identifier, self.own)),
                 counted=sql.SQL(', ').join(sql.Identifier(f'counted_{name}') for name in self.values),
                 version_own=sql.SQL(', ').join(sql.Identifier('versions', name) for name in self.own),
@@ -110,26 +112,25 @@ class Versions:
             self._copy(rows, 'delivered')
 
     def restate(self) -> None:
-        """Let the version of the newest file count, of its rows the first; the marts add the difference, once.
-
-        The files of a day are a minute apart in the order of delivery, so the minute tells the files apart.
-        """
+        """Let the version of the newest file count, of its rows the first; the marts add the difference, once."""
         self.note(pl.DataFrame())
         self.cursor.execute(
             sql.SQL(
                 'with newest as ('
-                '  select distinct on (_hashrow) {own} from delivered'
-                "  order by _hashrow, date_trunc('minute', _delivered_at) desc, _delivered_at"
+                '  select distinct on (_hashrow) {own} from delivered order by _hashrow, {newest_first}'
                 '), later as ('
                 '  select {newest_own}, {known_as} from newest inner join {registry} as known using (_hashrow)'
-                "  where date_trunc('minute', newest._delivered_at) > date_trunc('minute', known._delivered_at)"
+                '  where ({newest_file}) > ({known_file})'
                 '), noted as ('
                 '  insert into {table} ({own}, {counted}, _updated_at, _load_id)'
                 '  select {own}, {counted}, {stamp}, {load_id} from later where ({now}) is distinct from ({counted})'
-                ') update {registry} as known set _delivered_at = later._delivered_at, {set} from later'
+                ') update {registry} as known set {set} from later'
                 ' where known._hashrow = later._hashrow'
             ).format(
                 own=sql.SQL(', ').join(map(sql.Identifier, self.own)),
+                newest_first=place.newest_file_first('delivered'),
+                newest_file=place.file_of('newest'),
+                known_file=place.file_of('known'),
                 newest_own=sql.SQL(', ').join(sql.Identifier('newest', name) for name in self.own),
                 known_as=sql.SQL(', ').join(
                     sql.SQL('{} as {}').format(sql.Identifier('known', name), sql.Identifier(f'counted_{name}'))
@@ -142,7 +143,8 @@ class Versions:
                 stamp=self.stamp,
                 load_id=sql.Literal(self.load_id),
                 set=sql.SQL(', ').join(
-                    sql.SQL('{} = {}').format(sql.Identifier(name), sql.Identifier('later', name)) for name in self.values
+                    sql.SQL('{} = {}').format(sql.Identifier(name), sql.Identifier('later', name))
+                    for name in (*place.COLUMNS, *self.values)
                 ),
             )
         )

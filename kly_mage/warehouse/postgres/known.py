@@ -14,6 +14,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
 from kly_mage.rows.rowhash import binary
+from kly_mage.warehouse.postgres import place
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.tables import registry
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
@@ -34,6 +35,7 @@ class KnownRows:
     def __init__(self, cursor: Cursor, source: Source, stamp: sql.Literal) -> None:
         self.cursor, self.source, self.stamp = cursor, source, stamp
         self.values = [column.name for column in source.value_columns]
+        self.needed = ['_hashrow', *(place.COLUMNS if source.versioned else ()), *self.values]
         self.rows_seen = 0
         self.filled = False  # whether there are rows in the temp table
         self.kept: dict[str, list[pl.DataFrame]] = {}  # by day: all its hashes, and whether they are this load's
@@ -41,17 +43,18 @@ class KnownRows:
             sql.SQL(', {} {}').format(sql.Identifier(c.name), sql.SQL(POSTGRES_TYPES[c.kind])) for c in source.value_columns
         )
         cursor.execute(
-            sql.SQL('create temp table incoming (i int, _hashrow uuid, _delivered_at timestamptz{}) on commit drop').format(
-                declared
-            )
+            sql.SQL(
+                'create temp table incoming'
+                ' (i int, _hashrow uuid, _delivered_at timestamptz, _file text, _line bigint{}) on commit drop'
+            ).format(declared)
         )
 
     def find(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Which rows have their hash in the registry.
 
         Args:
-            rows: with ``_hashrow`` (16 bytes), ``_utc_day`` (its first eight digits), ``_delivered_at`` and the value
-                columns; no hash twice.
+            rows: with ``_hashrow`` (16 bytes), ``_utc_day`` (its first eight digits), the value columns and, of versions,
+                their place; no hash twice.
 
         Returns:
             ``i`` (the place among ``rows``) of the known ones, in their order, ``duplicate`` (known from this load, with the
@@ -61,7 +64,7 @@ class KnownRows:
         if self.filled:
             self.cursor.execute('truncate incoming')
         self.filled = False
-        rows = rows.select('_hashrow', '_utc_day', '_delivered_at', *self.values).with_row_index('i')
+        rows = rows.select('_utc_day', *self.needed).with_row_index('i')
         if self._keep(rows):
             known = pl.concat(frame for frames in self.kept.values() for frame in frames)
             found = known.join(rows.select('i', '_hashrow'), on='_hashrow')
@@ -141,7 +144,7 @@ class KnownRows:
 
     def _look_up(self, rows: pl.DataFrame) -> pl.DataFrame:
         # In the order of the hash, look-ups walk the registry's index from left to right.
-        incoming = rows.select(pl.col('i').cast(pl.Int32), '_hashrow', '_delivered_at', *self.values).sort('_hashrow')
+        incoming = rows.select(pl.col('i').cast(pl.Int32), *self.needed).sort('_hashrow')
         names = sql.SQL(', ').join(map(sql.Identifier, incoming.columns))
         self.filled = True
         copy(self.cursor, incoming, sql.SQL('incoming ({})').format(names).as_string(self.cursor))

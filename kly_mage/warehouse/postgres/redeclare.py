@@ -10,7 +10,7 @@ from kly_mage.common.errors import WarehouseError, first_line
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.rows.rowhash import hash_columns
-from kly_mage.warehouse.postgres import contents, declarations
+from kly_mage.warehouse.postgres import contents, declarations, place
 from kly_mage.warehouse.postgres.declarations import Change, column_types
 from kly_mage.warehouse.postgres.gold_checks import Block, lock, rebuild
 from kly_mage.warehouse.postgres.rehash import Rehash
@@ -164,7 +164,7 @@ def _tidy(cursor: Cursor, source: Source) -> None:
     """Columns of the registry and of the further versions that are no values any more go."""
     values = [column.name for column in source.value_columns]
     has_order = bool(values) or source.versioned
-    kept = {'_hashrow', '_updated_at', *(['_delivered_at'] if has_order else []), *values}
+    kept = {'_hashrow', '_updated_at', *(place.COLUMNS if has_order else ()), *values}
     known = f'{source.name}_hashrow'
     stale = [(known, name) for name in column_types(cursor, f'bronze.{known}') if name not in kept]
     for table in (f'{source.name}_conflicts', f'{source.name}_restatements') if values else ():
@@ -172,8 +172,9 @@ def _tidy(cursor: Cursor, source: Source) -> None:
         stale += [(table, f'counted_{name}') for name in found if f'counted_{name}' in found and name not in values]
     for table, name in stale:
         cursor.execute(sql.SQL('alter table bronze.{} drop column {}').format(sql.Identifier(table), sql.Identifier(name)))
-    if has_order:
-        cursor.execute(sql.SQL('alter table bronze.{} alter _delivered_at set not null').format(sql.Identifier(known)))
+    for name in place.COLUMNS if has_order else ():
+        column = sql.SQL('alter table bronze.{} alter {} set not null')
+        cursor.execute(column.format(sql.Identifier(known), sql.Identifier(name)))
 
 
 def _drop_key(cursor: Cursor, source: Source) -> None:

@@ -13,7 +13,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.text import counted
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.postgres import hash_sql
+from kly_mage.warehouse.postgres import hash_sql, place
 from kly_mage.warehouse.postgres.declarations import column_types
 from kly_mage.warehouse.postgres.tables import (
     bronze_table,
@@ -112,15 +112,18 @@ class Rehash:
 
     def _judge(self) -> None:
         """All versions in their new groups (``hash``): their rank, and whether an earlier one has the same values."""
-        delivered = sql.SQL('null::timestamptz')
-        if '_delivered_at' in column_types(self.cursor, f'bronze.{self.source.name}_hashrow'):
-            delivered = sql.SQL('known._delivered_at')
+        known = sql.SQL(
+            '(select null::uuid as _hashrow, null::timestamptz as _delivered_at, null as _file, 0 as _line limit 0)'
+        )
+        if set(place.COLUMNS) <= column_types(self.cursor, f'bronze.{self.source.name}_hashrow').keys():
+            known = registry(self.source)
         restated, further = sql.SQL('false'), sql.SQL('')
         if self.has_further:
             restated = self._sql('exists (select from {restatements} as r where r._hashrow = stored._hashrow)')
             further = self._sql(
-                ' union all select hash, _hashrow, false, at, _load_id, _updated_at, _partition_date, _delivered_at {values}'
+                ' union all select hash, _hashrow, false, at, _load_id, _updated_at, _partition_date, {place} {values}'
                 ' from ({hashed}) as further',
+                place=place.row_of('further'),
                 values=self._values(),
                 hashed=self._hashed('conflicts'),
             )
@@ -128,18 +131,23 @@ class Rehash:
             'create temp table judged on commit drop as with versions as ('
             ' select hash, stored._hashrow as old, true as is_stored, null::tid as at, _load_id, stored._updated_at,'
             '     _partition_date,'
-            # When it was delivered first is not known of a row that was restated, nor of one without versions so far:
-            # no file that holds it is older than its own day.
-            '     coalesce(case when not {restated} then {delivered} end,'
-            '     _partition_date::timestamp at time zone {timezone}, stored._updated_at) as delivered {values}'
-            ' from ({hashed}) as stored left join {registry} as known on stored._hashrow = known._hashrow {further}'
+            # Where it stood first is not known of a row that was restated, nor of one without versions so far: no file that
+            # holds it is older than its own day.
+            '     coalesce(place._delivered_at, _partition_date::timestamp at time zone {timezone}, stored._updated_at)'
+            "     as _delivered_at, coalesce(place._file, '') as _file, coalesce(place._line, 0) as _line {values}"
+            ' from ({hashed}) as stored left join {known} as place'
+            '     on stored._hashrow = place._hashrow and not {restated} {further}'
             ') select *, row_number() over placed as rank, first_value(_load_id) over placed as first_load,'
-            '     row_number() over alike > 1 as is_copy, max(delivered) over (partition by hash) as last_delivered'
-            ' from versions window placed as (partition by hash order by _load_id, delivered, is_stored desc, old),'
-            '     alike as (partition by hash {plain} order by _load_id, delivered, is_stored desc, old);'
+            '     row_number() over alike > 1 as is_copy, first_value(_delivered_at) over delivered as last_delivered_at,'
+            '     first_value(_file) over delivered as last_file, first_value(_line) over delivered as last_line'
+            ' from versions window placed as (partition by hash order by _load_id, {place}, is_stored desc, old),'
+            '     alike as (partition by hash {plain} order by _load_id, {place}, is_stored desc, old),'
+            '     delivered as (partition by hash order by {newest_first});'
             'analyze judged',
+            known=known,
             restated=restated,
-            delivered=delivered,
+            place=place.row_of('versions'),
+            newest_first=place.newest_first('versions'),
             timezone=sql.Literal(self.timezone),
             values=self._values('stored.'),
             plain=self._values(),
@@ -180,13 +188,14 @@ class Rehash:
             self._do('update {restatements} set {same}', same=self._list(new, '{counted} = {name}'))
 
     def _to_conflicts(self) -> None:
-        """Rows of bronze that are further versions now. Which line of a file they were is not known any more."""
+        """Rows of bronze that are further versions now; of some it is not known any more which line of a file they were."""
         if not self.values:
             return
         self._do(
             'insert into {conflicts} (_hashrow, {own}, _partition_date, _delivered_at, _file, _line, _updated_at, _load_id)'
-            " select judged.hash, {stored_own}, stored._partition_date, delivered, concat('a file of load ',"
-            ' stored._load_id), 0, stored._updated_at, stored._load_id'
+            ' select judged.hash, {stored_own}, stored._partition_date, judged._delivered_at,'
+            "     coalesce(nullif(judged._file, ''), concat('a file of load ', stored._load_id)), judged._line,"
+            '     stored._updated_at, stored._load_id'
             ' from judged inner join {bronze} as stored on judged.old = stored._hashrow'
             ' where is_stored and rank > 1 and not is_copy',
             own=self._list(self.source.names, '{name}'),
@@ -215,45 +224,30 @@ class Rehash:
 
     def _register(self) -> None:
         """The registry, of what is in bronze now; what was restated counts as it did."""
-        delivered, joined, counted = sql.SQL(''), sql.SQL(''), sql.SQL('')
-        if not self.source.versioned and not self.values:
-            self._do('alter table {registry} drop column if exists _delivered_at')
-        else:
-            delivered = sql.SQL(', last_delivered' if self.source.versioned else ', delivered')
+        placed = place.COLUMNS if self.source.versioned or self.values else ()
+        where, joined = 'last{}' if self.source.versioned else 'judged.{}', sql.SQL('')
+        columns = {name: where.format(name) for name in placed}
+        if not placed:
+            self._do('alter table {registry} {gone}', gone=self._list(place.COLUMNS, 'drop column if exists {name}'))
         if self.values:
+            columns = {name: f'coalesce(restated.{name}, {found})' for name, found in columns.items()}
+            columns |= {n: f'case when is_restated then restated."{n}" else judged."{n}" end' for n in self.values}
             joined = self._sql(
-                ' left join (select distinct on (_hashrow) _hashrow, true as is_restated, _delivered_at {values}'
-                ' from {restatements} order by _hashrow, _load_id desc, _delivered_at desc) as restated'
-                ' on judged.hash = restated._hashrow',
-                values=self._values(),
-            )
-            delivered = sql.SQL(', coalesce(restated._delivered_at, delivered)')
-            counted = sql.SQL(', ') + self._list(
-                self.values, 'case when is_restated then restated.{name} else judged.{name} end'
+                ' left join (select distinct on (_hashrow) later.*, true as is_restated from {restatements} as later'
+                ' order by _hashrow, _load_id desc, {last}) as restated on judged.hash = restated._hashrow',
+                last=place.newest_first('later'),
             )
         self._do(
-            'truncate {registry}; insert into {registry} (_hashrow, _updated_at {delivered_at} {values})'
-            ' select judged.hash, judged._updated_at {delivered} {counted} from judged {joined}'
-            ' where rank = 1 order by judged.hash',
-            delivered_at=sql.SQL(', _delivered_at' if self.source.versioned or self.values else ''),
-            values=self._values(),
-            delivered=delivered,
-            counted=counted,
+            'truncate {registry}; insert into {registry} (_hashrow, _updated_at {columns})'
+            ' select judged.hash, judged._updated_at {found} from judged {joined} where rank = 1 order by judged.hash',
+            columns=sql.SQL('').join(sql.SQL(', {}').format(sql.Identifier(name)) for name in columns),
+            found=sql.SQL('').join(sql.SQL(f', {found}') for found in columns.values()),
             joined=joined,
         )
 
     def _restate(self) -> None:
         """Where restatements apply: let the newest version count, in groups that were others before."""
-        own = [
-            '_hashrow',
-            *self.source.names,
-            '_partition_date',
-            '_delivered_at',
-            '_file',
-            '_line',
-            '_updated_at',
-            '_load_id',
-        ]
+        own = ['_hashrow', *self.source.names, '_partition_date', *place.COLUMNS, '_updated_at', '_load_id']
         self._do(
             'with regrouped as ('
             '     select hash from judged group by hash having count(distinct old) > 1'
@@ -262,21 +256,22 @@ class Rehash:
             '         select old from judged group by old having count(distinct hash) > 1'
             '     ) as divided using (old)'
             '), newest as ('
-            '     select distinct on (_hashrow) {own} from {conflicts}'
-            '     where _hashrow in (select hash from regrouped)'
-            "     order by _hashrow, date_trunc('minute', _delivered_at) desc, _delivered_at"
+            '     select distinct on (_hashrow) {own} from {conflicts} as further'
+            '     where _hashrow in (select hash from regrouped) order by _hashrow, {newest_first}'
             '), noted as ('
             '     insert into {restatements} ({own}, {counted})'
             '     select {newest_own}, {known} from newest inner join {registry} as known using (_hashrow)'
-            "     where date_trunc('minute', newest._delivered_at) > date_trunc('minute', known._delivered_at)"
-            '     returning *'
-            ') update {registry} as known set _delivered_at = noted._delivered_at, {set} from noted'
+            '     where ({newest_file}) > ({known_file}) returning *'
+            ') update {registry} as known set {set} from noted'
             ' where known._hashrow = noted._hashrow',
             own=self._list(own, '{name}'),
+            newest_first=place.newest_file_first('further'),
+            newest_file=place.file_of('newest'),
+            known_file=place.file_of('known'),
             newest_own=self._list(own, 'newest.{name}'),
             counted=self._list(self.values, '{counted}'),
             known=self._list(self.values, 'known.{name}'),
-            set=self._list(self.values, '{name} = noted.{name}'),
+            set=self._list([*place.COLUMNS, *self.values], '{name} = noted.{name}'),
         )
 
     def _ledger(self) -> None:

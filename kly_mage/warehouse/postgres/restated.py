@@ -11,6 +11,7 @@ from psycopg2 import sql
 
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Sum
+from kly_mage.warehouse.postgres import place
 from kly_mage.warehouse.postgres.comparison import IN_NO_FILE, LINE_BITS, Comparison, Count
 from kly_mage.warehouse.postgres.tables import bronze_table, registry, restatements_table
 
@@ -63,13 +64,14 @@ def broken(source: Source) -> sql.Composable:
         '    lead(restated._load_id) over way as following, {stored} as first, {known} as last'
         '  from {restatements} as restated'
         '  left join {bronze} as stored using (_hashrow) left join {registry} as known using (_hashrow)'
-        '  window way as (partition by restated._hashrow order by restated._load_id, restated._delivered_at)'
+        '  window way as (partition by restated._hashrow order by restated._load_id, {place})'
         ') as step where before <> coalesce(previous, first) or (following is null and after <> last)'
     ).format(
         counted=_version(source, 'restated', 'counted_'),
         after=_version(source, 'restated'),
         stored=_version(source, 'stored'),
         known=_version(source, 'known'),
+        place=place.row_of('restated'),
         restatements=restatements_table(source),
         bronze=bronze_table(source),
         registry=registry(source),

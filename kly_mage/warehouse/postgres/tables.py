@@ -114,7 +114,16 @@ def source_ddl(source: Source) -> str:
         ('_updated_at', 'timestamptz not null', 'Leads to the row: its _updated_at.'),
     ]
     if source.versioned or counted:
-        keys.append(('_delivered_at', 'timestamptz not null', 'When the row was last delivered: day and line of its file.'))
+        what = 'the last row that delivered it' if source.versioned else 'the version that counts'
+        keys += [
+            (
+                '_delivered_at',
+                'timestamptz not null',
+                f'When {what} was delivered, by its file; -infinity if unknown.',
+            ),
+            ('_file', 'text collate "C" not null', f'The file of {what}; empty if it is unknown.'),
+            ('_line', 'bigint not null', f'The line of {what}; 0 if it is unknown.'),
+        ]
     keys += counted
     lines += [
         f'create table if not exists {table}_hashrow (',
@@ -139,7 +148,7 @@ def _conflicts_ddl(source: Source) -> list[str]:
     ]
     columns += [
         ('_partition_date', 'date', 'Local day of the row.'),
-        ('_delivered_at', 'timestamptz not null', 'When this version was delivered: day and line of its file.'),
+        ('_delivered_at', 'timestamptz not null', 'When its file was delivered: its day, or when it was changed.'),
         ('_file', 'text not null', 'The file it stands in.'),
         ('_line', 'bigint not null', 'The line where it begins, from 1 (the header).'),
         ('_updated_at', 'timestamptz not null', 'Ingestion time.'),

@@ -18,7 +18,7 @@ from kly_mage.landing.files import day_in_name
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
 from kly_mage.rows import rowhash
-from kly_mage.warehouse.postgres import forgotten, locks
+from kly_mage.warehouse.postgres import forgotten, locks, place
 from kly_mage.warehouse.postgres.completion import LateColumns
 from kly_mage.warehouse.postgres.conflicts import Versions
 from kly_mage.warehouse.postgres.contents import Contents
@@ -173,7 +173,7 @@ class Transaction:
         )
         keys = ['_hashrow', '_updated_at']
         if self.source.versioned or self.source.value_columns:
-            keys += ['_delivered_at', *(column.name for column in self.source.value_columns)]
+            keys += [*place.COLUMNS, *(column.name for column in self.source.value_columns)]
         with timer('registry'):
             self._copy(stamped.select(keys)[rowhash.order(stamped['_hashrow'])], registry(self.source))
         self.known.add(rows)
@@ -190,10 +190,16 @@ class Transaction:
             return
         self.cursor.execute(
             sql.SQL(
-                'update {registry} as known set _delivered_at = incoming._delivered_at from'
-                ' (select _hashrow, max(_delivered_at) as _delivered_at from incoming group by _hashrow) as incoming'
-                ' where incoming._hashrow = known._hashrow and incoming._delivered_at > known._delivered_at'
-            ).format(registry=registry(self.source))
+                'update {registry} as known'
+                ' set _delivered_at = again._delivered_at, _file = again._file, _line = again._line from ('
+                '     select distinct on (_hashrow) * from incoming order by _hashrow, {last}'
+                ' ) as again where again._hashrow = known._hashrow and ({again}) > ({known})'
+            ).format(
+                registry=registry(self.source),
+                last=place.newest_first('incoming'),
+                again=place.row_of('again'),
+                known=place.row_of('known'),
+            )
         )
         self.changed |= self.cursor.rowcount > 0
 

@@ -17,7 +17,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import mart_of
-from kly_mage.warehouse.postgres import contents, gold_checks
+from kly_mage.warehouse.postgres import contents, gold_checks, place
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.removal import note_removed
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table
@@ -184,6 +184,7 @@ def _take_back(cursor: Cursor, source: Source, load_id: int) -> int:
         'table': restatements_table(source),
         'registry': registry(source),
         'load_id': sql.Literal(load_id),
+        'last': place.newest_first('earlier'),
         'relinked': sql.SQL(', ').join(sql.SQL('{0} = own.{0}').format(sql.Identifier(f'counted_{name}')) for name in names),
         'counted': sql.SQL(', ').join(
             sql.SQL('{} = own.{}').format(sql.Identifier(name), sql.Identifier(f'counted_{name}')) for name in names
@@ -196,11 +197,13 @@ def _take_back(cursor: Cursor, source: Source, load_id: int) -> int:
             '     select min(_load_id) from {table} as next where next._hashrow = own._hashrow and next._load_id > {load_id}'
             ' );'
             # Without a version before it, any file that brings one is newer.
-            'update {registry} as known set {counted}, _delivered_at = coalesce(('
-            '     select max(_delivered_at) from {table} as before'
-            '     where before._hashrow = own._hashrow and before._load_id < {load_id}'
-            " ), '-infinity')"
-            ' from {table} as own where own._load_id = {load_id} and known._hashrow = own._hashrow and not exists ('
+            "update {registry} as known set {counted}, _delivered_at = coalesce(before._delivered_at, '-infinity'),"
+            "     _file = coalesce(before._file, ''), _line = coalesce(before._line, 0)"
+            ' from {table} as own left join lateral ('
+            '     select _delivered_at, _file, _line from {table} as earlier'
+            '     where earlier._hashrow = own._hashrow and earlier._load_id < {load_id} order by {last} limit 1'
+            ' ) as before on true'
+            ' where own._load_id = {load_id} and known._hashrow = own._hashrow and not exists ('
             '     select from {table} as next where next._hashrow = own._hashrow and next._load_id > {load_id}'
             ' );'
             'delete from {table} where _load_id = {load_id}'

@@ -163,7 +163,9 @@ def test_a_corrected_file_leaves_the_old_reject_and_loads_the_row(settings: Sett
 
 # --- conflicts --------------------------------------------------------------------------------------------------------
 
-CONFLICTS = 'select revenue_usd, counted_revenue_usd, _file, _line from bronze.gam_delivery_conflicts order by _delivered_at'
+CONFLICTS = (
+    'select revenue_usd, counted_revenue_usd, _file, _line from bronze.gam_delivery_conflicts order by _delivered_at, 4'
+)
 
 
 def test_the_first_version_counts_and_every_other_is_kept_once_with_both_numbers(settings: Settings, query: Query) -> None:

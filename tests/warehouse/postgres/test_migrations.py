@@ -84,6 +84,31 @@ def test_loads_go_on_in_an_upgraded_database(released: Settings, query: Query) -
     assert main(['verify']) == 0
 
 
+def test_stored_rows_get_the_place_that_loading_their_files_today_would_give_them(
+    released: Settings, query: Query, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(['show']) == 0
+    upgraded = places(released)
+    assert [len(rows) for rows in upgraded.values()] > [1_000, 100, 3]
+    assert all(file for rows in upgraded.values() for *_, file, _ in rows)
+    monkeypatch.setenv('POSTGRES_DBNAME', f'{released.dbname}_new')
+    new = administer(postgres, released, 'create database {}')
+    try:
+        assert backfill(*DAYS, '--quiet') == 3
+        assert places(new) == upgraded
+    finally:
+        administer(postgres, released, 'drop database {} with (force)')
+
+
+def places(settings: Settings) -> dict[str, list[tuple[Any, ...]]]:
+    with connect(settings) as connection, connection.cursor() as cursor:
+        found = {}
+        for table in ('gam_delivery_hashrow', 'cms_articles_hashrow', 'gam_delivery_conflicts'):
+            cursor.execute(f'select _hashrow, _delivered_at, _file, _line from bronze.{table} order by 1, 2, 3, 4')
+            found[table] = cursor.fetchall()
+        return found
+
+
 def test_rejects_of_before_know_the_day_of_their_file_by_the_one_rule_for_names(released: Settings, query: Query) -> None:
     query(
         'insert into bronze.rejects (source, reject_id, file, line, reason, row, load_id)'

@@ -48,12 +48,16 @@ create table if not exists bronze.gam_delivery_hashrow (
     "_hashrow" uuid primary key,
     "_updated_at" timestamptz not null,
     "_delivered_at" timestamptz not null,
+    "_file" text collate "C" not null,
+    "_line" bigint not null,
     "site" text,
     "impressions" bigint,
     "clicks" bigint,
     "revenue_usd" numeric
 );
 alter table bronze.gam_delivery_hashrow add column if not exists "_delivered_at" timestamptz;
+alter table bronze.gam_delivery_hashrow add column if not exists "_file" text collate "C";
+alter table bronze.gam_delivery_hashrow add column if not exists "_line" bigint;
 alter table bronze.gam_delivery_hashrow add column if not exists "site" text;
 alter table bronze.gam_delivery_hashrow add column if not exists "impressions" bigint;
 alter table bronze.gam_delivery_hashrow add column if not exists "clicks" bigint;
@@ -61,7 +65,9 @@ alter table bronze.gam_delivery_hashrow add column if not exists "revenue_usd" n
 comment on table bronze.gam_delivery_hashrow is 'One row per hash in bronze.gam_delivery: makes it unique across partitions.';
 comment on column bronze.gam_delivery_hashrow."_hashrow" is 'Hash of a row in bronze.';
 comment on column bronze.gam_delivery_hashrow."_updated_at" is 'Leads to the row: its _updated_at.';
-comment on column bronze.gam_delivery_hashrow."_delivered_at" is 'When the row was last delivered: day and line of its file.';
+comment on column bronze.gam_delivery_hashrow."_delivered_at" is 'When the version that counts was delivered, by its file; -infinity if unknown.';
+comment on column bronze.gam_delivery_hashrow."_file" is 'The file of the version that counts; empty if it is unknown.';
+comment on column bronze.gam_delivery_hashrow."_line" is 'The line of the version that counts; 0 if it is unknown.';
 comment on column bronze.gam_delivery_hashrow."site" is 'The site that showed the ads. As the marts count it.';
 comment on column bronze.gam_delivery_hashrow."impressions" is 'Ad impressions. As the marts count it.';
 comment on column bronze.gam_delivery_hashrow."clicks" is 'Ad clicks. As the marts count it.';
@@ -125,7 +131,7 @@ comment on column bronze.gam_delivery_conflicts."counted_impressions" is 'Ad imp
 comment on column bronze.gam_delivery_conflicts."counted_clicks" is 'Ad clicks. In the version that counts.';
 comment on column bronze.gam_delivery_conflicts."counted_revenue_usd" is 'Revenue in US dollars; negative for corrections. In the version that counts.';
 comment on column bronze.gam_delivery_conflicts."_partition_date" is 'Local day of the row.';
-comment on column bronze.gam_delivery_conflicts."_delivered_at" is 'When this version was delivered: day and line of its file.';
+comment on column bronze.gam_delivery_conflicts."_delivered_at" is 'When its file was delivered: its day, or when it was changed.';
 comment on column bronze.gam_delivery_conflicts."_file" is 'The file it stands in.';
 comment on column bronze.gam_delivery_conflicts."_line" is 'The line where it begins, from 1 (the header).';
 comment on column bronze.gam_delivery_conflicts."_updated_at" is 'Ingestion time.';
@@ -174,7 +180,7 @@ comment on column bronze.gam_delivery_restatements."counted_impressions" is 'Ad 
 comment on column bronze.gam_delivery_restatements."counted_clicks" is 'Ad clicks. In the version that counted until then.';
 comment on column bronze.gam_delivery_restatements."counted_revenue_usd" is 'Revenue in US dollars; negative for corrections. In the version that counted until then.';
 comment on column bronze.gam_delivery_restatements."_partition_date" is 'Local day of the row.';
-comment on column bronze.gam_delivery_restatements."_delivered_at" is 'When this version was delivered: day and line of its file.';
+comment on column bronze.gam_delivery_restatements."_delivered_at" is 'When its file was delivered: its day, or when it was changed.';
 comment on column bronze.gam_delivery_restatements."_file" is 'The file it stands in.';
 comment on column bronze.gam_delivery_restatements."_line" is 'The line where it begins, from 1 (the header).';
 comment on column bronze.gam_delivery_restatements."_updated_at" is 'Ingestion time.';
