@@ -45,3 +45,9 @@ def signs(code: str | None) -> tuple[str, ...]:
 def without(column: str) -> str:
     """A column's name without the currency in it."""
     return column if named_in(column) is None else column[: column.rindex('(')].rstrip()
+
+
+def option(name: str, column: str | None) -> dict[str, dict[str, str]]:
+    """What a mapping says of the declared ``name`` that comes from this column: its currency, if its name gives one."""
+    code = named_in(column) if column else None
+    return {name: {'currency': code}} if code and re.fullmatch('[A-Z]{3}', code) and code != DOLLARS else {}

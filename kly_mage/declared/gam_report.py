@@ -2,15 +2,16 @@
 
 from collections.abc import Collection
 
+from kly_mage.declared import recognised
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
-from kly_mage.declared.mapping import ColumnMapping, Mapping
+from kly_mage.declared.mapping import Mapping
 
 SOURCE = GAM_DELIVERY.name
 PREFIXES = ('Dimension.', 'Column.')
 """How every column of such a report begins."""
 
-# The first that a report has counts. Totals hold what AdSense and Ad Exchange delivered, too.
-_COLUMNS: dict[str, tuple[str, ...]] = {
+# Totals hold what AdSense and Ad Exchange delivered, too.
+_WORDS = {
     'served_at': ('Dimension.DATE',),
     'ad_unit': ('Dimension.AD_UNIT_NAME',),
     'line_item': ('Dimension.LINE_ITEM_NAME',),
@@ -37,11 +38,4 @@ def mapping(header: Collection[str], own: Mapping | None) -> Mapping:
     Args:
         own: what somebody says of the file, which counts before that: another currency, another key than ``content_id``.
     """
-    found = {name: next((origin for origin in origins if origin in header), None) for name, origins in _COLUMNS.items()}
-    columns = {
-        name: ColumnMapping.model_validate({'from': origin} | _OPTIONS.get(name, {}))
-        for name, origin in found.items()
-        if origin
-    }
-    own = own or Mapping(source=SOURCE)
-    return own.model_copy(update={'columns': columns | own.columns})
+    return recognised.mapped(SOURCE, recognised.origins(_WORDS, header), _OPTIONS, own)

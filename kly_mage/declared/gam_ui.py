@@ -2,16 +2,16 @@
 
 from collections.abc import Collection
 
-from kly_mage.declared import currency
+from kly_mage.declared import currency, recognised
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
-from kly_mage.declared.mapping import ColumnMapping, Mapping
+from kly_mage.declared.mapping import Mapping
 
 SOURCE = GAM_DELIVERY.name
 TOTAL = 'Total'
 """What the last line of such a report begins with: it holds the sums of all rows."""
 
-# In the English that Google documents, without the currency; the first that a report has counts.
-_COLUMNS: dict[str, tuple[str, ...]] = {
+# In the English that Google documents, without the currency.
+_WORDS = {
     'served_at': ('Date',),
     'ad_unit': ('Ad unit', 'Ad unit (all levels)', 'Ad unit (top level)'),
     'line_item': ('Line item',),
@@ -46,20 +46,11 @@ def mapping(header: Collection[str], own: Mapping | None) -> Mapping:
     Args:
         own: what somebody says of the file, which counts before that.
     """
-    columns = {}
-    for name, origin in _found(header).items():
-        more = {'key': 'content_id'} if name == 'content_id' else {}
-        code = currency.named_in(origin) if name == 'revenue_usd' else None
-        if code and code.isalpha() and code.isupper() and code != currency.DOLLARS:
-            more = {'currency': code}
-        columns[name] = ColumnMapping.model_validate({'from': origin} | more)
-    own = own or Mapping(source=SOURCE)
-    total = TOTAL if own.total is None else own.total
-    return own.model_copy(update={'columns': columns | own.columns, 'total': total})
+    found = _found(header)
+    options = {'content_id': {'key': 'content_id'}} | currency.option('revenue_usd', found.get('revenue_usd'))
+    made = recognised.mapped(SOURCE, found, options, own)
+    return made if made.total is not None else made.model_copy(update={'total': TOTAL})
 
 
 def _found(header: Collection[str]) -> dict[str, str]:
-    """Which column of the report each declared one is."""
-    there = {currency.without(name).strip().lower(): name for name in header}
-    found = {name: next((there[w.lower()] for w in words if w.lower() in there), None) for name, words in _COLUMNS.items()}
-    return {name: origin for name, origin in found.items() if origin is not None}
+    return recognised.origins(_WORDS, header, lambda name: currency.without(name).strip().lower())

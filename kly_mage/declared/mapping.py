@@ -24,6 +24,11 @@ _Thousands = Literal[
 THOUSANDS: tuple[str, ...] = get_args(_Thousands)
 """What may stand between groups of three digits."""
 
+_Names = Annotated[
+    tuple[Annotated[str, Field(pattern='^[A-Z0-9_]+$')], ...],
+    BeforeValidator(lambda given: tuple(given) if isinstance(given, list) else given),
+]
+
 _STRICT = ConfigDict(frozen=True, extra='forbid', strict=True)
 
 
@@ -99,6 +104,8 @@ class Mapping(BaseModel):
         ignore: columns of the file that are not kept.
         total: the word that the last line of a report begins with, which holds the sums of all rows; '' for a report without
             that line. Of a report the signs of numbers and the order of dates are found by looking, and ``-`` is none.
+        dimensions: of rows of Ad Manager's REST API that name no columns: those of the report's definition, in its order.
+        metrics: likewise.
         ecpm_limit: money for 1,000 impressions over a whole file, beyond which it is refused, if not the source's own bound.
         rates: the file in the landing zone with the rates of currencies.
         columns: by the name of the declared column.
@@ -115,6 +122,8 @@ class Mapping(BaseModel):
         frozenset[str], BeforeValidator(lambda given: frozenset(given) if isinstance(given, list) else given)
     ] = frozenset()
     total: str | None = None
+    dimensions: _Names = ()
+    metrics: _Names = ()
     ecpm_limit: Annotated[int | None, Field(ge=1)] = None
     rates: Annotated[str, Field(min_length=1)] = 'fx_rates.csv'
     columns: dict[str, Annotated[ColumnMapping, BeforeValidator(_short)]] = {}

@@ -10,7 +10,7 @@ import polars as pl
 
 from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
-from kly_mage.declared import gam_report, gam_ui
+from kly_mage.declared import gam_report, gam_rest, gam_ui
 from kly_mage.declared.base import Column, Source
 from kly_mage.declared.mapping import EPOCHS, UNIT_DIGITS, ColumnMapping, Mapping
 from kly_mage.landing.files import LandingFile
@@ -29,6 +29,8 @@ def mapping_for(source: Source, file: LandingFile, names: list[str]) -> Mapping 
             return gam_report.mapping(names, own)
         if gam_ui.is_report(names):
             return gam_ui.mapping(names, own)
+        if gam_rest.is_report(names):
+            return gam_rest.mapping(names, own)
     return own
 
 
@@ -152,12 +154,16 @@ def _numbers(raw: pl.Series, column: ColumnMapping, mapping: Mapping) -> tuple[p
     signs = f'decimal sign {mapping.decimal!r}' + (f' and thousands sign {mapping.thousands!r}' if mapping.thousands else '')
     if not column.unit:
         return value, f'no number with {signs}'
-    digits = UNIT_DIGITS[column.unit]
-    whole = pl.select(pl.when(value.str.contains(_WHOLE)).then(value)).to_series()
+    return in_units(value, column.unit), f'no whole number of {column.unit}'
+
+
+def in_units(numbers: pl.Series, unit: str) -> pl.Series:
+    """Whole numbers of micros or cents as amounts, by moving digits; null where a text is none."""
+    digits = UNIT_DIGITS[unit]
+    whole = pl.select(pl.when(numbers.str.contains(_WHOLE)).then(numbers)).to_series()
     padded = whole.str.strip_prefix('-').str.zfill(digits + 1)
     amount = padded.str.head(-digits) + '.' + padded.str.tail(digits)
-    signed = pl.select(pl.when(whole.str.starts_with('-')).then('-' + amount).otherwise(amount)).to_series()
-    return signed, f'no whole number of {column.unit}'
+    return pl.select(pl.when(whole.str.starts_with('-')).then('-' + amount).otherwise(amount)).to_series()
 
 
 def _in_dollars(

@@ -16,7 +16,7 @@ from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.declared.mapping import Mapping
-from kly_mage.landing import csv, cut, ga4_export, ndjson, parquet
+from kly_mage.landing import csv, cut, ga4_export, gam_rows, ndjson, parquet
 from kly_mage.landing.columns import problem, spelled
 from kly_mage.landing.contents import format_of
 from kly_mage.landing.files import LandingFile
@@ -117,7 +117,8 @@ def reader_of(file: LandingFile) -> Reader:
     Raises:
         LandingError: it is not to be read, or nobody here reads what it is.
     """
-    return _READERS[format_of(file)]
+    form = format_of(file)
+    return gam_rows if form is JSON and gam_rows.is_rows(file) else _READERS[form]
 
 
 def file_columns(source: Source, file: LandingFile) -> list[str]:
@@ -197,7 +198,10 @@ def _frame(
 ) -> pl.DataFrame:
     """A slice, typed and located; what is no row comes behind the rows."""
     with timer('cast'):
-        rows, noted = mapped(part.rows, between.mapping, source, rates) if between.mapping else (part.rows, [])
+        try:
+            rows, noted = mapped(part.rows, between.mapping, source, rates) if between.mapping else (part.rows, [])
+        except LandingError as error:  # it knows no file
+            raise LandingError(f'{file.name}: {error}') from error
         rows = rows.rename(between.spelled)
         frame = casting.cast(rows, source, timezone, nul=part.nul, noted=noted).with_columns(part.lines)
     if part.rejects is not None:
