@@ -20,6 +20,7 @@ from polars.datatypes import DataTypeClass
 
 from kly_mage.common.errors import LandingError
 from kly_mage.landing.files import LandingFile
+from kly_mage.landing.json_object import is_too_deep
 from kly_mage.landing.slices import Slice
 
 IDENTITY = ('stream_id', 'batch_page_id', 'batch_ordering_id', 'batch_event_index')
@@ -55,6 +56,7 @@ _PLACES = {
 }
 _HOST = r'^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]/?#]*\]|[^:/?#]*)'
 _PATH = r'^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*([^?#]*)'
+_SURELY_FLAT = 4_000  # bytes of JSON that cannot be nested so deep that polars has no stack for it
 _LAST_MICROSECOND = 253_402_300_799_999_999  # of the year 9999
 
 
@@ -212,13 +214,23 @@ def _instants(values: pl.Series) -> pl.Series:
 
 def decoded(texts: pl.Series, kind: pl.DataType) -> tuple[pl.Series, pl.Series]:
     """What JSON texts hold, and which of them do not hold that."""
+    deep = (texts.str.len_bytes() > _SURELY_FLAT).fill_null(False)
+    if not deep.any():
+        return _decoded(texts, kind)
+    deep &= texts.str.count_matches(r'[\[{]').fill_null(0) > _SURELY_FLAT // 2
+    too_deep = pl.Series([at and is_too_deep(text) for at, text in zip(deep, texts, strict=True)], dtype=pl.Boolean)
+    values, is_wrong = _decoded(pl.select(pl.when(~too_deep).then(texts)).to_series(), kind)
+    return values, is_wrong | too_deep
+
+
+def _decoded(texts: pl.Series, kind: pl.DataType) -> tuple[pl.Series, pl.Series]:
     try:
         return texts.str.json_decode(kind), pl.Series([False]).new_from_index(0, len(texts))
     except pl.exceptions.ComputeError:
         if len(texts) == 1:
             return pl.Series(texts.name, [None], kind), pl.Series([True])
     half = len(texts) // 2
-    (first, wrong), (second, more) = decoded(texts[:half], kind), decoded(texts[half:], kind)
+    (first, wrong), (second, more) = _decoded(texts[:half], kind), _decoded(texts[half:], kind)
     return first.append(second), wrong.append(more)
 
 

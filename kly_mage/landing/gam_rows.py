@@ -142,7 +142,7 @@ def _documents(file: LandingFile, packed: BinaryIO) -> Iterator[tuple[pl.DataFra
 
     A file whose first line is no JSON of its own is one document, as people print it.
     """
-    first = next(blocks(file, _from_start(file, packed), _LOOK, _LONGEST), b'').lstrip().partition(b'\n')[0]
+    first = next(blocks(file, _from_start(file, packed), _LOOK, _LONGEST), (1, b''))[1].lstrip().partition(b'\n')[0]
     if _decoded(pl.Series('line', [first.decode(errors='replace')]))[1].any():
         yield _document(file, _from_start(file, packed)), pl.Series('_line', [1]), None
         return

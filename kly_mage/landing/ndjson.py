@@ -1,46 +1,139 @@
-"""GA4's export as BigQuery writes JSON: one event per line. Other files of JSON lines are refused."""
+"""The rows of JSON lines: one object per line, its fields the columns. GA4's export as BigQuery writes it is such a file."""
 
-import json
+import contextlib
+import re
 from collections.abc import Generator
+from typing import IO
+
+import polars as pl
 
 from kly_mage.common.errors import LandingError
 from kly_mage.common.timer import timed
 from kly_mage.declared.base import Source
-from kly_mage.landing import ga4_export
+from kly_mage.landing import ga4_export, json_object
+from kly_mage.landing.columns import MAX_COLUMNS, spelled
 from kly_mage.landing.contents import unpacked
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.lines import blocks, lines_of
-from kly_mage.landing.slices import Slice
+from kly_mage.landing.lines import BLANK, blocks, texts_of
+from kly_mage.landing.slices import Slice, rejected
+from kly_mage.rows.frames import made_ahead
 
-SLICE_BYTES = 8 << 20  # what is read at once, and the longest line
+SLICE_BYTES = 4 << 20  # what is read at once; its objects take ten times as much
+LINE_BYTES = 8 << 20  # of the longest line
+_NAME_CHARACTERS = 1_000  # a field with a longer name is no column of anybody's
+_MOST_KNOWN = 10_000  # files
+_FIELD = r'[{,]\s*"(?:[^"\\]|\\.)*"\s*:'
+_Wrong = tuple[int, str, str | None, str]  # line, its text, the field, and why it is no row
+_known: dict[tuple[object, ...], list[str]] = {}  # the columns of files looked through
 
 
 def columns(file: LandingFile) -> list[str]:
-    """The columns of the export, whichever of them the lines have: nulls are left out; see ``slices.Reader``."""
-    with file.open() as packed:
-        first = next(blocks(file, unpacked(file, packed), 1 << 20, SLICE_BYTES), b'').partition(b'\n')[0]
-    if not first:
-        return []
-    try:
-        event = json.loads(first)
-    except (ValueError, RecursionError):  # lists within lists, a megabyte of them
-        event = None
-    if not isinstance(event, dict) or not ga4_export.is_export(event):
-        raise LandingError(f"{file.name}: line 1 is no event of GA4's export, of which alone JSON is understood")
-    return list(ga4_export.AS_TEXT.to_schema())
+    """The fields of all lines, in the order they appear; of an export all that it may have; see ``slices.Reader``."""
+    state = (file.path, file.inode, file.size, file.modified_at)
+    if state not in _known:
+        with file.open() as packed:
+            found = _fields(file, unpacked(file, packed))
+            file.check(packed)
+        if len(_known) >= _MOST_KNOWN:
+            _known.clear()
+        _known[state] = found
+    return list(_known[state])
 
 
 def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Slice, None, None]:
-    """The events, all single values as text; a line that is none is a reject; see ``slices.Reader``."""
+    """The rows as text; a line that is none is a reject; see ``slices.Reader``."""
+    other = spelled(source, names)
+    single = [name for name in names if other.get(name, name) in source.names]
+    is_export = bool(source.exports) and ga4_export.is_export(names)
     with file.open() as packed:
-        for texts, lines in timed('read', lines_of(file, unpacked(file, packed), SLICE_BYTES, SLICE_BYTES)):
-            events, is_wrong = ga4_export.decoded(texts, ga4_export.AS_TEXT)
-            is_wrong |= events.is_null()
-            rejects = ga4_export.rejected('line', texts.filter(is_wrong).to_frame(), lines.filter(is_wrong))
-            yield Slice(events.filter(~is_wrong).struct.unnest(), lines.filter(~is_wrong), rejects)
+        parts = (
+            _events(line, block) if is_export else _slice(line, block, names, single)
+            for line, block in blocks(file, unpacked(file, packed), SLICE_BYTES, LINE_BYTES)
+        )
+        with contextlib.closing(made_ahead(timed('read', parts))) as ready:
+            yield from ready
         file.check(packed)
 
 
 def is_empty(file: LandingFile) -> bool:
-    """No byte; see ``slices.Reader``."""
-    return file.size == 0
+    """No byte, or blank ones; see ``slices.Reader``."""
+    with file.open() as packed:
+        try:
+            return not next(blocks(file, unpacked(file, packed), SLICE_BYTES, LINE_BYTES), (1, b''))[1].strip(BLANK)
+        except LandingError:
+            return False  # its load says what is wrong with it
+
+
+def _slice(line: int, block: bytes, names: list[str], single: list[str]) -> Slice:
+    """The rows of some lines, the first of which is ``line``."""
+    objects, texts, numbers, wrong = [], [], [], list[_Wrong]()
+    for number, (text, is_text) in enumerate(texts_of(block), line):
+        if not text or text.isspace():
+            continue
+        found = json_object.decoded(text) if is_text else 'is not UTF-8'
+        if isinstance(found, dict):
+            objects.append(found)
+            texts.append(text)
+            numbers.append(number)
+        else:
+            wrong.append((number, text, None, found))
+    if wrong and wrong[-1][0] == line + block.count(b'\n'):
+        number, text, _, reason = wrong[-1]
+        wrong[-1] = (number, text, None, f'{reason}; in the last line of its file, which has no end: it is cut short')
+    table = json_object.table(objects, texts, names, single)
+    rows, lines = table.rows, pl.Series('_line', numbers, pl.Int64)
+    if table.unusable:
+        wrong += [(numbers[at], texts[at], name, reason) for at, (name, reason) in table.unusable.items()]
+        usable = ~pl.int_range(len(numbers), eager=True).is_in(list(table.unusable))
+        rows, lines = rows.filter(usable), lines.filter(usable)
+    return Slice(rows, lines, _rejects(wrong), nul=b'\\u0000' in block)
+
+
+def _events(line: int, block: bytes) -> Slice:
+    """The events of an export, nested as they are, all single values as text."""
+    told = pl.DataFrame(list(texts_of(block)), schema={'line': pl.String, 'is_text': pl.Boolean}, orient='row')
+    told = told.with_columns(pl.int_range(line, line + told.height, dtype=pl.Int64).alias('_line'))
+    told = told.filter(pl.col('line').str.strip_chars() != '')
+    events, is_wrong = ga4_export.decoded(told['line'], ga4_export.AS_TEXT)
+    is_wrong |= events.is_null() | ~told['is_text']
+    wrong = told.filter(is_wrong)
+    rejects = ga4_export.rejected('line', wrong.select('line'), wrong['_line'])
+    return Slice(events.filter(~is_wrong).struct.unnest(), told['_line'].filter(~is_wrong), rejects)
+
+
+def _rejects(wrong: list[_Wrong]) -> pl.DataFrame | None:
+    if not wrong:
+        return None
+    schema = {'_line': pl.Int64, 'line': pl.String, 'column': pl.String, 'reason': pl.String}
+    return rejected(pl.DataFrame(wrong, schema=schema, orient='row'))
+
+
+def _fields(file: LandingFile, stream: IO[bytes]) -> list[str]:
+    """The names of all lines' fields. More than a table may have are not looked for."""
+    names: dict[str, None] = {}
+    is_blank = True
+    for _, block in blocks(file, stream, SLICE_BYTES, LINE_BYTES):
+        if is_blank and block.lstrip(BLANK).startswith(b'['):
+            raise LandingError(f'{file.name}: is one JSON array; deliver one object per line, as jq -c ".[]" writes them')
+        is_blank = False
+        texts, many = pl.Series([text for text, _ in texts_of(block)], dtype=pl.String), 1
+        while len(texts := _with_others(texts, names)):
+            for text in texts[:many]:
+                found = json_object.decoded(text)
+                names |= dict.fromkeys(found if isinstance(found, dict) else ())
+            if ga4_export.is_export(names):
+                return list(ga4_export.AS_TEXT.to_schema())
+            if len(names) > MAX_COLUMNS or any(len(name) > _NAME_CHARACTERS for name in names):
+                return list(names)
+            texts, many = texts[many:], many * 16
+    if not names and not is_blank:
+        raise LandingError(f'{file.name}: no line is a JSON object with a field; a CSV is read if its name ends in .csv')
+    return list(names)
+
+
+def _with_others(lines: pl.Series, names: dict[str, None]) -> pl.Series:
+    """Those lines that may have other fields: the known ones are counted, and all of them. Nested fields are others."""
+    if not names:
+        return lines
+    known = '|'.join(map(re.escape, names))
+    return lines.filter(lines.str.count_matches(_FIELD) != lines.str.count_matches(rf'[{{,]\s*"(?:{known})"\s*:'))

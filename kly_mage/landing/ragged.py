@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from kly_mage.landing.files import LandingFile
+from kly_mage.landing.slices import rejected
 
 MAX_REJECTS = 100_000  # beyond these a file is refused if it has more rejects than usable rows
 
@@ -64,13 +65,11 @@ class Ragged:
         for waiting in (self._numbers, self._fields, self._texts):
             del waiting[:count]
         self._bytes_taken += sum(map(len, texts))
-        rows = pl.DataFrame({'_line': lines.cast(pl.Int64), 'fields': fields, 'line': texts}).with_columns(
-            pl.col('line').str.replace_all('\0', '\N{REPLACEMENT CHARACTER}', literal=True),
+        rows = pl.DataFrame({'_line': lines, 'fields': fields, 'line': texts}).with_columns(
+            pl.lit(None, pl.String).alias('column'),
             reason=pl.format('{} fields, the header has {}', 'fields', pl.lit(self._columns)),
         )
-        nothing = pl.lit(None, pl.String)
-        told = pl.struct(nothing.alias('column'), nothing.alias('value'), 'reason', pl.struct('line').alias('row'))
-        return rows.select(told.struct.json_encode().alias('_reject'), '_line')
+        return rejected(rows)
 
 
 def too_many(unusable: int, rows: int) -> bool:

@@ -29,6 +29,17 @@ class Slice:
     cut: int | None = None
 
 
+def rejected(rows: pl.DataFrame) -> pl.DataFrame:
+    """Rejects, as ``Slice`` has them, of lines that are no rows.
+
+    Args:
+        rows: ``_line``; ``line``, its text; ``column`` and ``reason``.
+    """
+    rows = rows.with_columns(pl.col('line').str.replace_all('\0', '\N{REPLACEMENT CHARACTER}', literal=True))
+    told = pl.struct('column', pl.lit(None, pl.String).alias('value'), 'reason', pl.struct('line').alias('row'))
+    return rows.select(told.struct.json_encode().alias('_reject'), pl.col('_line').cast(pl.Int64))
+
+
 class Reader(Protocol):
     """How one format is read; a module is one. It opens a file by ``file.open()`` and ends with ``file.check``."""
 

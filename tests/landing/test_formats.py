@@ -25,8 +25,8 @@ def test_bytes_of_a_parquet_file_that_are_no_text_are_said_with_their_file(write
         read(write(packed.getvalue(), 'gam_delivery/x.parquet'))
 
 
-def test_json_deeper_than_can_be_read_is_said_with_its_file(write: Write) -> None:
-    with pytest.raises(LandingError, match=r'^gam_delivery/x.ndjson: line 1 is no event of GA4'):
+def test_a_json_array_is_said_however_deep_it_is(write: Write) -> None:
+    with pytest.raises(LandingError, match=r'^gam_delivery/x.ndjson: is one JSON array; deliver one object'):
         read(write('[' * 1_000_000, 'gam_delivery/x.ndjson'))
 
 
@@ -69,7 +69,7 @@ pq.write_table(
 def test_a_file_is_what_its_bytes_are_whatever_its_name_ends_in(write: Write, content: bytes, end: str) -> None:
     folder = write(content, f'gam_delivery/gam_delivery_20251001{end}')
     if '.parquet' not in end and 'json' in end and content != PARQUET.getvalue():
-        with pytest.raises(LandingError, match=f'20251001{end}: line 1 is no event'):  # a text is what its name says
+        with pytest.raises(LandingError, match=f'20251001{end}: no line is a JSON object'):  # a text is what its name says
             read(folder)
         return
     assert read(folder).select('ad_unit', '_reject').rows() == [('a', None)]

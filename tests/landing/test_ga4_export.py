@@ -238,16 +238,18 @@ def test_a_line_that_is_no_event_is_one_reject(sample: Path) -> None:
     assert seen == [(1, True), (2, False), (3, False), (4, False), (6, False), (7, False)]
 
 
-@pytest.mark.parametrize(
-    ('content', 'told'),
-    [
-        (b'{"served_at": 1}\n', "line 1 is no event of GA4's export, of which alone JSON is understood"),
-        (SAMPLE.read_bytes() + b'{"event_name": "\xff"}\n', 'line 13 is not UTF-8'),
-        (SAMPLE.read_bytes() + b'x' * (18 << 20), 'a line is longer than 8 MB'),
-    ],
-)
-def test_lines_that_cannot_be_read_refuse_the_file(sample: Path, content: bytes, told: str) -> None:
+def test_an_event_nested_deeper_than_is_read_is_one_reject_and_does_not_end_the_process(sample: Path) -> None:
     (sample / NAME).unlink()
-    (sample / NAME).with_suffix('.ndjson').write_bytes(content)
-    with pytest.raises(LandingError, match=told):
-        rows(sample, '_line')
+    first, *_ = SAMPLE.read_text().splitlines()
+    deep = [first[:-1] + ',"x":' + '[' * 100_000 + ']' * 100_000 + '}', first[:-1] + ',"x":' + '{"a":' * 100_000]
+    bad = '{"event_name": "\udcff"}'
+    (sample / NAME).with_suffix('.ndjson').write_text('\n'.join([*deep, bad, first]) + '\n', errors='surrogateescape')
+    assert [line for line, reject in sorted(rows(sample, '_line', '_reject')) if reject] == [1, 2, 3]
+
+
+def test_json_in_a_column_nested_deeper_than_is_read_is_one_reject_and_does_not_end_the_process(sample: Path) -> None:
+    texts = ['[' * 100_000 + ']' * 100_000, '[]']
+    pl.DataFrame({'event_timestamp': 1759276800000000, 'event_name': 'x', 'event_params': texts}).write_parquet(
+        sample / NAME
+    )
+    assert [line for line, reject in rows(sample, '_line', '_reject') if reject] == [1]

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 GIGABYTE = 1_000_000_000
 PEAK_MB = 600
+OBJECT = b'{"served_at": "2025-10-01T12:00:00+07:00", "ad_unit": "a", "impressions": 1, "clicks": 0, "revenue_usd": 0.5}\n'
 # Name of the file, what it begins with, what follows until it is a gigabyte, what is said of it (None: it is read).
 FILES = {
     'line ends in gzip': ('x.csv.gz', HEADER, b'\n', 'next to nothing but empty lines'),
@@ -25,6 +26,9 @@ FILES = {
     'a header': ('x.csv', b'', b'a,', 'the header, is longer than 1 MB'),
     'every second row too long': ('x.csv', HEADER, ROW + ROW.replace(b'\n', b',more\n'), None),
     'every second row a single field': ('x.csv', HEADER, ROW + b'x\n', None),
+    'JSON of one line': ('x.json', b'{"a": "', b'x', 'line 1 is longer than 8 MB'),
+    'JSON, its line ends': ('x.json.gz', OBJECT, b'\n', 'next to nothing but empty lines'),
+    'JSON, nested': ('x.json', OBJECT, b'[', 'line 2 is longer than 8 MB'),
 }
 
 
