@@ -2,7 +2,7 @@
 
 import argparse
 import getpass
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from datetime import date, timedelta
 
 from kly_mage.common.errors import UsageError, WindowError
@@ -10,6 +10,7 @@ from kly_mage.common.settings import load_settings
 from kly_mage.common.window import MOST_DAYS, Window, moved, today
 from kly_mage.declared import SOURCES
 
+SHOWN_ROWS = 100  # of a list that may be of any length
 _AGO = {'today': 0, 'yesterday': 1}
 
 
@@ -53,6 +54,19 @@ def add_shape(parser: argparse.ArgumentParser, *, csv: bool = False) -> None:
     shape.add_argument('--json', action='store_true', help='as JSON, whose shape is in docs/json.md')
     if csv:
         shape.add_argument('--csv', action='store_true', help='as CSV, exact')
+
+
+def add_limit(parser: argparse.ArgumentParser) -> None:
+    """``--limit``: how much of a list of any length stands in a table."""
+    told = f'so many in the table; without it {SHOWN_ROWS}'
+    parser.add_argument('--limit', type=number_of('rows'), default=SHOWN_ROWS, metavar='N', help=told)
+
+
+def first_of(shown: Sized, count: int) -> str:
+    """What follows the count of a list of which only the first are shown; nothing if all are."""
+    if len(shown) == count:
+        return ''
+    return f'; the first {len(shown):,} are shown: --limit N shows more, --json all'
 
 
 def window(options: argparse.Namespace) -> Window | None:

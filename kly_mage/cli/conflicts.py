@@ -2,16 +2,27 @@
 
 import argparse
 from decimal import Decimal
+from itertools import islice
 
 from kly_mage.cli import DONE, LOOK
-from kly_mage.cli.arguments import add_accept, add_days, add_shape, add_source, sources, who, window
+from kly_mage.cli.arguments import (
+    add_accept,
+    add_days,
+    add_limit,
+    add_shape,
+    add_source,
+    first_of,
+    sources,
+    who,
+    window,
+)
 from kly_mage.common.console import note, say
-from kly_mage.common.records import plain, say_json
+from kly_mage.common.records import plain, say_json_rows
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
 from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
-from kly_mage.warehouse.postgres.decisions import Conflict, accept_conflicts, conflicts
+from kly_mage.warehouse.postgres.decisions import Conflict, accept_conflicts, conflicts, conflicts_waiting
 from kly_mage.warehouse.postgres.server import server
 
 
@@ -21,6 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_days(parser)
     add_accept(parser)
     add_shape(parser)
+    add_limit(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,10 +42,11 @@ def run(options: argparse.Namespace) -> int:
     if options.accept:
         accepted = accept_conflicts(settings, sources(options), days, (by := who(options)), options.accept)
         (note if options.json else say)(f'{counted(accepted, "conflict")} accepted by {by}: {options.accept}')
-    found = conflicts(settings, sources(options), days)
+    count = conflicts_waiting(settings, sources(options), days)
     if options.json:
-        say_json({'accepted': accepted, 'waiting': [_record(each) for each in found]})
-        return LOOK if found else DONE
+        say_json_rows({'accepted': accepted}, 'waiting', map(_record, conflicts(settings, sources(options), days)))
+        return LOOK if count else DONE
+    found = [*islice(conflicts(settings, sources(options), days, limit=options.limit), options.limit)]
     if found:
         rows = (
             [each.file, f'{each.line}', each.key, name, of['says'] or '', of['counts'] or '']
@@ -42,8 +55,8 @@ def run(options: argparse.Namespace) -> int:
         )
         names = ('file', 'line', 'key', 'column', 'says', 'counts')
         say_table([Column(name, right=name in ('line', 'says', 'counts')) for name in names], rows)
-    say(counted(len(found), 'conflict waits', 'conflicts wait'))
-    return LOOK if found else DONE
+    say(counted(count, 'conflict waits', 'conflicts wait') + first_of(found, count))
+    return LOOK if count else DONE
 
 
 def _record(conflict: Conflict) -> dict[str, object]:

@@ -4,20 +4,32 @@ import argparse
 from typing import Any
 
 from kly_mage.cli import DONE, LOOK
-from kly_mage.cli.arguments import add_accept, add_days, add_shape, add_source, sources, who, window
+from kly_mage.cli.arguments import (
+    add_accept,
+    add_days,
+    add_limit,
+    add_shape,
+    add_source,
+    first_of,
+    sources,
+    who,
+    window,
+)
 from kly_mage.common import console
 from kly_mage.common.console import note
-from kly_mage.common.records import say_json
+from kly_mage.common.records import say_json_rows
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
 from kly_mage.common.text import counted
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.loads.rejects import retry
 from kly_mage.warehouse.postgres.decisions import accept_rejects
-from kly_mage.warehouse.postgres.rejects import Waiting, waiting
+from kly_mage.warehouse.postgres.rejects import Cause, Waiting, causes, waiting
 from kly_mage.warehouse.postgres.server import server
 
 SHOWN_CHARACTERS = 50  # of a long value
+SHOWN_CAUSES = 20
+_COLUMNS = ('file', 'line', 'column', 'value', 'reason')
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_days(parser)
     add_accept(parser)
     add_shape(parser)
+    add_limit(parser)
     parser.add_argument('--retry', action='store_true', help='load those that have become usable')
 
 
@@ -47,15 +60,28 @@ def run(options: argparse.Namespace) -> int:
             note(f'{reject.file}, line {reject.line}: taken as it stands, though it has no end')
         done |= {'resolved': outcome.resolved, 'new': new}
         say(f'{counted(outcome.resolved, "reject")} resolved, {counted(new, "row")} loaded')
-    found = waiting(settings, sources(options), days)
+    asked, found = sources(options), causes(settings, sources(options), days)
     if options.json:
-        say_json(done | {'waiting': [_record(each) for each in found]})
-        return LOOK if found else DONE
-    if found:
-        columns = [Column(name, right=name == 'line') for name in ('file', 'line', 'column', 'value', 'reason')]
-        say_table(columns, map(_cells, found))
-    say(counted(len(found), 'reject waits', 'rejects wait'))
+        say_json_rows(done, 'waiting', map(_record, waiting(settings, asked, days)))
+    else:
+        _say(found, [*waiting(settings, asked, days, limit=options.limit)])
     return LOOK if found else DONE
+
+
+def _say(found: list[Cause], shown: list[Waiting]) -> None:
+    """The rows, and what they and all others are about where they are too many to read."""
+    if shown:
+        say_table([Column(name, right=name == 'line') for name in _COLUMNS], map(_cells, shown))
+    count = sum(cause.rows for cause in found)
+    if count == len(shown):
+        console.say(counted(count, 'reject waits', 'rejects wait'))
+        return
+    console.say()
+    columns = [Column(name, right=name == 'rows') for name in ('file', 'column', 'reason', 'rows')]
+    say_table(columns, ([each.file, each.column or '', each.reason, f'{each.rows:,}'] for each in found[:SHOWN_CAUSES]))
+    if len(found) > SHOWN_CAUSES:
+        console.say(f'and {counted(len(found) - SHOWN_CAUSES, "further cause")} in fewer rows')
+    console.say(counted(count, 'reject waits', 'rejects wait') + first_of(shown, count))
 
 
 def _record(reject: Waiting) -> dict[str, Any]:

@@ -6,6 +6,7 @@ through ``printable``: a title or a file name cannot move the cursor, rename the
 
 import logging
 import sys
+from collections.abc import Iterable
 
 from kly_mage.common.text import printable
 
@@ -28,6 +29,14 @@ def document(text: str) -> None:
             say(line)
     else:
         sys.stdout.write(text if text.endswith('\n') else f'{text}\n')
+
+
+def document_in_parts(parts: Iterable[str]) -> None:
+    """Write a result for programs that may be longer than memory, on one line."""
+    is_terminal = sys.stdout.isatty()
+    for part in parts:
+        sys.stdout.write(printable(part) if is_terminal else part)
+    sys.stdout.write('\n')
 
 
 class LogFormatter(logging.Formatter):

@@ -45,7 +45,7 @@ def retry(settings: Settings, sources: Iterable[str]) -> Outcome:
     one that is about the file as a whole is over then, or when the file can be used. A last line without an end that is
     still as it was is taken as it stands: whoever asks for the retry says that it is whole.
     """
-    rejects, loads, resolved, taken = waiting(settings, sources, accepted_too=True), [], [], []
+    rejects, loads, resolved, taken = list(waiting(settings, sources, accepted_too=True)), [], [], []
     for name in dict.fromkeys(reject.source for reject in rejects):
         source, of_source = SOURCES[name], [reject for reject in rejects if reject.source == name]
         days, over, whole = _mended(settings, source, of_source)

@@ -4,7 +4,7 @@ They stay where they are and count as little as before; loads, ``rejects``, ``co
 them again. A row that is taken out by a repair, or rejected for another reason, is asked about anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from psycopg2 import sql
@@ -38,33 +38,53 @@ class Conflict:
     differences: dict[str, tuple[str | None, str | None]]
 
 
-def conflicts(settings: Settings, sources: Iterable[str], days: Window | None) -> list[Conflict]:
-    """The conflicts that wait, by source, file and line."""
+def conflicts(
+    settings: Settings, sources: Iterable[str], days: Window | None, *, limit: int | None = None
+) -> Iterator[Conflict]:
+    """The conflicts that wait, by source, file and line, as they come from the database.
+
+    Args:
+        limit: of each source no more than so many.
+    """
     ensure_schema(settings)
-    found: list[Conflict] = []
-    with connect(settings) as connection, connection.cursor() as cursor:
+    with connect(settings) as connection:
         for source in _with_conflicts(sources):
             values = [column.name for column in source.value_columns]
+            query = sql.SQL(
+                "select _file, _line, concat_ws(' ', {key}), {pairs} from {table}"
+                ' where accepted_at is null and {days} order by _file, _line limit {limit}'
+            ).format(
+                key=sql.SQL(', ').join(map(sql.Identifier, source.hash_columns or ())),
+                pairs=sql.SQL(', ').join(
+                    sql.SQL('{}::text').format(sql.Identifier(prefix + name))
+                    for name in values
+                    for prefix in ('', 'counted_')
+                ),
+                table=conflicts_table(source),
+                days=within(days, '_partition_date'),
+                limit=sql.Literal(limit),
+            )
+            with connection.cursor('waiting') as cursor:
+                cursor.execute(query)
+                for file, line, key, *pairs in cursor:
+                    both = zip(values, pairs[::2], pairs[1::2], strict=True)
+                    differences = {name: (here, counts) for name, here, counts in both if here != counts}
+                    yield Conflict(source.name, file, line, key, differences)
+
+
+def conflicts_waiting(settings: Settings, sources: Iterable[str], days: Window | None) -> int:
+    """How many conflicts wait."""
+    ensure_schema(settings)
+    count = 0
+    with connect(settings) as connection, connection.cursor() as cursor:
+        for source in _with_conflicts(sources):
             cursor.execute(
-                sql.SQL(
-                    "select _file, _line, concat_ws(' ', {key}), {pairs} from {table}"
-                    ' where accepted_at is null and {days} order by _file, _line'
-                ).format(
-                    key=sql.SQL(', ').join(map(sql.Identifier, source.hash_columns or ())),
-                    pairs=sql.SQL(', ').join(
-                        sql.SQL('{}::text').format(sql.Identifier(prefix + name))
-                        for name in values
-                        for prefix in ('', 'counted_')
-                    ),
-                    table=conflicts_table(source),
-                    days=within(days, '_partition_date'),
+                sql.SQL('select count(*) from {} where accepted_at is null and {}').format(
+                    conflicts_table(source), within(days, '_partition_date')
                 )
             )
-            for file, line, key, *pairs in cursor.fetchall():
-                both = zip(values, pairs[::2], pairs[1::2], strict=True)
-                differences = {name: (here, counts) for name, here, counts in both if here != counts}
-                found.append(Conflict(source.name, file, line, key, differences))
-    return found
+            count += int(cursor.fetchone()[0])
+    return count
 
 
 def accept_conflicts(settings: Settings, sources: Iterable[str], days: Window | None, by: str, why: str) -> int:

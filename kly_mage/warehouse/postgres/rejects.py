@@ -1,6 +1,6 @@
 """``bronze.rejects``: the rows that cannot be used, until somebody has resolved them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -30,25 +30,59 @@ class Waiting:
     day: date | None
 
 
+@dataclass(frozen=True)
+class Cause:
+    """What is wrong in the same way with some of the rows that wait."""
+
+    file: str
+    column: str | None
+    reason: str
+    rows: int
+
+
 def waiting(
-    settings: Settings, sources: Iterable[str], days: Window | None = None, *, accepted_too: bool = False
-) -> list[Waiting]:
-    """The rejects that wait, by source, file and line; on request those that somebody has accepted as well.
+    settings: Settings,
+    sources: Iterable[str],
+    days: Window | None = None,
+    *,
+    accepted_too: bool = False,
+    limit: int | None = None,
+) -> Iterator[Waiting]:
+    """The rejects that wait, by source, file and line, as they come from the database; on request accepted ones as well.
 
     Args:
         days: only of these; a row without a readable day goes with its file.
+        limit: no more than so many.
     """
+    ensure_schema(settings)
+    with connect(settings) as connection, connection.cursor('waiting') as cursor:
+        cursor.execute(
+            sql.SQL(
+                'select source, reject_id::text, file, line, column_name, value, reason, day from bronze.rejects'
+                ' where {} order by source, file, line limit {}'
+            ).format(_wait(sources, days, accepted_too=accepted_too), sql.Literal(limit))
+        )
+        for row in cursor:
+            yield Waiting(*row)
+
+
+def causes(settings: Settings, sources: Iterable[str], days: Window | None = None) -> list[Cause]:
+    """How many rejects wait for the same reason in the same column of a file; the most first."""
     ensure_schema(settings)
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(
             sql.SQL(
-                'select source, reject_id::text, file, line, column_name, value, reason, day from bronze.rejects'
-                ' where source = any(%s) and resolved_at is null and (accepted_at is null or %s) and {}'
-                ' order by source, file, line'
-            ).format(within(days, 'day', 'file_day')),
-            (list(sources), accepted_too),
+                'select file, column_name, reason, count(*) from bronze.rejects where {}'
+                ' group by file, column_name, reason order by count(*) desc, file, column_name, reason'
+            ).format(_wait(sources, days))
         )
-        return [Waiting(*row) for row in cursor.fetchall()]
+        return [Cause(*row) for row in cursor.fetchall()]
+
+
+def _wait(sources: Iterable[str], days: Window | None, *, accepted_too: bool = False) -> sql.Composable:
+    return sql.SQL('source = any({}) and resolved_at is null and (accepted_at is null or {}) and {}').format(
+        sql.Literal(list(sources)), sql.Literal(accepted_too), within(days, 'day', 'file_day')
+    )
 
 
 def take(settings: Settings, rejects: Iterable[Waiting]) -> None:
@@ -82,13 +116,14 @@ def resolve(settings: Settings, rejects: Iterable[tuple[str, str]]) -> None:
     Args:
         rejects: source and ``reject_id`` of each.
     """
+    sources, ids = zip(*rejects, strict=True) if (rejects := list(rejects)) else ((), ())
     with connect(settings) as connection, connection.cursor() as cursor:
-        for source, reject_id in rejects:
-            cursor.execute(
-                'update bronze.rejects set resolved_at = clock_timestamp()'
-                ' where source = %s and reject_id = %s and resolved_at is null',
-                (source, reject_id),
-            )
+        cursor.execute(
+            'update bronze.rejects as known set resolved_at = clock_timestamp()'
+            ' from unnest(%s::text[], %s::uuid[]) as over (source, reject_id)'
+            ' where known.source = over.source and known.reject_id = over.reject_id and known.resolved_at is null',
+            (list(sources), list(ids)),
+        )
 
 
 def resolve_files(cursor: Cursor, source: str, read: list[str], found: list[str], left_out: Iterable[str]) -> None:

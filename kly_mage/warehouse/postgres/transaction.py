@@ -14,7 +14,6 @@ from kly_mage.common.settings import UTC
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.landing.files import day_in_name
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
 from kly_mage.rows import rowhash
@@ -27,6 +26,7 @@ from kly_mage.warehouse.postgres.counts import Counts
 from kly_mage.warehouse.postgres.ddl import has_partition
 from kly_mage.warehouse.postgres.declarations import refuse_other_rule
 from kly_mage.warehouse.postgres.known import KnownRows
+from kly_mage.warehouse.postgres.quarantine import Quarantine
 from kly_mage.warehouse.postgres.refusals import said
 from kly_mage.warehouse.postgres.rules import Rules
 from kly_mage.warehouse.postgres.tables import bronze_table, registry, table_columns
@@ -75,6 +75,7 @@ class Transaction:
         self.contents = Contents(source)
         self.rules = Rules(cursor, source, load_id, stamp)
         self.versions = Versions(cursor, source, load_id, stamp)
+        self.quarantine = Quarantine(cursor, source, load_id)
         self.late = LateColumns(cursor, source) if source.value_columns else None
 
     def insert(self, frame: pl.DataFrame) -> None:
@@ -133,23 +134,15 @@ class Transaction:
 
     def finish(self) -> Counts:
         """Write what may touch other loads; say that articles have changed: nothing else tells ``gold.daily_summary``."""
+        self.cursor.execute('set local enable_hashjoin = on')
         if self.counts.rows_rejected or self.left_out:
-            self.cursor.execute(
-                'insert into bronze.rejects select * from incoming_rejects order by reject_id'
-                # A row that was repaired, and came back broken, waits again.
-                ' on conflict (source, reject_id) do update set resolved_at = null where rejects.resolved_at is not null'
-            )
-            self.cursor.execute(
-                'select count(*) from incoming_rejects inner join bronze.rejects as known using (source, reject_id)'
-                ' where known.accepted_at is not null'
-            )
-            self.counts.rejects_accepted = self.cursor.fetchone()[0]
+            with timer('rejects'):
+                self.counts.rejects_accepted = self.quarantine.finish()
         if self.counts.rows_conflicting:
             self.counts.conflicts_accepted = self.versions.accepted()
         # Rules join all rows of the load, which the planner takes for one: a loop over them would never end. It would also
         # read the whole partition for them.
-        self.cursor.execute('set local enable_hashjoin = on; set local enable_nestloop = off')
-        self.cursor.execute('set local enable_seqscan = off')
+        self.cursor.execute('set local enable_nestloop = off; set local enable_seqscan = off')
         with timer('rules'):
             self.rules.finish(self.counts.rows_new > 0)
         if self.source.applies_restatements:
@@ -215,44 +208,11 @@ class Transaction:
 
     def _leave_out(self, rejected: pl.DataFrame) -> pl.DataFrame:
         """Keep all rejects; gives those that are rows, without those that stand for a file that was left out."""
-        self._reject(rejected)
+        self.quarantine.add(rejected)
         whole_file = pl.col('_line') == FILE_LINE
         reason = pl.col('_reject').str.json_path_match('$.reason')
         self.left_out |= dict(rejected.filter(whole_file).select('_file', reason).rows())
         return rejected.filter(~whole_file)
-
-    def _reject(self, rows: pl.DataFrame) -> None:
-        if not rows.height:
-            return
-        days = {name: day_in_name(self.source, name) for name in rows['_file'].unique()}
-        told = rows.select(
-            '_file',
-            '_line',
-            '_reject',
-            pl.col('_partition_date').cast(pl.String).alias('day'),
-            pl.col('_file').replace_strict(days, return_dtype=pl.Date).cast(pl.String).alias('file_day'),
-        ).write_json()
-        self.cursor.execute(
-            """
-            create temp table if not exists incoming_rejects (like bronze.rejects including defaults) on commit drop;
-            insert into incoming_rejects
-                (source, reject_id, file, line, column_name, value, reason, row, day, load_id, file_day)
-            select
-                %s,
-                md5(concat_ws(e'\\x1f', _file, _line, _reject))::uuid,
-                _file,
-                _line,
-                _reject::jsonb ->> 'column',
-                _reject::jsonb ->> 'value',
-                _reject::jsonb ->> 'reason',
-                _reject::jsonb -> 'row',
-                day,
-                %s,
-                file_day
-            from json_to_recordset(%s) as told (_file text, _line bigint, _reject text, day date, file_day date)
-            """,
-            (self.source.name, self.load_id, told),
-        )
 
 
 def _too_wide(rows: pl.DataFrame, error: psycopg2.Error) -> str:
