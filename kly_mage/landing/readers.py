@@ -47,6 +47,12 @@ class _Between:
     mapping: Mapping | None
     spelled: dict[str, str]
 
+    def of_declared(self, source: Source, name: str) -> bool:
+        """Whether a declared column comes from the file's column ``name``."""
+        if self.mapping and name in self.mapping.taken | self.mapping.ignore:
+            return name in self.mapping.taken
+        return self.spelled.get(name, name) in source.names
+
 
 def read(source: Source, files: list[LandingFile], window: Window | None, *, timezone: str, late_days: int) -> Frames:
     """The rows of ``files`` that fall into ``window`` (None: all of them), as typed frames of bounded size.
@@ -154,10 +160,7 @@ def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str])
     """The rows of a file as columns of single values."""
     if not _is_export(source, names):
         with contextlib.closing(reader.slices(file, names, source)) as slices:
-            for part in slices:
-                if nested := [name for name, kind in part.rows.schema.items() if kind.is_nested()]:
-                    raise LandingError(f'{file.name}: column {nested[0]} holds lists or groups; deliver single values')
-                yield part
+            yield from slices
         return
     article = load_settings().ga4_article
     wanted = ga4_export.wanted(names) if reader is parquet else names
@@ -173,6 +176,8 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
     names, _, between = _columns(source, file, reader)
     if not names:
         return
+    if reader is parquet and between.mapping:
+        names = [name for name in names if name not in between.mapping.ignore] or names
     report = None
     if between.mapping and between.mapping.total is not None:
         with contextlib.closing(_slices(source, file, reader, names)) as slices:
@@ -183,6 +188,8 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
     money = Money(source, between.mapping)
     with contextlib.closing(_slices(source, file, reader, names)) as slices:
         for part in map(report.rows, slices) if report else slices:
+            if wrong := sorted(name for name in part.nested if between.of_declared(source, name)):
+                raise LandingError(f'{file.name}: column {wrong[0]} holds lists or groups; deliver single values')
             frame = _frame(source, file, timezone, part, between, rates)
             unusable, rows = unusable + frame.height - frame['_reject'].null_count(), rows + frame.height
             if too_many(unusable, rows):

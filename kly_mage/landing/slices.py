@@ -15,11 +15,12 @@ class Slice:
     """Some rows of a file, in its order.
 
     Attributes:
-        rows: the columns as the file has them: text, or typed and nested as its format says.
+        rows: the columns as the file has them: text; of an export typed and nested as its format says.
         lines: ``_line`` of each row: where it begins, from 1; a format without lines counts its rows.
         rejects: ``_reject`` and ``_line`` of what stands between the rows and is none; its JSON is that of ``casting.cast``.
         nul: whether there may be a NUL byte in a text.
         cut: the line of the last row, if it has no end and so may be cut (``landing/cut.py``).
+        nested: columns of lists or groups, which stand in ``rows`` as JSON.
     """
 
     rows: pl.DataFrame
@@ -27,6 +28,7 @@ class Slice:
     rejects: pl.DataFrame | None = None
     nul: bool = True
     cut: int | None = None
+    nested: frozenset[str] = frozenset()
 
 
 def rejected(rows: pl.DataFrame) -> pl.DataFrame:

@@ -17,14 +17,6 @@ from kly_mage.landing import readers
 from tests.landing.zone import HEADER, JAKARTA, Write, read, row
 
 
-def test_bytes_of_a_parquet_file_that_are_no_text_are_said_with_their_file(write: Write) -> None:
-    one = {'served_at': '2025-10-01T12:00:00Z', 'ad_unit': b'\xff', 'impressions': 1, 'clicks': 0, 'revenue_usd': '0.5'}
-    packed = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([one]), packed)
-    with pytest.raises(LandingError, match=r'^gam_delivery/x.parquet: behind row 0 bytes are not UTF-8; deliver'):
-        read(write(packed.getvalue(), 'gam_delivery/x.parquet'))
-
-
 def test_a_json_array_is_said_however_deep_it_is(write: Write) -> None:
     with pytest.raises(LandingError, match=r'^gam_delivery/x.ndjson: is one JSON array; deliver one object'):
         read(write('[' * 1_000_000, 'gam_delivery/x.ndjson'))

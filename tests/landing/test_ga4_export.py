@@ -9,7 +9,6 @@ import pyarrow as pa
 import pytest
 
 from kly_mage.common.errors import LandingError
-from kly_mage.declared.cms_articles import CMS_ARTICLES
 from kly_mage.declared.ga4_events import GA4_EVENTS
 from kly_mage.landing import files, readers
 from tests.ga4_export import SAMPLE, SCHEMA, events, write_parquet
@@ -169,15 +168,6 @@ def test_parquet_without_a_row_is_an_empty_file(sample: Path) -> None:
     (file,) = files.find_files(GA4_EVENTS, sample, JAKARTA)
     assert readers.is_empty(file)
     assert rows(sample, '_line') == []
-
-
-def test_lists_in_parquet_of_another_source_are_refused(tmp_path: Path) -> None:
-    path = tmp_path / 'cms_articles/cms_articles.parquet'
-    path.parent.mkdir()
-    pl.DataFrame({'content_id': ['1'], 'tags': [['a']]}).write_parquet(path)
-    (file,) = files.find_files(CMS_ARTICLES, tmp_path, JAKARTA)
-    with pytest.raises(LandingError, match='column tags holds lists or groups; deliver single values'):
-        list(readers.read(CMS_ARTICLES, [file], None, timezone=JAKARTA, late_days=3))
 
 
 def test_all_names_of_the_tables_hold_their_day_and_the_day_as_google_made_it_is_delivered_last(tmp_path: Path) -> None:
