@@ -125,8 +125,9 @@ class Source:
             sources refer to it.
         versioned: rows are versions of something, and the last one delivered counts (``gold.articles``).
         rules: what should hold for its rows.
-        exports: what else a file's name may begin with before its day, because others name it: tables of Google's. Of one
-            day the files of the first are delivered first, those of the source's own name last.
+        exports: what else a file's name may begin with before its day, because others name it. Of one
+            day the files of the first are delivered first, those of the source's own name last. In a name ``#`` is a
+            number, and its files have no place in that order.
         volume: how many rows a day should bring; None where that says nothing, as for a source of ``any_day``.
         freshness: how old its newest day may be; None for a source that is delivered when there is something.
         plausible: how much money a file may bring; None where files hold none.

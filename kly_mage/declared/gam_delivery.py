@@ -18,12 +18,14 @@ GAM_DELIVERY = Source(
     ),
     day_column='served_at',
     hash_columns=('served_at', 'ad_unit', 'line_item', 'creative', 'content_id'),
+    # Data Transfer files; the number is that of the network.
+    exports=('NetworkImpressions_#', 'NetworkBackfillImpressions_#', 'NetworkClicks_#', 'NetworkBackfillClicks_#'),
     volume=Volume(),
     freshness=Freshness(),
     # Sponsors pay dear, but nobody two dollars for an impression; a file in micros says that of nearly all.
     plausible=Plausible(money='revenue_usd', per='impressions', most=2_000),
     rules=(
-        Rule('clicks are at most the impressions', 'clicks > impressions'),
+        Rule('clicks are at most the impressions', 'impressions > 0 and clicks > impressions'),
         Rule('revenue comes with impressions', 'revenue_usd > 0 and impressions = 0'),
         Rule(
             'revenue is no millionth of what is paid: units taken for micros',

@@ -24,6 +24,9 @@ from kly_mage.landing import inside
 from kly_mage.landing.formats import ENDS
 from kly_mage.landing.mapping_file import MAPPINGS, mapping_of, mappings
 
+# How Ad Manager names its Data Transfer files; what they are, their bytes say.
+_WITHOUT_END = re.compile(r'Network[A-Za-z]+_[0-9]+_[0-9]{8}_[0-9]{2}(?:\.gz)?')
+
 
 @dataclass(frozen=True)
 class LandingFile:
@@ -194,7 +197,7 @@ def files_for(files: Iterable[LandingFile], window: Window, late_days: int) -> l
 
 def is_delivery(name: str) -> bool:
     """Whether a name in a source's folder is one of those that are read; hidden ones are not."""
-    return name.endswith(ENDS) and not name.startswith('.')
+    return (name.endswith(ENDS) or _WITHOUT_END.fullmatch(name) is not None) and not name.startswith('.')
 
 
 def day_in_name(source: Source, name: str) -> date | None:
@@ -230,11 +233,12 @@ def _digits(source: Source, name: str) -> str | None:
 def _rank(source: Source, name: str) -> int:
     """Which files of one day are delivered before others."""
     found = _named(source, name)
-    return (*source.exports, source.name).index(found[1]) if found else 0
+    kinds = [begins for begins in (*source.exports, source.name) if '#' not in begins]
+    return kinds.index(found[1]) if found and found[1] in kinds else 0
 
 
 def _named(source: Source, name: str) -> re.Match[str] | None:
-    beginnings = '|'.join(map(re.escape, (*source.exports, source.name)))
+    beginnings = '|'.join(re.escape(begins).replace(r'\#', '[0-9]+') for begins in (*source.exports, source.name))
     return re.match(f'({beginnings})_([0-9]{{8}})', name.rpartition('/')[2])
 
 

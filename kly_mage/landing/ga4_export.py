@@ -57,6 +57,7 @@ _PLACES = {
 _HOST = r'^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]/?#]*\]|[^:/?#]*)'
 _PATH = r'^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*([^?#]*)'
 _SURELY_FLAT = 4_000  # bytes of JSON that cannot be nested so deep that polars has no stack for it
+_OTHER_SHAPE = "not of the shape that Google's export gives it"
 _LAST_MICROSECOND = 253_402_300_799_999_999  # of the year 9999
 
 
@@ -234,12 +235,12 @@ def _decoded(texts: pl.Series, kind: pl.DataType) -> tuple[pl.Series, pl.Series]
     return first.append(second), wrong.append(more)
 
 
-def rejected(name: str, rows: pl.DataFrame, lines: pl.Series) -> pl.DataFrame:
+def rejected(name: str, rows: pl.DataFrame, lines: pl.Series, reason: str = _OTHER_SHAPE) -> pl.DataFrame:
     """Rejects of these rows because of the column ``name``."""
     told = pl.struct(
         pl.lit(name).alias('column'),
         pl.col(name).alias('value'),
-        pl.lit("not of the shape that Google's export gives it").alias('reason'),
+        pl.lit(reason).alias('reason'),
         pl.struct(rows.columns).alias('row'),
     )
     return rows.select(told.struct.json_encode().alias('_reject')).with_columns(lines.cast(pl.Int64).alias('_line'))

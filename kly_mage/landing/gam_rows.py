@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from typing import IO, BinaryIO
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
@@ -20,13 +18,13 @@ from kly_mage.declared import gam_rest
 from kly_mage.declared.base import Source
 from kly_mage.declared.currency import DOLLARS
 from kly_mage.landing.contents import DAMAGED, damaged, unpacked
+from kly_mage.landing.doubles import to_money
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.ga4_export import decoded, rejected
 from kly_mage.landing.header import not_utf8
 from kly_mage.landing.lines import blocks, lines_of
 from kly_mage.landing.mapping import in_units
 from kly_mage.landing.slices import Slice
-from kly_mage.rows.casting import MONEY_DIGITS
 
 _LOOK = 64 << 10  # bytes
 _SLICE_BYTES, _LONGEST = 4 << 20, 32 << 20  # a line may be a page of 10,000 rows
@@ -47,9 +45,6 @@ _DOCUMENT = pl.Struct(
     | {'reportDefinition': _DEFINITION}
 )
 _IS_ANSWER = pl.any_horizontal(pl.col('rows', 'runTime', 'totalRowCount').is_not_null())
-# 17 digits are all that a double has; beyond these sizes it is no amount, and its row is rejected for that.
-_AMOUNT = r'^-?[0-9]{1,18}(\.[0-9]{1,40})?$'
-_WIDE = pa.decimal256(76, 40)
 
 
 @dataclass(frozen=True)
@@ -224,11 +219,6 @@ def _day(texts: pl.Series) -> pl.Series:
 def _money(values: pl.Series) -> pl.Series:
     """Whole numbers are micros. Others are the shortest decimal that their double has, to the digits that money has."""
     doubles = values.struct.field('doubleValue')
-    is_plain = doubles.str.contains(_AMOUNT).fill_null(False)
-    exact = pc.round(
-        pl.select(pl.when(is_plain).then(doubles)).to_series().to_arrow().cast(_WIDE), MONEY_DIGITS, 'half_to_even'
-    )
-    rounded = pl.Series(exact.cast(pa.decimal128(38, MONEY_DIGITS))).cast(pl.String)
     return pl.select(
-        pl.coalesce(rounded, doubles, in_units(values.struct.field('intValue'), 'micros'), _text(values))
+        pl.coalesce(to_money(doubles), in_units(values.struct.field('intValue'), 'micros'), _text(values))
     ).to_series()

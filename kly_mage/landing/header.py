@@ -13,7 +13,7 @@ from kly_mage.landing.title import header_below
 
 _FIRST_LOOK, _MAX_BYTES = 8 << 10, 1 << 20
 _TITLE_FIELDS = 2  # of the first line of a report: a word, and what it is
-SEPARATORS = (',', ';', '\t', '|')
+SEPARATORS = (',', ';', '\t', '|', '^')
 """What may stand between the fields of a line, the usual one first."""
 
 

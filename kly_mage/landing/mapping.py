@@ -105,8 +105,13 @@ def _column(text: pl.DataFrame, name: str, mapping: Mapping, source: Source, pro
     return pl.select(pl.coalesce(value, raw)).to_series()
 
 
+def value_of_key(raw: pl.Series, key: str) -> pl.Series:
+    """The value of a key in lists of ``key=value``; null where it is not."""
+    return raw.str.extract(rf'(?:^|[;,&\s]){re.escape(key)}\s*=\s*([^;,&]*?)\s*(?:[;,&]|$)', 1)
+
+
 def _of_key(raw: pl.Series, key: str, name: str) -> pl.Series:
-    found = raw.str.extract(rf'(?:^|[;,&\s]){re.escape(key)}\s*=\s*([^;,&]*?)\s*(?:[;,&]|$)', 1)
+    found = value_of_key(raw, key)
     others = raw.filter(found.is_null() & raw.str.contains('=', literal=True))
     if len(others):
         raise LandingError(

@@ -14,9 +14,10 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.settings import load_settings
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
+from kly_mage.declared import gam_transfer as transferred
 from kly_mage.declared.base import Source
 from kly_mage.declared.mapping import Mapping
-from kly_mage.landing import csv, cut, ga4_export, gam_rows, ndjson, parquet
+from kly_mage.landing import csv, cut, ga4_export, gam_rows, gam_transfer, ndjson, parquet
 from kly_mage.landing.columns import problem, spelled
 from kly_mage.landing.contents import format_of
 from kly_mage.landing.files import LandingFile
@@ -129,8 +130,7 @@ def reader_of(file: LandingFile) -> Reader:
 
 def file_columns(source: Source, file: LandingFile) -> list[str]:
     """The names of a file's columns as it has them; those of an export as they are flattened."""
-    names = reader_of(file).columns(file)
-    return ga4_export.columns(names, source.names) if _is_export(source, names) else names
+    return _single(source, file, reader_of(file).columns(file))
 
 
 def is_export(source: Source, file: LandingFile) -> bool:
@@ -141,8 +141,10 @@ def is_export(source: Source, file: LandingFile) -> bool:
 def _columns(source: Source, file: LandingFile, reader: Reader) -> tuple[list[str], list[str], _Between]:
     """The columns as the file has them, as its frames have them, and what lies between."""
     there = reader.columns(file)
-    single = ga4_export.columns(there, source.names) if _is_export(source, there) else there
+    single = _single(source, file, there)
     mapping = mapping_for(source, file, single) if single else None
+    if _is_transfer(source, there):
+        mapping = transferred.mapping(file.mapping)
     names = mapping.names(single) if mapping else single
     found = mapping.problem(single) if mapping else None
     other = spelled(source, names)
@@ -152,12 +154,27 @@ def _columns(source: Source, file: LandingFile, reader: Reader) -> tuple[list[st
     return there, names, _Between(mapping, other)
 
 
+def _single(source: Source, file: LandingFile, names: list[str]) -> list[str]:
+    """The columns of single values that a file's become."""
+    if _is_export(source, names):
+        return ga4_export.columns(names, source.names)
+    return gam_transfer.columns(file, names) if _is_transfer(source, names) else names
+
+
 def _is_export(source: Source, names: list[str]) -> bool:
     return bool(source.exports) and ga4_export.is_export(names)
 
 
+def _is_transfer(source: Source, names: list[str]) -> bool:
+    return source.name == transferred.SOURCE and transferred.is_transfer(names)
+
+
 def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str]) -> Generator[Slice, None, None]:
     """The rows of a file as columns of single values."""
+    if _is_transfer(source, names):
+        with contextlib.closing(reader.slices(file, names, source)) as slices:
+            yield from gam_transfer.added_up(file, slices)
+        return
     if not _is_export(source, names):
         with contextlib.closing(reader.slices(file, names, source)) as slices:
             yield from slices

@@ -22,7 +22,7 @@ def test_a_json_array_is_said_however_deep_it_is(write: Write) -> None:
         read(write('[' * 1_000_000, 'gam_delivery/x.ndjson'))
 
 
-@pytest.mark.parametrize('sign', [';', '\t', '|'])
+@pytest.mark.parametrize('sign', [';', '\t', '|', '^'])
 def test_the_sign_between_fields_is_seen_in_the_header(write: Write, sign: str) -> None:
     header, line = HEADER.replace(',', sign), row('"a' + sign + '"').replace(',', sign)
     frame = read(write(header + line + f'too{sign}few\n' + line.replace('"', '')))

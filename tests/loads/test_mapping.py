@@ -228,3 +228,39 @@ def test_a_report_whose_rows_are_not_its_total_is_left_out_with_both_sums(
     delivered(settings, 'exported.csv', EXPORTED)
     assert main(['inspect', str(path)]) == 0
     assert 'read as a report of Ad Manager: 8 columns, 3 rows' in capsys.readouterr().out
+
+
+FIELDS = 'Time,TimeUsec2,AdUnitId,LineItemId,CreativeId,CustomTargeting,ImpressionId,KeyPart'
+
+
+def hour(settings: Settings, kind: str, name: str, *events: tuple[int, int, str]) -> Path:
+    """An hour's Data Transfer file: of each event the number, the seconds after noon, and what stands in further fields."""
+    more = {'NetworkBackfillImpressions': ',EstimatedBackfillRevenue', 'NetworkClicks': ',EventTimeUsec2,EventKeyPart'}
+    noon = 1_759_294_800_000_000
+    lines = [
+        f'2025-10-01-12:00:00,{noon + at * 1_000_000 + number},top,li,c,content_id=7,imp{number},k{number}{further}'
+        for number, at, further in events
+    ]
+    return delivered(settings, f'{kind}_5_20251001_{name}', '\n'.join([FIELDS + more.get(kind, ''), *lines, '']))
+
+
+def test_data_transfer_files_add_up_and_coming_again_changes_nothing(
+    settings: Settings, query: Query, capsys: Captured
+) -> None:
+    gold = 'select impressions, clicks, revenue_usd from gold.gam_daily_summary'
+    first = [(n, n, '') for n in range(1, 101)]
+    path = hour(settings, 'NetworkImpressions', '12', *first)
+    hour(settings, 'NetworkBackfillImpressions', '12', *((n, n, ',0.001') for n in range(201, 301)))
+    hour(settings, 'NetworkClicks', '12', (1, 1, ',1759294900000000,x'), (2, 2, ',1759294900000001,x'))
+    assert ads('2025-10-01', '2025-10-01') == 0
+    assert query(gold) == [(200, 2, Decimal('0.1'))]
+    # Late events of that quarter come with the next hour, and the first hour comes again, in another order and packed.
+    hour(settings, 'NetworkImpressions', '13', *((n, n - 300, '') for n in range(301, 311)))
+    lines = path.read_text().splitlines()
+    delivered(settings, 'NetworkImpressions_5_20251001_12.csv', '\n'.join([lines[0], *reversed(lines[1:]), '']))
+    capsys.readouterr()
+    assert ads('2025-10-01', '2025-10-01') == 0
+    assert query(gold) == [(210, 2, Decimal('0.1'))]
+    assert '0 conflicting' in capsys.readouterr().out
+    assert main(['verify']) == 0
+    assert main(['reconcile', '--start', '2025-10-01', '--end', '2025-10-01']) == 0
