@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from kly_mage.common.errors import LandingError
 from kly_mage.common.settings import Settings
-from kly_mage.common.window import Window, today
+from kly_mage.common.window import MOST_DAYS, Window, moved, today
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
@@ -292,7 +292,8 @@ def _range(settings: Settings, files: dict[str, list[LandingFile]], loads: dict[
         return None
     zone = ZoneInfo(settings.timezone)
     asked = [min(load.end, load.finished_at.astimezone(zone).date()) for load in done if load.finished_at]
-    return Window(first, max([first, *dated, *asked]))
+    last = max([first, *dated, *asked])
+    return Window(max(first, moved(last, -MOST_DAYS)), last)  # a load of the year 1 is no calendar of two millennia
 
 
 def _standing(settings: Settings, source: Source, found: Standing) -> SourceStatus:

@@ -73,7 +73,7 @@ def window(options: argparse.Namespace) -> Window | None:
     """The days asked for; one end alone is one day.
 
     Raises:
-        WindowError: the days end before they start, or are asked for in two ways.
+        WindowError: the days end before they start, are more than anybody has, or are asked for in two ways.
     """
     if options.last:
         if options.start or options.end:
@@ -81,7 +81,10 @@ def window(options: argparse.Namespace) -> Window | None:
         yesterday = _date('yesterday')
         return Window(moved(yesterday, 1 - options.last), yesterday)
     start, end = options.start or options.end, options.end or options.start
-    return Window(_date(start), _date(end)) if start else None
+    days = Window(_date(start), _date(end)) if start else None
+    if days and (days.end - days.start).days >= MOST_DAYS:
+        raise WindowError(f'{days} are more than a hundred years: which days are meant?')
+    return days
 
 
 def sources(options: argparse.Namespace) -> list[str]:

@@ -200,17 +200,19 @@ def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
         near = landing.files_for(files, days, settings.late_days)
         left_out = at_first_sight(source, near, settings.settle_seconds)
         refuse_all(near, near, left_out)
-        absent = ledger.days_without_file(source, files, days)
-        undated = [file for file in near if file.day is None]
-        look |= bool(left_out) or (bool(absent) and not undated)
+        absent = set(ledger.days_without_file(source, files, days))
+        of_days: dict[date | None, list[landing.LandingFile]] = {}
+        for file in near:
+            of_days.setdefault(file.day, []).append(file)
+        look |= bool(left_out) or (bool(absent) and None not in of_days)
         say(f'{source.name}: {days}')
         for day in days:
-            of_day = [file for file in near if file.day == day]
+            of_day = of_days.get(day, [])
             if of_day or day in absent:
                 say(f'  {day}  {_names(of_day)}')
         for title, found in (
             ('late rows', [file for file in near if file.day and file.day > days.end]),
-            ('any day', undated),
+            ('any day', of_days.get(None, [])),
         ):
             if found:
                 say(f'  {title:10}  {_names(found)}')

@@ -1,7 +1,6 @@
 """``reconcile``: the source files, bronze and gold side by side, per day, to the cent."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from kly_mage.checks.reconciliation.page import page
 from kly_mage.cli import DONE, LOOK
 from kly_mage.cli.arguments import add_days, add_quiet, add_source, sources, window
 from kly_mage.common.console import document, say
+from kly_mage.common.errors import UsageError
+from kly_mage.common.output import ensure_writable
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import on_terminal, say_sentence
 from kly_mage.loads.progress import progress
@@ -55,9 +56,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _page(text: str) -> Path:
-    """Where the page goes; that it cannot be written is said before the work."""
-    path = Path(text)
-    place = path if path.exists() else path.absolute().parent
-    if path.is_dir() or not place.exists() or not os.access(place, os.W_OK):
-        raise argparse.ArgumentTypeError(f'{text} cannot be written: name a file in a folder that is there')
+    """Where the page goes."""
+    try:
+        ensure_writable(path := Path(text))
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
     return path

@@ -4,7 +4,7 @@ import argparse
 
 from kly_mage.checks.reconciliation.findings import backfill
 from kly_mage.cli import DONE
-from kly_mage.cli.arguments import add_days, add_source, sources, window
+from kly_mage.cli.arguments import add_days, add_source, number_of, sources, window
 from kly_mage.common.console import note, say
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import load_settings
@@ -16,7 +16,7 @@ from kly_mage.warehouse.postgres.unload import Unloaded
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What is to be taken out: a load, a file, days, or a source."""
-    parser.add_argument('--load', type=int, metavar='N', help='exactly what this load brought')
+    parser.add_argument('--load', type=number_of('a load'), metavar='N', help='exactly what this load brought')
     parser.add_argument('--file', metavar='NAME', help='the rows that stand in this file of the landing zone')
     add_days(parser)
     add_source(parser)

@@ -200,18 +200,22 @@ def is_delivery(name: str) -> bool:
     return (name.endswith(ENDS) or _WITHOUT_END.fullmatch(name) is not None) and not name.startswith('.')
 
 
+POSSIBLE_YEARS = range(1900, 2100)
+
+
 def day_in_name(source: Source, name: str) -> date | None:
     """The day that a file's name holds: eight digits behind the source's name, or behind that of an export of it.
 
-    None if it holds none, or no possible one.
+    None if it holds none, or no possible one: nobody has files of the year 9999, and a calendar up to there has no end.
 
     Args:
         name: with or without its folder; the file need not be there.
     """
     try:
-        return date.fromisoformat(_digits(source, name) or '')
+        day = date.fromisoformat(_digits(source, name) or '')
     except ValueError:
         return None
+    return day if day.year in POSSIBLE_YEARS else None
 
 
 def _covered(source: Source, day: date, zone: ZoneInfo) -> Window:

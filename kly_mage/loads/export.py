@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from kly_mage.common.errors import UsageError
+from kly_mage.common.output import ensure_writable
 from kly_mage.common.records import cell
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
@@ -37,8 +38,7 @@ def export(settings: Settings, table: Joined | Mart, days: Window | None, path: 
         raise UsageError(f'{path}: the name of the file ends in {" or ".join(WRITERS)}, which says what it is to be')
     if path.is_dir() or (path.exists() and not force):
         raise UsageError(f'{path} is there already: name another file' + ('' if path.is_dir() else ', or --force'))
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f'{path} cannot be written: there is no such folder')
+    ensure_writable(path)
     new = path.with_name(f'.{path.name}.{os.getpid()}.new')
     try:
         with stream(settings, table, days) as (kinds, rows), new.open('xb') as file:  # no link that lies there is followed

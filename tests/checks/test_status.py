@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
@@ -12,6 +13,7 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.checks.status import STATES
 from kly_mage.common.settings import Settings
+from kly_mage.common.window import MOST_DAYS
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import AgainstArticle, Rule
 from kly_mage.loads import runner
@@ -332,3 +334,17 @@ def test_a_day_of_articles_that_are_all_rejected_is_said_and_one_reject_among_ot
     told = capsys.readouterr().out
     assert '2025-10-02: all rejected, no row of its file can be used' in told
     assert told.count('all rejected,') == 1
+
+
+def test_a_year_that_nobody_has_makes_no_calendar_without_end(settings: Settings, status: Status) -> None:
+    """2.9 million days took minutes and the terminal: such a name holds no day, and such a load shows a hundred years."""
+    deliver_october(settings.data_dir)
+    file = settings.data_dir / 'gam_delivery' / 'gam_delivery_20251001.csv'
+    file.rename(file.with_name('gam_delivery_99991201.csv'))
+    backfill(1, 3)
+    days = status('--source', 'gam_delivery')[1]['sources']['gam_delivery']['days']
+    assert (days[0]['day'], days[-1]['day']) == ('2025-10-02', '2025-10-04')
+    shutil.rmtree(settings.data_dir / 'gam_delivery')
+    (settings.data_dir / 'gam_delivery').mkdir()
+    assert main(['backfill', '--start', '0001-01-01', '--pipeline', 'ads_revenue']) == 3
+    assert len(status('--source', 'gam_delivery')[1]['sources']['gam_delivery']['days']) == MOST_DAYS + 1

@@ -138,7 +138,10 @@ def test_the_function_for_the_shell_works_from_any_folder(capfd: Captured, tmp_p
 
 def test_a_page_that_cannot_be_written_is_said_before_the_work(capfd: Captured, tmp_path: Path) -> None:
     assert main(['reconcile', '--html', str(tmp_path / 'nowhere' / 'page.html')]) == 2
-    assert 'page.html cannot be written: name a file in a folder that is there' in capfd.readouterr().err
+    assert (
+        'page.html cannot be written (No such file or directory): name a file in a folder that takes it'
+        in capfd.readouterr().err
+    )
 
 
 # --- backfill ---------------------------------------------------------------------------------------------------------
@@ -274,3 +277,30 @@ def test_a_dry_run_finds_a_header_that_cannot_be_used(settings: Settings, capfd:
     deliver(settings, 'gam_delivery_20251001.csv', header='served_at')
     assert ads('2025-10-01', None, '--dry-run') == 1
     assert 'required column missing: ad_unit' in capfd.readouterr().err
+
+
+@pytest.mark.parametrize('command', [['reconcile', '--html'], ['export']])
+@pytest.mark.parametrize('place', ['/proc/page.csv', '/nowhere/page.csv'])
+@pytest.mark.usefixtures('settings')
+def test_a_file_that_cannot_be_written_is_said_before_the_work(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str], place: str
+) -> None:
+    """A folder may be open to everybody and take no file: those of /proc are root's, and root may write everywhere."""
+    for work in ('kly_mage.cli.reconcile.reconcile', 'kly_mage.loads.export.stream'):
+        monkeypatch.setattr(work, lambda *_: pytest.fail('the work has begun'))
+    assert main([*command, place]) == 2
+    assert f'{place} cannot be written (No such file or directory): name a file' in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures('settings')
+def test_more_days_than_anybody_has_are_taken_for_a_typing_error(capfd: pytest.CaptureFixture[str]) -> None:
+    for command in (['backfill', '--dry-run'], ['status'], ['unload']):
+        assert main([*command, '--start', '0202-10-01', '--end', '2025-10-01']) == 2
+        assert '0202-10-01 to 2025-10-01 are more than a hundred years: which days are meant?' in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures('settings')
+@pytest.mark.parametrize('number', ['-1', '0', 'x', '1e3'])
+def test_a_load_is_named_by_its_number(capfd: pytest.CaptureFixture[str], number: str) -> None:
+    assert main(['unload', '--load', number]) == 2
+    assert f"'{number}' is no number of a load from 1 to 1,000,000,000" in capfd.readouterr().err
