@@ -16,7 +16,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.landing import files as landing
-from kly_mage.landing import readers
+from kly_mage.landing import left_out, readers
 from kly_mage.loads import runner
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import load as bronze
@@ -132,7 +132,7 @@ def load_request(
     source, days = SOURCES[source_name], Window(first + timedelta(start - 1), first + timedelta((end or start) - 1))
     found = landing.find_files(source, settings.data_dir, settings.timezone)
     files = landing.files_for(found, days, settings.late_days)
-    frames = readers.read(source, files, days, timezone=settings.timezone, late_days=settings.late_days)
+    frames = left_out.read(source, files, days, timezone=settings.timezone, late_days=settings.late_days, left_out={})
     hashed = [rowhash.distinct(rowhash.add_hashrow(frame, source), source) for frame in frames]
     return Request(
         source, days, files, [file.name for file in found], readers.undeclared_columns(source, files), 'test'

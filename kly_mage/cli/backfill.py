@@ -270,6 +270,11 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             )
             for each in outside.of_loads(settings, [load['load_id']])[:SHOWN_REJECTS]:
                 yield f'  {each}'
+        if count := load['rows_withdrawn']:
+            yield (
+                f'{name}: {_rows(count)} of bronze count no longer, because the newest delivery of their day lacks them and '
+                f'has no other version: bronze.{name}_corrections has them'
+            )
         if load['files_changed']:
             yield from map(str, contents.changed(settings, SOURCES[name], days)[:SHOWN_REJECTS])
             command = f'python -m kly_mage repair --source {name} --start {days.start} --end {days.end}'

@@ -15,6 +15,6 @@ def export_ga4_events(rows, *args, **kwargs):
 
 @test
 def test_every_row_is_accounted_for(load, *args):
-    """What was read is new, already loaded, a duplicate of another row, rejected, conflicting, or outside."""
-    parts = ('rows_new', 'rows_already_loaded', 'rows_duplicate', 'rows_rejected', 'rows_conflicting', 'rows_outside')
+    """What was read is new, already loaded, a duplicate of another row, rejected, superseded, or outside."""
+    parts = ('rows_new', 'rows_already_loaded', 'rows_duplicate', 'rows_rejected', 'rows_superseded', 'rows_outside')
     assert load['rows_read'] == sum(load[part] for part in parts), load

@@ -1,5 +1,5 @@
 -- Grain: one row per event date and content_id.
--- Inputs: the rows of bronze.ga4_events that came in since the last refresh (ops.watermarks).
+-- Inputs: the rows of bronze.ga4_events that came in since the last refresh (ops.watermarks), and what was corrected since.
 -- A re-run is safe: the rows read, the sessions counted and the watermark move in one transaction.
 
 -- Each statement has to see what was committed while the locks were waited for, whatever the database defaults to.
@@ -21,12 +21,27 @@ set local enable_seqscan = off;
 -- One row per session on an article on a day, or for all events there that name no user or no session: their
 -- session_key is NULL. A table, not a WITH: what follows is then planned for as many rows as there are.
 create temp table session_activity on commit drop as
-with new_events as (
+with corrections as (
+    select
+        _hashrow,
+        sign,
+        _partition_date,
+        _updated_at
+    from bronze.ga4_events_corrections
+    where
+        _updated_at > (
+            select mart.watermark from ops.watermarks as mart
+            where mart.mart = 'gold.ga4_daily_summary'
+        )
+),
+
+new_events as (
     select
         _partition_date as event_date,
         coalesce(nullif(content_id, ''), '(not set)') as content_id,
         hashtextextended(nullif(user_pseudo_id, ''), hashtextextended(nullif(session_id, ''), 0)) as session,
         event_name,
+        1 as sign,
         _updated_at
     from bronze.ga4_events
     where
@@ -34,19 +49,55 @@ with new_events as (
             select mart.watermark from ops.watermarks as mart
             where mart.mart = 'gold.ga4_daily_summary'
         )
+    union all
+    -- What a newer delivery of its day has taken back (-1), or made count again (1).
+    select
+        event._partition_date as event_date,
+        coalesce(nullif(event.content_id, ''), '(not set)') as content_id,
+        hashtextextended(nullif(event.user_pseudo_id, ''), hashtextextended(nullif(event.session_id, ''), 0)) as session,
+        event.event_name,
+        corrections.sign,
+        corrections._updated_at
+    from corrections
+    inner join bronze.ga4_events_of_days(array(select distinct _partition_date from corrections)) as event
+        on corrections._hashrow = event._hashrow
 )
 
 select
     event_date,
     content_id,
     hashtextextended(content_id, session) as session_key,
-    count(*) filter (where event_name = 'page_view') as pageviews,
-    count(*) filter (where event_name = 'user_engagement') as user_engagements,
+    sum(sign) as events,
+    coalesce(sum(sign) filter (where event_name = 'page_view'), 0) as pageviews,
+    coalesce(sum(sign) filter (where event_name = 'user_engagement'), 0) as user_engagements,
     max(_updated_at) as watermark
 from new_events
 group by event_date, content_id, session;
 
 set local enable_seqscan = on;
+
+-- Where events were taken back: what is left there. Empty unless a newer delivery has corrected a day.
+create temp table left_over on commit drop as
+with lessened as (
+    select distinct
+        event_date,
+        content_id
+    from session_activity
+    where events <= 0
+)
+
+select distinct
+    lessened.event_date,
+    lessened.content_id,
+    hashtextextended(
+        lessened.content_id,
+        hashtextextended(nullif(event.user_pseudo_id, ''), hashtextextended(nullif(event.session_id, ''), 0))
+    ) as session_key
+from lessened
+inner join bronze.ga4_events_counted(array(select distinct event_date from lessened)) as event
+    on
+        lessened.event_date = event._partition_date
+        and lessened.content_id = coalesce(nullif(event.content_id, ''), '(not set)');
 
 do $$ begin for attempt in 1..2 loop begin
 
@@ -55,10 +106,15 @@ with judged as materialized (
         session_activity.event_date,
         session_activity.content_id,
         session_activity.session_key,
+        session_activity.events,
         session_activity.pageviews,
         session_activity.user_engagements,
         session_activity.watermark,
-        session_activity.session_key is not null and counted.session_key is null as is_new
+        session_activity.session_key is not null and counted.session_key is null and events > 0 as is_new,
+        counted.session_key is not null and events <= 0 and not exists (
+            select from left_over
+            where left_over.event_date = counted.event_date and left_over.session_key = counted.session_key
+        ) as is_gone
     from session_activity
     left join gold.ga4_daily_sessions as counted
         on session_activity.event_date = counted.event_date and session_activity.session_key = counted.session_key
@@ -74,14 +130,24 @@ new_sessions as (
     order by event_date, session_key
 ),
 
+gone_sessions as (
+    delete from gold.ga4_daily_sessions as counted
+    using judged
+    where judged.is_gone and counted.event_date = judged.event_date and counted.session_key = judged.session_key
+),
+
 deltas as materialized (
     select
         event_date,
         content_id,
         sum(pageviews) as pageviews,
-        count(*) filter (where is_new) as sessions,
+        count(*) filter (where is_new) - count(*) filter (where is_gone) as sessions,
         sum(user_engagements) as user_engagements,
-        max(watermark) as watermark
+        max(watermark) as watermark,
+        sum(events) <= 0 and not exists (
+            select from left_over
+            where left_over.event_date = judged.event_date and left_over.content_id = judged.content_id
+        ) as is_empty
     from judged
     group by event_date, content_id
 ),
@@ -97,12 +163,13 @@ progress as (
 merge into gold.ga4_daily_summary as target
 using deltas as source
 on target.event_date = source.event_date and target.content_id = source.content_id
+when matched and source.is_empty then delete
 when matched then update set
     pageviews = target.pageviews + source.pageviews,
     sessions = target.sessions + source.sessions,
     user_engagements = target.user_engagements + source.user_engagements,
     _updated_at = clock_timestamp()
-when not matched then insert (event_date, content_id, pageviews, sessions, user_engagements, _updated_at)
+when not matched and not source.is_empty then insert (event_date, content_id, pageviews, sessions, user_engagements, _updated_at)
 values (source.event_date, source.content_id, source.pageviews, source.sessions, source.user_engagements, clock_timestamp());
 
 exit;
@@ -120,5 +187,5 @@ exception when unique_violation then
     );
 end; end loop; end $$;
 
-drop table session_activity;
+drop table session_activity, left_over;
 set local random_page_cost to default;

@@ -128,6 +128,10 @@ class Source:
         exports: what else a file's name may begin with before its day, because others name it. Of one
             day the files of the first are delivered first, those of the source's own name last. In a name ``#`` is a
             number, and its files have no place in that order.
+        complete: of these, and of the source's own name, those whose files hold a day whole: what counts of a day is what
+            the newest delivery of such a kind holds (``landing/deliveries.py``). Files of the others only add to it.
+        key_columns: what two versions of one row share. It says whether a row that the newest delivery lacks has got another
+            version or is gone; no number depends on it. Undeclared columns may be among them.
         volume: how many rows a day should bring; None where that says nothing, as for a source of ``any_day``.
         freshness: how old its newest day may be; None for a source that is delivered when there is something.
         plausible: how much money a file may bring; None where files hold none.
@@ -148,6 +152,8 @@ class Source:
     versioned: bool = False
     rules: tuple[Rule, ...] = ()
     exports: tuple[str, ...] = ()
+    complete: tuple[str, ...] = ()
+    key_columns: tuple[str, ...] = ()
     volume: Volume | None = None
     freshness: Freshness | None = None
     plausible: Plausible | None = None

@@ -28,6 +28,11 @@ GA4_EVENTS = Source(
     day_column='event_timestamp',
     # The tables of the BigQuery export: as the day goes on, and what Google makes of the day.
     exports=('events_intraday', 'events_fresh', 'events'),
+    complete=('events_fresh', 'events'),
+    key_columns=(
+        *('event_timestamp', 'event_name', 'user_pseudo_id', 'session_id', 'stream_id'),
+        *('batch_page_id', 'batch_ordering_id', 'batch_event_index'),
+    ),
     volume=Volume(),
     freshness=Freshness(),
     rules=(

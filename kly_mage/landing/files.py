@@ -218,6 +218,12 @@ def day_in_name(source: Source, name: str) -> date | None:
     return day if day.year in POSSIBLE_YEARS else None
 
 
+def kind_in_name(source: Source, name: str) -> str | None:
+    """What a file's name begins with before its day: the source's name, or that of an export of it; None if with neither."""
+    found = _named(source, name)
+    return found[1] if found else None
+
+
 def _covered(source: Source, day: date, zone: ZoneInfo) -> Window:
     """The local days of a file's day: two, where files are cut in another zone; the last is later if rows may be early."""
     first = last = day
@@ -236,9 +242,8 @@ def _digits(source: Source, name: str) -> str | None:
 
 def _rank(source: Source, name: str) -> int:
     """Which files of one day are delivered before others."""
-    found = _named(source, name)
-    kinds = [begins for begins in (*source.exports, source.name) if '#' not in begins]
-    return kinds.index(found[1]) if found and found[1] in kinds else 0
+    kind, kinds = kind_in_name(source, name), [begins for begins in (*source.exports, source.name) if '#' not in begins]
+    return kinds.index(kind) if kind in kinds else 0
 
 
 def _named(source: Source, name: str) -> re.Match[str] | None:

@@ -21,7 +21,7 @@ from kly_mage.common.settings import UTC
 from kly_mage.common.text import counted
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.landing import readers
+from kly_mage.landing import deliveries, readers
 from kly_mage.landing.files import LandingFile, files_for
 from kly_mage.rows.frames import Frames
 
@@ -69,8 +69,12 @@ def read(
     """
 
     def frames() -> Iterator[pl.DataFrame]:
+        left_out.update(deliveries.incomplete(source, files, left_out))
         refuse_all(files, files_for(files, window, late_days), left_out)
         begun = set(left_out)
+        announced = deliveries.announced(source, (file for file in files if file.name not in begun))
+        if announced is not None:
+            yield readers.whole(source, [announced])
         for file in files:
             if file.name in begun:
                 yield readers.whole(source, [_row(file, left_out[file.name])])

@@ -12,6 +12,7 @@ from kly_mage.common.console import note
 from kly_mage.common.text import counted, printable
 from kly_mage.landing import csv as landing_csv
 from kly_mage.landing import files as landing
+from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.rows.frames import Frames
 
 PLAIN_SECONDS = 5.0  # between two plain lines about one thing: a log is read later
@@ -47,7 +48,7 @@ def reading(frames: Frames, step: Step, what: str, files: Sequence[landing.Landi
         step(what, 0, total)
         for frame in frames:
             yield frame
-            rows += frame.height
+            rows += int((frame['_line'] != FILE_LINE).sum())
             if frame.height and (at := frame['_file'][0]) in sizes:
                 if at != name:
                     slices, name, grown = 0, at, landing_csv.frame_slices()

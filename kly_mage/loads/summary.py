@@ -14,7 +14,7 @@ from kly_mage.warehouse.postgres.ledger import spans, word
 
 Load = Mapping[str, Any]
 _ALWAYS = ('read', 'distinct', 'new', 'already_loaded', 'rejected', 'conflicting')
-_IF_ANY = ('duplicate', 'outside', 'forgotten')
+_IF_ANY = ('duplicate', 'superseded', 'outside', 'forgotten')
 
 
 def missing_days(settings: Settings, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
@@ -36,6 +36,7 @@ def counts(load: Load, missing: Sequence[date]) -> str:
     """
     told = [f'{load[f"rows_{part}"]:,} {word(part)}' for part in _ALWAYS]
     told += [f'{load[f"rows_{part}"]:,} {word(part)}' for part in _IF_ANY if load[f'rows_{part}']]
+    told += [f'{load[f"rows_{part}"]:,} of bronze {word(part)}' for part in ledger.CORRECTED if load[f'rows_{part}']]
     others = {
         'file{} left out': len(load['left_out']),
         'file{} changed': load['files_changed'],
@@ -57,6 +58,8 @@ def look(load: Load, missing: Sequence[date]) -> list[str]:
         found.append(f'rows cannot be used (python -m kly_mage rejects --source {name})')
     if load['rows_outside']:
         found.append(f'rows are of days that their file may not hold (kly_mage/declared/{name}.py says which)')
+    if load['rows_withdrawn']:
+        found.append(f'rows are withdrawn: the newest delivery of their day lacks them (bronze.{name}_corrections has them)')
     if load['files_changed']:
         found.append(f'files have changed since they were loaded (python -m kly_mage repair --source {name})')
     if load['far_off']:

@@ -23,7 +23,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.landing.files import LandingFile
 from kly_mage.loads.progress import Step, reading, silent
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres import explanation, file_checks, ledger, restated
+from kly_mage.warehouse.postgres import explanation, file_checks, holdings, ledger, restated
 from kly_mage.warehouse.postgres.comparison import Comparison, Count, one_at_a_time
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 
@@ -155,10 +155,11 @@ class _Account:
 
     def _count_stored(self) -> None:
         """What bronze holds by day, and what of it no file holds."""
-        self._count(self.comparison.stored())
+        self._count(holdings.stored(self.comparison))
+        self._count(holdings.earlier(self.comparison))
         found = sum(line.rows.get(place, 0) for line in self.lines.values() for place in ('bronze', 'changed'))
         if found != sum(line.rows.get('stored', 0) for line in self.lines.values()):
-            self._count(self.comparison.in_no_file())
+            self._count(holdings.in_no_file(self.comparison))
 
     def _explain(self) -> None:
         self.report.causes[self.name] = explain(self.comparison, self.reading, self.lines.values())

@@ -6,13 +6,17 @@ Each row of a file is in exactly one place:
 - ``bronze``: stands in bronze as the file has it
 - ``conflict``: stands in the conflicts table: a row in bronze shares its hash and has other numbers
 - ``rejected``: stands in ``bronze.rejects``
+- ``superseded``: stands in a file of an export in whose place a newer delivery of the day is in force
 - ``not_loaded``: was not loaded (yet)
 - ``outside``: is dated outside the days its file may hold, so no load takes it
 - ``forgotten``: is of a person who was forgotten, so no load takes it
 - ``lost``: was loaded, but its bronze row is gone
 - ``changed``: was loaded, but its bronze row was changed afterwards
 
-and gold holds ``bronze``, what has been put into bronze without any file (``in_no_file``), and the restatements applied.
+Beside them bronze keeps what counts no longer: ``replaced`` by another version in the newest delivery of the day, or
+``withdrawn``, because that has none.
+
+Gold holds ``bronze``, what has been put into bronze without any file (``in_no_file``), and the restatements applied.
 """
 
 from dataclasses import dataclass, field
@@ -23,7 +27,11 @@ from typing import Any
 from kly_mage.common.window import Window
 from kly_mage.declared.marts import mart_of
 
-PLACES = ('duplicate', 'bronze', 'conflict', 'rejected', 'not_loaded', 'outside', 'forgotten', 'lost', 'changed')
+PLACES = (
+    *('duplicate', 'bronze', 'conflict', 'rejected', 'superseded'),
+    *('not_loaded', 'outside', 'forgotten', 'lost', 'changed'),
+)
+EARLIER = ('replaced', 'withdrawn')  # rows of bronze that count no longer
 MISSING = ('not_loaded', 'outside', 'lost', 'changed')
 DAMAGED = 100_000
 NO_FILE = 'no file'  # the kind of a finding about days that lack their file
@@ -33,8 +41,8 @@ NO_FILE = 'no file'  # the kind of a finding about days that lack their file
 class Line:
     """One source and day: how many rows are in which place, and what they amount to.
 
-    ``rows`` and each of ``sums`` map a place to a number; ``read`` is what the files hold in all, ``stored`` what bronze
-    holds, ``in_no_file`` what bronze holds and no file does, ``gold`` what the mart says, ``summary`` what
+    ``rows`` and each of ``sums`` map a place to a number; ``read`` is what the files hold in all, ``stored`` what of
+    bronze counts, ``in_no_file`` what of it no file holds, ``gold`` what the mart says, ``summary`` what
     ``gold.daily_summary`` says. Of the duplicate and the conflicting rows, ``duplicate_same_file`` and
     ``conflict_same_file`` stand in the file of the row they repeat or contradict. ``waiting`` are the conflicting
     rows that wait for a decision. ``late`` counts distinct rows by the

@@ -13,7 +13,7 @@ from kly_mage.landing import cut, readers
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.rows import rowhash
-from kly_mage.warehouse.postgres import rejects
+from kly_mage.warehouse.postgres import deliveries, rejects
 
 
 def find_files(settings: Settings, source: Source) -> list[LandingFile]:
@@ -36,6 +36,7 @@ class Reading:
     def __init__(self, settings: Settings, source: Source, window: Window | None) -> None:
         self.settings, self.source, self.window = settings, source, window
         self._taken = cache(lambda: rejects.taken(settings, source.name))
+        self._in_force = deliveries.InForce(settings, source)
         self.unreadable: list[str] = []
         self.left_out: list[int] = []
         self.files: list[LandingFile] = []
@@ -47,9 +48,10 @@ class Reading:
             self.files = landing.files_for(self.files, window, settings.late_days)
 
     def frames(self) -> Iterator[pl.DataFrame]:
-        """Hashed rows of the days asked for, each frame of one file, with ``_number`` and ``_outside``.
+        """Hashed rows of the days asked for, each frame of one file, with ``_number``, ``_outside`` and ``_superseded``.
 
-        ``_outside`` marks rows that no load takes from their file, because it is of another day.
+        ``_outside`` marks rows that no load takes from their file, because it is of another day; ``_superseded`` those in
+        whose place a newer delivery stands that has been loaded.
         """
         for number, file in enumerate(self.files):
             frames = readers.read(
@@ -70,7 +72,8 @@ class Reading:
         outside = pl.lit(False)
         if own and not self.source.any_day:
             outside = ~day.is_between(own.start, own.end).fill_null(True)
-        frame = frame.with_columns(outside.alias('_outside'))
+        older = self._in_force.days_of_newer(file.name)
+        frame = frame.with_columns(outside.alias('_outside'), (day.is_in(older) & ~outside).alias('_superseded'))
         if self.window is None:
             return frame
         # A row without a readable day goes with its file, and with any day if the file has none.

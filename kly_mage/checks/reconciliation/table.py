@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from kly_mage.checks.reconciliation.findings import verdict
-from kly_mage.checks.reconciliation.model import PLACES, Line, Report
+from kly_mage.checks.reconciliation.model import EARLIER, PLACES, Line, Report
 from kly_mage.common.console import say
 from kly_mage.common.tables import Column, cents, say_sentence, say_styled, say_table
 from kly_mage.declared.marts import MARTS, mart_of
@@ -20,12 +20,15 @@ TITLES = {
     'bronze': 'in bronze',
     'conflict': 'conflicting',
     'rejected': 'rejected',
+    'superseded': 'superseded',
     'not_loaded': 'not loaded',
     'outside': 'outside',
     'forgotten': 'forgotten',
     'lost': 'lost',
     'changed': 'changed',
     'in_no_file': 'in no file',
+    'replaced': 'replaced',
+    'withdrawn': 'withdrawn',
 }
 _MONEY = {measure.name for mart in MARTS for measure in mart.measures if measure.unit == 'USD'}
 ALWAYS = ('read', 'duplicate', 'bronze', 'conflict', 'rejected')
@@ -102,7 +105,7 @@ def as_json(report: Report) -> str:
 
 def as_csv(report: Report) -> str:
     """One row per source and day: rows and each measure by place."""
-    places = ['read', *PLACES, 'in_no_file']
+    places = ['read', *PLACES, 'in_no_file', *EARLIER]
     measures = list(dict.fromkeys(name for line in report.lines for name in line.sums))
     header = ['source', 'day', *(f'rows_{place}' for place in places)]
     header += [f'{name}_{place}' for name in measures for place in (*places, 'gold', 'difference')]
@@ -145,13 +148,15 @@ def most_telling(source: str) -> str | None:
 
 
 def _record(line: Line) -> dict[str, Any]:
-    places = ('read', *PLACES, 'in_no_file', 'stored', 'duplicate_same_file', 'conflict_same_file')
+    places = ('read', *PLACES, 'in_no_file', *EARLIER, 'stored', 'duplicate_same_file', 'conflict_same_file')
     return {
         'day': line.day,
         'rows': {place: line.rows.get(place, 0) for place in places},
         'late': line.late,
         'sums': {
-            name: {place: exact(line.sum(name, place)) for place in (*PLACES, 'read', 'in_no_file', 'stored', 'gold')}
+            name: {
+                place: exact(line.sum(name, place)) for place in (*PLACES, 'read', 'in_no_file', *EARLIER, 'stored', 'gold')
+            }
             | {'difference': exact(line.gold_difference(name))}
             for name in line.sums
         },

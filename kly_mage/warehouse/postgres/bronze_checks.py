@@ -11,7 +11,14 @@ from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres import hash_sql, place
 from kly_mage.warehouse.postgres.differences import Report, columns, count, texts, told
 from kly_mage.warehouse.postgres.restated import broken
-from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table, table_columns
+from kly_mage.warehouse.postgres.tables import (
+    bronze_table,
+    conflicts_table,
+    corrections_table,
+    registry,
+    restatements_table,
+    table_columns,
+)
 
 
 def check_bronze(cursor: Cursor, report: Report) -> None:
@@ -26,6 +33,8 @@ def _check_source(cursor: Cursor, source: Source, report: Report) -> None:
     report.add(table, _rows_that_changed(cursor, source))
     report.add(table, _rows_against_registry(cursor, source))
     report.add(table, _rows_against_ledger(cursor, source))
+    if source.complete:
+        report.add(f'{table}_corrections', _corrections_against_registry(cursor, source))
     if source.value_columns:
         report.add(f'{table}_conflicts', _conflicts_against_registry(cursor, source))
         report.add(f'{table}_restatements', _restatements_against_registry(cursor, source))
@@ -151,3 +160,26 @@ def _restatements_against_registry(cursor: Cursor, source: Source) -> Iterator[s
     cursor.execute(sql.SQL('select _hashrow::text from ({}) as broken order by 1').format(broken(source)))
     for (key,) in cursor:
         yield f'{key}: the changes do not lead from the row to what bronze.{source.name}_hashrow has'
+
+
+def _corrections_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
+    """Corrections of no row, of another day than their row's, or that do not take turns: out first, then back."""
+    cursor.execute(
+        sql.SQL(
+            'select _hashrow::text, step.load_id, stored._hashrow is null, step.day::text, stored._partition_date::text,'
+            ' step.turn from ('
+            '  select _hashrow, _load_id as load_id, _partition_date as day,'
+            '   sign <> case row_number() over (partition by _hashrow order by _load_id) % 2 when 1 then -1 else 1 end'
+            '   as turn'
+            '  from {corrections}'
+            ') as step left join {table} as stored using (_hashrow)'
+            ' where step.turn or stored._hashrow is null or step.day is distinct from stored._partition_date order by 1, 2'
+        ).format(corrections=corrections_table(source), table=bronze_table(source))
+    )
+    for key, load_id, is_missing, day, of_row, is_out_of_turn in cursor:
+        if is_missing:
+            yield f'{key}: a correction (load {load_id}) of a row that bronze.{source.name} does not have'
+        elif is_out_of_turn:
+            yield f'{key}: load {load_id} has it count no longer, or again, when that was so already'
+        else:
+            yield f'{key}: _partition_date is {day} (load {load_id}), the row has {of_row}'

@@ -25,14 +25,12 @@ from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.completion import LateColumns
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.copy import copy
+from kly_mage.warehouse.postgres.deliveries import gone
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table, table_columns
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 # A place in the order of delivery: the number of the file, and the line in the lowest bits.
 LINE_BITS = 40
-IN_NO_FILE = sql.SQL(
-    "not exists (select from versions where versions._hashrow = stored._hashrow and place in ('bronze', 'changed'))"
-)
 
 
 class Count(NamedTuple):
@@ -71,7 +69,8 @@ class Comparison:
         kinds = self.values | {measure.name: of_table.type_per_row(measure) for measure in self.further}
         columns = ''.join(f', "{name}" {kind}' for name, kind in kinds.items())
         self.cursor.execute(
-            f'create temp table fresh (_hashrow uuid, day date, at bigint, is_outside boolean, undeclared text{columns});'
+            f'create temp table fresh (_hashrow uuid, day date, at bigint, is_outside boolean, is_superseded boolean,'
+            f' undeclared text{columns});'
             'create temp table fresh_rejects (at bigint, file text, line bigint, reject text, day date, is_outside boolean)'
         )
 
@@ -82,6 +81,7 @@ class Comparison:
             pl.col('_partition_date').alias('day'),
             _at(),
             pl.col('_outside').alias('is_outside'),
+            pl.col('_superseded').alias('is_superseded'),
             *self._undeclared(rows),
             *(pl.col(name) for name in self.values),
             *(of_frame.per_row(measure).alias(measure.name) for measure in self.further),
@@ -107,13 +107,17 @@ class Comparison:
 
     def find(self) -> None:
         """Find each distinct version of a row in bronze, the registry and the conflicts table."""
-        self.cursor.execute('analyze fresh')
+        sums = ''.join(f', sum("{m.name}") as "{m.name}"' for m in self.measures)
+        self.cursor.execute(
+            f'create temp table superseded as select day, count(*) as rows{sums} from fresh where is_superseded'
+            ' group by day; delete from fresh where is_superseded; analyze fresh'
+        )
         self.connection.commit()
         # One snapshot for all that follows: a load that ends meanwhile is not seen by halves.
         self.cursor.execute('set transaction isolation level repeatable read')
         if self.values and (late := LateColumns(self.cursor, self.source)):
             late.as_stored('fresh')
-        names = [sql.Identifier(name) for name in self.values]
+        names, with_gone = [sql.Identifier(name) for name in self.values], bool(self.source.complete)
         self.cursor.execute(
             sql.SQL(
                 'create temp table versions as'
@@ -128,17 +132,19 @@ class Comparison:
                 ' )'
                 ' select v.*, case'
                 "     when stored._hashrow is null then 'not_loaded'"
+                "     when is_gone then 'other'"
                 "     when stored.is_intact and {same} then 'bronze'"
                 "     when stored.is_written then 'other'"
                 "     else 'suspect'"
                 ' end as place'
                 ' from v left join ('
-                '     select stored._hashrow {stored_values}, coalesce(stored.xmin = written.by, false) as is_written,'
+                '     select stored._hashrow {stored_values}, {is_gone} as is_gone,'
+                '     coalesce(stored.xmin = written.by, false) as is_written,'
                 '     coalesce(stored.xmin = written.by, false) or ('
                 '         {hash} = _hashrow'
                 '         and _partition_date is not distinct from ({day} at time zone {zone})::date'
                 '     ) as is_intact'
-                '     from {bronze} as stored left join written on stored._load_id = written.load_id'
+                '     from {bronze} as stored left join written on stored._load_id = written.load_id {gone}'
                 ' ) as stored using (_hashrow)'
             ).format(
                 values=sql.SQL('').join(sql.SQL(', {}').format(name) for name in names),
@@ -149,6 +155,10 @@ class Comparison:
                 day=sql.Identifier(self.source.day_column),
                 zone=sql.Literal(self.settings.timezone),
                 bronze=bronze_table(self.source),
+                gone=sql.SQL('left join {} as gone using (_hashrow)').format(gone(self.source))
+                if with_gone
+                else sql.SQL(''),
+                is_gone=sql.SQL('gone.last_why is not null' if with_gone else 'false'),
             )
         )
         self.cursor.execute('analyze versions')
@@ -195,6 +205,10 @@ class Comparison:
         self.cursor.execute(f'select day, count(*){sums} from fresh group by day')
         for day, rows, *amounts in self.cursor.fetchall():
             yield Count(day, 'read', rows, tuple(amounts))
+        self.cursor.execute('table superseded')
+        for day, rows, *amounts in self.cursor.fetchall():
+            for place in ('read', 'superseded'):
+                yield Count(day, place, rows, tuple(amounts))
         sums = ''.join(f', sum("{m.name}"), sum("{m.name}" * (copies - 1))' for m in self.measures)
         self.cursor.execute(f'select day, place, count(*), sum(copies - 1){sums} from versions group by day, place')
         for day, place, rows, copies, *amounts in self.cursor.fetchall():
@@ -279,24 +293,6 @@ class Comparison:
         for day, place, rows, amount in self.cursor.fetchall():
             yield Count(day, place, rows, (amount,))
 
-    def stored(self) -> Iterator[Count]:
-        """What bronze holds (``stored``)."""
-        return self._bronze('stored', sql.SQL('true'))
-
-    def in_no_file(self) -> Iterator[Count]:
-        """What bronze holds and no file does (``in_no_file``)."""
-        return self._bronze('in_no_file', IN_NO_FILE)
-
-    def _bronze(self, place: str, condition: sql.SQL) -> Iterator[Count]:
-        sums = sql.SQL('').join(sql.SQL(', sum({})').format(of_table.per_row(m)) for m in self.measures)
-        self.cursor.execute(
-            sql.SQL('select _partition_date, count(*){} from {} as stored where {} and {} group by 1').format(
-                sums, bronze_table(self.source), condition, self.days('_partition_date')
-            )
-        )
-        for day, rows, *amounts in self.cursor.fetchall():
-            yield Count(day, place, rows, tuple(amounts))
-
     def gold(self) -> Iterator[Count]:
         """What the mart says (``gold``), and what the joined view says (``summary``)."""
         if self.mart is None:
@@ -317,7 +313,7 @@ class Comparison:
 
     def close(self) -> None:
         """Drop what was put in; what was kept for the view is committed."""
-        self.cursor.execute('drop table fresh, fresh_rejects, versions')
+        self.cursor.execute('drop table fresh, fresh_rejects, versions, superseded')
         self.cursor.close()
         self.connection.commit()
 

@@ -8,6 +8,7 @@ do not have. What was held before stays noted until ``repair`` has put that righ
 """
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -67,6 +68,7 @@ class Contents:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.states: dict[str, datetime] = {}  # when each file that was read had been changed last
+        self.moved: set[date] = set()  # days of which a file holds something else than it held before; once settled
         self._held: dict[_Key, _Held] = {}
         self._new: dict[_Key, _Held] = {}
 
@@ -110,12 +112,25 @@ class Contents:
                 numbers = numbers + value.cast(pl.UInt64, wrap_numerical=True) * factor
         return fingerprints * (2 * numbers + 1)
 
-    def settle(self, cursor: Cursor, load_id: int, files: dict[str, Window | None], window: Window) -> int:
+    def sum_of(self, files: Iterable[str], day: date) -> tuple[int, int]:
+        """Rows and checksum of what some files hold of a day."""
+        held = [found for file in files if (found := self._held.get((file, day)))]
+        return sum(each.rows for each in held), sum(each.checksum for each in held) % _ALL_OF_IT
+
+    def settle(
+        self,
+        cursor: Cursor,
+        load_id: int,
+        files: dict[str, Window | None],
+        window: Window,
+        may_lose_rows: Callable[[str, date | None], bool],
+    ) -> int:
         """Hold what was read against what the same files held before, in the load's transaction, and note both.
 
         Args:
             files: what the load has looked at, and the days whose rows each may hold (None: any); one that gave no row of
                 such a day has none now.
+            may_lose_rows: whether what a file held of a day and holds no longer is corrected by the load itself.
 
         Returns:
             How many files hold other rows of these days than they were loaded with.
@@ -139,7 +154,9 @@ class Contents:
             if then == now:
                 if was_off:
                     same.append((key, now))
-            elif then is None or self._grew(key, then, now):
+                continue
+            self.moved |= {key[1]} if key[1] else set()
+            if then is None or self._grew(key, then, now) or may_lose_rows(*key):
                 same.append((key, now))
             else:
                 changed.append((key, now))

@@ -9,18 +9,23 @@ import polars as pl
 
 from kly_mage.declared.base import Source
 
-DAY_COUNTS = ('rows_duplicate', 'rows_new', 'rows_already_loaded', 'rows_rejected', 'rows_conflicting', 'rows_forgotten')
+DAY_COUNTS = (
+    *('rows_duplicate', 'rows_new', 'rows_already_loaded', 'rows_rejected', 'rows_conflicting'),
+    *('rows_superseded', 'rows_forgotten'),
+)
 
 
 @dataclass
 class Counts:
     """What a load did with the rows it read.
 
-    ``rows_read = rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting + rows_outside +
-    rows_forgotten``; the distinct rows are the new, the already loaded and the conflicting ones. ``money_read`` is the sum
-    over the usable rows that were taken, None for a source without money. ``days`` has all but the rows outside, which
-    ``outside`` has by file and day: how many, and their money. ``rejects_accepted`` and ``conflicts_accepted`` are those
-    that nobody has to look at again.
+    ``rows_read`` is the sum of ``rows_duplicate``, ``rows_new``, ``rows_already_loaded``, ``rows_rejected``,
+    ``rows_conflicting``, ``rows_superseded``, ``rows_outside`` and ``rows_forgotten``; the distinct rows are the new, the
+    already loaded and the conflicting ones. ``money_read`` is the sum over the usable rows that were taken, None for a
+    source without money. ``days`` has all but the rows outside, which ``outside`` has by file and day: how many, and their
+    money. ``rejects_accepted`` and ``conflicts_accepted`` are those that nobody has to look at again. Of bronze are
+    ``rows_replaced``, whose place another version has taken, ``rows_withdrawn``, which the newest delivery of their day does
+    not have, and ``rows_returned``, which count again.
     """
 
     rows_read: int = 0
@@ -29,8 +34,12 @@ class Counts:
     rows_already_loaded: int = 0
     rows_rejected: int = 0
     rows_conflicting: int = 0
+    rows_superseded: int = 0
     rows_outside: int = 0
     rows_forgotten: int = 0
+    rows_replaced: int = 0
+    rows_withdrawn: int = 0
+    rows_returned: int = 0
     rejects_accepted: int = 0
     conflicts_accepted: int = 0
     money_read: Decimal | None = None

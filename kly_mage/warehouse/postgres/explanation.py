@@ -6,8 +6,9 @@ from typing import Any
 
 from psycopg2 import sql
 
-from kly_mage.warehouse.postgres.comparison import IN_NO_FILE, LINE_BITS, Comparison
-from kly_mage.warehouse.postgres.tables import bronze_table, registry, restatements_table
+from kly_mage.warehouse.postgres.comparison import LINE_BITS, Comparison
+from kly_mage.warehouse.postgres.holdings import IN_NO_FILE, counting
+from kly_mage.warehouse.postgres.tables import moving_tables, registry
 
 _LINE = (1 << LINE_BITS) - 1
 _COMPARED_ROWS = 10_000  # of conflicting rows so many are looked at for what tells them apart
@@ -62,8 +63,8 @@ def in_no_file(of: Comparison, limit: int) -> list[tuple[date | None, str, bool]
         sql.SQL(
             'select _partition_date, _hashrow::text, exists ('
             '     select from {} as known where known._hashrow = stored._hashrow'
-            ' ) from {} as stored where {} and {} order by 1 limit {}'
-        ).format(registry(of.source), bronze_table(of.source), of.days('_partition_date'), IN_NO_FILE, sql.Literal(limit))
+            ' ) from {} where {} and {} order by 1 limit {}'
+        ).format(registry(of.source), counting(of.source), of.days('_partition_date'), IN_NO_FILE, sql.Literal(limit))
     )
     found: list[tuple[date | None, str, bool]] = of.cursor.fetchall()
     return found
@@ -79,10 +80,8 @@ def waiting_for_refresh(of: Comparison) -> int:
     """Rows that the mart has not taken in yet."""
     if of.mart is None:
         return 0
-    tables, rows = [bronze_table(of.source)], 0
-    if of.is_restated():
-        tables.append(restatements_table(of.source))
-    for table in tables:
+    rows = 0
+    for table in moving_tables(of.source):
         of.cursor.execute(
             sql.SQL(
                 'select count(*) from {} where _updated_at > (select watermark from ops.watermarks where mart = %s)'

@@ -9,10 +9,11 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Distinct, Mart, Measure, Sum
+from kly_mage.warehouse.postgres.deliveries import gone
 from kly_mage.warehouse.postgres.differences import Report, compare, count
 from kly_mage.warehouse.postgres.gold_checks import gold
 from kly_mage.warehouse.postgres.measures import UNITS, per_row
-from kly_mage.warehouse.postgres.tables import bronze_table, restatements_table
+from kly_mage.warehouse.postgres.tables import bronze_table, moving_tables, restatements_table
 
 
 def check_gold(cursor: Cursor, report: Report) -> None:
@@ -78,7 +79,7 @@ def _waits(cursor: Cursor, mart: Mart) -> bool:
     """Whether rows came in that no refresh has counted."""
     queries = [
         sql.SQL('select exists (select from {} where _updated_at > {})').format(table, _watermark(mart))
-        for table in _tables(mart)
+        for table in moving_tables(SOURCES[mart.source])
     ]
     cursor.execute(sql.SQL(' union ').join(queries))
     return any(found for (found,) in cursor.fetchall())
@@ -120,14 +121,19 @@ def _rows(mart: Mart) -> sql.Composed:
         sql.SQL('select {} from {} where _updated_at <= {}').format(
             sql.SQL(', ').join([*keys, *amounts]), table, _watermark(mart)
         )
-        for table, amounts in zip(_tables(mart), (contributions, changes), strict=False)
+        for table, amounts in zip(_counting(mart), (contributions, changes), strict=False)
     )
 
 
-def _tables(mart: Mart) -> list[sql.Composed]:
-    """Bronze, and the restatements of a source that has them."""
+def _counting(mart: Mart) -> list[sql.Composed]:
+    """The rows of bronze that counted at the watermark, and the restatements of a source that has them."""
     source = SOURCES[mart.source]
-    return [bronze_table(source), *([restatements_table(source)] if source.value_columns else [])]
+    rows = bronze_table(source)
+    if source.complete:
+        rows = sql.SQL(
+            '(select stored.* from {} as stored left join {} as gone using (_hashrow) where gone._hashrow is null) as rows'
+        ).format(rows, gone(source, sql.SQL('_updated_at <= {}').format(_watermark(mart))))
+    return [rows, *([restatements_table(source)] if source.value_columns else [])]
 
 
 def _key(column: str | None) -> sql.Composed:

@@ -56,7 +56,8 @@ _FIRST_WAITING = """
             )
         )
 """
-PARTS = ('new', 'already_loaded', 'duplicate', 'rejected', 'conflicting', 'forgotten')
+PARTS = ('new', 'already_loaded', 'duplicate', 'rejected', 'conflicting', 'superseded', 'forgotten')
+CORRECTED = ('replaced', 'withdrawn', 'returned')  # rows of bronze whose counting a newer delivery has changed
 
 
 _CHANGED = '(select count(distinct file) from ops.file_days where changed_by = any(array_agg(loads.load_id)))'
@@ -226,7 +227,11 @@ def by_day(settings: Settings, load_ids: Iterable[int]) -> dict[date, dict[str, 
 
 def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]]:
     """Per source what the finished loads of these Mage pipeline runs did, as ``load.load`` tells it of one."""
-    names = [*(f'rows_{part}' for part in ('read', 'distinct', *PARTS, 'outside')), 'rejects_accepted', 'conflicts_accepted']
+    names = [
+        *(f'rows_{part}' for part in ('read', 'distinct', *PARTS, 'outside', *CORRECTED)),
+        'rejects_accepted',
+        'conflicts_accepted',
+    ]
     sums = ', '.join(f'sum({name})::bigint' for name in names)
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(

@@ -70,7 +70,9 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
             counts = transaction.finish()
             request = request.as_read(transaction.contents.states)
             looked_at = {f.name: f.days(settings.late_days) for f in request.files if f.name not in transaction.left_out}
-            files_changed = transaction.contents.settle(cursor, load_id, looked_at, request.window)
+            deliveries = transaction.deliveries
+            files_changed = transaction.contents.settle(cursor, load_id, looked_at, request.window, deliveries.may_lose_rows)
+            deliveries.settle(load_id, transaction.contents, looked_at.get, counts)
             ledger.finish(cursor, request, load_id, counts, transaction.left_out)
             far_off = volume.check(cursor, source, request.window)
             stale = freshness.check(cursor, source, request.window, today(settings.timezone))

@@ -93,9 +93,12 @@ alter table ops.loads add column if not exists rows_outside bigint not null defa
 alter table ops.loads add column if not exists rows_forgotten bigint not null default 0;
 alter table ops.loads add column if not exists rejects_accepted bigint not null default 0;
 alter table ops.loads add column if not exists conflicts_accepted bigint not null default 0;
+alter table ops.loads add column if not exists rows_superseded bigint not null default 0;
+alter table ops.loads add column if not exists rows_replaced bigint not null default 0;
+alter table ops.loads add column if not exists rows_withdrawn bigint not null default 0;
+alter table ops.loads add column if not exists rows_returned bigint not null default 0;
 create index if not exists loads_source_idx on ops.loads (source, load_id);
-comment on table ops.loads is
-'One row per load of one source. rows_read is new + duplicate + already loaded + rejected + conflicting + outside + forgotten.';
+comment on table ops.loads is 'One row per load of one source. rows_read is the sum of all places, new to forgotten.';
 comment on column ops.loads.load_id is 'The load; _load_id in bronze.';
 comment on column ops.loads.source is 'The source loaded.';
 comment on column ops.loads.start_day is 'First day asked for.';
@@ -113,6 +116,10 @@ comment on column ops.loads.rows_rejected is 'Rows that cannot be used; they sta
 comment on column ops.loads.rows_conflicting is 'Rows with the hash of another row but other numbers; they stand in the conflicts table.';
 comment on column ops.loads.rows_outside is 'Rows that no load takes: their day is not one their file may hold; ops.load_outside names them.';
 comment on column ops.loads.rows_forgotten is 'Rows of persons who were forgotten before: no load takes them; see ops.forgotten.';
+comment on column ops.loads.rows_superseded is 'Rows in files of an export in whose place a newer delivery of the day stands: not inserted.';
+comment on column ops.loads.rows_replaced is 'Rows of bronze that count no longer: the newest delivery of their day has another version.';
+comment on column ops.loads.rows_withdrawn is 'Rows of bronze that count no longer: the newest delivery of their day does not have them.';
+comment on column ops.loads.rows_returned is 'Rows of bronze that count again, because they were delivered again.';
 comment on column ops.loads.rejects_accepted is 'Of the rejected rows, those that somebody had accepted.';
 comment on column ops.loads.conflicts_accepted is 'Of the conflicting rows, those that somebody had accepted.';
 comment on column ops.loads.money_read is 'Sum of the money in the usable rows read, equal rows included; NULL for a source without money.';
@@ -134,6 +141,7 @@ create table if not exists ops.load_days (
     primary key (load_id, day)
 );
 alter table ops.load_days add column if not exists rows_forgotten bigint not null default 0;
+alter table ops.load_days add column if not exists rows_superseded bigint not null default 0;
 create index if not exists load_days_day_idx on ops.load_days (day);
 comment on table ops.load_days is 'One row per load and day of the rows'' own timestamp.';
 comment on column ops.load_days.load_id is 'The load.';
@@ -145,6 +153,7 @@ comment on column ops.load_days.rows_already_loaded is 'As in ops.loads.';
 comment on column ops.load_days.rows_rejected is 'As in ops.loads.';
 comment on column ops.load_days.rows_conflicting is 'As in ops.loads.';
 comment on column ops.load_days.rows_forgotten is 'As in ops.loads.';
+comment on column ops.load_days.rows_superseded is 'As in ops.loads.';
 
 create table if not exists ops.load_outside (
     load_id bigint not null references ops.loads (load_id),

@@ -17,6 +17,7 @@ _NO_CONFLICTS = (  # where all sources are hashed over all their columns
     "    select '' as source, null::date as day, 0::bigint as conflicting,"
     ' 0::numeric as revenue, 0::numeric as revenue_change where false'
 )
+_NO_DELIVERIES = "    select '' as source, null::date as day, 0::bigint as replaced, 0::bigint as withdrawn where false"
 _CONTENT = 'content_id'  # by which gold.daily_summary joins marts, and the CMS knows an article
 
 
@@ -28,6 +29,7 @@ def view_ddl() -> str:
     parts = {
         'stored': _union(_stored(source, everything) for source in SOURCES.values()),
         'conflicts': _union(_conflicts(source) for source in SOURCES.values() if source.value_columns) or _NO_CONFLICTS,
+        'earlier': _union(_earlier(source) for source in SOURCES.values() if source.complete) or _NO_DELIVERIES,
         'marts': _union(_mart(mart, [other for other in joined if other is not mart], everything) for mart in MARTS),
         'rejected money': _rejected_money(),
         'any day': _names(source.name for source in SOURCES.values() if source.any_day),
@@ -106,7 +108,31 @@ def _stored(source: Source, columns: dict[str, Measure]) -> str:
         f'{_count(f"{amount} < 0" if amount else None)} as negative',
         f'{_money(amount, f"{amount} < 0")} as revenue_negative',
     ]
-    return f'{_select(lines)}\n    from {table} as stored{known}\n    group by stored._partition_date'
+    counting = ''
+    if source.complete:
+        known += f'\n    left join {_gone(source)} as gone\n        on stored._hashrow = gone._hashrow'
+        counting = '\n    where gone._hashrow is null'
+    return f'{_select(lines)}\n    from {table} as stored{known}{counting}\n    group by stored._partition_date'
+
+
+def _earlier(source: Source) -> str:
+    """Rows of bronze that count no longer, by day."""
+    lines = [
+        f'{literal(source.name)} as source',
+        'gone._partition_date as day',
+        "count(*) filter (where last_why <> 'withdrawn') as replaced",
+        "count(*) filter (where last_why = 'withdrawn') as withdrawn",
+    ]
+    return f'{_select(lines)}\n    from {_gone(source)} as gone\n    group by gone._partition_date'
+
+
+def _gone(source: Source) -> str:
+    return (
+        '(\n        select\n            _hashrow,\n            min(_partition_date) as _partition_date,\n'
+        '            (array_agg(why order by _load_id desc))[1] as last_why\n'
+        f'        from bronze.{identifier(f"{source.name}_corrections")}\n'
+        '        group by _hashrow\n        having sum(sign) < 0\n    )'
+    )
 
 
 def _conflicts(source: Source) -> str:

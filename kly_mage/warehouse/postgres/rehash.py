@@ -15,6 +15,7 @@ from kly_mage.common.text import counted
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres import hash_sql, place
 from kly_mage.warehouse.postgres.declarations import column_types
+from kly_mage.warehouse.postgres.deliveries import rehash_corrections
 from kly_mage.warehouse.postgres.tables import (
     bronze_table,
     conflicts_table,
@@ -87,6 +88,8 @@ class Rehash:
         )
         if self.has_further:
             self._to_bronze()
+        if self.source.complete:
+            rehash_corrections(self.cursor, self.source)
         self._register()
         if self.source.applies_restatements:
             self._restate()

@@ -8,7 +8,13 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres import contents
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table
+from kly_mage.warehouse.postgres.tables import (
+    bronze_table,
+    conflicts_table,
+    corrections_table,
+    registry,
+    restatements_table,
+)
 
 
 def remove(settings: Settings, source: Source, hashes: list[str], window: Window | None) -> None:
@@ -22,24 +28,26 @@ def remove(settings: Settings, source: Source, hashes: list[str], window: Window
         contents.forget(cursor, source, window)
         if not hashes:
             return
-        tables = [bronze_table(source), registry(source)]
-        if source.value_columns:
-            tables += [conflicts_table(source), restatements_table(source)]
-        for table in tables:
+        for table in (bronze_table(source), *_beside(source)):
             cursor.execute(sql.SQL('delete from {} where _hashrow = any(%s::uuid[])').format(table), (hashes,))
         note_removed(cursor, source)
 
 
 def remove_withdrawn(cursor: Cursor, source: Source) -> int:
     """Take the rows of the temporary table ``withdrawn`` out with all their versions; gives how many were in bronze."""
-    tables = [registry(source)]
-    if source.value_columns:
-        tables += [conflicts_table(source), restatements_table(source)]
-    for table in (*tables, bronze_table(source)):
+    for table in (*_beside(source), bronze_table(source)):
         cursor.execute(sql.SQL('delete from {} where _hashrow in (table withdrawn)').format(table))
     rows = int(cursor.rowcount)
     note_removed(cursor, source)
     return rows
+
+
+def _beside(source: Source) -> list[sql.Composed]:
+    """The tables that say something of a row by its hash."""
+    tables = [registry(source)]
+    if source.value_columns:
+        tables += [conflicts_table(source), restatements_table(source)]
+    return [*tables, corrections_table(source)] if source.complete else tables
 
 
 def note_removed(cursor: Cursor, source: Source) -> None:

@@ -12,7 +12,8 @@ from psycopg2 import sql
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Sum
 from kly_mage.warehouse.postgres import place
-from kly_mage.warehouse.postgres.comparison import IN_NO_FILE, LINE_BITS, Comparison, Count
+from kly_mage.warehouse.postgres.comparison import LINE_BITS, Comparison, Count
+from kly_mage.warehouse.postgres.holdings import IN_NO_FILE
 from kly_mage.warehouse.postgres.tables import bronze_table, registry, restatements_table
 
 

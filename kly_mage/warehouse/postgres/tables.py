@@ -10,6 +10,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import MARTS
 from kly_mage.rows.rowhash import VERSION
+from kly_mage.warehouse.postgres.delivery_tables import deliveries_ddl
 from kly_mage.warehouse.postgres.mart_tables import joined_ddl, mart_ddl, restatements_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
@@ -52,6 +53,27 @@ def restatements_table(source: Source) -> sql.Composed:
     return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_restatements'))
 
 
+def corrections_table(source: Source) -> sql.Composed:
+    """The quoted name of the table of what newer deliveries have changed in what counts; for a source with ``complete``."""
+    return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_corrections'))
+
+
+def moving_tables(source: Source) -> list[sql.Composed]:
+    """What a refresh of the source's mart takes in: bronze, and what has changed of its rows since."""
+    further = [restatements_table(source)] if source.value_columns else []
+    return [bronze_table(source), *further, *([corrections_table(source)] if source.complete else [])]
+
+
+def rows_of_days(source: Source) -> sql.Composed:
+    """The quoted name of the function that gives all rows of some days; for a source with ``complete``."""
+    return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_of_days'))
+
+
+def loaded_at(source: Source) -> sql.Composed:
+    """The quoted name of the function that gives the stamps of all loads that brought rows of some days; as above."""
+    return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_loaded_at'))
+
+
 def table_columns(cursor: Cursor, source: Source) -> list[str]:
     """The columns of a source's bronze table, in its order."""
     cursor.execute(
@@ -73,10 +95,10 @@ def exists(cursor: Cursor, schema: str, table: str) -> bool:
 
 def everything() -> str:
     """Everything that must stand before the first load, as one text."""
-    set_aside, ops, articles, file_checks = map(text_of, ('set_aside', 'ops', 'articles', 'file_checks'))
+    set_aside, ops, articles, *checks = map(text_of, ('set_aside', 'ops', 'articles', 'file_checks', 'deliveries'))
     sources, marts = map(source_ddl, SOURCES.values()), map(mart_ddl, MARTS)
     restatements = [restatements_ddl(SOURCES[mart.source], mart) for mart in MARTS if SOURCES[mart.source].value_columns]
-    return '\n'.join([set_aside, ops, *sources, articles, *marts, *restatements, joined_ddl(), file_checks, view_ddl()])
+    return '\n'.join([set_aside, ops, *sources, articles, *marts, *restatements, joined_ddl(), *checks, view_ddl()])
 
 
 def text_of(name: str) -> str:
@@ -97,6 +119,8 @@ def source_ddl(source: Source) -> str:
     columns += [
         (column, kind, f'{text} {rule}' if column == '_hashrow' else text) for column, (kind, text) in SYSTEM_COLUMNS.items()
     ]
+    if source.complete:
+        columns.append(('_file_day', 'date', 'Day of the export whose files brought the row; NULL if it came otherwise.'))
     lines = [
         f'create table if not exists {table} (',
         ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in columns),
@@ -135,6 +159,8 @@ def source_ddl(source: Source) -> str:
     ]
     if counted:
         lines += _conflicts_ddl(source)
+    if source.complete:
+        lines += deliveries_ddl(source)
     return '\n'.join(lines)
 
 

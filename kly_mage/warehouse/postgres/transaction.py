@@ -25,6 +25,7 @@ from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.counts import Counts
 from kly_mage.warehouse.postgres.ddl import has_partition
 from kly_mage.warehouse.postgres.declarations import refuse_other_rule
+from kly_mage.warehouse.postgres.deliveries import Deliveries
 from kly_mage.warehouse.postgres.known import KnownRows
 from kly_mage.warehouse.postgres.quarantine import Quarantine
 from kly_mage.warehouse.postgres.refusals import said
@@ -73,6 +74,7 @@ class Transaction:
         self.forgotten = forgotten.persons(cursor, source)  # after the lock as well: who is forgotten while files are read
         self.known = KnownRows(cursor, source, stamp)
         self.contents = Contents(source)
+        self.deliveries = Deliveries(cursor, source, window, stamp)
         self.rules = Rules(cursor, source, load_id, stamp)
         self.versions = Versions(cursor, source, load_id, stamp)
         self.quarantine = Quarantine(cursor, source, load_id)
@@ -89,15 +91,20 @@ class Transaction:
         rejected, rows = frame.clear(), frame
         if frame['_reject'].null_count() < frame.height:
             rejected, rows = (frame.filter(kind) for kind in (pl.col('_reject').is_not_null(), pl.col('_reject').is_null()))
-            rejected = self._leave_out(self._within(rejected))
+            rejected = self._leave_out(self._within(self.deliveries.begin(rejected)))
         self.counts.add('rows_rejected', rejected)
-        self.counts.add('rows_duplicate', rows, '_duplicate_rows')
         if not rows.height:
             return
         self.counts.add_money(self.source, rows)
+        rows, superseded = self.deliveries.divide(rows)
+        self.counts.add('rows_superseded', superseded, 'copies')
+        self.counts.add('rows_duplicate', rows, '_duplicate_rows')
+        if not rows.height:
+            return
         day = pl.col('_hashrow').str.head(8).alias('_utc_day')
         rows = rows.with_columns(day, rowhash.stored(rows['_hashrow']))
         self.contents.add(rows)
+        self.deliveries.meet(rows)
         if self.late:
             rows = self.late.complete(rows, self.load_id, sql.Literal(self.stamp))
         first, further = rows, rows.clear()

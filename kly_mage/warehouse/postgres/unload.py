@@ -20,7 +20,13 @@ from kly_mage.declared.marts import mart_of
 from kly_mage.warehouse.postgres import contents, gold_checks, place
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.removal import note_removed
-from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table
+from kly_mage.warehouse.postgres.tables import (
+    bronze_table,
+    conflicts_table,
+    corrections_table,
+    registry,
+    restatements_table,
+)
 
 
 @dataclass(frozen=True)
@@ -170,12 +176,33 @@ def _restatements(cursor: Cursor, what: Selection) -> int:
     """Take out what was noted of the rows that go; of rows that stay, the version before this load's counts again.
 
     Returns:
-        How many rows that stay this load had restated.
+        How many rows that stay this load had restated or corrected.
+
+    Raises:
+        UsageError: a later load has corrected them again.
     """
+    if what.source.complete:
+        return _corrections(cursor, what)
     if not what.source.value_columns:
         return 0
     _delete(cursor, restatements_table(what.source), sql.SQL('_hashrow in (table withdrawn)'))
     return 0 if what.load_id is None else _take_back(cursor, what.source, what.load_id)
+
+
+def _corrections(cursor: Cursor, what: Selection) -> int:
+    table = corrections_table(what.source)
+    _delete(cursor, table, sql.SQL('_hashrow in (table withdrawn)'))
+    if what.load_id is None:
+        return 0
+    cursor.execute(
+        sql.SQL(
+            'select min(later._load_id) from {table} as own inner join {table} as later using (_hashrow)'
+            ' where own._load_id = {load_id} and later._load_id > {load_id}'
+        ).format(table=table, load_id=sql.Literal(what.load_id))
+    )
+    if later := cursor.fetchone()[0]:
+        raise UsageError(f'load {later} has corrected what load {what.load_id} did: unload --load {later} first')
+    return _delete(cursor, table, sql.SQL('_load_id = {}').format(sql.Literal(what.load_id)))
 
 
 def _take_back(cursor: Cursor, source: Source, load_id: int) -> int:
@@ -234,6 +261,7 @@ def _note(cursor: Cursor, what: Selection, span: Window | None, rows: int, asked
         sql.SQL("update ops.loads set status = 'withdrawn' where source = {} and status = 'done' and {}").format(name, whole)
     )
     contents.forget(cursor, source, span)
+    cursor.execute('delete from ops.deliveries where source = %s and day between %s and %s', (source.name, start, end))
     cursor.execute(
         'insert into ops.loads (source, start_day, end_day, status, rows_removed, started_by, finished_at)'
         " values (%s, %s, %s, 'unload', %s, %s, clock_timestamp()) returning load_id",

@@ -6,6 +6,7 @@ select
     sum(rows_duplicate) as duplicate,
     sum(rows_rejected) as rejected,
     sum(rows_conflicting) as conflicting,
+    sum(rows_superseded) as superseded,
     sum(rows_outside) as outside
 from ops.loads
 where status = 'done'

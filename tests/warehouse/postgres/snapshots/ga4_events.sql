@@ -13,7 +13,8 @@ create table if not exists bronze.ga4_events (
     "_hashrow" uuid not null,
     "_created_at" timestamptz not null,
     "_updated_at" timestamptz not null,
-    "_load_id" bigint not null
+    "_load_id" bigint not null,
+    "_file_day" date
 ) partition by range (_updated_at);
 alter table bronze.ga4_events add column if not exists "event_timestamp" timestamptz;
 alter table bronze.ga4_events add column if not exists "event_name" text;
@@ -30,6 +31,7 @@ alter table bronze.ga4_events add column if not exists "_hashrow" uuid;
 alter table bronze.ga4_events add column if not exists "_created_at" timestamptz;
 alter table bronze.ga4_events add column if not exists "_updated_at" timestamptz;
 alter table bronze.ga4_events add column if not exists "_load_id" bigint;
+alter table bronze.ga4_events add column if not exists "_file_day" date;
 create index if not exists ga4_events_updated_at_idx on bronze.ga4_events using brin (_updated_at) with (autosummarize = on);
 comment on table bronze.ga4_events is 'One row per distinct GA4 event. Append-only; partitioned by day of _updated_at (UTC).';
 comment on column bronze.ga4_events."event_timestamp" is 'When the event happened.';
@@ -47,6 +49,7 @@ comment on column bronze.ga4_events."_hashrow" is 'The row''s hash over canonica
 comment on column bronze.ga4_events."_created_at" is 'When the row was inserted, by the server''s clock.';
 comment on column bronze.ga4_events."_updated_at" is 'Ingestion time: never behind the marts'' watermarks, so refreshes go by it.';
 comment on column bronze.ga4_events."_load_id" is 'The load that inserted the row, see ops.loads.';
+comment on column bronze.ga4_events."_file_day" is 'Day of the export whose files brought the row; NULL if it came otherwise.';
 create table if not exists bronze.ga4_events_hashrow (
     "_hashrow" uuid primary key,
     "_updated_at" timestamptz not null
@@ -54,3 +57,56 @@ create table if not exists bronze.ga4_events_hashrow (
 comment on table bronze.ga4_events_hashrow is 'One row per hash in bronze.ga4_events: makes it unique across partitions.';
 comment on column bronze.ga4_events_hashrow."_hashrow" is 'Hash of a row in bronze.';
 comment on column bronze.ga4_events_hashrow."_updated_at" is 'Leads to the row: its _updated_at.';
+create table if not exists bronze."ga4_events_corrections" (
+    _hashrow uuid not null,
+    sign smallint not null check (sign in (-1, 1)),
+    why text not null,
+    _partition_date date,
+    _file_day date,
+    _updated_at timestamptz not null,
+    _load_id bigint not null,
+    primary key (_hashrow, _load_id)
+);
+create index if not exists "ga4_events_corrections_updated_at_idx" on bronze."ga4_events_corrections" (_updated_at);
+create index if not exists "ga4_events_corrections_partition_date_idx" on bronze."ga4_events_corrections" (_partition_date);
+comment on table bronze."ga4_events_corrections" is 'One row per change of what counts of bronze.ga4_events, by a newer delivery of its day.';
+comment on column bronze."ga4_events_corrections"._hashrow is 'The row in bronze.';
+comment on column bronze."ga4_events_corrections".sign is '-1: it counts no longer; 1: it counts again.';
+comment on column bronze."ga4_events_corrections".why is 'superseded: the newest delivery has another version of it; withdrawn: it has none; returned.';
+comment on column bronze."ga4_events_corrections"._partition_date is 'Local day of the row.';
+comment on column bronze."ga4_events_corrections"._file_day is 'The day of the export whose files brought the row.';
+comment on column bronze."ga4_events_corrections"._updated_at is 'Ingestion time of the delivery that changed it: refreshes go by it.';
+comment on column bronze."ga4_events_corrections"._load_id is 'The load that read that delivery.';
+create or replace function bronze."ga4_events_loaded_at"(days date[]) returns timestamptz[] language sql stable
+set enable_seqscan = off set random_page_cost = 1.1 as $function$
+    with local as (
+        select day::timestamp at time zone (select value from ops.settings where name = 'timezone') as start
+        from unnest(days) as day
+    ),
+    utc as (
+        select distinct to_char(day, 'YYYYMMDD') as digits
+        from local, generate_series(
+            date_trunc('day', start at time zone 'UTC'), (start + interval '25 hours') at time zone 'UTC', interval '1 day'
+        ) as day
+    )
+    select coalesce(array_agg(distinct known._updated_at), '{}')
+    from utc
+    inner join bronze."ga4_events_hashrow" as known
+        on known._hashrow between rpad(utc.digits, 32, '0')::uuid and rpad(utc.digits, 32, 'f')::uuid
+$function$;
+comment on function bronze."ga4_events_loaded_at" is 'When the rows of these local days came in: the stamps of the loads that brought them.';
+create or replace function bronze."ga4_events_of_days"(days date[]) returns setof bronze."ga4_events" language plpgsql stable as $function$
+begin
+    return query execute 'select * from bronze."ga4_events" where _updated_at = any($1) and _partition_date = any($2)'
+    using bronze."ga4_events_loaded_at"(days), days;
+end $function$;
+comment on function bronze."ga4_events_of_days" is 'All rows of these local days, found without a look at the others.';
+create or replace function bronze."ga4_events_counted"(days date[]) returns setof bronze."ga4_events" language sql stable as $function$
+    select stored.*
+    from bronze."ga4_events_of_days"(days) as stored
+    left join (
+        select _hashrow from bronze."ga4_events_corrections" where _partition_date = any(days) group by _hashrow having sum(sign) < 0
+    ) as gone on stored._hashrow = gone._hashrow
+    where gone._hashrow is null
+$function$;
+comment on function bronze."ga4_events_counted" is 'The rows of these local days that count: without what a newer delivery has corrected.';

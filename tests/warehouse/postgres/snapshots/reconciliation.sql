@@ -45,6 +45,17 @@ stored as (
     from bronze."ga4_events" as stored
     left join known_content
         on stored."content_id" = known_content.content_id
+    left join (
+        select
+            _hashrow,
+            min(_partition_date) as _partition_date,
+            (array_agg(why order by _load_id desc))[1] as last_why
+        from bronze."ga4_events_corrections"
+        group by _hashrow
+        having sum(sign) < 0
+    ) as gone
+        on stored._hashrow = gone._hashrow
+    where gone._hashrow is null
     group by stored._partition_date
     union all
     select
@@ -78,6 +89,24 @@ conflicts as (
         sum("revenue_usd" - "counted_revenue_usd") as revenue_change
     from bronze."gam_delivery_conflicts"
     group by _partition_date
+),
+
+earlier as (
+    select
+        'ga4_events' as source,
+        gone._partition_date as day,
+        count(*) filter (where last_why <> 'withdrawn') as replaced,
+        count(*) filter (where last_why = 'withdrawn') as withdrawn
+    from (
+        select
+            _hashrow,
+            min(_partition_date) as _partition_date,
+            (array_agg(why order by _load_id desc))[1] as last_why
+        from bronze."ga4_events_corrections"
+        group by _hashrow
+        having sum(sign) < 0
+    ) as gone
+    group by gone._partition_date
 ),
 
 -- A row without a readable day goes with the day of its file.
@@ -122,6 +151,7 @@ reads as (
         load.source,
         load_day.day,
         load_day.rows_read,
+        load_day.rows_superseded,
         load_day.rows_forgotten,
         load.load_id,
         load.finished_at
@@ -185,6 +215,11 @@ days as (
     select
         source,
         day
+    from earlier
+    union
+    select
+        source,
+        day
     from rejects
     union
     select
@@ -218,9 +253,11 @@ counted as (
         coalesce(stored.in_bronze, 0) as rows_in_bronze,
         coalesce(conflicts.conflicting, 0) as rows_conflicting,
         coalesce(rejects.rejected, 0) as rows_rejected,
+        coalesce(reads.rows_superseded, 0) as rows_superseded,
         coalesce(rejects.reasons, '{}') as rejects,
         stored,
         conflicts,
+        earlier,
         rejects as reject,
         reads,
         marts,
@@ -230,6 +267,8 @@ counted as (
         on days.source = stored.source and days.day is not distinct from stored.day
     left join conflicts
         on days.source = conflicts.source and days.day is not distinct from conflicts.day
+    left join earlier
+        on days.source = earlier.source and days.day is not distinct from earlier.day
     left join rejects
         on days.source = rejects.source and days.day is not distinct from rejects.day
     left join reads
@@ -244,11 +283,15 @@ select
     source,
     day,
     rows_read,
-    greatest(rows_read - rows_in_bronze - rows_conflicting - rows_rejected - rows_forgotten, 0) as rows_duplicate,
+    greatest(
+        rows_read - rows_in_bronze - rows_conflicting - rows_rejected - rows_superseded - rows_forgotten, 0
+    ) as rows_duplicate,
     rows_in_bronze,
     rows_conflicting,
     rows_rejected,
-    greatest(rows_in_bronze + rows_conflicting + rows_rejected + rows_forgotten - rows_read, 0) as rows_not_in_last_load,
+    greatest(
+        rows_in_bronze + rows_conflicting + rows_rejected + rows_superseded + rows_forgotten - rows_read, 0
+    ) as rows_not_in_last_load,
     rejects,
     (stored)."pageviews" as "pageviews_in_bronze",
     (marts)."pageviews" as "pageviews_in_gold",
@@ -291,7 +334,10 @@ select
     (file_check).checked_at as files_checked_at,
     (reads).load_id as last_load_id,
     (reads).finished_at as last_loaded_at,
-    rows_forgotten
+    rows_forgotten,
+    rows_superseded,
+    coalesce((earlier).replaced, 0) as rows_replaced,
+    coalesce((earlier).withdrawn, 0) as rows_withdrawn
 from counted;
 
 comment on view gold.reconciliation is
@@ -300,7 +346,7 @@ comment on column gold.reconciliation.source is 'The source.';
 comment on column gold.reconciliation.day is 'Local day of the rows; a reject without one goes with its file; NULL for articles without.';
 comment on column gold.reconciliation.rows_read is 'Rows the last load read (articles: of the files): all those below, minus not in last load.';
 comment on column gold.reconciliation.rows_duplicate is 'Rows that repeat another.';
-comment on column gold.reconciliation.rows_in_bronze is 'Rows in bronze.';
+comment on column gold.reconciliation.rows_in_bronze is 'Rows of bronze that count.';
 comment on column gold.reconciliation.rows_conflicting is 'Rows in the conflicts table: hash of a bronze row, other numbers.';
 comment on column gold.reconciliation.rows_rejected is 'Rejected rows that wait.';
 comment on column gold.reconciliation.rows_not_in_last_load is 'Rows the warehouse has beyond those the last load read: a file went away.';
@@ -347,4 +393,7 @@ comment on column gold.reconciliation.files_checked_at is 'When the files were r
 comment on column gold.reconciliation.rows_forgotten is 'Rows of persons who were forgotten.';
 comment on column gold.reconciliation.last_load_id is 'The last load of the day.';
 comment on column gold.reconciliation.last_loaded_at is 'When it ended.';
+comment on column gold.reconciliation.rows_superseded is 'Of the rows read, those in files of an export in whose place a newer delivery stands.';
+comment on column gold.reconciliation.rows_replaced is 'Rows that bronze keeps and no longer counts: the newest delivery of their day has another version.';
+comment on column gold.reconciliation.rows_withdrawn is 'Rows that bronze keeps and no longer counts: the newest delivery of their day does not have them.';
 

@@ -1,0 +1,255 @@
+"""Of each day of an export counts what its newest delivery holds: a load corrects what others have loaded of it before.
+
+Which delivery is in force for the rows of a local day is noted (``ops.deliveries``), with a sum over its rows: a delivery
+that is as it was has nothing to correct, and nothing is compared. Rows of an older kind are not taken at all. Where the sum
+is another one, the rows of bronze that came from that day's files are held against those the load has met: what it has not
+met counts no longer, what did not count and is met counts again. Bronze keeps every row; each change of what counts is one
+row of ``bronze.<source>_corrections``, which the marts add like new rows, with its sign.
+
+Days are those of the rows, as for all loads: a load of one day corrects what the files around it hold of this day.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import date
+from typing import NamedTuple
+
+import polars as pl
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+from psycopg2.extras import execute_values
+
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.landing.deliveries import READ, Delivery, delivery_of, rank
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.contents import Contents
+from kly_mage.warehouse.postgres.copy import copy
+from kly_mage.warehouse.postgres.counts import Counts
+from kly_mage.warehouse.postgres.tables import corrections_table, loaded_at, rows_of_days, table_columns
+
+KEPT_ROWS = 500_000  # hashes of rows met that are held in memory, some 20 MB; beyond, a temporary table has them
+_MET = {'_hashrow': pl.Binary(), '_partition_date': pl.Date()}
+
+
+class _Noted(NamedTuple):
+    """The delivery in force for the rows of one local day in the files of one day of the export."""
+
+    kind: str
+    rows: int
+    checksum: int
+
+
+class Deliveries:
+    """The deliveries that one load meets.
+
+    Args:
+        cursor: the load's transaction; it holds the locks of its days.
+        stamp: the load's ``_updated_at`` as a SQL literal.
+    """
+
+    def __init__(self, cursor: Cursor, source: Source, window: Window, stamp: sql.Literal) -> None:
+        self.cursor, self.source, self.window, self.stamp = cursor, source, window, stamp
+        self.noted: dict[tuple[date, date], _Noted] = {}
+        self.read: dict[str, Delivery] = {}  # by the file's name
+        self.met: list[pl.DataFrame] = []
+        self.in_table = False  # whether the temporary table has rows met
+        self.is_corrected = False  # whether rows of these days have ceased to count
+        if source.complete:
+            cursor.execute(
+                'select file_day, day, kind, rows, checksum from ops.deliveries where source = %s and day between %s and %s',
+                (source.name, window.start, window.end),
+            )
+            self.noted = {
+                (of, day): _Noted(kind, rows, int(checksum)) for of, day, kind, rows, checksum in cursor.fetchall()
+            }
+            cursor.execute(
+                sql.SQL('select exists (select from {} where _partition_date between %s and %s)').format(
+                    corrections_table(source)
+                ),
+                (window.start, window.end),
+            )
+            (self.is_corrected,) = cursor.fetchone()
+
+    def begin(self, rejected: pl.DataFrame) -> pl.DataFrame:
+        """Take note of the files that are announced; gives the other rejects."""
+        is_announced = pl.col('_reject') == READ
+        for name in rejected.filter(is_announced)['_file']:
+            if found := delivery_of(self.source, name):
+                self.read[name] = found
+        return rejected.filter(~is_announced)
+
+    def divide(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """The rows a load takes, those of an export with ``_file_day``, and those in whose place a newer delivery stands.
+
+        The latter have ``copies``: how many rows of the file each of them stands for.
+        """
+        if not self.read or not rows.height:
+            return rows, rows.clear()
+        days = {name: found.day for name in rows['_file'].unique() if (found := self.read.get(name))}
+        if not days:
+            return rows, rows.clear()
+        file_day = pl.col('_file').replace_strict(days, default=None, return_dtype=pl.Date).alias('_file_day')
+        rows, place = rows.with_columns(file_day), ['_file', '_partition_date']
+        places = rows.select(place).unique()
+        older = places.filter(pl.Series([self.is_older(*each) for each in places.iter_rows()], dtype=pl.Boolean))
+        if not older.height:
+            return rows, rows.clear()
+        superseded = rows.join(older, on=place, how='semi').with_columns((pl.col('_duplicate_rows') + 1).alias('copies'))
+        return rows.join(older, on=place, how='anti', maintain_order='left'), superseded
+
+    def is_older(self, file: str, day: date | None) -> bool:
+        """Whether a newer delivery than the file's is in force for its rows of a local day."""
+        own = self.read.get(file)
+        if own is None or day is None:
+            return False
+        ranks = [found.rank for found in self.read.values() if found.day == own.day and found.is_complete]
+        if known := self.noted.get((own.day, day)):
+            ranks.append(rank(self.source, known.kind))
+        return max(ranks, default=-1) > own.rank
+
+    def may_lose_rows(self, file: str, day: date | None) -> bool:
+        """Whether rows of a local day that a file held and holds no longer are corrected here."""
+        own = self.read.get(file)
+        return own is not None and (own.is_complete or self.is_older(file, day))
+
+    def meet(self, rows: pl.DataFrame) -> None:
+        """Take in rows that are to count, with ``_hashrow`` as it is stored."""
+        if not self.read and not self.is_corrected:
+            return
+        self.met.append(rows.select(_MET))
+        if sum(frame.height for frame in self.met) > KEPT_ROWS:
+            self._put_met(self.met)
+            self.met = []
+
+    def settle(self, load_id: int, contents: Contents, may_hold: Callable[[str], Window | None], counts: Counts) -> None:
+        """Correct what counts, in the load's transaction, and note which deliveries are in force.
+
+        Args:
+            contents: settled.
+            may_hold: the days whose rows a file may hold.
+            counts: gets the rows of bronze whose place another version takes, that are withdrawn, and that are back.
+        """
+        if not self.read and not self.is_corrected:
+            return
+        now = self._in_force(contents, may_hold)
+        changed = {place: found for place, found in now.items() if self.noted.get(place) != found}
+        days = sorted({day for _, day in changed} | (contents.moved & set(self.window)))
+        if days and self._has_rows_of_others(days):
+            self._correct(load_id, [place for place in now if place[1] in days], days, counts)
+        execute_values(
+            self.cursor,
+            'insert into ops.deliveries (source, file_day, day, kind, rows, checksum, load_id) values %s'
+            ' on conflict (source, file_day, day) do update set kind = excluded.kind, rows = excluded.rows,'
+            ' checksum = excluded.checksum, load_id = excluded.load_id',
+            [(self.source.name, *place, *found, load_id) for place, found in sorted(changed.items())],
+        )
+
+    def _in_force(self, contents: Contents, may_hold: Callable[[str], Window | None]) -> dict[tuple[date, date], _Noted]:
+        """By day of the export and local day: what the newest complete delivery holds, if this load has read it."""
+        files: dict[tuple[date, date], list[str]] = {}
+        for name, found in self.read.items():
+            days = may_hold(name)
+            for day in days if days and found.is_complete else ():
+                if day in self.window and not self.is_older(name, day):
+                    files.setdefault((found.day, day), []).append(name)
+        return {
+            (of, day): _Noted(self.read[names[0]].kind, *contents.sum_of(names, day)) for (of, day), names in files.items()
+        }
+
+    def _has_rows_of_others(self, days: list[date]) -> bool:
+        """Whether other loads have brought rows of these days: where none has, nothing can be corrected."""
+        self.cursor.execute(
+            sql.SQL('select exists (select from unnest({}(%s)) as stamp where stamp <> {})').format(
+                loaded_at(self.source), self.stamp
+            ),
+            (days,),
+        )
+        return bool(self.cursor.fetchone()[0])
+
+    def _correct(self, load_id: int, places: list[tuple[date, date]], days: list[date], counts: Counts) -> None:
+        self._put_met([frame.filter(pl.col('_partition_date').is_in(days)) for frame in self.met])
+        names = set(table_columns(self.cursor, self.source))
+        self.cursor.execute('set local enable_hashjoin = on; set local enable_seqscan = on')
+        self.cursor.execute(
+            sql.SQL(
+                'create temp table stored on commit drop as'
+                ' select _hashrow, stored._partition_date, stored._file_day, jsonb_build_array({key})::text as key,'
+                '     met._hashrow is not null as is_met, gone._hashrow is not null as is_gone'
+                ' from {rows}({days}) as stored'
+                ' left join (select distinct _hashrow from met) as met using (_hashrow)'
+                ' left join {gone} as gone using (_hashrow);'
+                'with counting as (select distinct key from stored where is_met),'
+                ' places as (select * from unnest(%s::date[], %s::date[]) as place (_file_day, _partition_date)),'
+                ' changes as ('
+                '  select _hashrow, -1 as sign, _partition_date, _file_day,'
+                "      case when counting.key is null then 'withdrawn' else 'superseded' end as why"
+                '  from stored inner join places using (_file_day, _partition_date) left join counting using (key)'
+                '  where not is_met and not is_gone'
+                "  union all select _hashrow, 1, _partition_date, _file_day, 'returned' from stored where is_met and is_gone"
+                '), noted as ('
+                '  insert into {corrections} (_hashrow, sign, _partition_date, _file_day, why, _updated_at, _load_id)'
+                '  select *, {stamp}, {load_id} from changes returning why'
+                ') select why, count(*) from noted group by why'
+            ).format(
+                key=sql.SQL(', ').join(sql.Identifier(name) for name in self.source.key_columns if name in names),
+                rows=rows_of_days(self.source),
+                days=sql.Literal(days),
+                gone=gone(self.source, sql.SQL('_partition_date = any({}::date[])').format(sql.Literal(days))),
+                corrections=corrections_table(self.source),
+                stamp=self.stamp,
+                load_id=sql.Literal(load_id),
+            ),
+            ([of for of, _ in places], [day for _, day in places]),
+        )
+        found = dict(self.cursor.fetchall())
+        counts.rows_replaced += found.get('superseded', 0)
+        counts.rows_withdrawn += found.get('withdrawn', 0)
+        counts.rows_returned += found.get('returned', 0)
+
+    def _put_met(self, frames: Iterable[pl.DataFrame]) -> None:
+        if not self.in_table:
+            self.cursor.execute('create temp table met (_hashrow uuid, _partition_date date) on commit drop')
+            self.in_table = True
+        for frame in frames:
+            copy(self.cursor, frame, 'met (_hashrow, _partition_date)')
+
+
+class InForce:
+    """The deliveries that loads have brought into force."""
+
+    def __init__(self, settings: Settings, source: Source) -> None:
+        self.source = source
+        self.kinds: list[tuple[date, date, str]] = []
+        if source.complete:
+            with connect(settings) as connection, connection.cursor() as cursor:
+                cursor.execute('select file_day, day, kind from ops.deliveries where source = %s', (source.name,))
+                self.kinds = cursor.fetchall()
+
+    def days_of_newer(self, file: str) -> list[date]:
+        """The local days of which a newer delivery than a file's is in force."""
+        own = delivery_of(self.source, file) if self.kinds else None
+        return [day for of, day, kind in self.kinds if own and of == own.day and rank(self.source, kind) > own.rank]
+
+
+def gone(source: Source, condition: sql.Composable = sql.SQL('true')) -> sql.Composable:  # noqa: B008 -- it never changes
+    """The hashes of rows that do not count, by the corrections for which a condition holds; as a relation."""
+    return sql.SQL(
+        '(select _hashrow, (array_agg(why order by _load_id desc))[1] as last_why from {} where {}'
+        ' group by _hashrow having sum(sign) < 0)'
+    ).format(corrections_table(source), condition)
+
+
+def rehash_corrections(cursor: Cursor, source: Source) -> None:
+    """Put the corrections under new hashes, which ``judged`` has (``Rehash``).
+
+    Of rows that are one row now, one may have counted and the other not: they count, and the next load of their day says.
+    """
+    cursor.execute(
+        sql.SQL(
+            'delete from {corrections} as corrected using judged where corrected._hashrow = judged.old'
+            ' and exists (select from judged as other where other.hash = judged.hash and other.old <> judged.old);'
+            'update {corrections} as corrected set _hashrow = judged.hash from judged'
+            ' where corrected._hashrow = judged.old and judged.hash <> judged.old'
+        ).format(corrections=corrections_table(source))
+    )

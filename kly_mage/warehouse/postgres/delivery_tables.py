@@ -1,0 +1,78 @@
+"""What a source with deliveries of whole days has beside its table: what they corrected, and a way to the rows of a day."""
+
+from kly_mage.declared.base import Source
+from kly_mage.warehouse.postgres.text import comment, identifier
+
+
+def deliveries_ddl(source: Source) -> list[str]:
+    """Table, functions and comments; safe to run again."""
+    table = f'bronze.{identifier(f"{source.name}_corrections")}'
+    return [
+        f'create table if not exists {table} (',
+        ',\n'.join(f'    {name} {kind}' for name, kind, _ in _COLUMNS) + ',',
+        '    primary key (_hashrow, _load_id)',
+        ');',
+        *(
+            f'create index if not exists {identifier(f"{source.name}_corrections{column}_idx")} on {table} ({column});'
+            for column in ('_updated_at', '_partition_date')
+        ),
+        comment(
+            'table', table, f'One row per change of what counts of bronze.{source.name}, by a newer delivery of its day.'
+        ),
+        *(comment('column', f'{table}.{name}', text) for name, _, text in _COLUMNS),
+        _FUNCTIONS.format(
+            bronze=f'bronze.{identifier(source.name)}',
+            registry=f'bronze.{identifier(f"{source.name}_hashrow")}',
+            loaded_at=f'bronze.{identifier(f"{source.name}_loaded_at")}',
+            of_days=f'bronze.{identifier(f"{source.name}_of_days")}',
+            counted=f'bronze.{identifier(f"{source.name}_counted")}',
+            corrections=table,
+        ),
+    ]
+
+
+_COLUMNS = (
+    ('_hashrow', 'uuid not null', 'The row in bronze.'),
+    ('sign', 'smallint not null check (sign in (-1, 1))', '-1: it counts no longer; 1: it counts again.'),
+    ('why', 'text not null', 'superseded: the newest delivery has another version of it; withdrawn: it has none; returned.'),
+    ('_partition_date', 'date', 'Local day of the row.'),
+    ('_file_day', 'date', 'The day of the export whose files brought the row.'),
+    ('_updated_at', 'timestamptz not null', 'Ingestion time of the delivery that changed it: refreshes go by it.'),
+    ('_load_id', 'bigint not null', 'The load that read that delivery.'),
+)
+# The registry has the hashes of a day together, and with them the stamps of the loads that brought the rows: so the rows of
+# a day are found without a look at the history. A plan for these very stamps leaves the other partitions out.
+_FUNCTIONS = """\
+create or replace function {loaded_at}(days date[]) returns timestamptz[] language sql stable
+set enable_seqscan = off set random_page_cost = 1.1 as $function$
+    with local as (
+        select day::timestamp at time zone (select value from ops.settings where name = 'timezone') as start
+        from unnest(days) as day
+    ),
+    utc as (
+        select distinct to_char(day, 'YYYYMMDD') as digits
+        from local, generate_series(
+            date_trunc('day', start at time zone 'UTC'), (start + interval '25 hours') at time zone 'UTC', interval '1 day'
+        ) as day
+    )
+    select coalesce(array_agg(distinct known._updated_at), '{{}}')
+    from utc
+    inner join {registry} as known
+        on known._hashrow between rpad(utc.digits, 32, '0')::uuid and rpad(utc.digits, 32, 'f')::uuid
+$function$;
+comment on function {loaded_at} is 'When the rows of these local days came in: the stamps of the loads that brought them.';
+create or replace function {of_days}(days date[]) returns setof {bronze} language plpgsql stable as $function$
+begin
+    return query execute 'select * from {bronze} where _updated_at = any($1) and _partition_date = any($2)'
+    using {loaded_at}(days), days;
+end $function$;
+comment on function {of_days} is 'All rows of these local days, found without a look at the others.';
+create or replace function {counted}(days date[]) returns setof {bronze} language sql stable as $function$
+    select stored.*
+    from {of_days}(days) as stored
+    left join (
+        select _hashrow from {corrections} where _partition_date = any(days) group by _hashrow having sum(sign) < 0
+    ) as gone on stored._hashrow = gone._hashrow
+    where gone._hashrow is null
+$function$;
+comment on function {counted} is 'The rows of these local days that count: without what a newer delivery has corrected.';"""

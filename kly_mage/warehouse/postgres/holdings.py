@@ -1,0 +1,54 @@
+"""What bronze holds of one source beside the files: what counts, what no file holds, what counts no longer."""
+
+from collections.abc import Iterator
+
+from psycopg2 import sql
+
+from kly_mage.declared.base import Source
+from kly_mage.warehouse.postgres import measures as of_table
+from kly_mage.warehouse.postgres.comparison import Comparison, Count
+from kly_mage.warehouse.postgres.deliveries import gone
+from kly_mage.warehouse.postgres.tables import bronze_table
+
+IN_NO_FILE = sql.SQL(
+    "not exists (select from versions where versions._hashrow = stored._hashrow and place in ('bronze', 'changed'))"
+)
+
+
+def stored(of: Comparison) -> Iterator[Count]:
+    """What of bronze counts (``stored``)."""
+    return _counts(of, sql.SQL("'stored'"), counting(of.source), sql.SQL('true'))
+
+
+def in_no_file(of: Comparison) -> Iterator[Count]:
+    """What of bronze counts and no file holds (``in_no_file``)."""
+    return _counts(of, sql.SQL("'in_no_file'"), counting(of.source), IN_NO_FILE)
+
+
+def earlier(of: Comparison) -> Iterator[Count]:
+    """What of bronze counts no longer: another version does (``replaced``), or none (``withdrawn``)."""
+    if not of.source.complete:
+        return iter(())
+    place = sql.SQL("case last_why when 'withdrawn' then 'withdrawn' else 'replaced' end")
+    rows = sql.SQL('{} as stored inner join {} as gone using (_hashrow)').format(bronze_table(of.source), gone(of.source))
+    return _counts(of, place, rows, sql.SQL('true'))
+
+
+def counting(source: Source) -> sql.Composable:
+    """The rows of bronze that count, as the relation ``stored``."""
+    if not source.complete:
+        return sql.SQL('{} as stored').format(bronze_table(source))
+    return sql.SQL(
+        '(select stored.* from {} as stored left join {} as gone using (_hashrow) where last_why is null) as stored'
+    ).format(bronze_table(source), gone(source))
+
+
+def _counts(of: Comparison, place: sql.SQL, rows: sql.Composable, condition: sql.SQL) -> Iterator[Count]:
+    sums = sql.SQL('').join(sql.SQL(', sum({})').format(of_table.per_row(measure)) for measure in of.measures)
+    of.cursor.execute(
+        sql.SQL('select _partition_date, {}, count(*){} from {} where {} and {} group by 1, 2').format(
+            place, sums, rows, condition, of.days('_partition_date')
+        )
+    )
+    for day, found, count, *amounts in of.cursor.fetchall():
+        yield Count(day, found, count, tuple(amounts))

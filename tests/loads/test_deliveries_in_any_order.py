@@ -1,0 +1,183 @@
+"""Random programs over GA4's export: deliveries in every order and slicing end in the last truth of each day.
+
+The truth is worked out here from the files alone, with sets: of a day of the export the rows of the newest complete kind
+that lies there, of a day without one all rows of its intraday files, and the rows of plain files.
+"""
+
+import random
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from kly_mage.checks.reconciliation.check import reconcile
+from kly_mage.checks.verify import rebuild, verify
+from kly_mage.common.errors import UsageError
+from kly_mage.common.settings import Settings
+from kly_mage.loads import unload
+from kly_mage.warehouse.postgres import ledger
+from kly_mage.warehouse.postgres.server import server
+from tests.gold import Query, empty_warehouse, gold
+from tests.scenes import load, refresh, run_days
+
+pytestmark = pytest.mark.one_version
+
+HEADER = 'event_timestamp,event_name,user_pseudo_id,session_id,content_id,traffic_source,batch_event_index'
+KINDS = ('events_intraday', 'events_fresh', 'events')
+DAYS = 4
+Row = tuple[str, ...]
+
+
+class CrashedError(Exception):
+    """The load dies before it is written down."""
+
+
+class Program:
+    """One landing zone, and what happens to it."""
+
+    def __init__(self, seed: int, settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.random, self.settings, self.query, self.monkeypatch = random.Random(seed), settings, query, monkeypatch
+        self.files: dict[str, tuple[int, str, list[Row]]] = {}  # day, kind and rows, by name
+        self.told: list[str] = []
+        empty_warehouse(query)
+        for path in (settings.data_dir / 'ga4_events').iterdir():
+            path.unlink()
+
+    def row(self, day: int) -> Row:
+        """An event of a few: the same one comes again, filled in, moved to another article, day or session."""
+        pick = self.random.choice
+        at = max(day - pick((0, 0, 0, 1)), 1)
+        name = pick(('page_view', 'page_view', 'user_engagement', 'scroll'))
+        n = pick(range(4))
+        stamp = f'2025-10-{at:02}T{10 + n}:00:00+07:00'
+        return (stamp, name, pick(('u1', 'u2', '')), pick(('s1', 's1', 's2')), pick(('a', 'b', '')), pick(('', 'g')), str(n))
+
+    def deliver(self) -> str:
+        day, kind = self.random.randint(1, DAYS), self.random.choice((*KINDS, 'events', 'ga4_events'))
+        rows = [self.row(day) for _ in range(self.random.randint(0, 5))]
+        parts = 1 if kind in ('events_intraday', 'ga4_events') else self.random.randint(1, 2)
+        name = f'{kind}_202510{day:02}'
+        if parts == 1 and kind != 'events':  # only adds
+            name += f'_{len(self.files)}'
+            if kind == 'events_fresh':
+                name = f'{kind}_202510{day:02}_0'
+        kept = [row for row in self.rows_of(day, kind) if self.random.random() < 0.7]
+        if kind in KINDS[1:]:
+            self.withdraw(day, kind)
+            rows += kept
+        for part in range(parts):
+            self.write(f'{name}-{part}.csv', day, kind, rows[part::parts])
+        return f'deliver {name} in {parts}: {rows}'
+
+    def rows_of(self, day: int, kind: str) -> list[Row]:
+        """What the delivery that is to be replaced holds, or the one before it."""
+        for found in (kind, *reversed(KINDS)):
+            if rows := [row for of, each, rows in self.files.values() if (of, each) == (day, found) for row in rows]:
+                return rows
+        return []
+
+    def withdraw(self, day: int, kind: str) -> None:
+        for name in [name for name, (of, each, _) in self.files.items() if (of, each) == (day, kind)]:
+            del self.files[name]
+            (self.settings.data_dir / 'ga4_events' / name).unlink()
+
+    def write(self, name: str, day: int, kind: str, rows: list[Row]) -> None:
+        self.files[name] = (day, kind, rows)
+        path = self.settings.data_dir / 'ga4_events' / name
+        path.write_text('\n'.join([HEADER, *(','.join(row) for row in rows), '']), 'utf-8')
+
+    def step(self) -> str:
+        start = self.random.randint(1, DAYS)
+        end = self.random.randint(start, DAYS)
+        what = self.random.choice(('deliver', 'deliver', 'deliver', 'run', 'load', 'refresh', 'crash', 'rebuild', 'unload'))
+        if what == 'deliver':
+            return self.deliver()
+        if not self.files:
+            return 'nothing'
+        if what == 'run':
+            run_days(start, end, 'articles_performance')
+        elif what == 'load':
+            load(self.settings, 'ga4_events', start, end)
+        elif what == 'refresh':
+            refresh('ga4_daily_summary')
+        elif what == 'crash':
+            with self.monkeypatch.context() as patched:
+                patched.setattr(ledger, 'finish', self.crash)
+                with pytest.raises(CrashedError):
+                    load(self.settings, 'ga4_events', start, end)
+        elif what == 'rebuild':
+            rebuild(self.settings)
+        elif done := self.query("select load_id from ops.loads where source = 'ga4_events' and status = 'done' order by 1"):
+            (chosen,) = self.random.choice(done)
+            what += f' {chosen}'
+            try:
+                unload.of_load(self.settings, chosen)
+            except UsageError as refused:
+                what += f' is refused: {refused}'
+        return f'{what} {start} {end}'
+
+    @staticmethod
+    def crash(*args: Any) -> None:
+        raise CrashedError
+
+    def truth(self) -> list[tuple[Any, ...]]:
+        rows: set[Row] = set()
+        for day in range(1, DAYS + 1):
+            of_day = [(kind, rows) for of, kind, rows in self.files.values() if of == day]
+            newest = next((kind for kind in ('events', 'events_fresh') if any(kind == each for each, _ in of_day)), None)
+            for kind, found in of_day:
+                if kind in ('ga4_events', newest) or (newest is None and kind == 'events_intraday'):
+                    rows |= set(found)
+        views, engaged, sessions = defaultdict(int), defaultdict(int), defaultdict(set)
+        keys = set()
+        for stamp, name, user, session, content, *_ in rows:
+            key = (stamp[:10], content or '(not set)')
+            keys.add(key)
+            views[key] += name == 'page_view'
+            engaged[key] += name == 'user_engagement'
+            if user and session:
+                sessions[key].add((user, session))
+        return [(*key, views[key], len(sessions[key]), engaged[key]) for key in sorted(keys)]
+
+    def end(self) -> None:
+        """Whatever has happened: after all days have been loaded, gold is what the files say, and everything agrees."""
+        run_days(1, DAYS, 'articles_performance')
+        found = self.query(
+            'select event_date::text, content_id, pageviews, sessions, user_engagements from gold.ga4_daily_summary'
+        )
+        assert sorted(found) == self.truth()
+        assert verify(self.settings).differences == []
+        before = gold(self.query)
+        rebuild(self.settings)
+        assert gold(self.query) == before
+        report = reconcile(self.settings, ['ga4_events'])
+        assert [each.text for each in report.findings if each.wrong and each.kind not in ('no file', 'file gone')] == []
+        assert all(line.adds_up for line in report.lines)
+
+
+def run_program(seed: int, settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = Program(seed, server(settings), query, monkeypatch)
+    try:
+        for _ in range(program.random.randint(4, 12)):
+            program.told.append(program.step())
+            assert verify(program.settings).differences == []
+        if program.files:
+            program.end()
+    except BaseException as error:
+        error.add_note('\n'.join([f'program {seed}:', *program.told]))
+        raise
+
+
+def test_deliveries_in_any_order_end_in_the_last_truth_of_each_day(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_days(1, 1, 'articles_performance')
+    for seed in range(15):
+        run_program(seed, settings, query, monkeypatch)
+
+
+@pytest.mark.slow
+def test_many_more_programs(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_days(1, 1, 'articles_performance')
+    for seed in range(1000, 1250):
+        run_program(seed, settings, query, monkeypatch)
