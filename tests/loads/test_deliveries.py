@@ -111,6 +111,21 @@ def test_what_comes_again_counts_again_once(settings: Settings, query: Query) ->
     ]
 
 
+def test_what_a_day_said_before_and_says_since_is_one_view(settings: Settings, query: Query) -> None:
+    deliver(settings, 'events_intraday_20251001.csv', event(1), event(2))
+    load()
+    deliver(settings, 'events_20251001.csv', event(1, '8'), event(2, source='google'), event(3, name='user_engagement'))
+    load()
+    deliver(settings, 'events_20251001.csv', event(1, '8'))
+    load()
+    told = 'select content_id, measure, before::int, after::int from gold.restatements where day = %s order by load_id, 1, 2'
+    assert query(told, '2025-10-01') == [
+        ('7', 'pageviews', 2, 1),  # one of them is of article 8 now; of 7 one is filled in
+        ('7', 'pageviews', 1, 0),
+        ('7', 'user_engagements', 1, 0),
+    ]
+
+
 def test_an_event_that_moves_takes_its_session_along(settings: Settings, query: Query) -> None:
     deliver(settings, 'events_fresh_20251002.csv', event(1), event(2, day='2025-10-02'), event(3, name='user_engagement'))
     load('2025-10-01', '2025-10-02')

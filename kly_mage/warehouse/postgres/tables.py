@@ -13,6 +13,7 @@ from kly_mage.rows.rowhash import VERSION
 from kly_mage.warehouse.postgres.delivery_tables import deliveries_ddl
 from kly_mage.warehouse.postgres.mart_tables import joined_ddl, mart_ddl, restatements_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
+from kly_mage.warehouse.postgres.restatements_view import restatements_view
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 SYSTEM_COLUMNS = {
@@ -98,7 +99,9 @@ def everything() -> str:
     set_aside, ops, articles, *checks = map(text_of, ('set_aside', 'ops', 'articles', 'file_checks', 'deliveries'))
     sources, marts = map(source_ddl, SOURCES.values()), map(mart_ddl, MARTS)
     restatements = [restatements_ddl(SOURCES[mart.source], mart) for mart in MARTS if SOURCES[mart.source].value_columns]
-    return '\n'.join([set_aside, ops, *sources, articles, *marts, *restatements, joined_ddl(), *checks, view_ddl()])
+    return '\n'.join(
+        [set_aside, ops, *sources, articles, *marts, *restatements, joined_ddl(), *checks, restatements_view(), view_ddl()]
+    )
 
 
 def text_of(name: str) -> str:
