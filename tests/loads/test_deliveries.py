@@ -124,6 +124,14 @@ def test_what_a_day_said_before_and_says_since_is_one_view(settings: Settings, q
         ('7', 'pageviews', 1, 0),
         ('7', 'user_engagements', 1, 0),
     ]
+    known = (
+        'select content_id, measure, amount::int from gold.as_of(('
+        "  select distinct changed_at from gold.changes where source = 'ga4_events' order by 1 offset %s limit 1"
+        ')) where amount <> 0 order by 1, 2'
+    )
+    assert query(known, 0) == [('7', 'pageviews', 2)]
+    assert query(known, 1) == [('7', 'pageviews', 1), ('7', 'user_engagements', 1), ('8', 'pageviews', 1)]
+    assert query(known, 2) == [('8', 'pageviews', 1)]
 
 
 def test_an_event_that_moves_takes_its_session_along(settings: Settings, query: Query) -> None:

@@ -61,13 +61,13 @@ set enable_seqscan = off set random_page_cost = 1.1 as $function$
         on known._hashrow between rpad(utc.digits, 32, '0')::uuid and rpad(utc.digits, 32, 'f')::uuid
 $function$;
 comment on function {loaded_at} is 'When the rows of these local days came in: the stamps of the loads that brought them.';
-create or replace function {of_days}(days date[]) returns setof {bronze} language plpgsql stable as $function$
+create or replace function {of_days}(days date[]) returns setof {bronze} language plpgsql stable rows 100000 as $function$
 begin
     return query execute 'select * from {bronze} where _updated_at = any($1) and _partition_date = any($2)'
     using {loaded_at}(days), days;
 end $function$;
 comment on function {of_days} is 'All rows of these local days, found without a look at the others.';
-create or replace function {counted}(days date[]) returns setof {bronze} language sql stable as $function$
+create or replace function {counted}(days date[]) returns setof {bronze} language sql stable rows 100000 as $function$
     select stored.*
     from {of_days}(days) as stored
     left join (
