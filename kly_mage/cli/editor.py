@@ -4,13 +4,17 @@ import argparse
 import signal
 from types import FrameType
 
+from kly_mage.cli.arguments import number_of
 from kly_mage.common.console import note, say
 from kly_mage.common.settings import env_path
 from kly_mage.mage import editor
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Nothing but what every command takes."""
+    """Where it listens."""
+    parser.add_argument(
+        '--port', type=number_of('ports', 65535), metavar='N', help='where it listens (default: KLY_EDITOR_PORT, else 6789)'
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -19,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
         signal.signal(number, _interrupt)
     running = None
     try:
-        running = editor.start(note)
+        running = editor.start(note, options.port)
         say(f'Mage is on {running.url}')
         if running.new_password:
             say(f'sign in as {editor.EMAIL} with the password {running.new_password} (kept in {env_path()})')

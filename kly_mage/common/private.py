@@ -34,12 +34,18 @@ def private_folder(folder: Path) -> Path:
     return folder
 
 
-def private_file(path: Path) -> BinaryIO:
-    """A file opened to be written anew, for its owner only, in a folder of the same kind."""
+def private_file(path: Path, *, keep: bool = False) -> BinaryIO:
+    """A file opened to be written, for its owner only, in a folder of the same kind.
+
+    Args:
+        path: where it is.
+        keep: what is in it stays, and whatever is written, by whomever, goes behind it; else it is written anew.
+    """
     private_folder(path.parent)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    how = os.O_APPEND if keep else os.O_TRUNC
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | how | os.O_NOFOLLOW, 0o600)
     os.fchmod(descriptor, 0o600)
-    return os.fdopen(descriptor, 'wb')
+    return os.fdopen(descriptor, 'ab' if keep else 'wb')
 
 
 def _close(name: str, directory: int, owner: int) -> None:

@@ -1,26 +1,17 @@
--- The rows of gold.daily_summary for the day that was built last, most pageviews first.
-with changes as (
+-- The rows of gold.daily_summary for the days that this run has loaded, else for those loaded last, most pageviews first.
+with loaded_last as (
     select
-        event_date as date,
-        _updated_at
-    from gold.ga4_daily_summary
-    union all
-    select
-        served_date as date,
-        _updated_at
-    from gold.gam_daily_summary
-),
-
-built_last as (
-    select date
-    from changes
-    order by _updated_at desc
+        start_day,
+        end_day
+    from ops.loads
+    where status = 'done' and source in ('ga4_events', 'gam_delivery')
+    order by pipeline_run is not distinct from '{{ pipeline_run_id }}' desc, load_id desc
     limit 1
 )
 
-select summary.*
-from gold.daily_summary as summary
-inner join built_last
-    on summary.date = built_last.date
-order by summary.pageviews desc, summary.revenue_usd desc, summary.content_id asc
+select mart.*
+from gold.daily_summary as mart
+inner join loaded_last
+    on mart.date between loaded_last.start_day and loaded_last.end_day
+order by mart.pageviews desc, mart.revenue_usd desc, mart.content_id asc
 limit 100

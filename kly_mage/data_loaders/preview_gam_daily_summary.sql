@@ -1,8 +1,11 @@
--- The rows of gold.gam_daily_summary for the day that was built last, most revenue_usd first.
-with built_last as (
-    select served_date
-    from gold.gam_daily_summary
-    order by _updated_at desc
+-- The rows of gold.gam_daily_summary for the days that this run has loaded, else for those loaded last, most revenue_usd first.
+with loaded_last as (
+    select
+        start_day,
+        end_day
+    from ops.loads
+    where status = 'done' and source = 'gam_delivery'
+    order by pipeline_run is not distinct from '{{ pipeline_run_id }}' desc, load_id desc
     limit 1
 )
 
@@ -14,7 +17,7 @@ select
     mart.revenue_usd,
     mart._updated_at
 from gold.gam_daily_summary as mart
-inner join built_last
-    on mart.served_date = built_last.served_date
+inner join loaded_last
+    on mart.served_date between loaded_last.start_day and loaded_last.end_day
 order by mart.revenue_usd desc, mart.content_id asc
 limit 100

@@ -47,7 +47,7 @@ def sign_in() -> MageClient:
     settings = load_settings()
     if not settings.owner_password:
         raise EditorError(f'no {editor.PASSWORD} in {env_path()}: start the server once with `make editor`')
-    return MageClient(f'http://{editor.HOST}:{settings.editor_port}', editor.EMAIL, settings.owner_password)
+    return MageClient(editor.address(settings), editor.EMAIL, settings.owner_password)
 
 
 def _follow(client: MageClient, pipeline: str, backfill: int, quiet: bool) -> list[dict[str, Any]]:

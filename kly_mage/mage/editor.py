@@ -23,6 +23,7 @@ from kly_mage.common import env_file
 from kly_mage.common.errors import EditorError, WarehouseError, first_line
 from kly_mage.common.private import private_file, private_folder
 from kly_mage.common.settings import REPOSITORY, Settings, env_path, load_settings
+from kly_mage.mage import server_log
 from kly_mage.mage.client import MageClient
 from kly_mage.warehouse.postgres.embedded import stop_embedded
 from kly_mage.warehouse.postgres.server import database_beside, server
@@ -72,27 +73,34 @@ class Editor:
         while self.process.poll() is None:
             time.sleep(1)
             server(load_settings())
+            server_log.rotate(self.log)
         raise EditorError(f'Mage has ended by itself (exit code {self.process.returncode}); see {self.log}')
 
 
-def start(say: Callable[[str], None]) -> Editor:
+def start(say: Callable[[str], None], port: int | None = None) -> Editor:
     """Start PostgreSQL and Mage, and wait until one can sign in.
+
+    Args:
+        say: hears what is waited for.
+        port: where the editor listens; without it, ``KLY_EDITOR_PORT`` says.
 
     Raises:
         EditorError: the port is in use, an editor runs already, or Mage does not start.
     """
     chosen = load_settings()
+    port = port or chosen.editor_port
     _no_other_editor(chosen)
-    _free(chosen.editor_port)
+    _free(port)
     new_password = ensure_secrets()
     chosen = load_settings()
     settings = server(chosen)
     log = chosen.local_dir / 'mage.log'
     environment = server_environment(settings)
     say('starting Mage (a few seconds) …')
-    with private_file(log) as output:
+    server_log.rotate(log)
+    with private_file(log, keep=True) as output:
         process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, '-m', 'kly_mage.mage.server', HOST, str(chosen.editor_port)],
+            [sys.executable, '-m', 'kly_mage.mage.server', HOST, str(port)],
             env=environment,
             cwd=REPOSITORY,
             stdin=subprocess.DEVNULL,
@@ -102,8 +110,8 @@ def start(say: Callable[[str], None]) -> Editor:
             umask=0o077,  # what Mage writes are rows and logs
         )
     with private_file(_pid_file(chosen)) as file:
-        file.write(str(os.getpid()).encode())
-    editor = Editor(f'http://{HOST}:{chosen.editor_port}', process, chosen, new_password, log)
+        file.write(f'{os.getpid()}\n{port}'.encode())
+    editor = Editor(f'http://{HOST}:{port}', process, chosen, new_password, log)
     try:
         _wait(editor)
     except BaseException:
@@ -148,6 +156,15 @@ def marked(settings: Settings) -> list[psutil.Process]:
 def running(settings: Settings) -> bool:
     """Is there anything for ``stop`` to end, PostgreSQL aside?"""
     return bool(_other_editor(settings) or marked(settings))
+
+
+def address(settings: Settings) -> str:
+    """Where the editor of this ``local_dir`` is, if it runs; else where it would be."""
+    port = settings.editor_port
+    if _other_editor(settings):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            port = int(_pid_file(settings).read_text().split()[1])
+    return f'http://{HOST}:{port}'
 
 
 def ensure_secrets() -> str | None:
@@ -223,7 +240,8 @@ def _free(wanted: int) -> None:
             probe.bind((HOST, wanted))
         except OSError:
             raise EditorError(
-                f'port {wanted} is in use: stop what listens there, or choose another with KLY_EDITOR_PORT={wanted + 1}'
+                f'port {wanted} is in use: stop what listens there, or choose another with --port {wanted + 1} '
+                f'or KLY_EDITOR_PORT={wanted + 1}'
             ) from None
 
 
@@ -241,9 +259,9 @@ def _pid_file(settings: Settings) -> Path:
 def _other_editor(settings: Settings) -> psutil.Process | None:
     """The process of ``python -m kly_mage editor`` that wrote the pid file, if it lives and is not this one."""
     try:
-        process = psutil.Process(int(_pid_file(settings).read_text()))
+        process = psutil.Process(int(_pid_file(settings).read_text().split()[0]))
         return process if process.pid != os.getpid() and 'editor' in process.cmdline() else None
-    except (OSError, ValueError, psutil.Error):
+    except (OSError, ValueError, IndexError, psutil.Error):
         return None
 
 

@@ -25,9 +25,17 @@ _PAGE = re.compile(r'/(?!/|api/|websocket/|event-streams/|metrics).*')
 _TRIGGER = re.compile(r'/api/pipeline_schedules/\d+/(?:pipeline_runs/(\w+)|api_trigger)|/api/runs(?:/(\w+))?')
 # Links that Mage's page makes for the browser to follow.
 _DOWNLOAD = re.compile(r'/api/pipelines/\w+/block_outputs/[^/]+/downloads')
+# Mage's page of version control works on the clone that is checked out: one click resets it, or pushes.
+_VERSION_CONTROL = re.compile(r'/version-control(\.html)?/?')
+_ITS_SCRIPT = re.compile(r'/_next/static/chunks/pages/version-control-\w+\.js')
+_GIT = re.compile(r'/api/(git_|version_control_|syncs\b).*')
 _READING = ('GET', 'HEAD')
 UNSIGNED_BYTES = 64 * 1024
 """The longest body taken from somebody who is not signed in."""
+NO_VERSION_CONTROL = (
+    'Version control is off in this editor: it would commit, reset and push the clone that the editor works in. '
+    'Use git in a terminal, in the folder of the project.'
+)
 HEADERS = {
     'X-Content-Type-Options': 'nosniff',
     'X-Frame-Options': 'SAMEORIGIN',
@@ -63,10 +71,18 @@ def _answer(
         return Refusal, {'status': 403, 'message': 'This request comes from another site.'}
     if request.method == 'POST' and path == _SESSIONS:
         return sign_in.SignIn, {'here': here}
+    if _ITS_SCRIPT.fullmatch(path):  # a page that lacks its script is asked for as a whole, and says why
+        return Refusal, {'status': 404, 'message': NO_VERSION_CONTROL}
     if reads and _OPEN.fullmatch(path):
         return None
     request.signed_in = any(sign_in.signed_in(token) for token in _tokens(request))  # type: ignore[attr-defined]
-    if request.signed_in or _of_api_trigger(request):  # type: ignore[attr-defined]
+    if request.signed_in:  # type: ignore[attr-defined]
+        if _VERSION_CONTROL.fullmatch(path):
+            return NoVersionControl, {}
+        if not reads and _GIT.fullmatch(path):
+            return Refusal, {'status': 403, 'message': NO_VERSION_CONTROL}
+        return None
+    if _of_api_trigger(request):
         return None
     if reads and path in _STATUS:
         return Said, {'answer': {'statuses': [_status()]}}
@@ -156,6 +172,19 @@ class ToSignIn(tornado.web.RequestHandler):
     def prepare(self) -> None:
         """Send it, to GET and HEAD alike."""
         self.redirect('/sign-in')
+
+
+class NoVersionControl(tornado.web.RequestHandler):
+    """What stands in the place of Mage's page of version control."""
+
+    def prepare(self) -> None:
+        """Say why it is not there."""
+        self.finish(
+            '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            '<title>Version control</title><body style="font: 16px/1.5 sans-serif; max-width: 40em; margin: 4em auto; '
+            'padding: 0 1em; background: #1f2024; color: #eee"><h1>Version control</h1>'
+            f'<p>{NO_VERSION_CONTROL}</p><p><a style="color: #8ab4ff" href="/pipelines">Back to the pipelines</a></p>'
+        )
 
 
 class Refusal(tornado.web.RequestHandler):

@@ -5,6 +5,7 @@ Mage has no setting for any of them. Each names the place upstream that it corre
 
 import importlib
 import logging
+import re
 import sys
 import threading
 import warnings
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from kly_mage.common.settings import UTC, load_settings
+from kly_mage.common.settings import REPOSITORY, UTC, load_settings
 from kly_mage.mage.pipeline_file import Yaml
 
 VERSION = '0.9.80'
@@ -26,6 +27,7 @@ REPORTER = 'report_failure'
 PRELOADED = ('mage_ai.io.postgres', 'pandas', 'polars', 'polars_hash', 'pyarrow', 'pgpq')
 
 
+_DAY = re.compile(r'[12]\d{3}-?[01]\d-?[0-3]\d([T ][\d:.+-]*Z?)?')
 _CORRECTING = threading.Lock()  # the lanes of `mage run` are threads
 
 
@@ -48,6 +50,7 @@ def correct() -> None:
         _connect_sql_blocks_as_we_do()
         _tell_what_a_mart_did()
         _log_into_the_block()
+        show_what_is_no_secret()
         # pandas asks Mage's SQL blocks for SQLAlchemy; people who run a block can do nothing about that.
         warnings.filterwarnings('ignore', message='pandas only supports SQLAlchemy', category=UserWarning)
 
@@ -235,6 +238,18 @@ def _log_into_the_block() -> None:
     logging.getLogger('kly_mage').addHandler(_BlockLog())
 
 
+def show_what_is_no_secret() -> None:
+    """Mage masks what equals the value of any variable of eight characters: ``START=2025-10-01`` hid that day everywhere.
+
+    Corrects ``mage_ai/shared/security.py: filter_out_values``, for days, and its list of variables that are shown.
+    """
+    from mage_ai.shared import security
+
+    mask = security.filter_out_values
+    security.WHITELISTED_ENV_VARS |= {'ENV', 'KLY_TIMEZONE', 'POSTGRES_DBNAME', 'POSTGRES_USER', 'TZ'}
+    security.filter_out_values = lambda log, values: mask(log, [value for value in values if not _DAY.fullmatch(value)])
+
+
 def keep_tracebacks_in() -> None:
     """An error tells the stack and the paths of this machine to those who are signed in, and to nobody else.
 
@@ -251,6 +266,56 @@ def keep_tracebacks_in() -> None:
             self.finish({'error': {'code': status_code, 'message': 'This does not work; the log of the server says why.'}})
 
     BaseHandler.write_error = plain
+
+
+class _Loaded:
+    """Stands in for ``importlib``: what is imported already; of any other module, classes without methods."""
+
+    @staticmethod
+    def import_module(name: str) -> Any:
+        return sys.modules.get(name) or _Loaded()
+
+    def __getattr__(self, name: str) -> type:
+        return object
+
+
+def complete_from_what_is_loaded() -> None:
+    """What the editor completes while one types comes from the text of files, and the methods of classes that are loaded.
+
+    For those methods Mage imports all of its connectors: while it does (twenty seconds, and once per server), no page is
+    answered. It makes a module's name of what a path has behind the working folder, too: of a ``.venv`` below it one that
+    no import takes, and the log had 464 tracebacks for each page that was opened.
+
+    Corrects ``mage_ai/autocomplete/utils.py: extract_classes_from_file``.
+    """
+    from mage_ai.autocomplete import utils
+
+    extract = utils.extract_classes_from_file
+
+    async def extract_from(path: str, **kwargs: Any) -> Any:
+        of_mage = path.startswith(f'{utils.root_path}/')
+        return await extract(path, **kwargs | {'cwd': utils.root_path if of_mage else str(REPOSITORY)})
+
+    utils.extract_classes_from_file, utils.importlib = extract_from, _Loaded
+
+
+def show_no_day_that_a_backfill_does_not_load() -> None:
+    """A backfill's page shows the pipeline's ``run_date``, which none of its runs goes by: each has its own day.
+
+    Adds to ``mage_ai/api/presenters/BackfillPresenter.py: BackfillPresenter.present``; what is kept stays as it is.
+    """
+    from mage_ai.api.presenters.BackfillPresenter import BackfillPresenter
+    from mage_ai.data_preparation.variable_manager import get_global_variables
+
+    present = BackfillPresenter.present
+
+    def without_it(self: Any, **kwargs: Any) -> Any:
+        shown = present(self, **kwargs)
+        if 'run_date' in (get_global_variables(self.model.pipeline_uuid) or {}):
+            shown['variables'] = {**(shown.get('variables') or {}), 'run_date': 'one per run'}  # there is room for no more
+        return shown
+
+    BackfillPresenter.present = without_it
 
 
 def correct_scheduler() -> None:

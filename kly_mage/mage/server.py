@@ -36,6 +36,8 @@ def main(host: str = '127.0.0.1', port: str = '6789') -> None:
     patches.correct()
     patches.correct_scheduler()
     patches.keep_tracebacks_in()
+    patches.complete_from_what_is_loaded()
+    patches.show_no_day_that_a_backfill_does_not_load()
     kernel.number_apart()
     kernel.lock(Path(get_variables_dir()) / 'kernel')
     application = guard(mage.make_app(), here)

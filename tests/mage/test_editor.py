@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from kly_mage.common.errors import EditorError, SettingsError
+from kly_mage.common.private import private_file
 from kly_mage.common.settings import Settings, load_settings
-from kly_mage.mage import editor
+from kly_mage.mage import editor, server_log
 from tests.conftest import administer
 from tests.gold import Query
 from tests.mage.server import wait_for
@@ -73,7 +74,7 @@ def test_a_busy_port_is_an_error_with_a_remedy_before_anything_is_started(
         other.listen()
         port = other.getsockname()[1]
         monkeypatch.setenv('KLY_EDITOR_PORT', str(port))
-        with pytest.raises(EditorError, match=f'KLY_EDITOR_PORT={port + 1}'):
+        with pytest.raises(EditorError, match=f'--port {port + 1} or KLY_EDITOR_PORT={port + 1}'):
             editor.start(lambda line: None)
     assert not env.exists()
 
@@ -115,3 +116,46 @@ def test_mage_gets_a_database_beside_the_warehouse_and_who_may_not_make_one_is_t
     finally:
         query(f'drop role {own}_reader')
         administer(str(settings.host), f'drop database if exists {own}')
+
+
+def test_the_port_of_an_editor_that_runs_is_known_to_whoever_asks_for_it(env: Path, tmp_path: Path) -> None:
+    settings = load_settings()
+    assert editor.address(settings) == f'http://{editor.HOST}:6789'
+    settings.local_dir.mkdir()
+    # As `python -m kly_mage editor --port 7000` notes itself.
+    with subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', 'editor']) as other:
+        (settings.local_dir / 'editor.pid').write_text(f'{other.pid}\n7000')
+        assert editor.address(settings) == f'http://{editor.HOST}:7000'
+        other.kill()
+    assert editor.address(settings) == f'http://{editor.HOST}:6789'
+
+
+def test_a_log_that_has_grown_long_is_put_aside_while_it_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_log, 'LONGEST', 100)
+    log = tmp_path / 'own' / 'mage.log'
+    with private_file(log) as first:
+        first.write(b'before a restart\n')
+    with private_file(log, keep=True) as writer:
+        for number in range(5):
+            writer.write(b'%d' % number * 101)
+            writer.flush()
+            server_log.rotate(log)
+            assert log.read_bytes() == b''
+        writer.write(b'after')
+        writer.flush()
+        server_log.rotate(log)
+    assert log.read_bytes() == b'after'
+    kept = {path.name: path.read_bytes()[-1:] for path in log.parent.iterdir()}
+    assert kept == {'mage.log': b'r', 'mage.log.1': b'4', 'mage.log.2': b'3', 'mage.log.3': b'2'}
+    assert {path.stat().st_mode & 0o777 for path in log.parent.iterdir()} == {0o600}
+
+
+def test_a_restart_keeps_what_the_server_said_before(tmp_path: Path) -> None:
+    log = tmp_path / 'own' / 'mage.log'
+    for said in (b'first start\n', b'second start\n'):
+        server_log.rotate(log)
+        with private_file(log, keep=True) as output:
+            output.write(said)
+    assert log.read_bytes() == b'first start\nsecond start\n'

@@ -285,6 +285,35 @@ def test_backfills_from_the_page_and_over_the_api_give_the_oracles_gold(server: 
 
 
 @pytest.mark.browser
+def test_a_backfills_page_shows_no_day_that_it_does_not_load(server: Server, page: Page) -> None:
+    number = server.client.create_backfill('ads_revenue', 'not started', '2025-10-05', '2025-10-06')
+    page.goto(f'{server.url}/pipelines/ads_revenue/backfills/{number}')
+    page.get_by_text('run_date', exact=True).wait_for()
+    page.get_by_text('one per run', exact=True).wait_for()
+    assert page.get_by_text(START, exact=True).count() == 0  # the pipeline's own, for the editor
+    assert server.query('select variables::text from backfill where id = %s', number, database='kly_mage') == [('{}',)]
+
+
+@pytest.mark.browser
+def test_version_control_is_off_and_says_so(server: Server, page: Page) -> None:
+    page.goto(f'{server.url}/pipelines')
+    page.mouse.move(35, 200)  # the icons at the left unfold
+    page.get_by_text('Version control', exact=True).click()
+    page.get_by_text('Use git in a terminal', exact=False).wait_for()
+    for path in ('git_branches', 'git_custom_branches/reset', 'version_control_files', 'syncs'):
+        with pytest.raises(EditorError, match='Version control is off'):
+            server.client.call('POST', path, {})
+    assert server.client.call('GET', 'git_branches/test?_format=with_basic_details')  # each page asks for it
+
+
+def test_the_log_of_the_server_holds_no_traceback_of_its_own_files(server: Server) -> None:
+    assert server.client.call('GET', 'autocomplete_items')['autocomplete_items']
+    said = (server.local / 'mage.log').read_text('utf-8')
+    assert "the 'package' argument is required" not in said
+    assert "No module named 'trino'" not in said  # a connector that nobody has installed
+
+
+@pytest.mark.browser
 @pytest.mark.parametrize('pipeline', list(BLOCKS))
 def test_the_charts_draw(server: Server, page: Page, pipeline: str) -> None:
     opened = EditorPage(page, server.url, pipeline, side='charts')

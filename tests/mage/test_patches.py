@@ -1,5 +1,6 @@
 """Blocks as a run of Mage executes them, with our corrections: what is tried again, who is waited for, what is told."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kly_mage.common.settings import Settings
+from kly_mage.common.settings import REPOSITORY, Settings
+from kly_mage.mage import patches
 from kly_mage.warehouse.postgres.connection import connect
 from tests.delivery import ad, ads, deliver
 from tests.gold import Query
@@ -104,3 +106,55 @@ def test_an_exporter_that_waits_says_so_in_the_log_of_its_block(settings: Settin
     assert code == 1
     assert 'waiting for somebody else' in logs
     assert 'gave up after waiting 6 s' in logs + said
+
+
+COMPLETED = """
+import asyncio, json, sys
+sys.path.insert(0, sys.argv[2])
+import mage_ai.io.base, mage_ai.io.config
+from mage_ai.autocomplete import utils
+from kly_mage.mage import patches
+patches.complete_from_what_is_loaded()
+before = set(sys.modules)
+found = asyncio.run(utils.build_file_content_mapping([*utils.PATHS_TO_TRAVERSE, sys.argv[1]], []))
+imported = [name for name in set(sys.modules) - before if name.startswith('mage_ai.io') or name == 'block']
+methods = {name: methods for file in found.values() for name, methods in file['methods_for_class'].items()}
+print(json.dumps([imported, len(found), methods['BaseConfigLoader'], methods['Snowflake'], methods['Mine']]))
+"""
+
+
+def test_what_the_editor_completes_costs_no_import_and_no_traceback_where_the_environment_is_below_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / 'block.py').write_text('class Mine:\n    def method(self): ...\n')
+    environment = Path(sys.prefix).resolve()
+    done = subprocess.run(
+        [sys.executable, '-c', COMPLETED, str(tmp_path), str(REPOSITORY)],
+        cwd=environment.parent,  # as in a clone, whose .venv lies in it
+        env=os.environ | {'MAGE_DATA_DIR': str(tmp_path / 'mage'), 'HOME': str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    said, _, last = done.stdout.strip().rpartition('\n')
+    assert 'No module named' not in said + done.stderr
+    imported, files, of_loaded, of_others, of_own = json.loads(last)
+    assert imported == []
+    assert files > 30
+    assert 'get' in of_loaded
+    assert (of_others, of_own) == ([], [])
+
+
+def test_a_day_in_the_environment_is_no_secret_and_a_password_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    from mage_ai.shared import security
+
+    monkeypatch.setattr(security, 'filter_out_values', security.filter_out_values)
+    monkeypatch.setenv('SOME_TOKEN', 'hunter2hunter2')
+    monkeypatch.setenv('POSTGRES_USER', 'postgres')
+    for name, day in {'START': '2025-10-01', 'DAY': '20251001', 'SINCE': '2025-10-01T00:00:00Z'}.items():
+        monkeypatch.setenv(name, day)
+    told = 'gam_delivery 2025-10-01 (gam_20251001.csv) of postgres since 2025-10-01T00:00:00Z'
+    assert security.filter_out_env_var_values(told) != told  # Mage's own way
+    patches.show_what_is_no_secret()
+    assert security.filter_out_env_var_values(f'{told}, hunter2hunter2') == f'{told}, {"*" * 14}'

@@ -24,29 +24,30 @@ def mart_block(mart: Mart) -> str:
 
 
 def preview_block(mart: Mart) -> str:
-    """The text of the block that shows, in the editor, the rows of the day that the mart has built last."""
+    """The text of the block that shows, in Mage, the rows of the days that were loaded last."""
     return _PREVIEW.format(
         table=mart.table,
         first=mart.telling,
+        loaded_last=_LOADED_LAST.format(which=f'source = {literal(mart.source)}'),
+        columns=','.join(
+            f'\n    mart.{name}' for name in (*mart.key, *(measure.name for measure in mart.measures), '_updated_at')
+        ),
         day=mart.day.name,
-        columns=''.join(f'    mart.{name},\n' for name in (*mart.key, *(measure.name for measure in mart.measures))),
-        keys=', '.join(f'mart.{key.name} asc' for key in mart.by),
+        order=', '.join((f'mart.{mart.telling} desc', *(f'mart.{key.name} asc' for key in mart.by))),
     )
 
 
 def preview_joined() -> str:
-    """The same for ``DAILY_SUMMARY``, which is built last when one of its marts is."""
+    """The same for ``DAILY_SUMMARY``: of whichever source of its marts was loaded last."""
     marts = [mart for mart in MARTS if mart.name in DAILY_SUMMARY.marts]
-    return _PREVIEW_JOINED.format(
+    return _PREVIEW.format(
         table=DAILY_SUMMARY.table,
         first=marts[0].telling,
+        loaded_last=_LOADED_LAST.format(which=f'source in ({", ".join(literal(mart.source) for mart in marts)})'),
+        columns=' mart.*',
         day=DAILY_SUMMARY.day.name,
-        changes='\n    union all\n'.join(
-            f'    select\n        {mart.day.name} as {DAILY_SUMMARY.day.name},\n        _updated_at\n    from {mart.table}'
-            for mart in marts
-        ),
         order=', '.join(
-            [*(f'summary.{mart.telling} desc' for mart in marts), *(f'summary.{key.name} asc' for key in DAILY_SUMMARY.by)]
+            [*(f'mart.{mart.telling} desc' for mart in marts), *(f'mart.{key.name} asc' for key in DAILY_SUMMARY.by)]
         ),
     )
 
@@ -116,40 +117,25 @@ when matched then update set
 when not matched then insert ({columns}, _updated_at)
 values ({values}, clock_timestamp());
 """
+# In the editor, which has no run, the days are those that somebody has just loaded there.
+_LOADED_LAST = """\
+with loaded_last as (
+    select
+        start_day,
+        end_day
+    from ops.loads
+    where status = 'done' and {which}
+    order by pipeline_run is not distinct from '{{{{ pipeline_run_id }}}}' desc, load_id desc
+    limit 1
+)"""
 _PREVIEW = """\
--- The rows of {table} for the day that was built last, most {first} first.
-with built_last as (
-    select {day}
-    from {table}
-    order by _updated_at desc
-    limit 1
-)
+-- The rows of {table} for the days that this run has loaded, else for those loaded last, most {first} first.
+{loaded_last}
 
-select
-{columns}    mart._updated_at
+select{columns}
 from {table} as mart
-inner join built_last
-    on mart.{day} = built_last.{day}
-order by mart.{first} desc, {keys}
-limit 100
-"""
-_PREVIEW_JOINED = """\
--- The rows of {table} for the day that was built last, most {first} first.
-with changes as (
-{changes}
-),
-
-built_last as (
-    select {day}
-    from changes
-    order by _updated_at desc
-    limit 1
-)
-
-select summary.*
-from {table} as summary
-inner join built_last
-    on summary.{day} = built_last.{day}
+inner join loaded_last
+    on mart.{day} between loaded_last.start_day and loaded_last.end_day
 order by {order}
 limit 100
 """
