@@ -1023,6 +1023,11 @@ def compress(content: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def packed(path: Path, content: bytes) -> bytes:
+    """The bytes of a file of that name."""
+    return compress(content) if path.suffix == '.gz' else content
+
+
 def holds(path: Path, content: bytes) -> bool:
     """Whether the file has these bytes, for .gz after unpacking: how zlib packs differs between its versions."""
     if not path.is_file():
@@ -1046,6 +1051,7 @@ def settle(
     pattern: str,
     arguments: Sequence[str] | None,
     is_same: Callable[[Path, bytes], bool] = holds,
+    packed: Callable[[Path, bytes], bytes] = packed,
 ) -> int:
     """The command line of a generator: write its files, or say which of them differ."""
     parser = argparse.ArgumentParser(description=f'Write {what}, the same every time.')
@@ -1063,7 +1069,7 @@ def settle(
     for name in different:
         path = options.out / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(compress(files[name]) if path.suffix == '.gz' else files[name])
+        path.write_bytes(packed(path, files[name]))
     sys.stdout.write(f'{len(files)} files in {options.out}: {len(different)} written, {len(stale)} removed\n')
     return 0
 

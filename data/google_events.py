@@ -26,6 +26,7 @@ TABLES = {
     date(2025, 10, 31): 'events_intraday',
 }
 INTRADAY_JSON = date(2025, 10, 30)
+ZSTD_DAY = date(2025, 10, 25)
 SHARD_ROWS = 1200
 # Each site's tag calls the article otherwise: that is what KLY_GA4_ARTICLE lists.
 ARTICLE_PARAMETER = {
@@ -209,8 +210,8 @@ def export_files(export: Export) -> Iterator[tuple[str, bytes]]:
             if day not in JSON_DAYS and day != INTRADAY_JSON:
                 yield f'{name}.parquet', parquet(part)
             else:
-                is_plain = len(parts) > 1 and at
-                yield f'{name}.ndjson' if is_plain else f'{name}.ndjson.gz', ndjson(part)
+                pack = '' if len(parts) > 1 and at else '.zst' if day == ZSTD_DAY else '.gz'
+                yield f'{name}.ndjson{pack}', ndjson(part)
 
 
 def parquet(events: Iterable[Event | None]) -> bytes:

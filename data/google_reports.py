@@ -1,13 +1,15 @@
-"""The ad rows of the sample as reports of Ad Manager's API."""
+"""The ad rows of the sample as reports of Ad Manager: by its older API, by its pages, and by its REST API."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from generate import COLUMNS, Fields, moment
+from generate import COLUMNS, Fields, csv_field, moment, spell_money
 
 REPORT = {
     'Dimension.DATE': 'served_at',
@@ -19,6 +21,13 @@ REPORT = {
     'Column.TOTAL_LINE_ITEM_LEVEL_CLICKS': 'clicks',
     'Column.TOTAL_LINE_ITEM_LEVEL_ALL_REVENUE': 'revenue_usd',
 }
+# Days whose report was exported from the pages, or fetched by REST; those of the pages have a day behind the 12th, or nobody
+# could tell month from day.
+PAGE_DAYS = {date(2025, 10, 20), date(2025, 10, 24)}
+REST_DAYS = {date(2025, 10, 10), date(2025, 10, 21)}
+PAGE = ['Date', 'Ad unit', 'Line item', 'Creative', 'Key-values', 'Total impressions', 'Total clicks']
+PAGE_MONEY = 'Total CPM and CPC revenue ($)'
+REST = ['DATE', 'AD_UNIT_NAME', 'LINE_ITEM_NAME', 'CREATIVE_NAME', 'KEY_VALUES_NAME']
 Numbers = tuple[int, int, int]
 
 
@@ -117,3 +126,56 @@ def money(text: str | None) -> int:
         raise ValueError(text)
     micros = int(units) * 10**6 + int(fraction.ljust(6, '0'))
     return -micros if str(text).startswith('-') else micros
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+def report_file(day: date, rows: list[Fields]) -> tuple[str, bytes]:
+    """The file of a day's report, not compressed yet."""
+    name = f'gam_delivery/gam_delivery_{day:%Y%m%d}'
+    if day in PAGE_DAYS:
+        return f'{name}.csv', page_report(day, rows)
+    if day in REST_DAYS:
+        return f'{name}.ndjson.gz', rest_rows(rows)
+    return f'{name}.csv.gz', table(list(REPORT), rows, ',')
+
+
+def table(header: Fields, rows: Iterable[Fields], sign: str) -> bytes:
+    """A CSV file."""
+    lines = [sign.join(csv_field(value, sign) for value in row) for row in [header, *rows]]
+    return ('\n'.join(lines) + '\n').encode()
+
+
+def page_report(day: date, rows: list[Fields]) -> bytes:
+    """As the pages export it: title lines, everything as Americans spell it, and a line of sums."""
+    title: list[Fields] = [['Report name', 'Articles'], ['Generated on', f'{day:%B} {day.day}, {day.year}'], []]
+    shown: list[Fields] = []
+    sums = [0, 0, 0]
+    for served, *names, impressions, clicks, micros in rows:
+        numbers = [int(str(number)) for number in (impressions, clicks, micros)]
+        sums = [a + b for a, b in zip(sums, numbers, strict=True)]
+        at = date.fromisoformat(str(served))
+        shown.append([f'{at.month}/{at.day}/{at:%y}', *(name or '-' for name in names), *american(numbers)])
+    total: Fields = ['Total', *['-'] * 4, *american(sums)]
+    header, *lines = [*title, [*PAGE, PAGE_MONEY], *shown, total]
+    return table(header, lines, ',')
+
+
+def american(numbers: list[int]) -> list[str]:
+    """Impressions, clicks and micros with commas between thousands, money with its sign."""
+    impressions, clicks, micros = numbers
+    units, point, digits = spell_money(abs(micros)).partition('.')
+    return [f'{impressions:,}', f'{clicks:,}', f'{"-" if micros < 0 else ""}${int(units):,}{point}{digits}']
+
+
+def rest_rows(rows: list[Fields]) -> bytes:
+    """As `fetchRows` gives them: the report's definition, then a row per line; whole numbers are texts, money is micros."""
+    metrics = ['IMPRESSIONS', 'CLICKS', 'REVENUE']
+    definition = {'dimensions': REST, 'metrics': metrics, 'reportType': 'HISTORICAL', 'currencyCode': 'USD'}
+    lines: list[object] = [{'name': 'networks/21890000/reports/1', 'reportDefinition': definition}]
+    for served, *names, impressions, clicks, micros in rows:
+        dimensions = [{'intValue': str(served).replace('-', '')}, *({'stringValue': name} if name else {} for name in names)]
+        values = [{'intValue': number} for number in (impressions, clicks, micros)]
+        lines.append({'dimensionValues': dimensions, 'metricValueGroups': [{'primaryValues': values}]})
+    return ''.join(json.dumps(line, separators=(',', ':')) + '\n' for line in lines).encode()

@@ -1,5 +1,6 @@
 """``mage run``: the same blocks from Mage's own command line, on an empty database and on the real export."""
 
+import gzip
 import json
 import os
 import re
@@ -20,6 +21,7 @@ from kly_mage.warehouse.postgres.embedded import stop_embedded
 from kly_mage.warehouse.postgres.server import server
 from tests.conftest import REAL_DATA
 from tests.delivery import ad, deliver
+from tests.ga4_export import SAMPLE, events, write_parquet
 from tests.gold import Query, assert_gold_is_exact, gold
 
 pytestmark = pytest.mark.mage
@@ -136,6 +138,23 @@ def test_a_file_that_cannot_be_used_is_named_and_the_others_are_loaded(
     assert f'gam_delivery/{bad.name} is left out, its days are incomplete: required column missing' in said
     assert query('select sum(revenue_usd) from gold.daily_summary') == [(2,)]
     assert query('select file, line from bronze.rejects where line = 0') == [(f'gam_delivery/{bad.name}', 0)]
+
+
+def test_the_export_of_ga4_gives_the_gold_of_the_command_line(settings: Settings, query: Query, tmp_path: Path) -> None:
+    day = settings.data_dir / 'ga4_events/events_20251001'
+    write_parquet(day.with_name(f'{day.name}-000000000000.parquet'), events(SAMPLE)[:5])
+    lines = SAMPLE.read_bytes().splitlines(keepends=True)
+    day.with_name(f'{day.name}-000000000001.ndjson.gz').write_bytes(gzip.compress(b''.join(lines[5:])))
+    (said,) = finished(start('articles_performance', tmp_path, run_date='2025-10-01'))
+    assert re.search('^ga4_events 2025-10-01: 12 read, ', said, re.MULTILINE), said
+    assert query('select content_id, pageviews from gold.daily_summary where pageviews > 0 order by 1') == [
+        ('(not set)', 1),
+        ('7000001', 2),
+        ('7000002', 1),
+        ('7000003', 1),
+        ('7000007', 1),
+    ]
+    assert_the_command_line_gives_the_same(query, '2025-10-01')
 
 
 def test_what_a_run_keeps_is_its_owners_alone_whatever_the_umask(settings: Settings, tmp_path: Path) -> None:
