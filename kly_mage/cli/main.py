@@ -38,7 +38,7 @@ COMMANDS = {
     'export': 'write a table of gold to a Parquet or CSV file',
     'rebuild': 'empty the marts and build them again from bronze',
     'migrate': 'bring the database to this version, also where other commands leave that to a person',
-    'pack': 'put the bronze partitions of past days together, one per month',
+    'pack': 'put the bronze partitions of past months together, one each; any time, beside loads',
     'inspect': 'what a file is taken for before it is loaded, and a mapping to start from',
     'status': 'per source: days loaded, gaps, last load, lateness, rejects',
     'rejects': 'rows that cannot be used, with file, line, column and reason',

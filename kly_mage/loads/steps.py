@@ -5,13 +5,14 @@ each transformer sees one frame after the other, and the exporter takes them all
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from functools import cache
 from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import PipelineError
+from kly_mage.common.errors import LandingError, PipelineError
 from kly_mage.common.memory import ensure_addresses
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.timer import timer
@@ -104,7 +105,8 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
     if isinstance(frames, Frames):
         walk: Any = frames
     else:
-        walk = [_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows')]
+        walk = [frame := _polars(frames, source, 'hash', '_hashrow', '_duplicate_rows')]
+        request = replace(request, files=_as_looked_at(settings, source, days, files, frame))
     done = retrying(lambda: landing_left_out.until_whole(lambda: load(server(settings), request, walk)))
     if isinstance(frames, Frames):
         return done
@@ -139,6 +141,28 @@ def _files(settings: Settings, source: Source, days: Window) -> tuple[list[landi
         return near, files
     read = ledger.files_read(settings, source)
     return [file for file in files if file in near or file.signature not in read], files
+
+
+def _as_looked_at(
+    settings: Settings, source: Source, days: Window, files: list[landing.LandingFile], frame: pl.DataFrame
+) -> list[landing.LandingFile]:
+    """Those of the files that the loader may have seen as they are now: minutes may lie between its look and this one.
+
+    Of a file that gave rows they tell how it was. One that gave none must have none still, or nobody would load what took
+    its place meanwhile.
+    """
+    if '_file' not in frame.columns:  # a block of a user may have dropped it
+        return files
+    gave = set(frame['_file'].unique())
+
+    def gives_some(file: landing.LandingFile) -> bool:
+        try:
+            rows = readers.read(source, [file], days, timezone=settings.timezone, late_days=settings.late_days)
+            return any(some.height for some in rows)
+        except LandingError:
+            return True  # the loader has left out what it could not read; this has come since
+
+    return [file for file in files if file.name in gave or not gives_some(file)]
 
 
 def _polars(frame: Any, source: Source, made_by: str, *columns: str) -> pl.DataFrame:

@@ -148,6 +148,25 @@ def test_a_file_replaced_between_loader_and_exporter_is_noted_as_it_was_read(set
     assert_gold_is_exact(query, settings.data_dir)
 
 
+@pytest.mark.parametrize('rows', [(), (ad('late', '1', day='2025-10-03'),)], ids=['no row', 'rows of another day'])
+def test_a_file_without_rows_that_is_replaced_between_loader_and_exporter_is_not_taken_for_read(
+    settings: Settings, query: Query, rows: tuple[str, ...]
+) -> None:
+    """No row tells how the loader saw it; what took its place waits for the next load, and is named until then."""
+    deliver(settings, FILE, ad('a', '6'))
+    deliver(settings, 'gam_delivery_20251004.csv', *rows)
+    mage(settings, lambda: deliver(settings, 'gam_delivery_20251004.csv', *rows, ad('b', '4', day='2025-10-02')))
+    assert query("select count(*) from ops.files where file like '%1004.csv'") == [(0,)]
+    assert main(['status', '--source', 'gam_delivery', '--start', '2025-10-01']) == 0
+    mage(settings)
+    assert query("select count(*) from ops.files where file like '%1004.csv'") == [(1,)]
+    assert query('select sum(revenue_usd) from gold.gam_daily_summary') in (
+        [(6,)],
+        [(None,)],
+    )  # marts are blocks of their own
+    assert query('select sum(revenue_usd) from bronze.gam_delivery') == [(10,)]
+
+
 @pytest.mark.parametrize('then', [pytest.param([article('8')], id='another article'), pytest.param([], id='emptied')])
 def test_the_version_of_an_article_counts_that_the_files_as_they_are_have_last(
     settings: Settings, query: Query, capsys: pytest.CaptureFixture[str], then: list[str]

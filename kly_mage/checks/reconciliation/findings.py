@@ -112,7 +112,8 @@ def _files(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
         yield Finding(
             'file changed',
             name,
-            f'{file} changed after it was loaded ({told})' + ('' if wrong else ', its rows did not'),
+            f'{file} changed after it was loaded ({told})'
+            + ('' if wrong else '; bronze holds what the files say all the same'),
             remedy or backfill(off) if wrong else None,
             wrong,
         )

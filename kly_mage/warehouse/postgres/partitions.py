@@ -6,6 +6,7 @@ three years of days of three sources are 6,600 locks, and 6,400 is what a server
 
 import logging
 from datetime import date, timedelta
+from functools import partial
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
@@ -14,6 +15,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.tables import bronze_table, table_columns
 
 logger = logging.getLogger('kly_mage')
@@ -45,14 +47,21 @@ def warn_if_crowded(cursor: Cursor) -> None:
 def pack(settings: Settings, source: Source) -> list[date]:
     """Put the day partitions of each past month into one of that month, a transaction each; gives the months.
 
-    Rows stay as they are. Loads and refreshes of the source wait meanwhile; readers go on until the tables are exchanged.
+    Rows stay as they are. Loads and refreshes of the source wait meanwhile, and whoever else packs; readers go on until the
+    tables are exchanged.
     """
     with connect(settings) as connection, connection.cursor() as cursor:
         months = _past_months(cursor, source)
-    for month in months:
-        with connect(settings) as connection, connection.cursor() as cursor:
+    return [month for month in months if retrying(partial(_pack_month, settings, source, month))]
+
+
+def _pack_month(settings: Settings, source: Source, month: date) -> bool:
+    """Pack one month, unless somebody else has done it meanwhile."""
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(sql.SQL('lock table only {} in share row exclusive mode').format(bronze_table(source)))
+        if is_due := month in _past_months(cursor, source):
             _pack(cursor, source, month)
-    return months
+        return is_due
 
 
 def _past_months(cursor: Cursor, source: Source) -> list[date]:
@@ -90,7 +99,6 @@ def _pack(cursor: Cursor, source: Source, month: date) -> None:
     # The check says what the bounds will say: attached with it, the table is not read once more.
     cursor.execute(
         sql.SQL(
-            'lock table only {parent} in share row exclusive mode;'
             'create table {packed} (like {parent} including defaults including constraints including indexes,'
             '    constraint bounds check ('
             '        _updated_at is not null'

@@ -460,7 +460,21 @@ def test_a_file_that_was_only_touched_is_no_harm(october: Path, said: Said) -> N
     (october / 'gam_delivery' / 'gam_delivery_20251002.csv').touch()
     report = said()
     assert report['accounted']
-    assert [finding['kind'] for finding in report['findings']].count('file changed') == 1
+    (told,) = [finding['text'] for finding in report['findings'] if finding['kind'] == 'file changed']
+    assert told.endswith('changed after it was loaded (same size, later time); bronze holds what the files say all the same')
+
+
+def test_a_file_whose_row_moved_to_another_is_not_said_to_have_kept_it(october: Path, said: Said) -> None:
+    path = october / 'gam_delivery' / 'gam_delivery_20251002.csv'
+    (moved,) = [line for line in path.read_text().splitlines() if ',l2,' in line]
+    path.write_text(path.read_text().replace(f'{moved}\n', ''))
+    other = october / 'gam_delivery' / 'gam_delivery_20251003.csv'
+    other.write_text(f'{other.read_text()}{moved}\n')
+    report = said('--source', 'gam_delivery')
+    assert report['accounted']
+    told = [finding['text'] for finding in report['findings'] if finding['kind'] == 'file changed']
+    assert len(told) == 2
+    assert all(text.endswith('bronze holds what the files say all the same') for text in told)
 
 
 def test_a_row_that_its_file_no_longer_has_is_named_and_taken_out(

@@ -1,6 +1,7 @@
 """Bronze's partitions over years: the server's table of locks is watched, and past days are packed by month."""
 
 import logging
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -70,6 +71,31 @@ def test_packed_months_hold_the_same_rows_and_loads_go_on_exactly(
     run_days(1, 6)
     assert_gold_is_exact(query, settings.data_dir)
     assert main(['verify']) == 0
+
+
+@pytest.mark.usefixtures('past')
+def test_months_are_packed_while_loads_and_readers_are_at_work(settings: Settings, query: Query) -> None:
+    deliver_october(settings.data_dir, range(1, 9))
+    codes: list[int] = []
+    busy = [
+        threading.Thread(target=lambda command=command: codes.append(main(command)))
+        for command in (
+            ['backfill', '--start', '2025-10-01', '--end', '2025-10-06', '--quiet'],
+            ['backfill', '--start', '2025-10-05', '--end', '2025-10-08', '--quiet'],
+            ['verify'],
+            ['pack'],
+        )
+    ]
+    for each in busy:
+        each.start()
+    assert main(['pack']) == 0  # somebody else packs too
+    for each in busy:
+        each.join()
+    assert not {1, 2}.intersection(codes)
+    assert_gold_is_exact(query, settings.data_dir)
+    assert main(['verify']) == 0
+    for name in SOURCES:
+        assert len(leaves(query, name)) <= 3 + 2
 
 
 def locks(settings: Settings) -> int:
