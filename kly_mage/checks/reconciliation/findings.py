@@ -173,7 +173,7 @@ def _damaged(name: str, causes: Causes) -> Iterator[Finding]:
         'changed': '{} changed in bronze after it was loaded',
         'lost': '{} deleted from bronze after it was loaded',
         'unregistered': '{} put into bronze by hand',
-        'restated': '{} counted otherwise than the newest version in the files',
+        'restated': '{} counted in another version than the files say',
     }
     for place, text in texts.items():
         rows = causes.damaged.get(place, [])

@@ -141,7 +141,7 @@ def test_gold_that_is_not_the_newest_version_is_named_although_the_warehouse_agr
     capsys.readouterr()
     assert main(['reconcile', '--source', 'gam_delivery']) == 3
     told = capsys.readouterr().out
-    assert 'gam_delivery 2025-10-01: 1 row was counted otherwise than the newest version in the files' in told
+    assert 'gam_delivery 2025-10-01: 1 row was counted in another version than the files say' in told
     assert 'revenue_usd off by -2; not the newest versions of the files' in told
     assert told.rstrip().endswith('not accounted for: gold and bronze differ by 2.00 USD')
     assert main(['repair', '--source', 'gam_delivery', '--quiet']) == 0
