@@ -12,8 +12,8 @@ outside    a record of a file whose own day is none of those the file covers, no
            looks at it
 distinct   what counts: the first delivery of each row
 equal      a record that repeats a row already delivered
-conflict   (GAM) a further version of a delivery already known, with other numbers; the first one counts, or where
-           NEWEST_COUNTS the first one of the last file that has the delivery
+conflict   (GAM) a further version of a delivery already known, with other numbers or anything else in a column that is not
+           declared; the first one counts, or where NEWEST_COUNTS the first one of the last file that has the delivery
 """
 
 from __future__ import annotations
@@ -415,7 +415,8 @@ def gam_of(
     )
     for row in rows:
         key = tuple(row.values[column] for column in GAM_KEY)
-        numbers = {column: row.values[column] for column in GAM_NUMBERS}
+        numbers: dict[str, Any] = {column: row.values[column] for column in GAM_NUMBERS}
+        numbers['undeclared'] = row.undeclared
         known = versions.setdefault(key, [])
         if key not in counting or (NEWEST_COUNTS and counting[key].file != row.file):
             counting[key] = row

@@ -192,6 +192,11 @@ class Programs(RuleBasedStateMachine):
     def deliver_ads(self, rows: list[Any]) -> None:
         self._deliver('gam_delivery', [ad_row(self.day, row, self.first) for row in rows])
 
+    @rule(rows=ads, device=st.sampled_from(['mobile', '', '""', 'tv']))
+    def deliver_ads_with_a_further_column(self, rows: list[Any], device: str) -> None:
+        rows = [f'{ad_row(self.day, row, self.first)},{device if row[2] else "mobile"}' for row in rows]
+        self._deliver('gam_delivery', rows, f'{HEADERS["gam_delivery"]},device')
+
     @rule(rows=titles)
     def deliver_articles(self, rows: list[Any]) -> None:
         self._deliver('cms_articles', [article_row(row) for row in rows])
@@ -210,7 +215,7 @@ class Programs(RuleBasedStateMachine):
             lines = [article_row(row) for row in rows['titles']]
         elif source == 'gam_delivery':
             lines = [ad_row(day, row, self.first) for row in rows['ads']]
-            lines = [line for line in lines if self._is_alone(source, line, already=0)]
+            lines = [line for line in lines if self._is_alone(source, line)]
         else:
             lines = [event_row(day, row, self.first) for row in rows['events']]
         self._deliver(source, lines, day=day, is_before=True)
@@ -250,12 +255,10 @@ class Programs(RuleBasedStateMachine):
         if found := self._file_with_rows(source, which):
             path, rows = found
             row = rows[which % len(rows)].split(',')
-            if not self._is_alone(source, ','.join(row)):
-                return
             if change == 'a broken row' and source != 'cms_articles':
                 row[0] = 'no day'
             elif change == 'numbers' and source == 'gam_delivery':
-                row[-1] = f'{next(self.others)}.5'
+                row[7] = f'{next(self.others)}.5'
             else:
                 row[2] = f'another {next(self.others)}'
             rows[which % len(rows)] = ','.join(row)
@@ -266,8 +269,7 @@ class Programs(RuleBasedStateMachine):
         """A file gets shorter, to the point that nothing is left of it."""
         if found := self._file_with_rows(source, which):
             path, rows = found
-            if all(self._is_alone(source, row) for row in rows[kept:]):
-                self._replace(path, rows[:kept])
+            self._replace(path, rows[:kept])
 
     @rule()
     def repair(self) -> None:
@@ -354,16 +356,12 @@ class Programs(RuleBasedStateMachine):
         new.replace(path)
         self.is_changed = True
 
-    def _is_alone(self, source: str, row: str, already: int = 1) -> bool:
-        """Whether no other row can have its key: where the first version counts, it would count in its place.
-
-        Args:
-            already: how many times the row is in the files.
-        """
+    def _is_alone(self, source: str, row: str) -> bool:
+        """Whether no row of the files can have its key: where the first version counts, one that was loaded stays it."""
         if source != 'gam_delivery' or self.declared.restatements == 'apply':
             return True
         others = [line for path in (self.landing / source).iterdir() for line in path.read_text('utf-8').splitlines()[1:]]
-        return [self._instant(other) for other in others].count(self._instant(row)) == already
+        return [self._instant(other) for other in others].count(self._instant(row)) == 0
 
     def _instant(self, row: str) -> datetime | str:
         text = row.partition(',')[0]

@@ -284,7 +284,7 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
         if summary.stale_beside(load, missing[name]):
             yield f'{name}: {load["stale"]}; if that is right: {accept_command(name)}'
         if count := load['rows_conflicting'] - load['conflicts_accepted']:
-            values = ', '.join(column.name for column in SOURCES[name].value_columns)
+            values = ', '.join(column.name for column in SOURCES[name].value_columns) + ' or what is not declared'
             counts = (
                 'the version of the newest file counts' if SOURCES[name].applies_restatements else 'the first version counts'
             )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal['text', 'id', 'timestamp', 'count', 'money']
+Kind = Literal['text', 'id', 'timestamp', 'count', 'money', 'fingerprint']
 
 
 @dataclass(frozen=True)
@@ -13,7 +13,8 @@ class Column:
     Attributes:
         name: as in the file's header and in the table.
         kind: ``text`` is free; ``id`` is text that serves as a key (at most 500 characters); ``timestamp`` is an
-            instant; ``count`` is a whole number, at least 0; ``money`` is an exact decimal, negatives allowed.
+            instant; ``count`` is a whole number, at least 0; ``money`` is an exact decimal, negatives allowed;
+            ``fingerprint`` is no column of files, but 128 bits of a row (``UNDECLARED``).
         description: one sentence, the column's COMMENT.
         required: a row without it is rejected.
         person: its values stand for persons, whose rows ``forget`` takes out; at most one column of a source, an ``id``.
@@ -24,6 +25,10 @@ class Column:
     description: str
     required: bool = False
     person: bool = False
+
+
+# What a row says in undeclared columns, as one value; NULL if it says nothing there.
+UNDECLARED = Column('_undeclared', 'fingerprint', 'Fingerprint of what the row says in columns that are not declared.')
 
 
 @dataclass(frozen=True)
@@ -168,10 +173,18 @@ class Source:
 
     @property
     def value_columns(self) -> tuple[Column, ...]:
-        """The columns the hash leaves out: what may differ between two rows of one key. Empty if it leaves out none."""
+        """The declared columns that the hash leaves out. Empty if it leaves out none."""
         if self.hash_columns is None:
             return ()
         return tuple(column for column in self.columns if column.name not in self.hash_columns)
+
+    @property
+    def version_columns(self) -> tuple[Column, ...]:
+        """What may differ between two rows of one key, and makes two versions of them: all that the hash leaves out.
+
+        Empty if the hash is over all columns.
+        """
+        return () if self.hash_columns is None else (*self.value_columns, UNDECLARED)
 
     @property
     def applies_restatements(self) -> bool:

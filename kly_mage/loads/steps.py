@@ -18,7 +18,7 @@ from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window, window
 from kly_mage.declared import SOURCES
-from kly_mage.declared.base import Source
+from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.landing import cut, ga4_export, readers
 from kly_mage.landing import files as landing
 from kly_mage.landing import left_out as landing_left_out
@@ -105,7 +105,8 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
     if isinstance(frames, Frames):
         walk: Any = frames
     else:
-        walk = [frame := _polars(frames, source, 'hash', '_hashrow', '_duplicate_rows')]
+        further = [UNDECLARED.name] if source.version_columns else []
+        walk = [frame := _polars(frames, source, 'hash', '_hashrow', '_duplicate_rows', *further)]
         request = replace(request, files=_as_looked_at(settings, source, days, files, frame))
     done = retrying(lambda: landing_left_out.until_whole(lambda: load(server(settings), request, walk)))
     if isinstance(frames, Frames):

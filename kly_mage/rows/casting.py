@@ -56,6 +56,7 @@ def typed_schema(source: Source, undeclared: tuple[str, ...] = ()) -> dict[str, 
         'timestamp': pl.Datetime('us', 'UTC'),
         'count': pl.Int64(),
         'money': MONEY,
+        'fingerprint': pl.Binary(),
     }
     schema = {column.name: types[column.kind] for column in source.columns}
     schema |= dict.fromkeys(undeclared, pl.String())

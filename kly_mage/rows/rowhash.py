@@ -11,12 +11,14 @@ front keeps the hashes of a day together in the registry's index: a load then lo
 all of the history (docs/decisions.md, "The day in front of the hash").
 """
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import polars as pl
 import polars_hash as plh
 import pyarrow as pa
 
-from kly_mage.declared.base import Source
+from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.rows.frames import SLICE_ROWS
 
 US, ESC = '\x1f', '\x1b'
@@ -30,35 +32,63 @@ def hash_columns(source: Source, columns: tuple[str, ...] | list[str]) -> list[s
     return sorted(name for name in columns if not name.startswith('_'))
 
 
+def undeclared_columns(source: Source, columns: Iterable[str]) -> list[str]:
+    """The columns that are neither declared nor ours, in canonical order."""
+    return sorted(name for name in columns if not name.startswith('_') and name not in source.names)
+
+
 def add_hashrow(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
-    """Add ``_hashrow``: 32 hexadecimal digits, null for rejected rows."""
+    """Add ``_hashrow``: 32 hexadecimal digits, null for rejected rows.
+
+    Where the hash is over some columns, add ``_undeclared`` too: as many digits of what a row says in undeclared columns,
+    null if it says nothing there.
+    """
+    if source.version_columns:
+        frame = frame.with_columns(_by_slices(frame, lambda rows: _undeclared(rows, source)))
+    return frame.with_columns(_by_slices(frame, lambda rows: _hashrow(rows, source)))
+
+
+def _by_slices(frame: pl.DataFrame, column: Callable[[pl.DataFrame], pl.Series]) -> pl.Series:
     if frame.height <= SLICE_ROWS:
-        return frame.with_columns(_hashrow(frame, source))
-    return frame.with_columns(pl.concat(_hashrow(rows, source) for rows in frame.iter_slices(SLICE_ROWS)))
+        return column(frame)
+    return pl.concat(map(column, frame.iter_slices(SLICE_ROWS)))
 
 
 def _hashrow(frame: pl.DataFrame, source: Source) -> pl.Series:
-    parts: list[pl.Expr] = [pl.lit(VERSION)]
-    for name in hash_columns(source, frame.columns):
-        value, label = _canonical(frame, name), pl.lit(column_label(name))
-        if frame[name].null_count():  # an absent value takes its label with it
-            label = pl.when(pl.col(name).is_null()).then(pl.lit('')).otherwise(label)
-            value = value.fill_null('')
-        parts += [label, value]
-    digest = pl.concat_str(_day(frame[source.day_column]), plh.concat_str(*parts).chash.sha2_256().str.head(24))
+    text = plh.concat_str(*_labelled(frame, hash_columns(source, frame.columns)))
+    digest = pl.concat_str(_day(frame[source.day_column]), text.chash.sha2_256().str.head(24))
     if frame['_reject'].null_count() < frame.height:
         digest = pl.when(pl.col('_reject').is_null()).then(digest)
     return frame.select(digest.alias('_hashrow')).to_series()
 
 
+def _undeclared(frame: pl.DataFrame, source: Source) -> pl.Series:
+    names = [name for name in undeclared_columns(source, frame.columns) if frame[name].null_count() < frame.height]
+    if not names:
+        return pl.repeat(None, frame.height, dtype=pl.String, eager=True).alias(UNDECLARED.name)
+    digest = plh.concat_str(*_labelled(frame, names)).chash.sha2_256().str.head(32)
+    return frame.select(pl.when(~pl.all_horizontal(pl.col(names).is_null())).then(digest).alias(UNDECLARED.name)).to_series()
+
+
+def _labelled(frame: pl.DataFrame, names: list[str]) -> list[pl.Expr]:
+    parts: list[pl.Expr] = [pl.lit(VERSION)]
+    for name in names:
+        value, label = _canonical(frame, name), pl.lit(column_label(name))
+        if frame[name].null_count():  # an absent value takes its label with it
+            label = pl.when(pl.col(name).is_null()).then(pl.lit('')).otherwise(label)
+            value = value.fill_null('')
+        parts += [label, value]
+    return parts
+
+
 def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
     """Keep the first of equal rows of a file and count the others in its ``_duplicate_rows``.
 
-    Rows are equal if they share ``_hashrow`` and, where the hash leaves columns out, those columns too. Those of different
+    Rows are equal if they share ``_hashrow`` and all that it leaves out, declared or not. Those of different
     files stay, in a frame that holds several as Mage's do: the ledger says of each file what it held. Rejected rows
     all stay: each is a line of a file that somebody has to look at.
     """
-    key = ['_hashrow', *(column.name for column in source.value_columns)]
+    key = ['_hashrow', *(column.name for column in source.version_columns)]
     if of_several_files(frame):
         key.append('_file')
     rejected = pl.col('_reject').is_not_null()
@@ -90,6 +120,22 @@ def stored(hashrow: pl.Series) -> pl.Series:
     """``_hashrow`` as the database keeps it, 16 bytes; the column has no null."""
     # All at once: `str.decode` takes them one by one, and four times as long.
     return binary(bytes.fromhex(hashrow.str.join('').item())).alias(hashrow.name)
+
+
+def stored_undeclared(frame: pl.DataFrame, source: Source) -> list[pl.Series]:
+    """``_undeclared`` as the database keeps it, 16 bytes or null; nothing where the hash is over all columns."""
+    if not source.version_columns:
+        return []
+    fingerprints = frame[UNDECLARED.name]
+    if fingerprints.null_count() == len(fingerprints):
+        return [pl.repeat(None, len(fingerprints), dtype=pl.Binary, eager=True).alias(UNDECLARED.name)]
+    return [fingerprints.str.decode('hex')]
+
+
+def undeclared_values(frame: pl.DataFrame, source: Source) -> list[pl.Expr]:
+    """What rows say in undeclared columns, as JSON; nothing where there are none."""
+    names = undeclared_columns(source, frame.columns)
+    return [pl.struct(names).struct.json_encode().alias('_undeclared_values')] if names else []
 
 
 def binary(joined: bytes) -> pl.Series:

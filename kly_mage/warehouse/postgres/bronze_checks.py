@@ -7,7 +7,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
-from kly_mage.declared.base import Source
+from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.warehouse.postgres import hash_sql, place
 from kly_mage.warehouse.postgres.differences import Report, columns, count, texts, told
 from kly_mage.warehouse.postgres.restated import broken
@@ -35,37 +35,44 @@ def _check_source(cursor: Cursor, source: Source, report: Report) -> None:
     report.add(table, _rows_against_ledger(cursor, source))
     if source.complete:
         report.add(f'{table}_corrections', _corrections_against_registry(cursor, source))
-    if source.value_columns:
+    if source.version_columns:
         report.add(f'{table}_conflicts', _conflicts_against_registry(cursor, source))
         report.add(f'{table}_restatements', _restatements_against_registry(cursor, source))
 
 
 def _rows_that_changed(cursor: Cursor, source: Source) -> Iterator[str]:
-    """Rows whose values no longer give their hash or their day."""
+    """Rows whose values no longer give their hash, their day, or what they say in undeclared columns."""
     cursor.execute("select value from ops.settings where name = 'timezone'")
     (timezone,) = cursor.fetchone()
+    found = table_columns(cursor, source)
     query = sql.SQL(
-        'select _hashrow::text, hash::text, _partition_date::text, day::text, _load_id from ('
-        ' select _hashrow, {hash} as hash, _partition_date, ({day} at time zone {timezone})::date as day, _load_id'
-        ' from {table}'
-        ') as stored where hash is distinct from _hashrow or day is distinct from _partition_date order by _hashrow'
+        'select _hashrow::text, hash::text, _partition_date::text, day::text,'
+        ' undeclared is not distinct from now, _load_id from ('
+        ' select _hashrow, {hash} as hash, _partition_date, ({day} at time zone {timezone})::date as day, _load_id,'
+        ' {undeclared} as undeclared, {now} as now from {table}'
+        ') as stored where hash is distinct from _hashrow or day is distinct from _partition_date'
+        ' or undeclared is distinct from now order by _hashrow'
     ).format(
-        hash=sql.SQL(hash_sql.hashrow(source, table_columns(cursor, source))),
+        hash=sql.SQL(hash_sql.hashrow(source, found)),
+        undeclared=sql.SQL(UNDECLARED.name if source.version_columns else 'null::uuid'),
+        now=sql.SQL(hash_sql.undeclared_columns(source, found) if source.version_columns else 'null::uuid'),
         day=sql.Identifier(source.day_column),
         timezone=sql.Literal(timezone),
         table=bronze_table(source),
     )
     cursor.execute(query)
-    for stored, computed, day, day_of_row, load_id in cursor:
+    for stored, computed, day, day_of_row, is_as_told, load_id in cursor:
         if stored != computed:
             yield f'{stored}: _hashrow is {stored}, the values of the row (load {load_id}) give {computed}'
         if day != day_of_row:
             yield f'{stored}: _partition_date is {day}, {source.day_column} gives {day_of_row}'
+        if not is_as_told:
+            yield f'{stored}: the undeclared columns of the row (load {load_id}) are not what they were'
 
 
 def _rows_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
     """Rows without a registry entry, entries without a row, rows there twice, and pairs that differ."""
-    counted = [column.name for column in source.value_columns]
+    counted = [column.name for column in source.version_columns]
     names = ['_updated_at', *counted]
     cursor.execute(
         sql.SQL(
@@ -74,7 +81,7 @@ def _rows_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
             ' from stored full join {registry} as known using (_hashrow)'
             ' where stored.rows is distinct from 1 or ({stored}) is distinct from ({known}) order by _hashrow'
         ).format(
-            any_of=sql.SQL(', ').join(sql.SQL('min({0}) as {0}').format(sql.Identifier(name)) for name in names),
+            any_of=sql.SQL(', ').join(sql.SQL(_any_of(name)).format(sql.Identifier(name)) for name in names),
             rows=_rows_as_counted(source),
             registry=registry(source),
             stored=columns('stored', names),
@@ -98,9 +105,14 @@ def _rows_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
                     yield f'{key}: {name} is {here}, {register} has {there}'
 
 
+def _any_of(name: str) -> str:
+    # PostgreSQL 15 orders no uuid by min().
+    return 'min({0}::text)::uuid as {0}' if name == UNDECLARED.name else 'min({0}) as {0}'
+
+
 def _rows_as_counted(source: Source) -> sql.Composable:
     """The rows of bronze with the numbers that count: those of the last restatement, where restatements apply."""
-    values = [column.name for column in source.value_columns]
+    values = [column.name for column in source.version_columns]
     if not values:
         return bronze_table(source)
     return sql.SQL(

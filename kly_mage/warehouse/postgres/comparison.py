@@ -64,25 +64,26 @@ class Comparison:
         self.mart = mart_of(source.name)
         self.measures = self.mart.additive if self.mart else ()
         # What is kept of a row: the columns the hash leaves out, and the measures that are not among them.
-        self.values = {column.name: POSTGRES_TYPES[column.kind] for column in source.value_columns}
+        self.values = {column.name: POSTGRES_TYPES[column.kind] for column in source.version_columns}
         self.further = [measure for measure in self.measures if measure.name not in self.values]
         kinds = self.values | {measure.name: of_table.type_per_row(measure) for measure in self.further}
         columns = ''.join(f', "{name}" {kind}' for name, kind in kinds.items())
         self.cursor.execute(
             f'create temp table fresh (_hashrow uuid, day date, at bigint, is_outside boolean, is_superseded boolean,'
-            f' undeclared text{columns});'
+            f' _undeclared_values json{columns});'
             'create temp table fresh_rejects (at bigint, file text, line bigint, reject text, day date, is_outside boolean)'
         )
 
     def put(self, rows: pl.DataFrame) -> None:
         """Usable, hashed rows of one file; ``_number`` is the file's, ``_outside`` marks rows that no load takes from it."""
+        rows = rows.with_columns(rowhash.stored_undeclared(rows, self.source))
         named = rows.select(
             rowhash.stored(rows['_hashrow']),
             pl.col('_partition_date').alias('day'),
             _at(),
             pl.col('_outside').alias('is_outside'),
             pl.col('_superseded').alias('is_superseded'),
-            *self._undeclared(rows),
+            *(rowhash.undeclared_values(rows, self.source) if self.values else ()),
             *(pl.col(name) for name in self.values),
             *(of_frame.per_row(measure).alias(measure.name) for measure in self.further),
         )
@@ -118,6 +119,7 @@ class Comparison:
         if self.values and (late := LateColumns(self.cursor, self.source)):
             late.as_stored('fresh')
         names, with_gone = [sql.Identifier(name) for name in self.values], bool(self.source.complete)
+        columns = table_columns(self.cursor, self.source)
         self.cursor.execute(
             sql.SQL(
                 'create temp table versions as'
@@ -141,7 +143,7 @@ class Comparison:
                 '     select stored._hashrow {stored_values}, {is_gone} as is_gone,'
                 '     coalesce(stored.xmin = written.by, false) as is_written,'
                 '     coalesce(stored.xmin = written.by, false) or ('
-                '         {hash} = _hashrow'
+                '         {hash} = _hashrow {undeclared}'
                 '         and _partition_date is not distinct from ({day} at time zone {zone})::date'
                 '     ) as is_intact'
                 '     from {bronze} as stored left join written on stored._load_id = written.load_id {gone}'
@@ -151,7 +153,12 @@ class Comparison:
                 stored_values=sql.SQL('').join(sql.SQL(', stored.{}').format(name) for name in names),
                 further=sql.SQL('').join(sql.SQL(', min({0}) as {0}').format(sql.Identifier(m.name)) for m in self.further),
                 same=self._same('stored'),
-                hash=sql.SQL(hash_sql.hashrow(self.source, table_columns(self.cursor, self.source))),
+                hash=sql.SQL(hash_sql.hashrow(self.source, columns)),
+                undeclared=sql.SQL(
+                    f'and {hash_sql.undeclared_columns(self.source, columns)} is not distinct from _undeclared'
+                    if self.values
+                    else ''
+                ),
                 day=sql.Identifier(self.source.day_column),
                 zone=sql.Literal(self.settings.timezone),
                 bronze=bronze_table(self.source),
@@ -332,13 +339,6 @@ class Comparison:
             for name in self.values
         ]
         return sql.SQL(' and ').join([sql.SQL('true'), *pairs])
-
-    def _undeclared(self, rows: pl.DataFrame) -> list[pl.Expr]:
-        """What the file says beyond the declaration: it may tell conflicting rows apart."""
-        if not self.values:
-            return []
-        names = [name for name in rows.columns if name not in self.source.names and not name.startswith('_')]
-        return [pl.struct(names).struct.json_encode().alias('undeclared')] if names else []
 
 
 def _at() -> pl.Expr:

@@ -9,7 +9,7 @@ import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.declared.base import Source
+from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.warehouse.postgres import place
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table
@@ -24,7 +24,7 @@ class LateColumns:
 
     def __init__(self, cursor: Cursor, source: Source) -> None:
         self.cursor, self.source = cursor, source
-        self.values = [column.name for column in source.value_columns]
+        self.values = [column.name for column in source.version_columns]
         cursor.execute('select column_name, since from ops.late_columns where source = %s', (source.name,))
         self.since = {name: sql.Literal(since) for name, since in cursor.fetchall() if name in self.values}
 
@@ -41,7 +41,7 @@ class LateColumns:
         Returns:
             The same rows; what they do not say themselves is filled in from the version they agree with.
         """
-        own = ['_hashrow', *self.source.names, '_partition_date', *place.COLUMNS]
+        own = ['_hashrow', *self.source.names, UNDECLARED.name, '_partition_date', *place.COLUMNS]
         self._do(
             'create temp table if not exists filling (like {restatements}, i int) on commit drop; truncate filling;'
             'alter table filling alter _updated_at drop not null, alter _load_id drop not null'

@@ -4,14 +4,15 @@ import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.declared.base import Source
+from kly_mage.declared.base import UNDECLARED, Source
+from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import place
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.tables import conflicts_table, registry, restatements_table
 
 
 class Versions:
-    """The further versions that one load meets, of rows of a source with ``value_columns``.
+    """The further versions that one load meets, of rows of a source with ``version_columns``.
 
     Args:
         cursor: the load's transaction.
@@ -20,8 +21,8 @@ class Versions:
 
     def __init__(self, cursor: Cursor, source: Source, load_id: int, stamp: sql.Literal) -> None:
         self.cursor, self.source, self.load_id, self.stamp = cursor, source, load_id, stamp
-        self.values = [column.name for column in source.value_columns]
-        self.own = ['_hashrow', *source.names, '_partition_date', *place.COLUMNS]
+        self.values = [column.name for column in source.version_columns]
+        self.own = ['_hashrow', *source.names, UNDECLARED.name, '_partition_date', *place.COLUMNS]
 
     def keep(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Keep every further version of a row, once, beside the version that counts.
@@ -39,11 +40,12 @@ class Versions:
             sql.SQL('create temp table if not exists versions (like {} including defaults) on commit drop').format(table)
         )
         self.cursor.execute('alter table versions alter _updated_at drop not null, alter _load_id drop not null')
-        self._copy(rows, 'versions')
+        further = rowhash.undeclared_values(rows, self.source)
+        self._copy(rows.with_columns(further), 'versions', *(['_undeclared_values'] if further else []))
         self.cursor.execute(
             sql.SQL(
-                'insert into {table} ({own}, {counted}, _updated_at, _load_id)'
-                ' select {version_own}, {known}, {stamp}, {load_id}'
+                'insert into {table} ({own}, _undeclared_values, {counted}, _updated_at, _load_id)'
+                ' select {version_own}, _undeclared_values, {known}, {stamp}, {load_id}'
                 ' from versions inner join {registry} as known using (_hashrow)'
                 ' where not exists ('
                 '     select from {restatements} as before where before._hashrow = versions._hashrow'
@@ -149,6 +151,10 @@ class Versions:
             )
         )
 
-    def _copy(self, rows: pl.DataFrame, table: str) -> None:
-        names = sql.SQL(', ').join(map(sql.Identifier, self.own)).as_string(self.cursor)
-        copy(self.cursor, rows.select(self.own), f'{table} ({names})')
+    def _copy(self, rows: pl.DataFrame, table: str, *further: str) -> None:
+        names = [*self.own, *further]
+        copy(
+            self.cursor,
+            rows.select(names),
+            f'{table} ({sql.SQL(", ").join(map(sql.Identifier, names)).as_string(self.cursor)})',
+        )

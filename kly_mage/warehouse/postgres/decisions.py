@@ -14,9 +14,10 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
+from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
-from kly_mage.warehouse.postgres.tables import conflicts_table
+from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, table_columns
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,11 @@ def conflicts(
     ensure_schema(settings)
     with connect(settings) as connection:
         for source in _with_conflicts(sources):
+            with connection.cursor() as cursor:
+                undeclared = rowhash.undeclared_columns(source, table_columns(cursor, source))
             values = [column.name for column in source.value_columns]
             query = sql.SQL(
-                "select _file, _line, concat_ws(' ', {key}), {pairs} from {table}"
+                "select _file, _line, concat_ws(' ', {key}), {says}, {pairs} from {table} as further {counting}"
                 ' where accepted_at is null and {days} order by _file, _line limit {limit}'
             ).format(
                 key=sql.SQL(', ').join(map(sql.Identifier, source.hash_columns or ())),
@@ -60,14 +63,17 @@ def conflicts(
                     for name in values
                     for prefix in ('', 'counted_')
                 ),
+                says=sql.SQL('further._undeclared_values, counting.says' if undeclared else 'null, null'),
+                counting=_counting(source) if undeclared else sql.SQL(''),
                 table=conflicts_table(source),
                 days=within(days, '_partition_date'),
                 limit=sql.Literal(limit),
             )
             with connection.cursor('waiting') as cursor:
                 cursor.execute(query)
-                for file, line, key, *pairs in cursor:
-                    both = zip(values, pairs[::2], pairs[1::2], strict=True)
+                for file, line, key, says, counting, *pairs in cursor:
+                    both = list(zip(values, pairs[::2], pairs[1::2], strict=True))
+                    both += [(name, (says or {}).get(name), (counting or {}).get(name)) for name in undeclared]
                     differences = {name: (here, counts) for name, here, counts in both if here != counts}
                     yield Conflict(source.name, file, line, key, differences)
 
@@ -85,6 +91,21 @@ def conflicts_waiting(settings: Settings, sources: Iterable[str], days: Window |
             )
             count += int(cursor.fetchone()[0])
     return count
+
+
+def _counting(source: Source) -> sql.Composable:
+    """What the version that counts says in undeclared columns, beside a further one: in bronze, or among those."""
+    return sql.SQL(
+        'left join lateral (('
+        '     select to_jsonb(stored) as says from {registry} as known inner join {bronze} as stored'
+        '     on known._hashrow = stored._hashrow and known._updated_at = stored._updated_at'
+        '     where known._hashrow = further._hashrow'
+        '     and stored._undeclared is not distinct from further.counted__undeclared'
+        ' ) union all ('
+        '     select other._undeclared_values::jsonb from {conflicts} as other where other._hashrow = further._hashrow'
+        '     and other._undeclared is not distinct from further.counted__undeclared'
+        ' ) limit 1) as counting on further._undeclared is distinct from further.counted__undeclared'
+    ).format(registry=registry(source), bronze=bronze_table(source), conflicts=conflicts_table(source))
 
 
 def accept_conflicts(settings: Settings, sources: Iterable[str], days: Window | None, by: str, why: str) -> int:
@@ -125,4 +146,4 @@ def within(days: Window | None, *columns: str) -> sql.Composable:
 
 
 def _with_conflicts(sources: Iterable[str]) -> list[Source]:
-    return [SOURCES[name] for name in sources if SOURCES[name].value_columns]
+    return [SOURCES[name] for name in sources if SOURCES[name].version_columns]

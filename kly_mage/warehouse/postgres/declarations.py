@@ -154,5 +154,5 @@ def _drop_outgrown_key(cursor: Cursor, source: Source) -> None:
         (f'bronze.{key}',),
     )
     (found,) = cursor.fetchone()
-    if found and found != ['_hashrow', *(column.name for column in source.value_columns)]:
+    if found and found != ['_hashrow', *(column.name for column in source.version_columns)]:
         cursor.execute(sql.SQL('drop index bronze.{}').format(sql.Identifier(key)))

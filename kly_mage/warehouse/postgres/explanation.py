@@ -115,7 +115,7 @@ def conflicting_in_one_file(of: Comparison) -> Iterator[list[dict[str, Any]]]:
     alike = ''.join(f' and fresh."{name}" is not distinct from versions."{name}"' for name in of.values)
     of.cursor.execute(
         f"""
-        select jsonb_agg(coalesce(fresh.undeclared, '{{}}')::jsonb || jsonb_build_object('_at', versions.at{named}))
+        select jsonb_agg(coalesce(fresh._undeclared_values, '{{}}')::jsonb || jsonb_build_object('_at', versions.at{named}))
         from versions inner join fresh using (_hashrow)
         where versions.copies > 0 and fresh._hashrow in (select _hashrow from versions where place = 'conflict'){alike}
         group by fresh._hashrow, fresh.at >> {LINE_BITS}

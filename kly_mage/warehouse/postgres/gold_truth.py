@@ -133,7 +133,7 @@ def _counting(mart: Mart) -> list[sql.Composed]:
         rows = sql.SQL(
             '(select stored.* from {} as stored left join {} as gone using (_hashrow) where gone._hashrow is null) as rows'
         ).format(rows, gone(source, sql.SQL('_updated_at <= {}').format(_watermark(mart))))
-    return [rows, *([restatements_table(source)] if source.value_columns else [])]
+    return [rows, *([restatements_table(source)] if source.version_columns else [])]
 
 
 def _key(column: str | None) -> sql.Composed:

@@ -34,13 +34,14 @@ class KnownRows:
 
     def __init__(self, cursor: Cursor, source: Source, stamp: sql.Literal) -> None:
         self.cursor, self.source, self.stamp = cursor, source, stamp
-        self.values = [column.name for column in source.value_columns]
+        self.values = [column.name for column in source.version_columns]
         self.needed = ['_hashrow', *(place.COLUMNS if source.versioned else ()), *self.values]
         self.rows_seen = 0
         self.filled = False  # whether there are rows in the temp table
         self.kept: dict[str, list[pl.DataFrame]] = {}  # by day: all its hashes, and whether they are this load's
         declared = sql.SQL('').join(
-            sql.SQL(', {} {}').format(sql.Identifier(c.name), sql.SQL(POSTGRES_TYPES[c.kind])) for c in source.value_columns
+            sql.SQL(', {} {}').format(sql.Identifier(c.name), sql.SQL(POSTGRES_TYPES[c.kind]))
+            for c in source.version_columns
         )
         cursor.execute(
             sql.SQL(

@@ -28,7 +28,7 @@ def view_ddl() -> str:
     further = {column: measure for column, measure in everything.items() if column not in first}
     parts = {
         'stored': _union(_stored(source, everything) for source in SOURCES.values()),
-        'conflicts': _union(_conflicts(source) for source in SOURCES.values() if source.value_columns) or _NO_CONFLICTS,
+        'conflicts': _union(_conflicts(source) for source in SOURCES.values() if source.version_columns) or _NO_CONFLICTS,
         'earlier': _union(_earlier(source) for source in SOURCES.values() if source.complete) or _NO_DELIVERIES,
         'marts': _union(_mart(mart, [other for other in joined if other is not mart], everything) for mart in MARTS),
         'rejected money': _rejected_money(),

@@ -9,13 +9,12 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.common.errors import WarehouseError, first_line
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.rows.rowhash import hash_columns
-from kly_mage.warehouse.postgres import contents, declarations, place
+from kly_mage.warehouse.postgres import contents, declarations, place, undeclared
 from kly_mage.warehouse.postgres.declarations import Change, column_types
 from kly_mage.warehouse.postgres.gold_checks import Block, lock, rebuild
 from kly_mage.warehouse.postgres.rehash import Rehash
 from kly_mage.warehouse.postgres.retype import retype
-from kly_mage.warehouse.postgres.tables import bronze_table, exists, registry, restatements_table
+from kly_mage.warehouse.postgres.tables import bronze_table, exists
 
 _TABLES = ('', '_hashrow', '_conflicts', '_restatements')
 
@@ -28,6 +27,8 @@ def derive(cursor: Cursor, ddl: str) -> None:
     """
     declarations.prepare(cursor)
     before = {name: _Before(cursor, source) for name, source in SOURCES.items()}
+    for source in SOURCES.values():
+        undeclared.spread(cursor, source)
     cursor.execute('savepoint derived')
     try:
         cursor.execute(ddl)
@@ -37,7 +38,7 @@ def derive(cursor: Cursor, ddl: str) -> None:
         cursor.execute(ddl)
         _put_back(cursor)
     for name, source in SOURCES.items():
-        _fill_registry(cursor, source, before[name])
+        before[name].bring_along(cursor, source)
         _note_late(cursor, source, before[name])
 
 
@@ -60,26 +61,28 @@ def carry_through(cursor: Cursor, changes: list[Change], ddl: str, timezone: str
         _drop_key(cursor, change.source)
     before = {name: _Before(cursor, source) for name, source in SOURCES.items()}
     told = []
+    for source in SOURCES.values():
+        undeclared.spread(cursor, source)
     for change in changes:
         for name, kind in change.types.items():
             retype(cursor, change.source, name, kind, timezone)
             told.append(f'{change.source.name}.{name} is {kind} now')
     keys = '|'.join(re.escape(change.source.name) for change in changes)
     cursor.execute(re.sub(rf'^create unique index if not exists ({keys})_conflicts_key .*$', '', ddl, flags=re.MULTILINE))
+    for name, source in SOURCES.items():
+        before[name].bring_along(cursor, source)
     is_moved = bool(told)
     for change in changes:
         if not change.is_rehash:
             continue
         rehash = Rehash(cursor, change.source, before[change.source.name].values, timezone)
-        lines, moved = _rehashed(rehash, before[change.source.name], change)
-        told += lines
-        is_moved |= moved
+        moved = rehash.run()
+        told.append(f'{change.source.name}: hashed over {declarations.HashRule.of(change.source)}; {moved}')
+        is_moved |= moved.changes_gold
     for change in changes:
         _tidy(cursor, change.source)
         contents.forget(cursor, change.source)  # sums over the hashes there were
     cursor.execute(ddl)
-    for name in SOURCES.keys() - {change.source.name for change in changes if change.is_rehash}:
-        _fill_registry(cursor, SOURCES[name], before[name])
     for name, source in SOURCES.items():
         _note_late(cursor, source, before[name])
     _put_back(cursor)
@@ -98,53 +101,9 @@ class _Before:
         self.further = column_types(cursor, f'bronze.{source.name}_conflicts')
         self.values = [name for name in self.further if f'counted_{name}' in self.further]
 
-    def untold(self, source: Source) -> list[str]:
-        """What the hash is over now, but was only kept of rows in bronze: not of versions, nor of rows taken for equal."""
-        return [n for n in hash_columns(source, self.columns) if n in self.columns and n not in self.further]
-
-
-def _rehashed(rehash: Rehash, before: _Before, change: Change) -> tuple[list[str], bool]:
-    source, lines = change.source, []
-    untold = before.untold(source) if change.rule.columns is not None else []
-    if untold:
-        if before.further:
-            rehash.forget_further()
-        rehash.cursor.execute(
-            sql.SQL('select min(_partition_date), max(_partition_date) from {} where num_nonnulls({}) > 0').format(
-                bronze_table(source), sql.SQL(', ').join(map(sql.Identifier, untold))
-            )
-        )
-        first, last = rehash.cursor.fetchone()
-        if first:
-            lines.append(
-                f'{source.name}: of rows that differ only in {", ".join(untold)} one was kept so far, the others are in the '
-                f'files: load their days again, python -m kly_mage backfill --start {first} --end {last}'
-            )
-    moved = rehash.run()
-    return [f'{source.name}: hashed over {declarations.HashRule.of(source)}; {moved}', *lines], moved.changes_gold
-
-
-def _fill_registry(cursor: Cursor, source: Source, before: _Before) -> None:
-    """A column that files had before it was declared: what the rows in bronze hold there is what counts.
-
-    What a restated row says there was not kept.
-    """
-    names = [c.name for c in source.value_columns if c.name in before.columns and c.name not in before.known]
-    if not names:
-        return
-    cursor.execute(
-        sql.SQL(
-            'update {registry} as known set {set} from {bronze} as stored where known._hashrow = stored._hashrow'
-            ' and num_nonnulls({stored}) > 0'
-            ' and not exists (select from {restatements} as restated where known._hashrow = restated._hashrow)'
-        ).format(
-            registry=registry(source),
-            bronze=bronze_table(source),
-            restatements=restatements_table(source),
-            set=sql.SQL(', ').join(sql.SQL('{0} = stored.{0}').format(sql.Identifier(name)) for name in names),
-            stored=sql.SQL(', ').join(sql.Identifier('stored', name) for name in names),
-        )
-    )
+    def bring_along(self, cursor: Cursor, source: Source) -> None:
+        """Make what is known of undeclared columns follow the declaration."""
+        undeclared.bring_along(cursor, source, self.columns, self.known, self.further)
 
 
 def _note_late(cursor: Cursor, source: Source, before: _Before) -> None:
@@ -152,7 +111,7 @@ def _note_late(cursor: Cursor, source: Source, before: _Before) -> None:
     if not before.known:
         return
     for column in source.value_columns:
-        if column.name not in before.known and column.name not in (before.further or before.columns):
+        if column.name not in before.columns:
             cursor.execute(
                 'insert into ops.late_columns select %s, %s, greatest(clock_timestamp(), max(watermark))'
                 ' from ops.watermarks where isfinite(watermark) on conflict do nothing',
@@ -162,12 +121,12 @@ def _note_late(cursor: Cursor, source: Source, before: _Before) -> None:
 
 def _tidy(cursor: Cursor, source: Source) -> None:
     """Columns of the registry and of the further versions that are no values any more go."""
-    values = [column.name for column in source.value_columns]
+    values = [column.name for column in source.version_columns]
     has_order = bool(values) or source.versioned
     kept = {'_hashrow', '_updated_at', *(place.COLUMNS if has_order else ()), *values}
     known = f'{source.name}_hashrow'
     stale = [(known, name) for name in column_types(cursor, f'bronze.{known}') if name not in kept]
-    for table in (f'{source.name}_conflicts', f'{source.name}_restatements') if values else ():
+    for table in (f'{source.name}_conflicts', f'{source.name}_restatements') if source.value_columns else ():
         found = column_types(cursor, f'bronze.{table}')
         stale += [(table, f'counted_{name}') for name in found if f'counted_{name}' in found and name not in values]
     for table, name in stale:

@@ -12,8 +12,9 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.text import counted
-from kly_mage.declared.base import Source
-from kly_mage.warehouse.postgres import hash_sql, place
+from kly_mage.declared.base import UNDECLARED, Source
+from kly_mage.rows import rowhash
+from kly_mage.warehouse.postgres import hash_sql, place, undeclared
 from kly_mage.warehouse.postgres.declarations import column_types
 from kly_mage.warehouse.postgres.deliveries import rehash_corrections
 from kly_mage.warehouse.postgres.tables import (
@@ -24,6 +25,7 @@ from kly_mage.warehouse.postgres.tables import (
     restatements_table,
     table_columns,
 )
+from kly_mage.warehouse.postgres.text import identifier
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 
@@ -64,7 +66,7 @@ class Rehash:
 
     def __init__(self, cursor: Cursor, source: Source, old_values: list[str], timezone: str) -> None:
         self.cursor, self.source, self.old_values, self.timezone = cursor, source, old_values, timezone
-        self.values = [column.name for column in source.value_columns]
+        self.values = [column.name for column in source.version_columns]
         self.tables = {
             'bronze': bronze_table(source),
             'registry': registry(source),
@@ -72,6 +74,8 @@ class Rehash:
             'restatements': restatements_table(source),
         }
         self.columns = table_columns(cursor, source)
+        self.undeclared = rowhash.undeclared_columns(source, self.columns)
+        self.own = [*source.names, UNDECLARED.name] if source.version_columns else list(source.names)
         self.has_further = exists(cursor, 'bronze', f'{source.name}_conflicts')
 
     def run(self) -> Moved:
@@ -101,17 +105,6 @@ class Rehash:
             )
         self._ledger()
         return moved
-
-    def forget_further(self) -> list[str]:
-        """Drop the further versions, where they lack what the hash is over now: their files bring them again.
-
-        Returns:
-            The days they are of.
-        """
-        self._do('select distinct _partition_date::text from {conflicts} where _partition_date is not null order by 1')
-        days = [day for (day,) in self.cursor.fetchall()]
-        self._do('delete from {conflicts}; delete from {restatements}')
-        return days
 
     def _judge(self) -> None:
         """All versions in their new groups (``hash``): their rank, and whether an earlier one has the same values."""
@@ -195,19 +188,23 @@ class Rehash:
         if not self.values:
             return
         self._do(
-            'insert into {conflicts} (_hashrow, {own}, _partition_date, _delivered_at, _file, _line, _updated_at, _load_id)'
-            ' select judged.hash, {stored_own}, stored._partition_date, judged._delivered_at,'
+            'insert into {conflicts} (_hashrow, {own}, _undeclared_values, _partition_date, _delivered_at, _file, _line,'
+            '     _updated_at, _load_id)'
+            ' select judged.hash, {stored_own}, {says}, stored._partition_date, judged._delivered_at,'
             "     coalesce(nullif(judged._file, ''), concat('a file of load ', stored._load_id)), judged._line,"
             '     stored._updated_at, stored._load_id'
             ' from judged inner join {bronze} as stored on judged.old = stored._hashrow'
             ' where is_stored and rank > 1 and not is_copy',
-            own=self._list(self.source.names, '{name}'),
-            stored_own=self._list(self.source.names, 'stored.{name}'),
+            own=self._list(self.own, '{name}'),
+            stored_own=self._list(self.own, 'stored.{name}'),
+            says=undeclared.as_json(self.undeclared),
         )
 
     def _to_bronze(self) -> None:
         """Conflicts that are rows of their own now, as the loads that met them would have inserted them."""
-        own = self._present('conflicts')
+        found = column_types(self.cursor, f'bronze.{self.source.name}_conflicts')
+        own = [name for name in self.own if name in found]
+        says = [sql.SQL(undeclared.said(name, found)) for name in self.undeclared]
         self._do(
             'insert into {bronze} ({own}, _partition_date, _hashrow, _created_at, _updated_at, _load_id)'
             ' select {further_own}, further._partition_date, judged.hash,'
@@ -216,8 +213,8 @@ class Rehash:
             ' left join (select _load_id, min(_created_at) as created_at from {bronze} group by _load_id) as of_load'
             ' on further._load_id = of_load._load_id'
             ' where not is_stored and rank = 1',
-            own=self._list(own, '{name}'),
-            further_own=self._list(own, 'further.{name}'),
+            own=self._list([*own, *self.undeclared], '{name}'),
+            further_own=sql.SQL(', ').join([self._list(own, 'further.{name}'), *says]),
         )
         self._do('delete from {conflicts} as further using judged where further.ctid = judged.at and (rank = 1 or is_copy)')
         self._do(
@@ -250,7 +247,7 @@ class Rehash:
 
     def _restate(self) -> None:
         """Where restatements apply: let the newest version count, in groups that were others before."""
-        own = ['_hashrow', *self.source.names, '_partition_date', *place.COLUMNS, '_updated_at', '_load_id']
+        own = ['_hashrow', *self.own, '_partition_date', *place.COLUMNS, '_updated_at', '_load_id']
         self._do(
             'with regrouped as ('
             '     select hash from judged group by hash having count(distinct old) > 1'
@@ -316,13 +313,17 @@ class Rehash:
         return [name for name in self.source.names if name in found]
 
     def _hash(self, table: str) -> sql.SQL:
-        columns = self.columns if table == 'bronze' else list(self.source.names)
+        columns = list(self.source.names) if table == 'restatements' else self.columns
         return sql.SQL(hash_sql.hashrow(self.source, columns))
 
     def _hashed(self, table: str) -> sql.Composed:
         """The rows of a table with their place (``at``) and their new hash; what it lacks is NULL."""
-        absent = [] if table == 'bronze' else [c for c in self.source.columns if c.name not in self._present(table)]
+        found = column_types(self.cursor, f'bronze.{self.source.name}' + ('' if table == 'bronze' else f'_{table}'))
+        absent = [column for column in self.source.columns if column.name not in found]
         nulls = ''.join(f', null::{POSTGRES_TYPES[column.kind]} as "{column.name}"' for column in absent)
+        if table == 'conflicts':
+            further = [name for name in self.undeclared if name not in found]
+            nulls += ''.join(f', {undeclared.said(name, found)} as {identifier(name)}' for name in further)
         return sql.SQL('select *, {} as hash from (select *, ctid as at {} from {}) as rows').format(
             self._hash(table), sql.SQL(nulls), self.tables[table]
         )

@@ -45,7 +45,7 @@ def remove_withdrawn(cursor: Cursor, source: Source) -> int:
 def _beside(source: Source) -> list[sql.Composed]:
     """The tables that say something of a row by its hash."""
     tables = [registry(source)]
-    if source.value_columns:
+    if source.version_columns:
         tables += [conflicts_table(source), restatements_table(source)]
     return [*tables, corrections_table(source)] if source.complete else tables
 

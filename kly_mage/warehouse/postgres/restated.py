@@ -151,5 +151,5 @@ def _changes(of: Comparison, after: str, before: str, prefix: str = '') -> sql.C
 def _version(source: Source, table: str, prefix: str = '') -> sql.Composable:
     """The columns that the hash leaves out, as one value: two versions are the same if their texts are."""
     return sql.SQL('jsonb_build_array({})').format(
-        sql.SQL(', ').join(sql.Identifier(table, f'{prefix}{column.name}') for column in source.value_columns)
+        sql.SQL(', ').join(sql.Identifier(table, f'{prefix}{column.name}') for column in source.version_columns)
     )

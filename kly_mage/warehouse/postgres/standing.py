@@ -143,7 +143,7 @@ def standing(cursor: Cursor, source: Source) -> Standing:
         (source.name, FILE_LINE),
     )
     (found.rejects,) = cursor.fetchone()
-    if source.value_columns:
+    if source.version_columns:
         cursor.execute(sql.SQL('select count(*) from {}').format(conflicts_table(source)))
         (found.conflicts,) = cursor.fetchone()
     cursor.execute(

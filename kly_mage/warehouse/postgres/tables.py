@@ -7,7 +7,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared import SOURCES
-from kly_mage.declared.base import Source
+from kly_mage.declared.base import UNDECLARED, Column, Source
 from kly_mage.declared.marts import MARTS
 from kly_mage.rows.rowhash import VERSION
 from kly_mage.warehouse.postgres.delivery_tables import deliveries_ddl
@@ -27,7 +27,8 @@ SYSTEM_COLUMNS = {
     '_load_id': ('bigint not null', 'The load that inserted the row, see ops.loads.'),
 }
 
-ACCEPTED = [
+OF_CONFLICTS = [
+    ('_undeclared_values', 'json', 'What this version says in undeclared columns, by their names.'),
     ('accepted_at', 'timestamptz', 'When somebody said that this needs no further look; NULL while it waits.'),
     ('accepted_by', 'text', 'Who.'),
     ('accepted_because', 'text', 'Why.'),
@@ -124,6 +125,7 @@ def source_ddl(source: Source) -> str:
     ]
     if source.complete:
         columns.append(('_file_day', 'date', 'Day of the export whose files brought the row; NULL if it came otherwise.'))
+    columns += [_column(UNDECLARED)] if source.version_columns else []
     lines = [
         f'create table if not exists {table} (',
         ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in columns),
@@ -135,7 +137,7 @@ def source_ddl(source: Source) -> str:
         _comment('table', table, source.grain + ' Append-only; partitioned by day of _updated_at (UTC).'),
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
     ]
-    counted = [(c.name, POSTGRES_TYPES[c.kind], f'{c.description} As the marts count it.') for c in source.value_columns]
+    counted = [_column(column, ' As the marts count it.') for column in source.version_columns]
     keys = [
         ('_hashrow', 'uuid primary key', 'Hash of a row in bronze.'),
         ('_updated_at', 'timestamptz not null', 'Leads to the row: its _updated_at.'),
@@ -168,10 +170,10 @@ def source_ddl(source: Source) -> str:
 
 
 def _conflicts_ddl(source: Source) -> list[str]:
-    table, values = f'bronze.{source.name}_conflicts', source.value_columns
+    table, values = f'bronze.{source.name}_conflicts', source.version_columns
     restated = f'bronze.{source.name}_restatements'
     columns = [('_hashrow', 'uuid not null', 'The hash the rows share.')]
-    columns += [(c.name, POSTGRES_TYPES[c.kind], f'{c.description} In this version.') for c in source.columns]
+    columns += [_column(column, ' In this version.') for column in (*source.columns, UNDECLARED)]
     columns += [
         (f'counted_{c.name}', POSTGRES_TYPES[c.kind], f'{c.description} In the version that counts.') for c in values
     ]
@@ -191,12 +193,14 @@ def _conflicts_ddl(source: Source) -> list[str]:
         *_columns_added(table, columns),
         f'create unique index if not exists {source.name}_conflicts_key on {table} (_hashrow, {version})'
         ' nulls not distinct;',
-        _comment('table', table, f'One row per further version of a row of bronze.{source.name}: same hash, other numbers.'),
+        _comment(
+            'table', table, f'One row per further version of a row of bronze.{source.name}: same hash, something else.'
+        ),
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
         f'create table if not exists {restated} (like {table});',
         *_columns_added(restated, columns),
-        *_columns_added(table, ACCEPTED),
-        *(_comment('column', f'{table}."{column}"', text) for column, _, text in ACCEPTED),
+        *_columns_added(table, OF_CONFLICTS),
+        *(_comment('column', f'{table}."{column}"', text) for column, _, text in OF_CONFLICTS),
         f'create index if not exists {source.name}_restatements_updated_at_idx on {restated} (_updated_at);',
         _comment(
             'table',
@@ -208,6 +212,10 @@ def _conflicts_ddl(source: Source) -> list[str]:
             for column, _, text in columns
         ),
     ]
+
+
+def _column(column: Column, about: str = '') -> tuple[str, str, str]:
+    return (column.name, POSTGRES_TYPES[column.kind], column.description + about)
 
 
 def _columns_added(table: str, columns: list[tuple[str, str, str]]) -> list[str]:

@@ -102,13 +102,13 @@ class Transaction:
         if not rows.height:
             return
         day = pl.col('_hashrow').str.head(8).alias('_utc_day')
-        rows = rows.with_columns(day, rowhash.stored(rows['_hashrow']))
+        rows = rows.with_columns(day, rowhash.stored(rows['_hashrow']), *rowhash.stored_undeclared(rows, self.source))
         self.contents.add(rows)
         self.deliveries.meet(rows)
         if self.late:
             rows = self.late.complete(rows, self.load_id, sql.Literal(self.stamp))
         first, further = rows, rows.clear()
-        if self.source.value_columns or rowhash.of_several_files(rows):
+        if self.source.version_columns or rowhash.of_several_files(rows):
             is_first = rows['_hashrow'].is_first_distinct()
             first, further = rows.filter(is_first), rows.filter(~is_first)
         with timer('known?'):
@@ -124,10 +124,10 @@ class Transaction:
             self._delivered_again()
         self.changed |= new.height > 0
         self.counts.add('rows_new', new)
-        self.counts.add('rows_duplicate', old.filter('duplicate'))
-        self.counts.add('rows_already_loaded', old.filter(~pl.col('duplicate') & ~pl.col('other')))
-        if self.source.value_columns:
-            others = old.filter('other').drop('duplicate', 'other')
+        self.counts.add('rows_duplicate', old.filter('_duplicate'))
+        self.counts.add('rows_already_loaded', old.filter(~pl.col('_duplicate') & ~pl.col('_other')))
+        if self.source.version_columns:
+            others = old.filter('_other').drop('_duplicate', '_other')
             met = self.versions.keep(others)
             self.counts.add('rows_conflicting', met, 'versions')
             self.counts.add('rows_duplicate', met, 'repeated')
@@ -135,9 +135,11 @@ class Transaction:
             self.versions.note(old)
 
     def _known(self, rows: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
-        """The rows that ``seen`` is about, with its ``duplicate`` and ``other``; where nothing differs, just their days."""
-        columns = rows.columns if self.source.value_columns else ['_partition_date']
-        return rows.select(columns)[seen['i']].with_columns(seen['duplicate'], seen['other'])
+        """The rows that ``seen`` is about, with its answers under names no file has; where nothing differs, just days."""
+        columns = rows.columns if self.source.version_columns else ['_partition_date']
+        return rows.select(columns)[seen['i']].with_columns(
+            seen['duplicate'].alias('_duplicate'), seen['other'].alias('_other')
+        )
 
     def finish(self) -> Counts:
         """Write what may touch other loads; say that articles have changed: nothing else tells ``gold.daily_summary``."""
@@ -172,8 +174,8 @@ class Transaction:
             pl.lit(self.load_id, pl.Int64).alias('_load_id'),
         )
         keys = ['_hashrow', '_updated_at']
-        if self.source.versioned or self.source.value_columns:
-            keys += [*place.COLUMNS, *(column.name for column in self.source.value_columns)]
+        if self.source.versioned or self.source.version_columns:
+            keys += [*place.COLUMNS, *(column.name for column in self.source.version_columns)]
         with timer('registry'):
             self._copy(stamped.select(keys)[rowhash.order(stamped['_hashrow'])], registry(self.source))
         self.known.add(rows)

@@ -8,4 +8,5 @@ POSTGRES_TYPES: dict[Kind, str] = {
     'timestamp': 'timestamptz',
     'count': 'bigint',
     'money': 'numeric',
+    'fingerprint': 'uuid',
 }

@@ -157,7 +157,7 @@ def _rejects(what: Selection) -> sql.Composable:
 
 def _conflicts(cursor: Cursor, what: Selection) -> tuple[int, int, list[date | None]]:
     """Take out the further versions: how many, how many of them other loads had met, and the first and last day."""
-    if not what.source.value_columns:
+    if not what.source.version_columns:
         return 0, 0, []
     table = conflicts_table(what.source)
     own = sql.SQL('_file = {}').format(sql.Literal(what.file)) if what.file else _own(what)
@@ -183,7 +183,7 @@ def _restatements(cursor: Cursor, what: Selection) -> int:
     """
     if what.source.complete:
         return _corrections(cursor, what)
-    if not what.source.value_columns:
+    if not what.source.version_columns:
         return 0
     _delete(cursor, restatements_table(what.source), sql.SQL('_hashrow in (table withdrawn)'))
     return 0 if what.load_id is None else _take_back(cursor, what.source, what.load_id)
@@ -206,7 +206,7 @@ def _corrections(cursor: Cursor, what: Selection) -> int:
 
 
 def _take_back(cursor: Cursor, source: Source, load_id: int) -> int:
-    names = [column.name for column in source.value_columns]
+    names = [column.name for column in source.version_columns]
     parts = {
         'table': restatements_table(source),
         'registry': registry(source),

@@ -12,7 +12,8 @@ create table if not exists bronze.gam_delivery (
     "_hashrow" uuid not null,
     "_created_at" timestamptz not null,
     "_updated_at" timestamptz not null,
-    "_load_id" bigint not null
+    "_load_id" bigint not null,
+    "_undeclared" uuid
 ) partition by range (_updated_at);
 alter table bronze.gam_delivery add column if not exists "served_at" timestamptz;
 alter table bronze.gam_delivery add column if not exists "site" text;
@@ -28,6 +29,7 @@ alter table bronze.gam_delivery add column if not exists "_hashrow" uuid;
 alter table bronze.gam_delivery add column if not exists "_created_at" timestamptz;
 alter table bronze.gam_delivery add column if not exists "_updated_at" timestamptz;
 alter table bronze.gam_delivery add column if not exists "_load_id" bigint;
+alter table bronze.gam_delivery add column if not exists "_undeclared" uuid;
 create index if not exists gam_delivery_updated_at_idx on bronze.gam_delivery using brin (_updated_at) with (autosummarize = on);
 comment on table bronze.gam_delivery is 'One row per Google Ad Manager delivery: instant, ad unit, line item, creative and article. Append-only; partitioned by day of _updated_at (UTC).';
 comment on column bronze.gam_delivery."served_at" is 'When the ads were served.';
@@ -44,6 +46,7 @@ comment on column bronze.gam_delivery."_hashrow" is 'The row''s hash over canoni
 comment on column bronze.gam_delivery."_created_at" is 'When the row was inserted, by the server''s clock.';
 comment on column bronze.gam_delivery."_updated_at" is 'Ingestion time: never behind the marts'' watermarks, so refreshes go by it.';
 comment on column bronze.gam_delivery."_load_id" is 'The load that inserted the row, see ops.loads.';
+comment on column bronze.gam_delivery."_undeclared" is 'Fingerprint of what the row says in columns that are not declared.';
 create table if not exists bronze.gam_delivery_hashrow (
     "_hashrow" uuid primary key,
     "_updated_at" timestamptz not null,
@@ -53,7 +56,8 @@ create table if not exists bronze.gam_delivery_hashrow (
     "site" text,
     "impressions" bigint,
     "clicks" bigint,
-    "revenue_usd" numeric
+    "revenue_usd" numeric,
+    "_undeclared" uuid
 );
 alter table bronze.gam_delivery_hashrow add column if not exists "_delivered_at" timestamptz;
 alter table bronze.gam_delivery_hashrow add column if not exists "_file" text collate "C";
@@ -62,6 +66,7 @@ alter table bronze.gam_delivery_hashrow add column if not exists "site" text;
 alter table bronze.gam_delivery_hashrow add column if not exists "impressions" bigint;
 alter table bronze.gam_delivery_hashrow add column if not exists "clicks" bigint;
 alter table bronze.gam_delivery_hashrow add column if not exists "revenue_usd" numeric;
+alter table bronze.gam_delivery_hashrow add column if not exists "_undeclared" uuid;
 comment on table bronze.gam_delivery_hashrow is 'One row per hash in bronze.gam_delivery: makes it unique across partitions.';
 comment on column bronze.gam_delivery_hashrow."_hashrow" is 'Hash of a row in bronze.';
 comment on column bronze.gam_delivery_hashrow."_updated_at" is 'Leads to the row: its _updated_at.';
@@ -72,6 +77,7 @@ comment on column bronze.gam_delivery_hashrow."site" is 'The site that showed th
 comment on column bronze.gam_delivery_hashrow."impressions" is 'Ad impressions. As the marts count it.';
 comment on column bronze.gam_delivery_hashrow."clicks" is 'Ad clicks. As the marts count it.';
 comment on column bronze.gam_delivery_hashrow."revenue_usd" is 'Revenue in US dollars; negative for corrections. As the marts count it.';
+comment on column bronze.gam_delivery_hashrow."_undeclared" is 'Fingerprint of what the row says in columns that are not declared. As the marts count it.';
 create table if not exists bronze.gam_delivery_conflicts (
     "_hashrow" uuid not null,
     "served_at" timestamptz,
@@ -83,10 +89,12 @@ create table if not exists bronze.gam_delivery_conflicts (
     "impressions" bigint,
     "clicks" bigint,
     "revenue_usd" numeric,
+    "_undeclared" uuid,
     "counted_site" text,
     "counted_impressions" bigint,
     "counted_clicks" bigint,
     "counted_revenue_usd" numeric,
+    "counted__undeclared" uuid,
     "_partition_date" date,
     "_delivered_at" timestamptz not null,
     "_file" text not null,
@@ -104,18 +112,20 @@ alter table bronze.gam_delivery_conflicts add column if not exists "content_id" 
 alter table bronze.gam_delivery_conflicts add column if not exists "impressions" bigint;
 alter table bronze.gam_delivery_conflicts add column if not exists "clicks" bigint;
 alter table bronze.gam_delivery_conflicts add column if not exists "revenue_usd" numeric;
+alter table bronze.gam_delivery_conflicts add column if not exists "_undeclared" uuid;
 alter table bronze.gam_delivery_conflicts add column if not exists "counted_site" text;
 alter table bronze.gam_delivery_conflicts add column if not exists "counted_impressions" bigint;
 alter table bronze.gam_delivery_conflicts add column if not exists "counted_clicks" bigint;
 alter table bronze.gam_delivery_conflicts add column if not exists "counted_revenue_usd" numeric;
+alter table bronze.gam_delivery_conflicts add column if not exists "counted__undeclared" uuid;
 alter table bronze.gam_delivery_conflicts add column if not exists "_partition_date" date;
 alter table bronze.gam_delivery_conflicts add column if not exists "_delivered_at" timestamptz;
 alter table bronze.gam_delivery_conflicts add column if not exists "_file" text;
 alter table bronze.gam_delivery_conflicts add column if not exists "_line" bigint;
 alter table bronze.gam_delivery_conflicts add column if not exists "_updated_at" timestamptz;
 alter table bronze.gam_delivery_conflicts add column if not exists "_load_id" bigint;
-create unique index if not exists gam_delivery_conflicts_key on bronze.gam_delivery_conflicts (_hashrow, "site", "impressions", "clicks", "revenue_usd") nulls not distinct;
-comment on table bronze.gam_delivery_conflicts is 'One row per further version of a row of bronze.gam_delivery: same hash, other numbers.';
+create unique index if not exists gam_delivery_conflicts_key on bronze.gam_delivery_conflicts (_hashrow, "site", "impressions", "clicks", "revenue_usd", "_undeclared") nulls not distinct;
+comment on table bronze.gam_delivery_conflicts is 'One row per further version of a row of bronze.gam_delivery: same hash, something else.';
 comment on column bronze.gam_delivery_conflicts."_hashrow" is 'The hash the rows share.';
 comment on column bronze.gam_delivery_conflicts."served_at" is 'When the ads were served. In this version.';
 comment on column bronze.gam_delivery_conflicts."site" is 'The site that showed the ads. In this version.';
@@ -126,10 +136,12 @@ comment on column bronze.gam_delivery_conflicts."content_id" is 'The article bes
 comment on column bronze.gam_delivery_conflicts."impressions" is 'Ad impressions. In this version.';
 comment on column bronze.gam_delivery_conflicts."clicks" is 'Ad clicks. In this version.';
 comment on column bronze.gam_delivery_conflicts."revenue_usd" is 'Revenue in US dollars; negative for corrections. In this version.';
+comment on column bronze.gam_delivery_conflicts."_undeclared" is 'Fingerprint of what the row says in columns that are not declared. In this version.';
 comment on column bronze.gam_delivery_conflicts."counted_site" is 'The site that showed the ads. In the version that counts.';
 comment on column bronze.gam_delivery_conflicts."counted_impressions" is 'Ad impressions. In the version that counts.';
 comment on column bronze.gam_delivery_conflicts."counted_clicks" is 'Ad clicks. In the version that counts.';
 comment on column bronze.gam_delivery_conflicts."counted_revenue_usd" is 'Revenue in US dollars; negative for corrections. In the version that counts.';
+comment on column bronze.gam_delivery_conflicts."counted__undeclared" is 'Fingerprint of what the row says in columns that are not declared. In the version that counts.';
 comment on column bronze.gam_delivery_conflicts."_partition_date" is 'Local day of the row.';
 comment on column bronze.gam_delivery_conflicts."_delivered_at" is 'When its file was delivered: its day, or when it was changed.';
 comment on column bronze.gam_delivery_conflicts."_file" is 'The file it stands in.';
@@ -147,19 +159,23 @@ alter table bronze.gam_delivery_restatements add column if not exists "content_i
 alter table bronze.gam_delivery_restatements add column if not exists "impressions" bigint;
 alter table bronze.gam_delivery_restatements add column if not exists "clicks" bigint;
 alter table bronze.gam_delivery_restatements add column if not exists "revenue_usd" numeric;
+alter table bronze.gam_delivery_restatements add column if not exists "_undeclared" uuid;
 alter table bronze.gam_delivery_restatements add column if not exists "counted_site" text;
 alter table bronze.gam_delivery_restatements add column if not exists "counted_impressions" bigint;
 alter table bronze.gam_delivery_restatements add column if not exists "counted_clicks" bigint;
 alter table bronze.gam_delivery_restatements add column if not exists "counted_revenue_usd" numeric;
+alter table bronze.gam_delivery_restatements add column if not exists "counted__undeclared" uuid;
 alter table bronze.gam_delivery_restatements add column if not exists "_partition_date" date;
 alter table bronze.gam_delivery_restatements add column if not exists "_delivered_at" timestamptz;
 alter table bronze.gam_delivery_restatements add column if not exists "_file" text;
 alter table bronze.gam_delivery_restatements add column if not exists "_line" bigint;
 alter table bronze.gam_delivery_restatements add column if not exists "_updated_at" timestamptz;
 alter table bronze.gam_delivery_restatements add column if not exists "_load_id" bigint;
+alter table bronze.gam_delivery_conflicts add column if not exists "_undeclared_values" json;
 alter table bronze.gam_delivery_conflicts add column if not exists "accepted_at" timestamptz;
 alter table bronze.gam_delivery_conflicts add column if not exists "accepted_by" text;
 alter table bronze.gam_delivery_conflicts add column if not exists "accepted_because" text;
+comment on column bronze.gam_delivery_conflicts."_undeclared_values" is 'What this version says in undeclared columns, by their names.';
 comment on column bronze.gam_delivery_conflicts."accepted_at" is 'When somebody said that this needs no further look; NULL while it waits.';
 comment on column bronze.gam_delivery_conflicts."accepted_by" is 'Who.';
 comment on column bronze.gam_delivery_conflicts."accepted_because" is 'Why.';
@@ -175,10 +191,12 @@ comment on column bronze.gam_delivery_restatements."content_id" is 'The article 
 comment on column bronze.gam_delivery_restatements."impressions" is 'Ad impressions. In this version.';
 comment on column bronze.gam_delivery_restatements."clicks" is 'Ad clicks. In this version.';
 comment on column bronze.gam_delivery_restatements."revenue_usd" is 'Revenue in US dollars; negative for corrections. In this version.';
+comment on column bronze.gam_delivery_restatements."_undeclared" is 'Fingerprint of what the row says in columns that are not declared. In this version.';
 comment on column bronze.gam_delivery_restatements."counted_site" is 'The site that showed the ads. In the version that counted until then.';
 comment on column bronze.gam_delivery_restatements."counted_impressions" is 'Ad impressions. In the version that counted until then.';
 comment on column bronze.gam_delivery_restatements."counted_clicks" is 'Ad clicks. In the version that counted until then.';
 comment on column bronze.gam_delivery_restatements."counted_revenue_usd" is 'Revenue in US dollars; negative for corrections. In the version that counted until then.';
+comment on column bronze.gam_delivery_restatements."counted__undeclared" is 'Fingerprint of what the row says in columns that are not declared. In the version that counted until then.';
 comment on column bronze.gam_delivery_restatements."_partition_date" is 'Local day of the row.';
 comment on column bronze.gam_delivery_restatements."_delivered_at" is 'When its file was delivered: its day, or when it was changed.';
 comment on column bronze.gam_delivery_restatements."_file" is 'The file it stands in.';
