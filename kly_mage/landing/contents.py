@@ -1,5 +1,6 @@
 """The bytes of a file as they were packed by whoever wrote them, and what they are: its contents count, not its name."""
 
+import codecs
 import gzip
 import io
 import zipfile
@@ -19,6 +20,7 @@ DAMAGED = (EOFError, OSError, zlib.error, zipfile.BadZipFile)
 """What a stream of ``unpacked`` raises of a file that is cut short or damaged."""
 
 _FIRST_LOOK = 8 << 10  # bytes
+_UTF16_BYTES = 64 << 10  # what is transcoded at once
 
 
 class _Stream(io.RawIOBase):
@@ -36,6 +38,33 @@ class _Stream(io.RawIOBase):
         return len(data)
 
 
+class _AsUtf8(io.RawIOBase):
+    """A text in UTF-16, its byte order mark first, as UTF-8."""
+
+    def __init__(self, file: LandingFile, stream: IO[bytes]) -> None:
+        self._file, self._stream = file, stream
+        self._decoder, self._ready, self._read = codecs.getincrementaldecoder('utf-16')(), b'', 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            data = self._stream.read(_UTF16_BYTES)
+            try:
+                self._ready = self._decoder.decode(data, not data).encode()
+            except UnicodeDecodeError as wrong:
+                raise LandingError(
+                    f'{self._file.name}: is UTF-16, cut short or damaged behind byte {self._read:,}; deliver the file again'
+                ) from wrong
+            self._read += len(data)
+            if not data:
+                break
+        part, self._ready = self._ready[: len(buffer)], self._ready[len(buffer) :]
+        buffer[: len(part)] = part
+        return len(part)
+
+
 _OPENED: dict[Packing, Callable[[LandingFile, BinaryIO], IO[bytes]]] = {
     formats.GZIP: lambda file, raw: as_type(IO[bytes], gzip.GzipFile(fileobj=raw)),
     # Its window is at most 128 MB: whoever packs with a larger one is refused.
@@ -45,19 +74,29 @@ _OPENED: dict[Packing, Callable[[LandingFile, BinaryIO], IO[bytes]]] = {
 
 
 def unpacked(file: LandingFile, raw: BinaryIO) -> IO[bytes]:
-    """The bytes of an opened file, which stands at its beginning; unpacked if they are packed.
+    """The bytes of an opened file, which stands at its beginning; unpacked if they are packed, in UTF-8 if in UTF-16.
 
     Raises:
-        LandingError: they are neither packed, as the name says, nor what may be named so by mistake.
+        LandingError: they are neither packed, as the name says, nor what may be named so by mistake; or damaged.
     """
-    first = raw.peek(_FIRST_LOOK)[:_FIRST_LOOK]  # type: ignore[attr-defined]  # it is buffered
+    first = _peeked(file, raw)
     packing = formats.packing_of(first)
-    if packing:
-        return _OPENED[packing](file, raw)
     _, by_name = formats.named(file.name)
-    if by_name and first and not formats.is_known(first):
+    if by_name and first and not packing and not formats.is_known(first):
         raise LandingError(f'{file.name}: is neither packed by {by_name.name}, as its name says, nor text; deliver it again')
-    return raw
+    stream = _OPENED[packing](file, raw) if packing else raw
+    if formats.is_utf16(_peeked(file, stream)):
+        return io.BufferedReader(_AsUtf8(file, stream))
+    return stream
+
+
+def _peeked(file: LandingFile, stream: Any) -> bytes:
+    """The first bytes of a buffered stream, which stays where it is."""
+    try:
+        first: bytes = stream.peek(_FIRST_LOOK)[:_FIRST_LOOK]
+        return first
+    except DAMAGED as wrong:  # whoever read on might get bytes that are none of the file's
+        raise LandingError(damaged(file, 1, wrong)) from wrong
 
 
 def format_of(file: LandingFile) -> Format:

@@ -3,9 +3,11 @@
 A name's ending says that a file is a delivery; what it is, its bytes say, where they do (``contents.format_of``).
 """
 
+import codecs
 import re
 from dataclasses import dataclass
 
+_PAIRS = 16  # bytes that tell UTF-16
 _BLANK = b' \t\r\n\xef\xbb\xbf'  # and UTF-8's byte order mark
 
 
@@ -67,8 +69,8 @@ ENDS_TOLD = (
 """The same, to be read by people."""
 
 _FOREIGN = {
-    b'\xff\xfe': 'UTF-16; export the file as UTF-8',
-    b'\xfe\xff': 'UTF-16; export the file as UTF-8',
+    codecs.BOM_UTF32_LE: 'UTF-32; export the file as UTF-8',
+    codecs.BOM_UTF32_BE: 'UTF-32; export the file as UTF-8',
     b'Obj\x01': 'Avro; export the file as Parquet or CSV',
     b'\xd0\xcf\x11\xe0': 'an Excel workbook; save it as CSV',
 }
@@ -90,6 +92,8 @@ def foreign(first: bytes) -> str | None:
     """What bytes are that nobody here reads, and what to do; None if they may be a format of ours."""
     if first[257:262] == b'ustar':
         return 'a tar archive; deliver the files in it'
+    if len(first) >= _PAIRS and bytes(_PAIRS // 2) in (first[:_PAIRS:2], first[1:_PAIRS:2]) and any(first[:_PAIRS]):
+        return 'UTF-16 without a byte order mark; export the file as UTF-8'
     return next((what for begins, what in _FOREIGN.items() if first.startswith(begins)), None)
 
 
@@ -106,7 +110,13 @@ def format_of(first: bytes, by_name: Format) -> Format:
 
 def is_known(first: bytes) -> bool:
     """Whether bytes that are not packed may be read, or are known to be something else."""
-    return is_text(first) or foreign(first) is not None or any(first.startswith(f.begins) for f in FORMATS if f.begins)
+    begins = tuple(form.begins for form in FORMATS if form.begins)
+    return is_text(first) or is_utf16(first) or foreign(first) is not None or first.startswith(begins)
+
+
+def is_utf16(first: bytes) -> bool:
+    """Whether bytes begin a text in UTF-16, with its mark."""
+    return first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) and not first.startswith(codecs.BOM_UTF32_LE)
 
 
 def is_text(first: bytes) -> bool:

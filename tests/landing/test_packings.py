@@ -121,3 +121,35 @@ def test_a_small_file_of_many_megabytes_takes_the_memory_of_a_slice(tmp_path: Pa
     rows, rejects, peak = map(int, told.split())
     assert (rows, rejects) == (30_000 * times, 0)
     assert peak <= 600
+
+
+@pytest.mark.parametrize('end', ENDS)
+@pytest.mark.parametrize(('mark', 'code'), [(b'\xff\xfe', 'utf-16-le'), (b'\xfe\xff', 'utf-16-be')])
+def test_a_text_in_utf_16_is_read_as_if_it_were_in_utf_8(write: Write, end: str, mark: bytes, code: str) -> None:
+    text = HEADER.replace(',', '\t') + ''.join(row(f'{number} 😀 é').replace(',', '\t') for number in range(9000))
+    folder = write(packed(mark + text.encode(code), end), f'gam_delivery/x.csv{end}')
+    assert located(read(folder)) == [(number + 2, f'{number} 😀 é') for number in range(9000)]
+    with pytest.raises(LandingError, match='is UTF-16, cut short or damaged behind byte'):
+        read(write(packed(mark + text.encode(code)[:-1], end), f'gam_delivery/x.csv{end}'))
+
+
+@pytest.mark.parametrize(
+    ('content', 'told'),
+    [
+        (HEADER.encode('utf-16-le'), 'is UTF-16 without a byte order mark; export the file as UTF-8'),
+        (HEADER.encode('utf-16-be'), 'is UTF-16 without a byte order mark; export the file as UTF-8'),
+        (
+            b'\xff\xfe' + HEADER.encode('utf-16-le')[:20] + b'\x00\xd8\x00\x00',
+            'is UTF-16, cut short or damaged behind byte 0',
+        ),
+        (HEADER.encode('utf-32'), 'is UTF-32; export the file as UTF-8'),
+    ],
+)
+def test_a_text_in_another_encoding_is_said(write: Write, content: bytes, told: str) -> None:
+    with pytest.raises(LandingError, match=f'^gam_delivery/x.csv: {told}'):
+        read(write(content, 'gam_delivery/x.csv'))
+
+
+def test_json_lines_in_utf_16_are_read(write: Write) -> None:
+    line = '{"served_at": "2025-10-01", "ad_unit": "é", "impressions": 1, "clicks": 0, "revenue_usd": 0.001}\n'
+    assert located(read(write(line.encode('utf-16'), 'gam_delivery/x.json'))) == [(1, 'é')]
