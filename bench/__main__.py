@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from bench import history, oracle, report, scan
+from bench import export, history, oracle, report, scan
 from bench.contestants import Contestant, Floor, Folder, Ours, Yardstick, database
 from bench.data import Job, write
 from bench.measure import Cost, Meter
@@ -43,12 +43,15 @@ def main(arguments: list[str] | None = None) -> int:
         with _embedded_server() as (host, postmaster), database(host, 'postgres') as admin:
             meter = Meter(admin, postmaster)
             told.server(admin)
-            for name in options.jobs or ['month', 'day', 'scan']:
+            for name in options.jobs or ['month', 'day', 'scan', 'export']:
                 if name == 'history':
                     told.history(history.run(host, meter, work, options.history_days, options.history_rows))
                     continue
                 if name == 'scan':
                     told.scan(scan.run(host, meter, work, _job('month', options.rows), options.repeat))
+                    continue
+                if name == 'export':
+                    told.export(export.run(host, meter, work, _job('month', options.rows), options.repeat))
                     continue
                 job = _job(name, options.rows)
                 kinds = [Yardstick, Ours, Floor, *(folders if name == 'month' else [])]
@@ -110,7 +113,10 @@ def _embedded_server() -> Iterator[tuple[str, int]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog='python -m bench', description=__doc__)
     parser.add_argument(
-        'jobs', nargs='*', choices=[*JOBS, 'scan', 'history', []], help='month, day and scan, if none is named'
+        'jobs',
+        nargs='*',
+        choices=[*JOBS, 'scan', 'export', 'history', []],
+        help='month, day, scan and export, if none is named',
     )
     parser.add_argument('--rows', type=int, metavar='N', help='events per job instead of 1 or 5 million')
     parser.add_argument('--repeat', type=int, default=3, metavar='N', help='rounds (3)')

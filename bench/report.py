@@ -12,6 +12,8 @@ from psycopg2.extensions import connection as Connection
 
 from bench.contestants import REPOSITORY, Contestant, Yardstick
 from bench.data import Job
+from bench.export import WAYS as EXPORT_WAYS
+from bench.export import Export
 from bench.history import Point
 from bench.measure import Cost, median
 from bench.scan import WAYS, Scan
@@ -135,6 +137,27 @@ class Report:
                 f' {cpu / base_cpu:.2f} | {peak:.0f} |'
             )
         self._add('', *(f'- {way}: {says}' for way, says in WAYS.items()))
+
+    def export(self, export: Export) -> None:
+        """What GA4's export costs beside a CSV of the same events."""
+        self._add(
+            '',
+            f'## export: {export.rows:,} events as GA4 exports them, median of {len(export.costs["csv"])}',
+            '',
+            '| way | seconds | rows/s | to CSV | target | CPU s | client MB | target |',
+            '|---|---|---|---|---|---|---|---|',
+        )
+        base = median(export.costs['csv'], lambda c: c.seconds)
+        for way, costs in export.costs.items():
+            seconds, cpu, peak = (
+                median(costs, what) for what in (lambda c: c.seconds, lambda c: c.cpu, lambda c: c.peak_mb)
+            )
+            rate, most = ('0.80', '500') if way == 'export' else ('', '')
+            self._add(
+                f'| {way} | {seconds:.2f} | {export.rows / seconds:,.0f} | {base / seconds:.2f} | {rate} | {cpu:.2f} |'
+                f' {peak:.0f} | {most} |'
+            )
+        self._add('', *(f'- {way}: {says}' for way, says in EXPORT_WAYS.items()))
 
     def write(self, path: Path) -> None:
         """Keep it."""

@@ -1,6 +1,7 @@
 """Columns of Arrow, whatever their type, as the texts that casting reads: exact, and NULL as it is."""
 
 from typing import Any
+from typing import cast as as_type
 
 import polars as pl
 import pyarrow as pa
@@ -10,6 +11,11 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
 
 _OPEN, _CLOSE = '{"_":', '}'
+
+
+def series(name: str, column: Any) -> pl.Series:
+    """A column as polars has it. By way of a table: polars takes lists of groups for others than they are, and crashes."""
+    return as_type(pl.DataFrame, pl.from_arrow(pa.table({name: column})))[name]
 
 
 def texts(name: str, column: Any, where: str) -> pl.Series:
@@ -39,7 +45,7 @@ def _single(name: str, column: Any) -> pl.Series:
     if pa.types.is_timestamp(kind):
         return _instants(name, column)
     values = _spelled(column)
-    found = pl.Series(name, values)
+    found = series(name, values)
     return found if found.dtype == pl.String else found.cast(pl.String)
 
 
@@ -53,13 +59,13 @@ def _instants(name: str, column: Any) -> pl.Series:
     kind = column.type
     in_utc = pc.cast(column, pa.timestamp(kind.unit, 'UTC')) if kind.tz else column
     if kind.unit != 'ns':
-        return pl.Series(name, pc.cast(pc.cast(in_utc, pa.timestamp('us', kind.tz and 'UTC')), pa.string()))
+        return series(name, pc.cast(pc.cast(in_utc, pa.timestamp('us', kind.tz and 'UTC')), pa.string()))
     # An instant between two microseconds keeps its digits, and is rejected as it would be in a text.
-    return pl.Series(name, pc.cast(in_utc, pa.string())).str.replace(r'(\.[0-9]{6})000', '$1')
+    return series(name, pc.cast(in_utc, pa.string())).str.replace(r'(\.[0-9]{6})000', '$1')
 
 
 def _json(name: str, column: Any) -> pl.Series:
-    values = pl.Series('_', _spelled(column))
+    values = series('_', _spelled(column))
     encoded = values.to_frame().select(pl.struct('_').struct.json_encode()).to_series()
     plain = encoded.str.strip_prefix(_OPEN).str.strip_suffix(_CLOSE)
     return pl.select(pl.when(values.is_not_null()).then(plain).alias(name)).to_series()

@@ -12,7 +12,7 @@ from kly_mage.common.text import printable
 from kly_mage.common.timer import timed
 from kly_mage.declared.base import Source
 from kly_mage.landing import ga4_export, parquet_limits
-from kly_mage.landing.arrow_text import texts
+from kly_mage.landing.arrow_text import series, texts
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.slices import Slice
 from kly_mage.rows.frames import made_ahead
@@ -45,7 +45,7 @@ def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Sli
                     kept = nested if is_export else set()
                     rows = pl.DataFrame(
                         [
-                            pl.Series(name, column) if name in kept else texts(name, column, where)
+                            series(name, column) if name in kept else texts(name, column, where)
                             for name, column in zip(batch.schema.names, batch.columns, strict=True)
                         ]
                     )

@@ -34,7 +34,8 @@ def test_the_benchmark_measures_its_contestants_and_finds_them_right(
         yield postgres, int((Path(postgres) / '.s.PGSQL.5432.lock').read_text().splitlines()[0])
 
     monkeypatch.setattr(bench, '_embedded_server', server)
-    assert bench.main(['month', 'scan', '--rows', '5000', '--repeat', '1', '--no-results', '--work', str(tmp_path)]) == 0
+    small = ['--rows', '5000', '--repeat', '1', '--no-results']
+    assert bench.main(['month', 'scan', 'export', *small, '--work', str(tmp_path)]) == 0
     out = capsys.readouterr().out
     lines = {
         tuple(cell.strip() for cell in line.split('|')[1:3]): line for line in out.splitlines() if line.startswith('| ')
@@ -45,6 +46,9 @@ def test_the_benchmark_measures_its_contestants_and_finds_them_right(
     assert ('floor', 'first') in lines
     assert lines['raw_scan', next(cells[1] for cells in lines if cells[0] == 'raw_scan')].split('|')[3].strip() == '1.00'
     assert any(cells[0] == 'reconcile' for cells in lines)
+    ways = {cells[0]: line.split('|') for cells, line in lines.items() if cells[0] in ('csv', 'export')}
+    assert ways['csv'][4].strip() == '1.00'
+    assert float(ways['export'][7]) > 50
     for stage in ('read', 'hash', 'distinct', 'known?', 'registry', 'COPY', 'ga4_daily_summary', 'daily_summary'):
         assert f'{stage} ' in next(line for line in out.splitlines() if 'stage, kly_mage first' in line)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from kly_mage.common.errors import LandingError
@@ -103,6 +104,14 @@ def test_nested_fields_may_be_the_json_of_what_they_hold(sample: Path) -> None:
         pl.struct('event_params').struct.json_encode().str.json_path_match('$.event_params').alias('event_params'),
     )
     as_json.select(set(as_json.columns) - {'items'}).write_parquet(sample / NAME)
+    assert rows(sample, *GA4_EVENTS.names) == nested
+
+
+def test_texts_and_lists_may_be_of_the_large_kind_that_other_programs_write(sample: Path) -> None:
+    nested = rows(sample, *GA4_EVENTS.names)
+    large = pl.read_parquet(sample / NAME).to_arrow()
+    assert pa.types.is_large_list(large.schema.field('event_params').type)
+    pq.write_table(large, sample / NAME)
     assert rows(sample, *GA4_EVENTS.names) == nested
 
 
