@@ -7,10 +7,12 @@ events of the same quarter, clicks beside impressions, or the rest of an hour, h
 An event that stands in a file twice counts once. That it stands in two files is not looked for.
 """
 
+import contextlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import PurePath
 
+import numpy as np
 import polars as pl
 
 from kly_mage.common.errors import LandingError
@@ -26,9 +28,10 @@ from kly_mage.landing.slices import Slice
 from kly_mage.rows import casting
 from kly_mage.rows.frames import SLICE_ROWS
 
-MOST_EVENTS = 5_000_000  # of one file: which of them were seen is held in memory
+MOST_EVENTS = 2_000_000
 _QUARTER = 900_000_000  # microseconds
 _LAST_MICROSECOND = 253_402_300_799_999_999  # of the year 9999
+_SAME = ('a', 'b')  # two hashes of what an event is
 _KEY = ('_quarter', 'ad_unit', 'line_item', 'creative', 'content_id')
 _NOTHING = ('', '0', '-1', 'Null', 'null')  # how a field says that it does not apply
 _logger = logging.getLogger('kly_mage')
@@ -59,33 +62,77 @@ def columns(file: LandingFile, names: list[str]) -> list[str]:
     return list(gam_transfer.ROWS)
 
 
-def added_up(file: LandingFile, slices: Iterable[Slice]) -> Iterator[Slice]:
+def added_up(file: LandingFile, walk: Callable[[], Generator[Slice, None, None]]) -> Iterator[Slice]:
     """The sums of a file's events, all of it text, behind what is no event.
+
+    Args:
+        walk: over the file; done again where events stand there twice, which is only known at the end.
 
     Raises:
         LandingError: there are more events than can be held.
     """
     kind = gam_transfer.kind_of(PurePath(file.name).name) or ''
-    seen, sums, events = pl.DataFrame(schema={'a': pl.UInt64, 'b': pl.UInt64}), None, 0
-    for part in slices:
-        rows, rejects = _usable(part, kind, file)
-        if rejects is not None:
-            yield Slice(pl.DataFrame(schema=dict.fromkeys(gam_transfer.ROWS, pl.String)), part.lines.clear(), rejects)
-        events += rows.height
-        rows = rows.unique(['a', 'b'], keep='first', maintain_order=True)
-        rows = rows.join(seen.join(rows.select('a', 'b'), on=['a', 'b'], how='semi'), on=['a', 'b'], how='anti')
-        seen = pl.concat([seen, rows.select('a', 'b')])
-        if seen.height > MOST_EVENTS:
-            raise LandingError(f'{file.name}: holds more than {MOST_EVENTS:,} events: deliver it in parts, or by the hour')
-        sums = _sums(rows if sums is None else pl.concat([sums, rows.select(sums.columns)]))
-    if events > seen.height:
-        _logger.warning(
-            '%s: %s there twice and count once', file.name, counted(events - seen.height, 'event is', 'events are')
-        )
-    if sums is not None:
-        for begin in range(0, sums.height, SLICE_ROWS):
-            some = sums.sort('_line')[begin : begin + SLICE_ROWS]
-            yield Slice(_text(some), some['_line'])
+    sums, parts, events = _Sums(), list[pl.DataFrame](), 0
+    with contextlib.closing(walk()) as slices:
+        for part in slices:
+            rows, rejects = _usable(part, kind, file)
+            if rejects is not None:
+                yield Slice(pl.DataFrame(schema=dict.fromkeys(gam_transfer.ROWS, pl.String)), part.lines.clear(), rejects)
+            sums.add(rows)
+            parts.append(rows.select(_SAME))
+            events += rows.height
+            if events > MOST_EVENTS:
+                raise LandingError(
+                    f'{file.name}: holds more than {MOST_EVENTS:,} events: deliver it in parts, or by the hour'
+                )
+    twice = _twice(parts)
+    if twice.height:
+        more = int(twice['times'].sum()) - twice.height
+        told = counted(more, 'event is', 'events are')
+        _logger.warning('%s: %s there twice and count once', file.name, told)
+        sums = _without(twice.select(_SAME), walk, kind, file)
+    for some in sums.all().iter_slices(SLICE_ROWS):
+        yield Slice(_text(some), some['_line'])
+
+
+def _twice(parts: list[pl.DataFrame]) -> pl.DataFrame:
+    """Which events are there more than once, and how many ``times``. Sorted by numpy: polars takes five times the memory."""
+    pairs = np.concatenate([part.to_numpy() for part in parts]) if parts else np.zeros((0, 2), np.uint64)
+    parts.clear()
+    same = np.ascontiguousarray(pairs).view([(name, np.uint64) for name in _SAME]).reshape(-1)
+    same.sort(order=list(_SAME))
+    again = np.flatnonzero(same[1:] == same[:-1]) + 1
+    return pl.DataFrame({name: same[name][again] for name in _SAME}).group_by(_SAME).agg(times=pl.len() + 1)
+
+
+def _without(twice: pl.DataFrame, walk: Callable[[], Generator[Slice, None, None]], kind: str, file: LandingFile) -> '_Sums':
+    """The sums of a file in which each event of ``twice`` counts where it stands first."""
+    sums, waiting = _Sums(), twice
+    with contextlib.closing(walk()) as slices:
+        for part in slices:
+            rows, _ = _usable(part, kind, file)
+            first = rows.join(waiting, on=_SAME, how='semi').unique(_SAME, keep='first', maintain_order=True)
+            waiting = waiting.join(first, on=_SAME, how='anti')
+            sums.add(rows.join(twice, on=_SAME, how='anti'))
+            sums.add(first)
+    return sums
+
+
+class _Sums:
+    """The sums of the events so far: added up whenever what waits is as much as they are."""
+
+    def __init__(self) -> None:
+        self._parts: list[pl.DataFrame] = []
+
+    def add(self, events: pl.DataFrame) -> None:
+        """Take further events, each a sum of one."""
+        self._parts.append(events.drop(_SAME))
+        if sum(part.height for part in self._parts[1:]) > max(SLICE_ROWS, self._parts[0].height):
+            self._parts = [_added(self._parts)]
+
+    def all(self) -> pl.DataFrame:
+        """The sums, in the order of their first events in the file."""
+        return _added(self._parts).sort('_line') if self._parts else pl.DataFrame()
 
 
 def _usable(part: Slice, kind: str, file: LandingFile) -> tuple[pl.DataFrame, pl.DataFrame | None]:
@@ -133,9 +180,9 @@ def _usable(part: Slice, kind: str, file: LandingFile) -> tuple[pl.DataFrame, pl
     return events.filter(~is_bad), pl.concat(rejects, how='diagonal') if rejects else None
 
 
-def _sums(events: pl.DataFrame) -> pl.DataFrame:
+def _added(parts: list[pl.DataFrame]) -> pl.DataFrame:
     numbers = pl.col('impressions', 'clicks', 'revenue_usd').sum()
-    return events.group_by(_KEY).agg(pl.col('_at', '_line').min(), numbers)
+    return pl.concat(parts).group_by(_KEY).agg(pl.col('_at', '_line').min(), numbers).select(parts[0].columns)
 
 
 def _text(sums: pl.DataFrame) -> pl.DataFrame:

@@ -172,8 +172,7 @@ def _is_transfer(source: Source, names: list[str]) -> bool:
 def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str]) -> Generator[Slice, None, None]:
     """The rows of a file as columns of single values."""
     if _is_transfer(source, names):
-        with contextlib.closing(reader.slices(file, names, source)) as slices:
-            yield from gam_transfer.added_up(file, slices)
+        yield from gam_transfer.added_up(file, lambda: reader.slices(file, names, source))
         return
     if not _is_export(source, names):
         with contextlib.closing(reader.slices(file, names, source)) as slices:
