@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests import avro
+
 SAMPLE = Path(__file__).with_name('ga4_export_sample.ndjson')
 Event = dict[str, Any]
 
@@ -71,6 +73,33 @@ def write_parquet(path: Path, rows: Iterable[Event], schema: pa.Schema = SCHEMA)
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist([_typed(row, pa.struct(schema)) for row in rows], schema=schema), path)
     return path
+
+
+def as_avro(path: Path, codec: str = 'deflate') -> bytes:
+    """The Avro file that BigQuery writes of a table, given as Parquet."""
+    table = pq.read_table(path)
+    schema = _avro('Root', pa.struct(table.schema))
+    return avro.written(schema, [_listed(row, pa.struct(table.schema)) for row in table.to_pylist()], codec)
+
+
+def _avro(name: str, kind: pa.DataType) -> Any:
+    if pa.types.is_struct(kind):
+        fields = {field.name: _avro(f'{name}_{field.name}', field.type) for field in kind}
+        return avro.record(
+            {of: kind if 'array' in str(kind)[:17] else avro.nullable(kind) for of, kind in fields.items()}, name
+        )
+    if pa.types.is_list(kind):
+        return {'type': 'array', 'items': _avro(name, kind.value_type)}
+    return {_T: 'string', _I: 'long', _D: 'double', pa.bool_(): 'boolean'}[kind]
+
+
+def _listed(value: Any, kind: pa.DataType) -> Any:
+    """A value, with no list where there is none: BigQuery knows no list that is null."""
+    if pa.types.is_list(kind):
+        return [_listed(each, kind.value_type) for each in value or []]
+    if pa.types.is_struct(kind) and value is not None:
+        return {field.name: _listed(value[field.name], field.type) for field in kind}
+    return value
 
 
 def _typed(value: Any, kind: pa.DataType) -> Any:

@@ -46,7 +46,8 @@ class Packing:
 CSV = Format('CSV', ('.csv',))
 JSON = Format('JSON lines', ('.ndjson', '.jsonl', '.json'))
 PARQUET = Format('Parquet', ('.parquet',), b'PAR1', is_packed=False, row='row')
-FORMATS = (CSV, JSON, PARQUET)
+AVRO = Format('Avro', ('.avro',), b'Obj\x01', row='row')
+FORMATS = (CSV, JSON, AVRO, PARQUET)
 
 GZIP = Packing('gzip', '.gz', (b'\x1f\x8b',))
 ZSTD = Packing('zstd', '.zst', (b'\x28\xb5\x2f\xfd',))
@@ -71,7 +72,6 @@ ENDS_TOLD = (
 _FOREIGN = {
     codecs.BOM_UTF32_LE: 'UTF-32; export the file as UTF-8',
     codecs.BOM_UTF32_BE: 'UTF-32; export the file as UTF-8',
-    b'Obj\x01': 'Avro; export the file as Parquet or CSV',
     b'\xd0\xcf\x11\xe0': 'an Excel workbook; save it as CSV',
 }
 

@@ -17,11 +17,11 @@ from kly_mage.common.window import Window
 from kly_mage.declared import gam_transfer as transferred
 from kly_mage.declared.base import Source
 from kly_mage.declared.mapping import Mapping
-from kly_mage.landing import csv, cut, ga4_export, gam_rows, gam_transfer, ndjson, parquet
+from kly_mage.landing import avro, csv, cut, ga4_export, gam_rows, gam_transfer, ndjson, parquet
 from kly_mage.landing.columns import problem, spelled
 from kly_mage.landing.contents import format_of
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.formats import CSV, JSON, PARQUET, Format
+from kly_mage.landing.formats import AVRO, CSV, JSON, PARQUET, Format
 from kly_mage.landing.mapping import mapped, mapping_for, rates_for
 from kly_mage.landing.outside import taken
 from kly_mage.landing.plausible import Money
@@ -32,7 +32,7 @@ from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames
 
 _INSTANT = pl.Datetime('us', 'UTC')
-_READERS: dict[Format, Reader] = {CSV: csv, JSON: ndjson, PARQUET: parquet}
+_READERS: dict[Format, Reader] = {CSV: csv, JSON: ndjson, AVRO: avro, PARQUET: parquet}
 _ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at': _INSTANT, '_line': pl.Int64()}
 
 
@@ -179,7 +179,7 @@ def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str])
             yield from slices
         return
     article = load_settings().ga4_article
-    wanted = ga4_export.wanted(names) if reader is parquet else names
+    wanted = ga4_export.wanted(names) if reader in (avro, parquet) else names
     with contextlib.closing(reader.slices(file, wanted, source)) as slices:
         for part in slices:
             with timer('flatten'):
@@ -192,7 +192,7 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
     names, _, between = _columns(source, file, reader)
     if not names:
         return
-    if reader is parquet and between.mapping:
+    if reader in (avro, parquet) and between.mapping:
         names = [name for name in names if name not in between.mapping.ignore] or names
     report = None
     if between.mapping and between.mapping.total is not None:

@@ -76,7 +76,7 @@ def test_a_file_is_what_its_bytes_are_whatever_its_name_ends_in(write: Write, co
         (b'PK\x03\x04' + bytes(9), 'a zip archive, cut short or damaged'),
         (b'\xd0\xcf\x11\xe0\xa1\xb1', 'is an Excel workbook'),
         (b'\x28\xb5\x2f\xfd\x04', 'cut short or damaged at line 1'),
-        (b'Obj\x01\x04', 'is Avro'),
+        (b'Obj\x01\x04', 'no Avro, cut short or damaged'),
         (b'x.csv' + bytes(252) + b'ustar' + bytes(8), 'is a tar archive'),
         (gzip.compress(gzip.compress(HEADER.encode(), mtime=0), mtime=0), 'is packed twice'),
         (gzip.compress(PARQUET.getvalue(), mtime=0), 'is Parquet in another packing'),

@@ -12,7 +12,7 @@ import pytest
 from kly_mage.common.errors import LandingError
 from kly_mage.declared.ga4_events import GA4_EVENTS
 from kly_mage.landing import files, readers
-from tests.ga4_export import SAMPLE, SCHEMA, events, write_parquet
+from tests.ga4_export import SAMPLE, SCHEMA, as_avro, events, write_parquet
 from tests.landing.zone import JAKARTA
 
 NAME = 'ga4_events/events_20251001.parquet'
@@ -259,3 +259,12 @@ def test_json_in_a_column_nested_deeper_than_is_read_is_one_reject_and_does_not_
         sample / NAME
     )
     assert [line for line, reject in rows(sample, '_line', '_reject') if reject] == [1]
+
+
+@pytest.mark.parametrize('codec', ['null', 'deflate'])
+def test_the_export_as_avro_is_the_same_rows(sample: Path, codec: str) -> None:
+    asked = ('_line', *GA4_EVENTS.names, 'stream_id', 'batch_page_id', 'batch_ordering_id', 'batch_event_index', '_reject')
+    as_parquet = rows(sample, *asked)
+    (sample / NAME).with_suffix('.avro').write_bytes(as_avro(sample / NAME, codec))
+    (sample / NAME).unlink()
+    assert rows(sample, *asked) == as_parquet

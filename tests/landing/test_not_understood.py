@@ -13,7 +13,7 @@ from kly_mage.loads import runner
 from tests.delivery import ad, ads, deliver
 from tests.gold import Query
 
-ENDS = '.csv, .ndjson, .jsonl, .json (or these and .gz, .zst, .zip) or .parquet'
+ENDS = '.csv, .ndjson, .jsonl, .json, .avro (or these and .gz, .zst, .zip) or .parquet'
 
 
 def found(zone: Path, *names: str, sources: tuple[str, ...] = tuple(SOURCES)) -> dict[str, str]:

@@ -92,6 +92,7 @@ def test_an_exporter_that_takes_a_frame_says_the_line_of_its_load(settings: Sett
         'rows cannot be used (python -m kly_mage rejects --source gam_delivery); '
         'rows have the key of others and other values (python -m kly_mage conflicts --source gam_delivery); '
         'gam_delivery/gam_delivery_20251001.orc is not understood: '
-        'only files whose names end in .csv, .ndjson, .jsonl, .json (or these and .gz, .zst, .zip) or .parquet are read'
+        'only files whose names end in .csv, .ndjson, .jsonl, .json, .avro (or these and .gz, .zst, .zip) or .parquet '
+        'are read'
     )
     assert len(load['look']) == 4
