@@ -51,7 +51,7 @@ def _told(source: Source, file: LandingFile, settings: Settings) -> int:
     seen = inspect(source, file, settings.timezone)
     mapping = mapping_for(source, file, seen.columns)
     origins = {column.from_: name for name, column in mapping.columns.items()} if mapping else {}
-    plain = "as GA4's export, flattened" if seen.is_export else 'as it is'
+    plain = f'as {seen.made_of or "it is"}'
     how = plain if mapping is None else f'by {MAPPINGS}' if file.mapping else 'as a report of Ad Manager'
     say(f'{file.name}: {source.name}, read {how}: {len(seen.columns):,} columns, {seen.rows:,} rows')
     rows = []

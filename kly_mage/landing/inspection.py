@@ -28,7 +28,7 @@ class Inspection:
 
     Attributes:
         columns: as the file has them; of GA4's export as they are flattened.
-        is_export: whether it is of GA4's export.
+        made_of: of what, and how, its rows are made; None if they stand in it as they are.
         first: its first rows, typed and mapped; columns by name.
         days: rows per day; None for rows of no day.
         rows: all of them.
@@ -37,7 +37,7 @@ class Inspection:
     """
 
     columns: list[str]
-    is_export: bool
+    made_of: str | None
     first: pl.DataFrame
     days: Counter[date | None] = field(default_factory=Counter)
     rows: int = 0
@@ -51,7 +51,7 @@ def inspect(source: Source, file: LandingFile, timezone: str) -> Inspection:
     Raises:
         LandingError: it cannot be used, as a load would say.
     """
-    seen = Inspection(readers.file_columns(source, file), readers.is_export(source, file), pl.DataFrame())
+    seen = Inspection(readers.file_columns(source, file), readers.made_of(source, file), pl.DataFrame())
     for frame in readers.read(source, [file], None, timezone=timezone, late_days=0):
         seen.rows += frame.height
         bad = pl.col('_reject').is_not_null()

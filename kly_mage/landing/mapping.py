@@ -15,6 +15,7 @@ from kly_mage.declared.base import Column, Source
 from kly_mage.declared.mapping import EPOCHS, UNIT_DIGITS, ColumnMapping, Mapping
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.fx_rates import in_dollars, rates_of
+from kly_mage.landing.mapping_file import MAPPINGS
 from kly_mage.rows import casting
 
 _WHOLE = r'^-?[0-9]{1,30}$'
@@ -79,7 +80,8 @@ def rates_for(file: LandingFile, mapping: Mapping) -> pl.DataFrame | None:
     except LandingError as error:
         named = ', '.join(filter(None, given))
         raise LandingError(
-            f'{file.name}: its amounts are to be changed into dollars ({printable(named, 60)}): {error}'
+            f'{file.name}: its amounts are to be changed into dollars ({printable(named, 60)}), by rates in a file beside '
+            f'{MAPPINGS} with the columns date, currency and usd: {error}'
         ) from error
 
 

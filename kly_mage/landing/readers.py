@@ -133,9 +133,12 @@ def file_columns(source: Source, file: LandingFile) -> list[str]:
     return _single(source, file, reader_of(file).columns(file))
 
 
-def is_export(source: Source, file: LandingFile) -> bool:
-    """Whether a file is of GA4's BigQuery export."""
-    return _is_export(source, reader_of(file).columns(file))
+def made_of(source: Source, file: LandingFile) -> str | None:
+    """Of what, and how, the rows of a file are made, in a few words; None if they stand in it as they are."""
+    names = reader_of(file).columns(file)
+    if _is_transfer(source, names):
+        return 'Data Transfer of Ad Manager, its events added up'
+    return "GA4's export, flattened" if _is_export(source, names) else None
 
 
 def _columns(source: Source, file: LandingFile, reader: Reader) -> tuple[list[str], list[str], _Between]:

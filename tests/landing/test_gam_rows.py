@@ -152,7 +152,9 @@ def test_a_line_that_is_no_row_is_one_reject_and_the_others_load(write: Write) -
 def test_a_report_in_another_currency_needs_its_rates(write: Write) -> None:
     definition = {'reportDefinition': DEFINITION['reportDefinition'] | {'currencyCode': 'IDR'}}  # type: ignore[operator]
     text = lines(definition, row('a', '', (1000, 0), {'doubleValue': 16000.0}))
-    with pytest.raises(LandingError, match=r'its amounts are to be changed into dollars \(IDR\): fx_rates.csv'):
+    with pytest.raises(
+        LandingError, match=r'its amounts are to be changed into dollars \(IDR\), by rates in a file beside .*: fx_rates.csv'
+    ):
         read(write(text, NAME))
     write('date,currency,usd\n2025-10-01,IDR,0.0000625\n', 'fx_rates.csv')
     assert loaded(write, text)[0][4] == '1'

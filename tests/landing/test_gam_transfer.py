@@ -126,7 +126,9 @@ def test_the_article_is_where_landing_toml_says_and_its_currency_counts(write: W
         'landing.toml',
     )
     landing = write(text(MONEY, paid(1, '0.5').replace('content_id=7', 'content_id=9')), BACKFILL)
-    with pytest.raises(LandingError, match=r'its amounts are to be changed into dollars \(EUR\): fx_rates.csv'):
+    with pytest.raises(
+        LandingError, match=r'its amounts are to be changed into dollars \(EUR\), by rates in a file beside .*: fx_rates.csv'
+    ):
         read(landing)
     write('date,currency,usd\n2025-10-01,EUR,1.5\n', 'fx_rates.csv')
     assert sums(read(landing)) == [(0, '11', '22', '7', 1, 0, Decimal('0.75'))]

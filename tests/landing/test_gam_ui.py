@@ -205,7 +205,10 @@ EUROS = REPORT.replace('($)', '(€)').replace('$', '€')
 
 
 def test_a_report_in_another_currency_needs_rates_and_its_total_is_checked_before_they_change_it(write: Write) -> None:
-    with pytest.raises(LandingError, match=rf'^{NAME}: its amounts are to be changed into dollars \(EUR\): fx_rates.csv'):
+    with pytest.raises(
+        LandingError,
+        match=rf'^{NAME}: its amounts are to be changed into dollars \(EUR\), by rates in a file beside .*: fx_rates.csv',
+    ):
         read(write(EUROS, NAME))
     write('date,currency,usd\n2025-10-13,EUR,1.5\n2025-10-14,EUR,2\n', 'fx_rates.csv')
     assert [row[7] for row in rows(read(write(EUROS, NAME)))] == [Decimal('1851.84'), Decimal('0.0000015'), Decimal(-1)]

@@ -262,5 +262,7 @@ def test_data_transfer_files_add_up_and_coming_again_changes_nothing(
     assert ads('2025-10-01', '2025-10-01') == 0
     assert query(gold) == [(210, 2, Decimal('0.1'))]
     assert '0 conflicting' in capsys.readouterr().out
+    assert main(['inspect', str(path)]) == 0
+    assert 'read as Data Transfer of Ad Manager, its events added up: 8 columns, 1 row' in capsys.readouterr().out
     assert main(['verify']) == 0
     assert main(['reconcile', '--start', '2025-10-01', '--end', '2025-10-01']) == 0
