@@ -126,3 +126,52 @@ def test_a_row_that_is_equal_to_one_outside_counts_where_its_own_file_brings_it(
     outcome = export_new_rows(hash_rows(read_days('ga4_events', asked), 'ga4_events'), 'ga4_events', asked)
     assert (outcome['rows_read'], outcome['rows_new'], outcome['rows_outside']) == (2, 1, 1)
     assert query('select count(*) from bronze.ga4_events') == [(1,)]
+
+
+@pytest.mark.parametrize('restatements', ['keep', 'apply'])
+@pytest.mark.parametrize('change', ['late days', 'early days', 'zone'])
+def test_a_source_whose_files_may_hold_less_than_they_did_is_said_and_repair_makes_gold_what_they_say_now(
+    settings: Settings,
+    query: Query,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: str,
+    restatements: str,
+) -> None:
+    """The other way round, the rows come in again."""
+    wide: dict[str, dict[str, Any]] = {
+        'late days': {'late_days': 3},
+        'early days': {'early_days': 1},
+        'zone': {'file_timezone': 'UTC'},
+    }
+    narrow: dict[str, dict[str, Any]] = {'late days': {'late_days': 0}, 'early days': {}, 'zone': {}}
+    monkeypatch.setenv('KLY_CONFLICT_LIMIT', '100')
+    other = {'late days': '2025-10-02', 'early days': '2025-10-04', 'zone': '2025-10-04'}[change]
+    stamp = f'{other}T05:00:00+07:00'  # late on the day before, in UTC
+    odd = [f'{stamp},{unit},line,creative,7,10,0,{usd}' for unit, usd in (('a', 1), ('a', 2), ('b', 4))]
+    deliver(settings, 'gam_delivery_20251003.csv', *odd, ad('a', '8', day='2025-10-03'), ad('c', '16', day='2025-10-03'))
+    for day in ('02', '04'):
+        deliver(settings, f'gam_delivery_202510{day}.csv', ad('d', '32', day=f'2025-10-{day}'))
+
+    def put(declared: dict[str, Any]) -> int:
+        declare(monkeypatch, early_days=0, late_days=None, file_timezone=None, restatements=restatements)
+        declare(monkeypatch, **declared)
+        assert main(['migrate']) == 0
+        return ads('2025-10-02', '2025-10-04')
+
+    def counted() -> int:
+        return int(sum(usd for _, usd in revenue(query)))
+
+    put(wide[change])
+    assert counted() == {'keep': 93, 'apply': 93}[restatements]  # 1 + 4 + 8 + 16 + 32 + 32; of two in one file the first
+    assert put(narrow[change]) == 3  # three rows outside
+    capsys.readouterr()
+    assert main(['reconcile', '--source', 'gam_delivery']) == 3
+    assert 'of bronze in no file, 5.00 USD; its file may not hold its day any more' in capsys.readouterr().out
+    assert main(['repair', '--source', 'gam_delivery', '--quiet']) == 3  # they are outside still
+    assert counted() == 88
+    assert main(['verify']) == 0
+    assert query('select count(*) from bronze.gam_delivery_conflicts') == [(0,)]
+    put(wide[change])
+    assert counted() == 93
+    assert (main(['verify']), main(['reconcile', '--quiet', '--source', 'gam_delivery'])) == (0, 0)

@@ -198,10 +198,10 @@ def _unsourced(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding
         why = 'their file is gone'
         command = 'put the files back; ' + ', '.join(file for file, _ in causes.gone[:3])
     else:
-        why = 'a file changed after it was loaded'
+        why = 'its file may not hold its day any more' if causes.outside else 'a file or the declaration has changed since'
         command = _repair(name, days)
-    worth = _worth(lines, 'in_no_file')
-    yield Finding('in no file', name, f'{name} {_spans(days)}: {_rows(rows)} of bronze in no file{worth}; {why}', command)
+    text = f'{name} {_spans(days)}: {_rows(rows)} of bronze in no file{_worth(lines, "in_no_file")}; {why}'
+    yield Finding('in no file', name, text, command)
 
 
 def _repair(name: str, days: list[date | None]) -> str:

@@ -133,6 +133,8 @@ class Comparison:
                 '     from fresh group by _hashrow {values}'
                 ' )'
                 ' select v.*, case'
+                # Loaded when its file might hold it: a setting says less now, so nothing that counts delivers it.
+                "     when is_outside then 'outside'"
                 "     when stored._hashrow is null then 'not_loaded'"
                 "     when is_gone then 'other'"
                 "     when stored.is_intact and {same} then 'bronze'"
@@ -188,10 +190,7 @@ class Comparison:
                 " where place in ('not_loaded', 'suspect') and known._hashrow = v._hashrow and ({} or {})"
             ).format(registry(self.source), self._same('known'), sql.Literal(self.is_restated()))
         )
-        self.cursor.execute(
-            "update versions set place = case when is_outside then 'outside' else 'not_loaded' end"
-            " where place in ('not_loaded', 'other', 'suspect')"
-        )
+        self.cursor.execute("update versions set place = 'not_loaded' where place in ('other', 'suspect')")
 
     def is_restated(self) -> bool:
         """Whether newer versions have come to count instead of the first ones (``restatements: apply``)."""

@@ -484,7 +484,7 @@ def test_a_row_that_its_file_no_longer_has_is_named_and_taken_out(
     path.write_text(path.read_text().replace(',l1,', ',corrected,'))
     found = wrong(said('--source', 'gam_delivery'))
     assert found['in no file']['text'] == (
-        'gam_delivery 2025-10-03: 1 row of bronze in no file, 0.031 USD; a file changed after it was loaded'
+        'gam_delivery 2025-10-03: 1 row of bronze in no file, 0.031 USD; a file or the declaration has changed since'
     )
     do(found['in no file']['command'], monkeypatch)
     assert said('--source', 'gam_delivery')['accounted']

@@ -336,3 +336,53 @@ def test_a_column_declared_for_a_source_hashed_over_all_of_them_changes_no_hash(
     assert query('select pageviews from gold.ga4_daily_summary') == [(2,)]
     assert_gold_is_exact(query, settings.data_dir)
     assert main(['verify']) == 0
+
+
+@pytest.mark.parametrize('again', [None, 'text'])
+def test_a_type_is_not_taken_back_because_spellings_were_not_kept(
+    settings: Settings, query: Query, declare: Declared, capsys: pytest.CaptureFixture[str], again: str | None
+) -> None:
+    """1 and 1.0 are one value of a count and two texts: rows of the files would not be recognised."""
+    header = f'{HEADERS["ga4_events"]},order_id'
+    deliver(settings, 'ga4_events_20251001.csv', f'{event("u1")},1', f'{event("u2")},1.0', header=header)
+    declare(GA4_EVENTS, columns=(*GA4_EVENTS.columns, ORDER_ID))
+    run = ['backfill', '--start', '2025-10-01', '--end', '2025-10-01', '--pipeline', 'articles_performance']
+    assert main(run) in (0, 3)
+    before = gold(query)
+    declare(GA4_EVENTS, columns=(*GA4_EVENTS.columns, *([Column('order_id', 'text', 'The order.')] if again else [])))
+    for command in (run, ['migrate']):
+        capsys.readouterr()
+        assert main(command) == 1
+        assert 'ga4_events' in capsys.readouterr().err
+    assert main(['migrate']) == 1
+    assert 'bronze.ga4_events.order_id was bigint and is to be text' in capsys.readouterr().err
+    declare(GA4_EVENTS, columns=(*GA4_EVENTS.columns, ORDER_ID))
+    assert main(run) in (0, 3)
+    assert (gold(query), main(['verify'])) == (before, 0)
+
+
+def test_a_column_may_be_optional_and_required_again(
+    settings: Settings, query: Query, declare: Declared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Optional, rows without it come in; required, they are rejects again, and repair takes them out of gold."""
+    deliver(settings, 'gam_delivery_20251001.csv', ad('a', '1'), ad('', '2'), ad('b', '4'))
+    total = 'select sum(revenue_usd) from gold.gam_daily_summary'
+    assert ads() == 3
+    assert query(total) == [(5,)]
+    optional = tuple(
+        replace(column, required=False) if column.name == 'ad_unit' else column for column in GAM_DELIVERY.columns
+    )
+    declare(GAM_DELIVERY, columns=optional)
+    assert main(['rejects', '--retry', '--source', 'gam_delivery']) == 0
+    assert query(total) == [(7,)]
+    assert (main(['verify']), main(['reconcile', '--quiet', '--source', 'gam_delivery'])) == (0, 0)
+    declare(GAM_DELIVERY, columns=GAM_DELIVERY.columns)
+    assert (ads(), main(['migrate'])) == (1, 0)  # going back is said
+    assert ads() == 3
+    assert query('select rows_rejected from ops.loads order by load_id desc limit 1') == [(1,)]
+    capsys.readouterr()
+    assert main(['reconcile', '--source', 'gam_delivery']) == 3
+    assert '1 row of bronze in no file, 2.00 USD; a file or the declaration has changed since' in capsys.readouterr().out
+    assert main(['repair', '--quiet', '--source', 'gam_delivery']) == 0
+    assert query(total) == [(5,)]
+    assert (main(['verify']), main(['reconcile', '--quiet', '--source', 'gam_delivery'])) == (0, 0)
