@@ -124,6 +124,7 @@ class Rehash:
                 hashed=self._hashed('conflicts'),
             )
         self._do(
+            'drop table if exists pg_temp.judged, pg_temp.replaced;'  # of another source, in the same transaction
             'create temp table judged on commit drop as with versions as ('
             ' select hash, stored._hashrow as old, true as is_stored, null::tid as at, _load_id, stored._updated_at,'
             '     _partition_date,'

@@ -386,3 +386,19 @@ def test_a_column_may_be_optional_and_required_again(
     assert main(['repair', '--quiet', '--source', 'gam_delivery']) == 0
     assert query(total) == [(5,)]
     assert (main(['verify']), main(['reconcile', '--quiet', '--source', 'gam_delivery'])) == (0, 0)
+
+
+def test_two_sources_may_be_declared_otherwise_at_once(settings: Settings, query: Query, declare: Declared) -> None:
+    header = f'{HEADERS["ga4_events"]},order_id'
+    deliver(settings, 'ga4_events_20251001.csv', f'{event("u1")},1', f'{event("u1")},1.0', header=header)
+    deliver(settings, 'gam_delivery_20251001.csv', ad('a', '1'), ad('a', '2', impressions='20'))
+    run = ['backfill', '--start', '2025-10-01', '--end', '2025-10-01']
+    assert main(run) == 3
+    declare(GA4_EVENTS, columns=(*GA4_EVENTS.columns, ORDER_ID))
+    declare(GAM_DELIVERY, hash_columns=GAM_DELIVERY.names)
+    assert main(['migrate']) == 0
+    assert query('select pageviews from gold.ga4_daily_summary') == [(1,)]
+    assert query('select revenue_usd from gold.gam_daily_summary') == [(3,)]
+    assert main(run) == 3
+    assert_gold_is_exact(query, settings.data_dir)
+    assert main(['verify']) == 0
