@@ -142,7 +142,7 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
             else:
                 folded += 1
         if folded:
-            note(f'{folded:,} more lines, and one per day, with --details')
+            note(f'{counted(folded, "more line")}, and one per day, with --details')
     for line in _left_out(loads):
         note(line)
     strays = not_understood(settings.data_dir, [load['source'] for load in loads], settings.mapping)
@@ -228,7 +228,7 @@ def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
 
 
 def _names(files: list[landing.LandingFile]) -> str:
-    return ', '.join(f'{file.name} ({file.size:,} bytes)' for file in files) or 'no file'
+    return ', '.join(f'{file.name} ({counted(file.size, "byte")})' for file in files) or 'no file'
 
 
 def _progress(settings: Settings, loads: list[Load], days: Window, missing: dict[str, list[date]]) -> Iterable[str]:

@@ -10,6 +10,7 @@ from kly_mage.common.console import say
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.tables import Column, say_table
+from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile, single
@@ -53,7 +54,7 @@ def _told(source: Source, file: LandingFile, settings: Settings) -> int:
     origins = {column.from_: name for name, column in mapping.columns.items()} if mapping else {}
     plain = f'as {seen.made_of or "it is"}'
     how = plain if mapping is None else f'by {MAPPINGS}' if file.mapping else 'as a report of Ad Manager'
-    say(f'{file.name}: {source.name}, read {how}: {len(seen.columns):,} columns, {seen.rows:,} rows')
+    say(f'{file.name}: {source.name}, read {how}: {counted(len(seen.columns), "column")}, {counted(seen.rows, "row")}')
     rows = []
     for name in seen.columns:
         ignored = mapping is not None and name in mapping.ignore

@@ -51,5 +51,5 @@ def _told(each: Unloaded) -> str:
     if each.load_id is None:
         return f'{each.source}: nothing of it is there'
     parts = [counted(each.rows, 'row'), counted(each.conflicts, 'conflict'), counted(each.rejects, 'reject')]
-    parts.append(f'{each.restatements:,} restatements')
+    parts.append(counted(each.restatements, 'restatement'))
     return f'{each.source}: {", ".join(part for part in parts if not part.startswith("0 ")) or "0 rows"}'

@@ -8,6 +8,7 @@ from kly_mage.cli.arguments import add_shape
 from kly_mage.common.console import say
 from kly_mage.common.records import say_json
 from kly_mage.common.settings import load_settings
+from kly_mage.common.text import counted
 from kly_mage.warehouse.postgres.differences import Report
 
 
@@ -32,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     if report.count > report.in_gold:
         say('bronze was changed by hand: python -m kly_mage repair makes it what the files say; without files, restore it')
     rows = ', '.join(f'{name} {count:,}' for name, count in report.checked.items())
-    say(f'{report.count:,} differences; rows checked: {rows}')
+    say(f'{counted(report.count, "difference")}; rows checked: {rows}')
     return _code(report)
 
 

@@ -304,3 +304,14 @@ def test_more_days_than_anybody_has_are_taken_for_a_typing_error(capfd: pytest.C
 def test_a_load_is_named_by_its_number(capfd: pytest.CaptureFixture[str], number: str) -> None:
     assert main(['unload', '--load', number]) == 2
     assert f"'{number}' is no number of a load from 1 to 1,000,000,000" in capfd.readouterr().err
+
+
+def test_one_of_anything_is_told_as_one(settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]) -> None:
+    path = deliver(settings, 'gam_delivery_20251001.csv', ad())
+    assert main(['inspect', str(path)]) == 0
+    assert capsys.readouterr().out.splitlines()[0].endswith('8 columns, 1 row')
+    assert main(['backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--details']) == 0
+    query('update gold.gam_daily_summary set clicks = 1')
+    capsys.readouterr()
+    assert main(['verify']) == 1
+    assert '\n1 difference; rows checked: ' in capsys.readouterr().out
