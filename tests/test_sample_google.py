@@ -57,6 +57,37 @@ def test_its_readme_tells_the_planted_counts() -> None:
         assert int(number.replace(',', '')) == reduce(lambda counts, name: counts[name], path.split('/'), PLANTED), path
 
 
+SEEN = {
+    'events_20251001.parquet': "ga4_events, read as GA4's export, flattened: 14 columns, 1,702 rows",
+    'events_20251004-000000000000.parquet': "ga4_events, read as GA4's export, flattened: 14 columns, 1,200 rows",
+    'events_20251025.ndjson.zst': "ga4_events, read as GA4's export, flattened: 14 columns, 1,486 rows",
+    'events_fresh_20251029.parquet': "ga4_events, read as GA4's export, flattened: 14 columns, 1,669 rows",
+    'events_intraday_20251030.ndjson.gz': "ga4_events, read as GA4's export, flattened: 14 columns, 1,598 rows",
+    'gam_delivery_20251001.csv.gz': 'gam_delivery, read as a report of Ad Manager: 8 columns',
+    'gam_delivery_20251020.csv': 'gam_delivery, read as a report of Ad Manager: 8 columns',
+    'gam_delivery_20251010.ndjson.gz': 'gam_delivery, read as a report of Ad Manager: 8 columns',
+    'cms_articles_20251002.csv': 'cms_articles, read by landing.toml: 7 columns',
+    'cms_articles_20251005.csv.zst': 'cms_articles, read by landing.toml: 7 columns',
+    'cms_articles_20251007.csv.zip': 'cms_articles, read by landing.toml: 7 columns',
+    'cms_articles_20251008.ndjson': 'cms_articles, read by landing.toml: 7 columns',
+    'cms_articles_20251009.parquet': 'cms_articles, read by landing.toml: 6 columns',
+}
+"""What ``inspect`` says of one file of each shape that README's table has; rows of a day as a load counts them."""
+
+
+@pytest.mark.parametrize(('name', 'said'), SEEN.items(), ids=SEEN)
+def test_inspect_says_what_a_file_of_each_shape_is_wherever_it_lies(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv('KLY_DATA_DIR', str(GOOGLE))
+    (there,) = GOOGLE.rglob(name)
+    elsewhere = Path(shutil.copy(there, tmp_path))
+    code = main(['inspect', str(elsewhere)])
+    told = capsys.readouterr().out
+    assert said in told
+    assert code == (3 if 'would be rejected' in told else 0)
+
+
 @pytest.mark.one_version
 def test_it_loads_to_the_gold_of_the_plain_sample(query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('KLY_DATA_DIR', str(GOOGLE))

@@ -161,22 +161,32 @@ def _parameters(rows: pl.DataFrame, keys: Collection[str]) -> dict[str, pl.Serie
     names, values, found = inner.field('key'), inner.field('value'), {}
     for key in keys:
         at = (names == key).arg_true()
-        texts = _value_text(values.gather(at))
+        texts = _value_text(values.gather(at)) if len(at) else nothing.clear()
         is_there = texts.is_not_null()
         events, texts = event[at.filter(is_there).to_numpy()], texts.filter(is_there)
+        if texts.is_empty():
+            found[key] = nothing
+            continue
         # Backwards: where several are an event's, the last one to be written is the first one it has.
         place = np.full(rows.height, -1)
         place[events[::-1]] = np.arange(len(texts))[::-1]
-        found[key] = texts.gather(pl.Series(place).replace(-1, None)) if len(texts) else nothing
+        found[key] = texts.gather(pl.Series(place).replace(-1, None))
     return found
 
 
 def _value_text(values: pl.Series) -> pl.Series:
     """Whichever of its fields a value stands in, as text; null for a parameter without a value."""
-    texts = [_text(_inside(values, name)) for name in _VALUES]
+    fields = [(name, _inside(values, name)) for name in _VALUES]
+    # Mostly all values of a parameter stand in one field: the others cost nothing then.
+    texts = [_text_of(name, field) for name, field in fields if field.null_count() < len(field)]
+    if not texts:
+        return _text(fields[0][1])
+    return texts[0] if len(texts) == 1 else pl.select(pl.coalesce(texts)).to_series()
+
+
+def _text_of(name: str, field: pl.Series) -> pl.Series:
     # A whole number is the same article whether a tag sent 123 or 123.0.
-    texts[2:] = [text.str.replace(r'\.0+$', '') for text in texts[2:]]
-    return pl.select(pl.coalesce(texts)).to_series()
+    return _text(field).str.replace(r'\.0+$', '') if name in ('double_value', 'float_value') else _text(field)
 
 
 def _field(rows: pl.DataFrame, place: tuple[str, ...]) -> pl.Series:

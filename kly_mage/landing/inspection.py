@@ -67,7 +67,11 @@ def inspect(source: Source, file: LandingFile, timezone: str) -> Inspection:
 
 def source_of(path: Path) -> Source | None:
     """Whose file it is by its folder or its name; None if they do not tell."""
-    named = [source for name, source in SOURCES.items() if path.resolve().parent.name == name or path.name.startswith(name)]
+    named = [
+        source
+        for name, source in SOURCES.items()
+        if path.resolve().parent.name == name or path.name.startswith((name, *(f'{export}_' for export in source.exports)))
+    ]
     return named[0] if named else None
 
 
