@@ -104,6 +104,7 @@ class Rehash:
                 counted=self._list(self.values, '{counted} = known.{name}'),
             )
         self._ledger()
+        self._do('drop table judged, replaced')  # the next source of this transaction has its own
         return moved
 
     def _judge(self) -> None:

@@ -156,6 +156,23 @@ def test_where_restatements_apply_the_newest_version_of_each_new_row_counts(
     assert main(['verify']) == 0
 
 
+def test_rows_of_two_sources_are_hashed_again_by_one_command(
+    settings: Settings, query: Query, declare: Declared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver(settings, 'ga4_events_20251001.csv', f'{event()},1.0', header=f'{HEADERS["ga4_events"]},order_id')
+    ads_of_sites = [f'{ad(revenue="1")},a.com', f'{ad(revenue="2")},b.com']
+    deliver(settings, 'gam_delivery_20251001.csv', *ads_of_sites, header=f'{HEADERS["gam_delivery"]},site')
+    assert main(['backfill', '--start', '2025-10-01', '--end', '2025-10-01']) == 3
+    declare(GA4_EVENTS, columns=(*GA4_EVENTS.columns, ORDER_ID))
+    declare(GAM_DELIVERY, hash_columns=key_with('site'))
+    capsys.readouterr()
+    assert main(['migrate']) == 0
+    assert capsys.readouterr().out.count('hashed over') == 2
+    # The second row of one key is one of its own now, 1 and 2.
+    assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(3,)]
+    assert_nothing_is_new(query, settings)
+
+
 def test_a_load_under_another_rule_is_refused_with_the_command_that_hashes_again(
     settings: Settings, query: Query, declare: Declared, capsys: pytest.CaptureFixture[str]
 ) -> None:
