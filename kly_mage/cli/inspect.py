@@ -14,6 +14,7 @@ from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile, single
+from kly_mage.landing.formats import at_line
 from kly_mage.landing.inspection import inspect, source_of, start_of_mapping
 from kly_mage.landing.mapping import mapping_for
 from kly_mage.landing.mapping_file import MAPPINGS
@@ -66,7 +67,7 @@ def _told(source: Source, file: LandingFile, settings: Settings) -> int:
     told = [f'{day} ({count:,})' for day, count in days[:SHOWN_DAYS]] + (['…'] if len(days) > SHOWN_DAYS else [])
     say(f'days in {settings.timezone} (rows): {", ".join(told) or "none"}')
     for reason, count in seen.rejects.most_common():
-        say(f'would be rejected: {count:,}, the first in line {seen.rejected[reason]:,}: {reason}')
+        say(f'would be rejected: {count:,}, the first in {at_line(file.name, seen.rejected[reason])}: {reason}')
     return seen.rejects.total()
 
 

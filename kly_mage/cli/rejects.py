@@ -21,6 +21,7 @@ from kly_mage.common.records import say_json_rows
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
 from kly_mage.common.text import counted
+from kly_mage.landing.formats import location
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.loads.rejects import retry
 from kly_mage.warehouse.postgres.decisions import accept_rejects
@@ -57,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         for load in outcome.loads:
             note(f'{load["source"]} {load["days"]}: {load["rows_new"]:,} new, {load["rows_rejected"]:,} rejected')
         for reject in outcome.taken:
-            note(f'{reject.file}, line {reject.line}: taken as it stands, though it has no end')
+            note(f'{location(reject.file, reject.line)}: taken as it stands, though it has no end')
         done |= {'resolved': outcome.resolved, 'new': new}
         say(f'{counted(outcome.resolved, "reject")} resolved, {counted(new, "row")} loaded')
     asked, found = sources(options), causes(settings, sources(options), days)

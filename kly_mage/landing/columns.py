@@ -29,18 +29,18 @@ def problem(source: Source, names: list[str], there: list[str]) -> str | None:
         there: of the file's; others, where a mapping lies between.
     """
     if len(names) > MAX_COLUMNS:
-        return f'line 1 has {len(names):,} columns: at most {MAX_COLUMNS:,} are possible'
+        return f'has {len(names):,} columns: at most {MAX_COLUMNS:,} are possible'
     missing = [column.name for column in source.columns if column.required and column.name not in names]
     if missing:
-        found = f'the header has {_told(there)}' if any(there) else 'line 1, the header, is empty'
+        found = f'the file has {_told(there)}' if any(there) else 'line 1, the header, is empty'
         return f'required column missing: {", ".join(missing)}; {found}'
     twice = sorted({name for name, times in [*Counter(there).items(), *Counter(names).items()] if times > 1})
     if twice:
-        return f'line 1 names a column twice: {_told(twice)}'
+        return f'names a column twice: {_told(twice)}'
     for name in names:
         if not name or len(name.encode()) > _NAME_BYTES or printable(name) != name:
             return (
-                f'line 1 has an unusable column name {_told([name], 70)!r}: 1 to {_NAME_BYTES} bytes are possible, '
+                f'has an unusable column name {_told([name], 70)!r}: 1 to {_NAME_BYTES} bytes are possible, '
                 'and no control characters'
             )
         if name.startswith('_'):

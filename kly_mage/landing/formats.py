@@ -83,6 +83,16 @@ def named(name: str) -> tuple[Format, Packing | None]:
     return next((form for form in FORMATS if plain.endswith(form.ends)), CSV), packing
 
 
+def at_line(name: str, line: int | None) -> str:
+    """Where a row of a file so named stands, in words: ``line 7``, or ``row 7`` of a format without lines."""
+    return f'{named(name)[0].row} {line}'
+
+
+def location(name: str, line: int | None) -> str:
+    """The same with the file's name before it."""
+    return f'{name}, {at_line(name, line)}'
+
+
 def packing_of(first: bytes) -> Packing | None:
     """How bytes are packed; None if they are not."""
     return next((packing for packing in PACKINGS if first.startswith(packing.begins)), None)

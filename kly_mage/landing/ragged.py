@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from kly_mage.landing.files import LandingFile
+from kly_mage.landing.formats import at_line
 from kly_mage.landing.slices import rejected
 
 MAX_REJECTS = 100_000  # beyond these a file is refused if it has more rejects than usable rows
@@ -80,6 +81,6 @@ def too_many(unusable: int, rows: int) -> bool:
 def mostly_unusable(file: LandingFile, unusable: int, rows: int, line: int, reason: str) -> str:
     """The sentence for a file with too many of them, the last in ``line``."""
     return (
-        f'{file.name}: {unusable:,} of its first {rows:,} rows cannot be used, the last of them in line {line} ({reason}); '
-        'deliver the file again'
+        f'{file.name}: {unusable:,} of its first {rows:,} rows cannot be used, the last of them in '
+        f'{at_line(file.name, line)} ({reason}); deliver the file again'
     )

@@ -147,19 +147,19 @@ def test_no_file_at_all_gives_no_rows(tmp_path: Path) -> None:
     [
         pytest.param('\n' + row('a'), 'required column missing: served_at, ad_unit', id='no header'),
         pytest.param(
-            HEADER.replace('clicks', 'klicks'), 'missing: clicks; the header has served_at, ad_unit', id='misspelled'
+            HEADER.replace('clicks', 'klicks'), 'missing: clicks; the file has served_at, ad_unit', id='misspelled'
         ),
-        pytest.param(HEADER.replace('ad_unit', 'ad_unit,ad_unit'), 'line 1 names a column twice: ad_unit', id='twice'),
-        pytest.param(HEADER.replace('ad_unit', 'ad_unit,'), "line 1 has an unusable column name ''", id='a nameless column'),
-        pytest.param(HEADER.replace('ad_unit', f'ad_unit,{"é" * 32}'), 'line 1 has an unusable column name', id='64 bytes'),
-        pytest.param(HEADER.replace('ad_unit', 'ad_unit,a\0b'), 'line 1 has an unusable column name', id='NUL in a name'),
+        pytest.param(HEADER.replace('ad_unit', 'ad_unit,ad_unit'), 'names a column twice: ad_unit', id='twice'),
+        pytest.param(HEADER.replace('ad_unit', 'ad_unit,'), "has an unusable column name ''", id='a nameless column'),
+        pytest.param(HEADER.replace('ad_unit', f'ad_unit,{"é" * 32}'), 'has an unusable column name', id='64 bytes'),
+        pytest.param(HEADER.replace('ad_unit', 'ad_unit,a\0b'), 'has an unusable column name', id='NUL in a name'),
         pytest.param(
             HEADER.replace('ad_unit', 'ad_unit,_hashrow'), 'column _hashrow: names that begin with _', id='our names'
         ),
         pytest.param((HEADER + row('é')).encode('latin-1'), 'line 2 is not UTF-8 (byte 27)', id='Latin-1'),
         pytest.param(HEADER.encode() + b'x\xff\n', 'line 2 is not UTF-8 (byte 2)', id='a ragged row that is not UTF-8'),
         pytest.param((HEADER + row('a')).encode() + b'x\xc3', 'line 3 is not UTF-8 (byte 2)', id='ends inside a character'),
-        pytest.param((HEADER + row('a')).encode('utf-16'), 'is UTF-16; export the file as UTF-8', id='UTF-16'),
+        pytest.param((HEADER + row('a')).encode('utf-16-le'), 'is UTF-16 without a byte order mark', id='UTF-16'),
         pytest.param(
             HEADER + row('a') + row('"b') + row('c'), 'row of line 3 opens a quote that is never', id='an open quote'
         ),

@@ -14,6 +14,7 @@ from kly_mage.common.errors import LandingError
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import files as landing
 from kly_mage.landing import readers
+from kly_mage.landing.formats import location
 from tests.landing.zone import HEADER, JAKARTA, Write, read, row
 
 
@@ -93,3 +94,10 @@ def test_what_cannot_be_read_is_said_whatever_its_name_ends_in(write: Write, con
 def test_bytes_that_are_neither_packed_as_their_name_says_nor_text_are_said_to_be_neither(write: Write) -> None:
     with pytest.raises(LandingError, match=r'^gam_delivery/x.csv.gz: is neither packed by gzip, as its name says, nor text'):
         read(write(b'\x1f\x8c\x08\x00' + bytes(99), 'gam_delivery/x.csv.gz'))
+
+
+@pytest.mark.parametrize(
+    ('name', 'where'), [('x.csv', 'line 7'), ('x.json.gz', 'line 7'), ('x.parquet', 'row 7'), ('x.avro.zst', 'row 7')]
+)
+def test_a_format_without_lines_has_rows_in_what_people_read(name: str, where: str) -> None:
+    assert location(name, 7) == f'{name}, {where}'

@@ -117,7 +117,9 @@ BOMBS = {
     'rows of one field': (HEADER, b'x\n', 'of its first 100,001 rows cannot be used'),
     'rows without a value': (HEADER, b'x,,,,\n', 'rows cannot be used, the last of them in line'),
     'rows of 200,000 fields': (HEADER, b'a,' * 200_000 + b'\n', 'rows cannot be used, the last of them in line'),
-    'UTF-16': (b'\xff\xfe', b'a\0', 'is UTF-16; export the file as UTF-8'),
+    'UTF-16': (b'\xff\xfe', b'a\0', 'line 1 cannot be read (field larger than field limit'),
+    'a header in UTF-16': (b'\xff\xfe', b'a\0,\0', 'the header, is longer than 1 MB'),
+    'a header in UTF-16 without its mark': (b'', b'a\0', 'is UTF-16 without a byte order mark'),
 }
 
 
@@ -157,10 +159,10 @@ def test_forty_thousand_rows_of_one_field_too_many_are_rejects_in_seconds(zone: 
 @pytest.mark.parametrize(
     ('header', 'message'),
     [
-        (','.join(f'c{n}' for n in range(1700)), 'line 1 has 1,700 columns: at most 1,500 are possible'),
+        (','.join(f'c{n}' for n in range(1700)), 'has 1,700 columns: at most 1,500 are possible'),
         ('ad_unit,CTID', 'column CTID: PostgreSQL has a column of that name'),
         (f'{SECRET},x', 'required column missing: served_at'),
-        ('\x1b[31mred', r'the header has \x1b[31mred'),
+        ('\x1b[31mred', r'the file has \x1b[31mred'),
     ],
 )
 def test_a_header_is_checked_and_quoted_with_care(zone: Path, header: str, message: str) -> None:

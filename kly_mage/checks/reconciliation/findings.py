@@ -8,6 +8,7 @@ from kly_mage.checks.reconciliation.model import MISSING, NO_FILE, Causes, Findi
 from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, mart_of
+from kly_mage.landing.formats import location
 from kly_mage.warehouse.postgres.ledger import spans
 
 REBUILD = 'python -m kly_mage rebuild'
@@ -157,11 +158,10 @@ def _not_loaded(name: str, kind: str, lines: list[Line], causes: Causes) -> Find
 
 def _outside(name: str, causes: Causes) -> Iterator[Finding]:
     for file, day, rows, first, last, line in causes.outside:
-        late = (day - first).days
-        dated = f'{first}' if first == last else f'{first} to {last}'
-        text = f'{file}, line {line}: {_rows(rows)} dated {dated}, outside the days this file may hold; no load takes them'
+        days = f'{first}' if first == last else f'{first} to {last}'
+        text = f'{location(file, line)}: {_rows(rows)} dated {days}, outside the days this file may hold; no load takes them'
         if last <= day and SOURCES[name].late_days is None:
-            command = f'KLY_LATE_DAYS={late} {backfill([first, last])}'
+            command = f'KLY_LATE_DAYS={(day - first).days} {backfill([first, last])}'
         else:
             says = 'in which zone its files are cut, and how early and late their rows may be'
             command = f'say in kly_mage/declared/{name}.py {says}, then {backfill([day, first, last])}'
@@ -182,7 +182,7 @@ def _damaged(name: str, causes: Causes) -> Iterator[Finding]:
         days = [day for day, *_ in rows]
         _, file, line, _ = rows[0]
         told = counted(len(rows), 'row was', 'rows were')
-        first = f' ({"" if len(rows) == 1 else "the first: "}{file}, line {line})' if file else ''
+        first = f' ({"" if len(rows) == 1 else "the first: "}{location(file, line)})' if file else ''
         text = text.format(told).replace('it was loaded', 'it was loaded' if len(rows) == 1 else 'they were loaded')
         command = _repair(name, days)
         yield Finding(place, name, f'{name} {_spans(days)}: {text}{first}', command)
