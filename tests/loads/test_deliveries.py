@@ -302,3 +302,32 @@ def test_two_loads_of_a_day_at_once_correct_it_once(settings: Settings, query: Q
     refresh('daily_summary')
     assert query(GOLD) == [('2025-10-01', '7', 1, 1, 0)]
     assert_all_agree(settings, query)
+
+
+def test_who_is_forgotten_is_gone_from_all_deliveries_and_the_next_one_corrects_exactly(
+    settings: Settings, query: Query
+) -> None:
+    intraday = [event(1), event(2, user='gone'), event(3, user='u2'), event(4, user='gone', content='8')]
+    deliver(settings, 'events_intraday_20251001.csv', *intraday)
+    load()
+    deliver(settings, 'events_20251001.csv', event(1, source='google'), event(2, user='gone'), event(3, user='u2'))
+    load()  # one of the two events of the person is withdrawn, one stays
+    theirs = "select _hashrow from bronze.ga4_events where user_pseudo_id = 'gone'"
+    assert query(f'select count(*) from bronze.ga4_events_corrections where _hashrow in ({theirs})')[0][0] > 0
+    assert main(['forget', '--user', 'gone']) == 0
+    assert query(theirs) == []
+    of_nothing = (
+        'select count(*) from bronze.ga4_events_corrections where _hashrow not in (select _hashrow from bronze.ga4_events)'
+    )
+    assert query(of_nothing) == [(0,)]
+    assert query(GOLD) == [('2025-10-01', '7', 2, 2, 0)]
+    assert_all_agree(settings, query)
+    load()
+    assert last(query, 'new', 'forgotten', 'withdrawn') == (0, 3, 0)  # of each delivery, as the files still hold them
+    assert query(GOLD) == [('2025-10-01', '7', 2, 2, 0)]
+    assert_all_agree(settings, query)
+    deliver(settings, 'events_20251001.csv', event(1, source='google'), event(2, user='gone'))
+    assert load() == 3
+    assert last(query, 'new', 'forgotten', 'withdrawn') == (0, 3, 1)
+    assert query(GOLD) == [('2025-10-01', '7', 1, 1, 0)]
+    assert_all_agree(settings, query)
