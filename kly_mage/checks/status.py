@@ -89,6 +89,7 @@ class SourceStatus:
         left_out: why files cannot be used, by their names.
         far_off: days with far fewer or more rows than the days around them.
         stale: that nothing new has come for too long.
+        provisional: the days with rows whose numbers are not final yet, as the source declares it.
     """
 
     source: str
@@ -103,6 +104,7 @@ class SourceStatus:
     left_out: dict[str, str] = field(default_factory=dict)
     far_off: list[FarOff] = field(default_factory=list)
     stale: Stale | None = None
+    provisional: list[date] = field(default_factory=list)
 
     @property
     def missing(self) -> list[Day]:
@@ -146,6 +148,9 @@ def status(settings: Settings, sources: Iterable[Source], window: Window | None 
                 calendar.usable, calendar.noted_since = files_with_rows(cursor, source)
                 of_source.days = [calendar.of(day) for day in days]
                 of_source.far_off = far_off(cursor, source, days)
+            if source.finality:
+                now = today(settings.timezone)
+                of_source.provisional = [d.day for d in of_source.days if d.rows and source.finality.of(d.day) > now]
             of_source.stale = freshness.of_source(cursor, source, settings.timezone, today(settings.timezone), window)
             found.append(of_source)
     return found

@@ -170,6 +170,7 @@ def _record(load: Load, missing: list[date], look: list[str]) -> dict[str, Any]:
         'files_changed',
         'far_off',
         'stale',
+        'final_days',
     )
     return {name: load.get(name) for name in names} | {'rows': rows, 'missing': missing, 'needs_a_look': look}
 
@@ -275,6 +276,9 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
                 f'{name}: {_rows(count)} of bronze count no longer, because the newest delivery of their day lacks them and '
                 f'has no other version: bronze.{name}_corrections has them'
             )
+        if load['final_days']:
+            told = ledger.spans(map(date.fromisoformat, load['final_days']))
+            yield f'{name}: days that were final are corrected: {told}; gold.restatements says by how much'
         if load['files_changed']:
             yield from map(str, contents.changed(settings, SOURCES[name], days)[:SHOWN_REJECTS])
             command = f'python -m kly_mage repair --source {name} --start {days.start} --end {days.end}'

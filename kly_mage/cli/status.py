@@ -83,6 +83,8 @@ def _write(each: SourceStatus) -> None:
         say_sentence(f'  {name} is left out: {reason}')
     for far_off in each.far_off:
         _waiting(f'{far_off}: far off; if that is right:', accept_command(each.source))
+    if each.provisional:
+        say_sentence(f'  provisional, another delivery may correct them: {spans(each.provisional)}')
     if each.stale:
         _waiting(f'{each.stale}; if that is right:', accept_command(each.source))
     if each.rejects:

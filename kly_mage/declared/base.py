@@ -1,6 +1,7 @@
 """What a source is: its columns and rules, what makes two of its rows the same, which version of a row counts."""
 
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Literal
 
 Kind = Literal['text', 'id', 'timestamp', 'count', 'money', 'fingerprint']
@@ -101,6 +102,25 @@ class Freshness:
 
 
 @dataclass(frozen=True)
+class Finality:
+    """From which day on a day's numbers are final: nobody expects another delivery of it any more.
+
+    Attributes:
+        days: so many whole days after it have passed; or
+        of_next_month: that day of the next month has come.
+    """
+
+    days: int = 0
+    of_next_month: int | None = None
+
+    def of(self, day: date) -> date:
+        """The first day on which the numbers of ``day`` are final."""
+        if self.of_next_month is None:
+            return day + timedelta(days=self.days + 1)
+        return (day.replace(day=1) + timedelta(days=31)).replace(day=self.of_next_month)
+
+
+@dataclass(frozen=True)
 class Plausible:
     """How much money a file may bring: in micros taken for units, all of it is a million times too much.
 
@@ -139,6 +159,7 @@ class Source:
             version or is gone; no number depends on it. Undeclared columns may be among them.
         volume: how many rows a day should bring; None where that says nothing, as for a source of ``any_day``.
         freshness: how old its newest day may be; None for a source that is delivered when there is something.
+        finality: from when on its days are final; None where nothing is known of that, and no day is ever called so.
         plausible: how much money a file may bring; None where files hold none.
         file_timezone: the zone in which the day in a file's name is a day; None if it is the warehouse's. A file of a UTC
             day may hold rows of two days in Jakarta.
@@ -161,6 +182,7 @@ class Source:
     key_columns: tuple[str, ...] = ()
     volume: Volume | None = None
     freshness: Freshness | None = None
+    finality: Finality | None = None
     plausible: Plausible | None = None
     file_timezone: str | None = None
     early_days: int = 0

@@ -1,6 +1,6 @@
 """Events of Google Analytics 4."""
 
-from kly_mage.declared.base import AgainstArticle, Column, Freshness, Rule, Source, Volume
+from kly_mage.declared.base import AgainstArticle, Column, Finality, Freshness, Rule, Source, Volume
 
 # What GA4 collects by itself and what it recommends to publishers; a name outside is mostly a typing error in a tag.
 _EVENT_NAMES = (
@@ -35,6 +35,7 @@ GA4_EVENTS = Source(
     ),
     volume=Volume(),
     freshness=Freshness(),
+    finality=Finality(days=3),  # Google writes a daily table again for 72 hours
     rules=(
         Rule(
             'an event has a name GA4 knows',

@@ -1,6 +1,6 @@
 """Delivery of Google Ad Manager."""
 
-from kly_mage.declared.base import Column, Freshness, Plausible, Rule, Source, Volume
+from kly_mage.declared.base import Column, Finality, Freshness, Plausible, Rule, Source, Volume
 
 GAM_DELIVERY = Source(
     name='gam_delivery',
@@ -22,6 +22,7 @@ GAM_DELIVERY = Source(
     exports=('NetworkImpressions_#', 'NetworkBackfillImpressions_#', 'NetworkClicks_#', 'NetworkBackfillClicks_#'),
     volume=Volume(),
     freshness=Freshness(),
+    finality=Finality(of_next_month=2),
     # Sponsors pay dear, but nobody two dollars for an impression; a file in micros says that of nearly all.
     plausible=Plausible(money='revenue_usd', per='impressions', most=2_000),
     rules=(

@@ -60,6 +60,9 @@ def look(load: Load, missing: Sequence[date]) -> list[str]:
         found.append(f'rows are of days that their file may not hold (kly_mage/declared/{name}.py says which)')
     if load['rows_withdrawn']:
         found.append(f'rows are withdrawn: the newest delivery of their day lacks them (bronze.{name}_corrections has them)')
+    if load['final_days']:
+        days = spans(map(date.fromisoformat, load['final_days']))
+        found.append(f'days that were final are corrected ({days}; gold.restatements says by how much)')
     if load['files_changed']:
         found.append(f'files have changed since they were loaded (python -m kly_mage repair --source {name})')
     if load['far_off']:

@@ -216,7 +216,8 @@ def test_nothing_at_all_is_no_error(settings: Settings, status: Status, capsys: 
 
 def _nothing(name: str) -> dict[str, Any]:
     numbers = {'days': [], 'last_load': None, 'newest_day': None, 'lag_days': None, 'rejects': 0, 'conflicts': 0}
-    return {'source': name, **numbers, 'late': {}, 'rules': {}, 'left_out': {}, 'far_off': [], 'stale': None, 'missing': []}
+    found = {'late': {}, 'rules': {}, 'left_out': {}, 'far_off': [], 'stale': None, 'provisional': [], 'missing': []}
+    return {'source': name, **numbers, **found}
 
 
 def test_the_calendar_has_a_sign_for_every_day(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:

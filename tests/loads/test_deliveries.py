@@ -1,6 +1,8 @@
 """Of a day of GA4's export counts what its newest delivery holds: filled in, withdrawn, delivered again, in any order."""
 
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -9,9 +11,11 @@ from kly_mage.checks.reconciliation.check import reconcile
 from kly_mage.checks.verify import rebuild, verify
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.loads import unload
 from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
 from kly_mage.warehouse.postgres.deliveries import Deliveries
+from kly_mage.warehouse.postgres.finality_view import final_on
 from kly_mage.warehouse.postgres.server import server
 from tests.delivery import backfill
 from tests.gold import Query, gold
@@ -132,6 +136,38 @@ def test_what_a_day_said_before_and_says_since_is_one_view(settings: Settings, q
     assert query(known, 0) == [('7', 'pageviews', 2)]
     assert query(known, 1) == [('7', 'pageviews', 1), ('7', 'user_engagements', 1), ('8', 'pageviews', 1)]
     assert query(known, 2) == [('8', 'pageviews', 1)]
+
+
+def test_a_day_is_provisional_until_its_horizon_and_a_correction_after_it_needs_a_look(
+    settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    today = datetime.now(ZoneInfo('Asia/Jakarta')).date()
+    days = [today - timedelta(days=n) for n in (3, 4)]  # the day after and three more have to pass
+    for day in days:
+        deliver(settings, f'events_{day:%Y%m%d}.csv', event(1, day=str(day)))
+    load(str(days[1]), str(today))
+    for day in days:
+        deliver(settings, f'events_{day:%Y%m%d}.csv', event(1, source='google', day=str(day)))
+    capsys.readouterr()
+    assert load(str(days[1]), str(today)) == 3
+    told = capsys.readouterr()
+    assert f'days that were final are corrected: {days[1]}; gold.restatements' in told.err
+    assert query('select day, state, final_on, corrected_at is not null from gold.finality order by day desc') == [
+        (days[0], 'provisional', days[0] + timedelta(days=4), True),
+        (days[1], 'final', days[1] + timedelta(days=4), True),
+    ]
+    main(['status', '--source', 'ga4_events'])
+    assert f'provisional, another delivery may correct them: {days[0]}\n' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('day', 'final'), [('2025-10-31', '2025-11-02'), ('2025-12-01', '2026-01-02'), ('2024-02-29', '2024-03-02')]
+)
+def test_ads_are_final_on_the_second_of_the_next_month(query: Query, day: str, final: str) -> None:
+    finality = GAM_DELIVERY.finality
+    assert finality is not None
+    assert finality.of(date.fromisoformat(day)) == date.fromisoformat(final)
+    assert query(f'select {final_on(finality, "day")}::text from (select %s::date as day) as one', day) == [(final,)]
 
 
 def test_an_event_that_moves_takes_its_session_along(settings: Settings, query: Query) -> None:

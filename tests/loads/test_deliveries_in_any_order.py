@@ -6,14 +6,17 @@ that lies there, of a day without one all rows of its intraday files, and the ro
 
 import random
 from collections import defaultdict
+from datetime import date
 from typing import Any
 
 import pytest
 
 from kly_mage.checks.reconciliation.check import reconcile
+from kly_mage.checks.reconciliation.repair import repair
 from kly_mage.checks.verify import rebuild, verify
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
 from kly_mage.loads import unload
 from kly_mage.warehouse.postgres import ledger
 from kly_mage.warehouse.postgres.server import server
@@ -89,7 +92,9 @@ class Program:
     def step(self) -> str:
         start = self.random.randint(1, DAYS)
         end = self.random.randint(start, DAYS)
-        what = self.random.choice(('deliver', 'deliver', 'deliver', 'run', 'load', 'refresh', 'crash', 'rebuild', 'unload'))
+        what = self.random.choice(
+            ('deliver', 'deliver', 'deliver', 'run', 'load', 'refresh', 'crash', 'rebuild', 'unload', 'repair')
+        )
         if what == 'deliver':
             return self.deliver()
         if not self.files:
@@ -107,6 +112,9 @@ class Program:
                     load(self.settings, 'ga4_events', start, end)
         elif what == 'rebuild':
             rebuild(self.settings)
+        elif what == 'repair':
+            report = reconcile(self.settings, ['ga4_events'], Window(date(2025, 10, start), date(2025, 10, end)))
+            what += f': {list(repair(self.settings, report))}'
         elif done := self.query("select load_id from ops.loads where source = 'ga4_events' and status = 'done' order by 1"):
             (chosen,) = self.random.choice(done)
             what += f' {chosen}'

@@ -17,6 +17,7 @@ WELL: dict[str, Any] = {
     'left_out': {},
     'files_changed': 0,
     'far_off': [],
+    'final_days': [],
     'stale': None,
     'stale_days': [],
     **{f'rows_{part}': 0 for part in ('duplicate', 'rejected', 'conflicting', 'outside', 'superseded', 'forgotten')},

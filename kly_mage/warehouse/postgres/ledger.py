@@ -17,7 +17,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile, day_in_name
 from kly_mage.landing.left_out import FILE_LINE
-from kly_mage.warehouse.postgres import freshness, outside
+from kly_mage.warehouse.postgres import finality, freshness, outside
 from kly_mage.warehouse.postgres import rejects as waiting_rejects
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.counts import DAY_COUNTS, Counts
@@ -235,7 +235,8 @@ def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]
     sums = ', '.join(f'sum({name})::bigint' for name in names)
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(
-            f'select source, array_agg(left_out), {_CHANGED}, min(start_day), max(end_day), {sums} from ops.loads'
+            f'select source, array_agg(left_out), {_CHANGED}, min(start_day), max(end_day), array_agg(load_id), {sums}'
+            ' from ops.loads'
             " where pipeline_run = any(%s) and status = 'done' group by source order by source",
             (runs,),
         )
@@ -248,9 +249,10 @@ def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]
                 'files_changed': files_changed,
                 'far_off': [str(day) for day in far_off(cursor, SOURCES[source], Window(start, end))],
                 **freshness.told(freshness.of_load(cursor, SOURCES[source], Window(start, end), now)),
+                'final_days': [str(day) for day in finality.corrected(cursor, SOURCES[source], load_ids)],
                 **dict(zip(names, numbers, strict=True)),
             }
-            for source, left_out, files_changed, start, end, *numbers in rows
+            for source, left_out, files_changed, start, end, load_ids, *numbers in rows
         ]
 
 

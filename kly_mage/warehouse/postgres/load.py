@@ -23,7 +23,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import today
 from kly_mage.landing.readers import columns
 from kly_mage.rows.frames import SLICE_ROWS
-from kly_mage.warehouse.postgres import agreed, freshness, ledger, volume
+from kly_mage.warehouse.postgres import agreed, finality, freshness, ledger, volume
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_columns, ensure_partitions, ensure_schema, summarize_partitions
 from kly_mage.warehouse.postgres.request import Request
@@ -74,6 +74,7 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
             files_changed = transaction.contents.settle(cursor, load_id, looked_at, request.window, deliveries.may_lose_rows)
             deliveries.settle(load_id, transaction.contents, looked_at.get, counts)
             ledger.finish(cursor, request, load_id, counts, transaction.left_out)
+            final = finality.corrected(cursor, source, [load_id])
             far_off = volume.check(cursor, source, request.window)
             stale = freshness.check(cursor, source, request.window, today(settings.timezone))
             ledger.remember_files(cursor, request, load_id, transaction.files_read, transaction.left_out)
@@ -82,7 +83,7 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
         raise
     done = {'load_id': load_id, 'source': source.name, 'days': str(request.window), **counts.summary()}
     done |= {'left_out': transaction.left_out, 'files_changed': files_changed, 'far_off': [str(day) for day in far_off]}
-    done |= freshness.told(stale)
+    done |= freshness.told(stale) | {'final_days': [str(day) for day in final]}
     logger.info('%s %s: %s', source.name, request.window, done)
     return done
 

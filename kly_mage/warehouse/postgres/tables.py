@@ -11,6 +11,7 @@ from kly_mage.declared.base import UNDECLARED, Column, Source
 from kly_mage.declared.marts import MARTS
 from kly_mage.rows.rowhash import VERSION
 from kly_mage.warehouse.postgres.delivery_tables import deliveries_ddl
+from kly_mage.warehouse.postgres.finality_view import finality_view
 from kly_mage.warehouse.postgres.mart_tables import joined_ddl, mart_ddl, restatements_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from kly_mage.warehouse.postgres.restatements_view import restatements_view
@@ -101,7 +102,19 @@ def everything() -> str:
     sources, marts = map(source_ddl, SOURCES.values()), map(mart_ddl, MARTS)
     restatements = [restatements_ddl(SOURCES[mart.source], mart) for mart in MARTS if SOURCES[mart.source].value_columns]
     return '\n'.join(
-        [set_aside, ops, *sources, articles, *marts, *restatements, joined_ddl(), *checks, restatements_view(), view_ddl()]
+        [
+            set_aside,
+            ops,
+            *sources,
+            articles,
+            *marts,
+            *restatements,
+            joined_ddl(),
+            *checks,
+            restatements_view(),
+            finality_view(),
+            view_ddl(),
+        ]
     )
 
 

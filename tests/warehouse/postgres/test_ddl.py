@@ -21,6 +21,7 @@ from kly_mage.declared.marts import DAILY_SUMMARY, GAM_DAILY_SUMMARY, MARTS
 from kly_mage.warehouse.postgres import ddl as schema
 from kly_mage.warehouse.postgres import hash_sql, tables
 from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.finality_view import finality_view
 from kly_mage.warehouse.postgres.mart_tables import joined_ddl, mart_ddl, restatements_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from kly_mage.warehouse.postgres.restatements_view import restatements_view
@@ -203,7 +204,7 @@ def statements() -> dict[str, str]:
     made |= {f'{name}_hashrow.sql': hash_sql.hashrow(source, list(source.names)) for name, source in SOURCES.items()}
     made |= {f'{mart.name}.sql': mart_ddl(mart) for mart in MARTS}
     made |= {'reconciliation.sql': view_ddl(), 'daily_summary.sql': joined_ddl()}
-    made |= {'restatements.sql': restatements_view()}
+    made |= {'restatements.sql': restatements_view(), 'finality.sql': finality_view()}
     made |= {'gam_restatements.sql': restatements_ddl(GAM_DELIVERY, GAM_DAILY_SUMMARY)}
     odd = [*CMS_ARTICLES.names, 'a"b', "a'b", 'a=b', '\\', '_load_id']
     return made | {'cms_articles_hashrow_odd_names.sql': hash_sql.hashrow(CMS_ARTICLES, odd)}

@@ -1,0 +1,41 @@
+"""Which days were final and have been corrected all the same."""
+
+from collections.abc import Iterable
+from datetime import date
+
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.declared.base import Source
+from kly_mage.warehouse.postgres.finality_view import final_on
+from kly_mage.warehouse.postgres.tables import corrections_table, restatements_table
+
+
+def corrected(cursor: Cursor, source: Source, load_ids: Iterable[int]) -> list[date]:
+    """The days that were final when one of these loads corrected them.
+
+    Args:
+        load_ids: of loads that are done, or are about to be.
+    """
+    if source.finality is None:
+        return []
+    changes = [corrections_table(source)] if source.complete else []
+    # Without it there are only rows completed in a column declared later: no number that was told has changed by them.
+    changes += [restatements_table(source)] if source.applies_restatements else []
+    if not changes:
+        return []
+    cursor.execute(
+        sql.SQL(' union ').join(
+            sql.SQL(
+                'select distinct _partition_date from {table} inner join ops.loads on load_id = _load_id'
+                ' where _load_id = any({loads}) and {final} <= (started_at at time zone'
+                " (select value from ops.settings where name = 'timezone'))::date"
+            ).format(
+                table=table,
+                loads=sql.Literal(list(load_ids)),
+                final=sql.SQL(final_on(source.finality, '_partition_date')),
+            )
+            for table in changes
+        )
+    )
+    return sorted(day for (day,) in cursor.fetchall())
