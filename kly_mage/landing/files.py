@@ -8,7 +8,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -61,7 +61,7 @@ class LandingFile:
     problem: str | None = None
     covers: Window | None = None
     late_days: int | None = None
-    mapping: Mapping | None = None
+    mapping: Mapping | None = field(default=None, hash=False)
 
     @property
     def signature(self) -> tuple[str, int, datetime]:
@@ -131,8 +131,9 @@ def find_files(source: Source, data_dir: Path, timezone: str, mapping: Path | No
     if not paths and not folder.is_dir():
         raise LandingError(f'nothing for {source.name} in {data_dir}: expected {source.name}/*.csv or {source.name}.csv')
     zone, files, given = ZoneInfo(timezone), [], mappings(mapping or data_dir / MAPPINGS)
+    real_folders = {data_dir: root, folder: folder.resolve()}
     for path in paths:
-        real, status, problem = _look(path, root)
+        real, status, problem = _look(path, root, real_folders[path.parent])
         if status is None:
             continue  # it has gone meanwhile
         shown, day, modified = printable(str(path.relative_to(data_dir))), day_in_name(source, path.name), _instant(status)
@@ -251,15 +252,22 @@ def _named(source: Source, name: str) -> re.Match[str] | None:
     return re.match(f'({beginnings})_([0-9]{{8}})', name.rpartition('/')[2])
 
 
-def _look(path: Path, root: Path) -> tuple[Path, os.stat_result | None, str | None]:
-    """Where a path leads, what is there, and why it is not read; nothing is opened."""
+def _look(path: Path, root: Path, folder: Path) -> tuple[Path, os.stat_result | None, str | None]:
+    """Where a path leads, what is there, and why it is not read; nothing is opened.
+
+    Args:
+        folder: that of the path, no link in it.
+    """
     try:
         here = path.lstat()
     except FileNotFoundError:
         return path, None, None
     try:
-        real = path.resolve(strict=True)
-        there = real.lstat()
+        if stat.S_ISLNK(here.st_mode):
+            real = path.resolve(strict=True)
+            there = real.lstat()
+        else:  # of ten thousand files in a folder, the way to it is walked once
+            real, there = folder / path.name, here
     except (OSError, RuntimeError):  # a circle of links is a RuntimeError
         return path, here, 'a link that leads nowhere; it is not read'
     if not real.is_relative_to(root):

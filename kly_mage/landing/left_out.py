@@ -12,6 +12,7 @@ Mage's blocks too, so the warehouse hears of it whoever reads.
 import json
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from itertools import groupby
 from typing import TypeVar
 
 import polars as pl
@@ -23,9 +24,10 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing import deliveries, readers
 from kly_mage.landing.files import LandingFile, files_for
-from kly_mage.rows.frames import Frames
+from kly_mage.rows.frames import Frames, gathered
 
 T = TypeVar('T')
+SMALL_BYTES = 1 << 20  # of files that take less, several are a frame
 FILE_LINE = 0  # the line of a reject that is about a whole file
 LeftOut = dict[str, str]  # why each file is left out, by its name
 
@@ -37,8 +39,11 @@ def at_first_sight(source: Source, files: Iterable[LandingFile], settle_seconds:
         settle_seconds: a file that was changed less than so long ago may still be written to.
     """
     now = datetime.now(UTC)
-    fresh = [file for file in files if abs((now - file.modified_at).total_seconds()) < settle_seconds]
-    _, unusable = undeclared_columns(source, (file for file in files if file not in fresh))
+    parts = [list[LandingFile](), list[LandingFile]()]
+    for file in files:
+        parts[abs((now - file.modified_at).total_seconds()) < settle_seconds].append(file)
+    settled, fresh = parts
+    _, unusable = undeclared_columns(source, settled)
     reason = f'changed less than {settle_seconds} s ago, so somebody may still be writing to it; the next run takes it'
     return {file.name: file.problem or reason for file in fresh} | unusable
 
@@ -58,7 +63,7 @@ def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> tuple[li
 def read(
     source: Source, files: list[LandingFile], window: Window, *, timezone: str, late_days: int, left_out: LeftOut
 ) -> Frames:
-    """What ``readers.read`` gives of the files that can be used, and one row for each that cannot.
+    """What ``readers.read`` gives of the files that can be used, small ones together, and a row for each that cannot.
 
     Args:
         left_out: files that are not to be read; the walk adds what it finds.
@@ -75,18 +80,24 @@ def read(
         announced = deliveries.announced(source, (file for file in files if file.name not in begun))
         if announced is not None:
             yield readers.whole(source, [announced])
-        for file in files:
-            if file.name in begun:
-                yield readers.whole(source, [_row(file, left_out[file.name])])
-                continue
-            try:
-                for frame in readers.read(source, [file], window, timezone=timezone, late_days=late_days):
-                    if len(left_out) == len(begun):  # else the walk will begin anew, and only looks for more such files
-                        yield frame
-            except LandingError as error:
-                left_out[file.name] = _reason(file, error)
-        if found := left_out.keys() - begun:
-            raise FileLeftOutError('begins anew without ' + _told({name: left_out[name] for name in sorted(found)}))
+
+        def rows(these: Iterable[LandingFile]) -> Iterator[pl.DataFrame]:
+            for file in these:
+                if file.name in begun:
+                    yield readers.whole(source, [_row(file, left_out[file.name])])
+                    continue
+                try:
+                    for frame in readers.read(source, [file], window, timezone=timezone, late_days=late_days):
+                        if len(left_out) == len(begun):  # else the walk begins anew, and only looks for more such files
+                            yield frame
+                except LandingError as error:
+                    left_out[file.name] = _reason(file, error)
+
+        for is_small, these in groupby(files, key=lambda file: file.size < SMALL_BYTES):
+            found = rows(these)
+            yield from gathered(found) if is_small else found
+        if more := left_out.keys() - begun:
+            raise FileLeftOutError('begins anew without ' + _told({name: left_out[name] for name in sorted(more)}))
 
     return Frames(frames)
 

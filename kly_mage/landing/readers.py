@@ -5,8 +5,10 @@ the days a load takes, and what makes a file unusable as a whole.
 """
 
 import contextlib
+import sys
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import polars as pl
 
@@ -32,6 +34,7 @@ from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames
 
 _INSTANT = pl.Datetime('us', 'UTC')
+_SEEN_FILES = 20_000  # of which it is known what they are; a load looks at each several times
 _READERS: dict[Format, Reader] = {CSV: csv, JSON: ndjson, AVRO: avro, PARQUET: parquet}
 _ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at': _INSTANT, '_line': pl.Int64()}
 
@@ -88,7 +91,7 @@ def columns(source: Source, file: LandingFile) -> list[str]:
     Raises:
         LandingError: the file is not to be read, or its columns cannot be used (``columns.problem``).
     """
-    _, names, _ = _columns(source, file, reader_of(file))
+    _, names, _ = _columns(source, file)
     return names
 
 
@@ -111,13 +114,13 @@ def is_empty(file: LandingFile) -> bool:
 def sample(source: Source, file: LandingFile) -> pl.DataFrame:
     """The first slice of a file, its columns as it has them; of an export as they are flattened."""
     reader = reader_of(file)
-    names = reader.columns(file)
-    if not names:
+    if not (names := list(_header(file))):
         return pl.DataFrame()
     with contextlib.closing(_slices(source, file, reader, names)) as slices:
         return next((part.rows for part in slices), pl.DataFrame())
 
 
+@lru_cache(_SEEN_FILES)
 def reader_of(file: LandingFile) -> Reader:
     """What reads a file.
 
@@ -130,20 +133,26 @@ def reader_of(file: LandingFile) -> Reader:
 
 def file_columns(source: Source, file: LandingFile) -> list[str]:
     """The names of a file's columns as it has them; those of an export as they are flattened."""
-    return _single(source, file, reader_of(file).columns(file))
+    return _single(source, file, list(_header(file)))
 
 
 def made_of(source: Source, file: LandingFile) -> str | None:
     """Of what, and how, the rows of a file are made, in a few words; None if they stand in it as they are."""
-    names = reader_of(file).columns(file)
+    names = list(_header(file))
     if _is_transfer(source, names):
         return 'Data Transfer of Ad Manager, its events added up'
     return "GA4's export, flattened" if _is_export(source, names) else None
 
 
-def _columns(source: Source, file: LandingFile, reader: Reader) -> tuple[list[str], list[str], _Between]:
+@lru_cache(_SEEN_FILES)
+def _header(file: LandingFile) -> tuple[str, ...]:
+    """The columns as the file has them, looked up once: it is the same file as long as it is as it was found."""
+    return tuple(map(sys.intern, reader_of(file).columns(file)))
+
+
+def _columns(source: Source, file: LandingFile) -> tuple[list[str], list[str], _Between]:
     """The columns as the file has them, as its frames have them, and what lies between."""
-    there = reader.columns(file)
+    there = list(_header(file))
     single = _single(source, file, there)
     mapping = mapping_for(source, file, single) if single else None
     if _is_transfer(source, there):
@@ -192,7 +201,7 @@ def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str])
 
 def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.DataFrame]:
     reader = reader_of(file)
-    names, _, between = _columns(source, file, reader)
+    names, _, between = _columns(source, file)
     if not names:
         return
     if reader in (avro, parquet) and between.mapping:

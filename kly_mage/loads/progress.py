@@ -49,7 +49,7 @@ def reading(frames: Frames, step: Step, what: str, files: Sequence[landing.Landi
         for frame in frames:
             yield frame
             rows += int((frame['_line'] != FILE_LINE).sum())
-            if frame.height and (at := frame['_file'][0]) in sizes:
+            if frame.height and (at := frame['_file'][-1]) in sizes:
                 if at != name:
                     slices, name, grown = 0, at, landing_csv.frame_slices()
                 slices += next(grown)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from decimal import Context, Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 from typing import cast as as_type
 
@@ -118,13 +119,20 @@ def local_days(instants: pl.Series, timezone: str) -> pl.Series:
     """
     first, last = as_type(datetime | None, instants.min()), as_type(datetime | None, instants.max())
     if first and last and first.year >= 1980 and last.year < 9999 and last - first < timedelta(days=60):
-        begin, end = first.replace(minute=0, second=0, microsecond=0), last + timedelta(minutes=15)
-        quarters = pl.datetime_range(begin, end, '15m', eager=True).dt.convert_time_zone(timezone)
-        shifts = (quarters.dt.base_utc_offset() + quarters.dt.dst_offset()).unique()
-        if len(shifts) == 1:
-            here: pl.Series = instants.dt.replace_time_zone(None) + shifts.item()
+        begin, end = (instant.replace(minute=0, second=0, microsecond=0) for instant in (first, last))
+        shift = _shift(begin, end + timedelta(hours=1), timezone)
+        if shift is not None:
+            here: pl.Series = instants.dt.replace_time_zone(None) + shift
             return here.dt.date()
     return instants.dt.convert_time_zone(timezone).dt.date()
+
+
+@lru_cache(1_000)  # many small files of one day ask the same
+def _shift(begin: datetime, end: datetime, timezone: str) -> timedelta | None:
+    """How far clocks are from UTC in all quarters of an hour from ``begin`` to ``end``; None if they change."""
+    quarters = pl.datetime_range(begin, end, '15m', eager=True).dt.convert_time_zone(timezone)
+    shifts = (quarters.dt.base_utc_offset() + quarters.dt.dst_offset()).unique()
+    return shifts.item() if len(shifts) == 1 else None
 
 
 def reason_of(reject: str) -> str:

@@ -10,6 +10,8 @@ import polars as pl
 T = TypeVar('T')
 SLICE_ROWS = 100_000  # of a whole frame, as Mage has them, so many rows are worked on at once: what that takes is bounded
 
+GATHERED_ROWS = 50_000  # of frames smaller than that so many are put together: what each costs beside its rows is paid once
+
 
 class Frames:
     """Frames made on demand, each a slice of one whole.
@@ -34,6 +36,25 @@ class Frames:
     def ahead(self) -> 'Frames':
         """The same frames, made by a thread that works one frame ahead of the reader."""
         return Frames(lambda: made_ahead(self))
+
+
+def gathered(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The same rows in the same order, small frames put together: of a thousand small files each would be a frame."""
+    held: list[pl.DataFrame] = []
+    for frame in frames:
+        if held and sum(each.height for each in held) + frame.height > SLICE_ROWS:
+            yield _joined(held)
+            held = []
+        held.append(frame)
+        if sum(each.height for each in held) >= GATHERED_ROWS:
+            yield _joined(held)
+            held = []
+    if held:
+        yield _joined(held)
+
+
+def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame:
+    return pl.concat(frames, how='diagonal') if len(frames) > 1 else frames[0]
 
 
 def made_ahead(items: Iterable[T]) -> Generator[T, None, None]:
