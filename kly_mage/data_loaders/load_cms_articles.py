@@ -15,4 +15,4 @@ def load_cms_articles(*args, **kwargs):
 @test
 def test_every_row_is_located(rows, *args):
     """Every row knows the file and line it comes from, so that a reject can be found again."""
-    assert rows['_file'].null_count() == 0 and rows['_line'].null_count() == 0, 'rows without file or line'
+    assert rows[['_file', '_line']].notna().all(axis=None), 'rows without file or line'

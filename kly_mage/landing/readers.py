@@ -81,8 +81,12 @@ def read(source: Source, files: list[LandingFile], window: Window | None, *, tim
 
 def whole(source: Source, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """All frames as one; with no frames, an empty one of the right columns and types."""
-    empty = pl.DataFrame(schema=casting.typed_schema(source) | _ROW_COLUMNS)
-    return pl.concat([empty, *frames], how='diagonal')
+    return pl.concat([pl.DataFrame(schema=schema(source)), *frames], how='diagonal')
+
+
+def schema(source: Source) -> dict[str, pl.DataType]:
+    """The columns that every frame of a source has, and their types."""
+    return casting.typed_schema(source) | _ROW_COLUMNS
 
 
 def columns(source: Source, file: LandingFile) -> list[str]:

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+import polars as pl
 import yaml
 
 from kly_mage.common.errors import PipelineError, UsageError, WarehouseError, first_line
 from kly_mage.common.settings import PROJECT
 from kly_mage.common.timer import seconds_by_timer, timer
 from kly_mage.declared import SOURCES
+from kly_mage.loads.handed_on import to_pandas, typed
 from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.postgres.blocks import run_sql
 
 logger = logging.getLogger('kly_mage')
 _FOLDERS = {'data_loader': 'data_loaders', 'transformer': 'transformers', 'data_exporter': 'data_exporters'}
 _EXPORTERS = {f'export_{name}' for name in SOURCES}
+_OURS = _EXPORTERS | {f'hash_{name}' for name in SOURCES}
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,15 @@ def _entries(pipeline: str) -> list[dict[str, Any]]:
 
 
 def _previews(entries: list[dict[str, Any]]) -> set[str]:
-    """The blocks that show in the editor what a mart has built."""
-    return {entry['uuid'] for entry in entries if entry['language'] == 'sql' and entry['type'] == 'data_loader'}
+    """The blocks that show in the editor what a mart has built, and those of kinds that only Mage runs (``custom``, R)."""
+    shown = {entry['uuid'] for entry in entries if entry['language'] == 'sql' and entry['type'] == 'data_loader'}
+    return shown | _kinds_of_mage(entries)
+
+
+def _kinds_of_mage(entries: list[dict[str, Any]]) -> set[str]:
+    return {
+        entry['uuid'] for entry in entries if entry['type'] not in _FOLDERS or entry['language'] not in ('python', 'sql')
+    }
 
 
 def _below_previews(entries: list[dict[str, Any]]) -> set[str]:
@@ -131,6 +141,8 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
     chosen = list(pipelines)
     for uuid in sorted(uuid for name in chosen for uuid in _below_previews(_entries(name))):
         logger.warning('block %s takes the rows of a preview, which only Mage has: it is left out here', uuid)
+    for uuid in sorted(uuid for name in chosen for uuid in _kinds_of_mage(_entries(name))):
+        logger.warning('block %s is of a kind that only Mage runs: it is left out here', uuid)
     for block in blocks(chosen):
         if not any(all(uuid in outputs for uuid in lane) for lane in block.lanes):
             continue
@@ -158,11 +170,29 @@ def _run_block(block: Block, inputs: list[Any], kwargs: dict[str, Any]) -> Any:
     function = block.function()
     if block.type == 'data_loader':
         return function(*inputs, as_stream=True, **kwargs)
-    if block.type == 'transformer':
-        (frames,) = inputs
-        return (
-            frames.ahead().map(lambda frame: function(frame, **kwargs))
-            if isinstance(frames, Frames)
-            else function(frames, **kwargs)
-        )
+    if block.uuid not in _OURS:
+        function = _as_in_mage(block, function)
+    if block.type == 'transformer' and len(inputs) == 1 and isinstance(inputs[0], Frames):
+        return inputs[0].ahead().map(lambda frame: function(frame, **kwargs))
     return function(*(frames.ahead() if isinstance(frames, Frames) else frames for frames in inputs), **kwargs)
+
+
+def _as_in_mage(block: Block, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A block that somebody has added is given pandas, which Mage's templates are written for.
+
+    A transformer sees the rows slice by slice; what else takes rows gets them all at once, with what memory that takes.
+    """
+
+    def work(*inputs: Any, **kwargs: Any) -> Any:
+        kinds: dict[str, pl.DataType] = {}
+        given = list[Any]()
+        for one in inputs:
+            rows = pl.concat(one, how='diagonal') if isinstance(one, Frames) else one
+            if isinstance(rows, pl.DataFrame):
+                kinds |= rows.schema
+                rows = to_pandas(rows)
+            given.append(rows)
+        made = function(*given, **kwargs)
+        return typed(made, kinds, block.uuid) if kinds and hasattr(made, 'columns') else made
+
+    return work

@@ -1,7 +1,8 @@
 """What the blocks of a lane call: read the days asked for, hash, insert what is new.
 
-In Mage a block hands on one frame. The command line asks for a stream (``as_stream``): the loader then gives ``Frames``,
-each transformer sees one frame after the other, and the exporter takes them all in one transaction.
+In Mage a block hands on one pandas frame (``handed_on``). The command line asks for a stream (``as_stream``): the loader
+then gives ``Frames`` of polars, each transformer sees one frame after the other, and the exporter takes them all in one
+transaction.
 """
 
 from collections.abc import Mapping
@@ -12,9 +13,10 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import LandingError, PipelineError
+from kly_mage.common.errors import LandingError
 from kly_mage.common.memory import ensure_addresses
 from kly_mage.common.settings import Settings, load_settings
+from kly_mage.common.text import counted
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window, window
 from kly_mage.declared import SOURCES
@@ -24,6 +26,7 @@ from kly_mage.landing import files as landing
 from kly_mage.landing import left_out as landing_left_out
 from kly_mage.landing.not_understood import not_understood
 from kly_mage.loads import mage_run, summary
+from kly_mage.loads.handed_on import to_pandas, to_polars
 from kly_mage.loads.progress import reading, silent
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import Frames
@@ -36,8 +39,11 @@ from kly_mage.warehouse.postgres.server import export_environment, server
 Kwargs = Mapping[str, Any]
 
 
-def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
+def read_days(source_name: str, kwargs: Kwargs) -> Any:
     """The rows of the days a block is asked for, typed; rows that cannot be used have ``_reject`` filled.
+
+    Returns:
+        A pandas frame; on the command line (``as_stream``), ``Frames`` of polars.
 
     Raises:
         WindowError: the block's arguments name no day.
@@ -59,22 +65,33 @@ def read_days(source_name: str, kwargs: Kwargs) -> pl.DataFrame | Frames:
         rows = landing_left_out.until_whole(lambda: readers.whole(source, frames))
         for name, reason in left_out.items():
             mage_run.tell(kwargs, f'{name} is left out, its days are incomplete: {reason}', urgent=True)
-        return rows
+        useless = rows.height - rows['_reject'].null_count()
+        told = f'{counted(rows.height, "row")} of {counted(len(files), "file")}, {useless:,} cannot be used'
+        mage_run.tell(kwargs, f'{source.name} {days}: {told}', urgent=False)
+        return to_pandas(rows)
     return reading(frames, kwargs.get('progress') or silent, f'loading {source.name}', files)
 
 
-def hash_rows(frame: Any, source_name: str) -> pl.DataFrame:
+def hash_rows(frame: Any, source_name: str) -> Any:
     """Distinct rows with ``_hashrow``; ``_duplicate_rows`` counts the equal ones each of them stands for.
 
     Args:
         frame: what a loader gave, polars or pandas.
+
+    Returns:
+        A frame of the same kind.
     """
     source = SOURCES[source_name]
-    frame = _polars(frame, source, 'load')
+    rows = to_polars(frame, source, 'load')
     with timer('hash'):
-        frame = rowhash.add_hashrow(frame, source)
+        rows = rowhash.add_hashrow(rows, source)
     with timer('distinct'):
-        return rowhash.distinct(frame, source)
+        rows = rowhash.distinct(rows, source)
+    if isinstance(frame, pl.DataFrame):
+        return rows
+    told = f'{counted(rows.height, "row")} handed on, which stand for {rows["_duplicate_rows"].sum():,} equal ones too'
+    mage_run.tell({}, f'{source.name}: {told}', urgent=False)  # Mage takes what a block says into the log of its run
+    return to_pandas(rows)
 
 
 def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, Any]:
@@ -106,7 +123,7 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         walk: Any = frames
     else:
         further = [UNDECLARED.name] if source.version_columns else []
-        walk = [frame := _polars(frames, source, 'hash', '_hashrow', '_duplicate_rows', *further)]
+        walk = [frame := to_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows', *further)]
         request = replace(request, files=_as_looked_at(settings, source, days, files, frame))
     done = retrying(lambda: landing_left_out.until_whole(lambda: load(server(settings), request, walk)))
     if isinstance(frames, Frames):
@@ -164,13 +181,3 @@ def _as_looked_at(
             return True  # the loader has left out what it could not read; this has come since
 
     return [file for file in files if file.name in gave or not gives_some(file)]
-
-
-def _polars(frame: Any, source: Source, made_by: str, *columns: str) -> pl.DataFrame:
-    if not hasattr(frame, 'columns'):  # in the editor, the output of a block that has not run is empty
-        raise PipelineError(f'no rows to work on: run {made_by}_{source.name} first')
-    rows: pl.DataFrame = frame if isinstance(frame, pl.DataFrame) else pl.from_pandas(frame)
-    missing = [n for n in (*source.names, '_partition_date', '_reject', *columns) if n not in rows.columns]
-    if missing:
-        raise PipelineError(f'{made_by}_{source.name} has to keep the columns {", ".join(missing)}')
-    return rows

@@ -15,4 +15,4 @@ def hash_gam_delivery(rows, *args, **kwargs):
 @test
 def test_usable_rows_have_a_hash(rows, *args):
     """Exactly the rejected rows have no hash."""
-    assert rows['_hashrow'].is_null().eq(rows['_reject'].is_not_null()).all(), 'a usable row without hash, or the reverse'
+    assert (rows['_hashrow'].isna() == rows['_reject'].notna()).all(), 'a usable row without hash, or the reverse'

@@ -1,6 +1,7 @@
 """Running the pipelines' blocks without Mage."""
 
 import shutil
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,46 @@ def test_a_block_runs_the_function_that_is_marked_in_it_whatever_its_name(settin
     block.write_text('def my_mail(data, *args, **kwargs): ...\n', 'utf-8')
     with pytest.raises(PipelineError, match=r'data_exporters/my_mail\.py has no function that is marked'):
         runner.run(['ads_revenue'], start_date='2025-10-01')
+
+
+PANDAS = """
+if 'transformer' not in globals():
+    from mage_ai.data_preparation.decorators import transformer
+
+
+@transformer
+def transform(data, *args, **kwargs):
+    data['ad_unit'] = [unit.upper() for unit in data['ad_unit'].tolist()]
+    return data[data['impressions'] > 10]
+"""
+WHOLE = """
+@data_exporter
+def export_data(df, *args, **kwargs):
+    df.to_csv(PATH, index=False, columns=['ad_unit', 'revenue_usd'])
+"""
+
+
+def test_blocks_written_for_pandas_run_on_the_command_line_too(
+    settings: Settings, query: Query, project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As Mage's templates are: a transformer within the lane, an exporter below it, and a kind that only Mage runs."""
+    metadata, written = project / 'pipelines' / 'ads_revenue' / 'metadata.yaml', project / 'written.csv'
+    add_block(project, 'my_units', 'transformer', 'load_gam_delivery')
+    add_block(project, 'my_file', 'data_exporter', 'my_units')
+    add_block(project, 'my_notes', 'custom', 'my_file')
+    (project / 'transformers' / 'my_units.py').write_text(PANDAS, 'utf-8')
+    (project / 'data_exporters' / 'my_file.py').write_text(WHOLE.replace('PATH', repr(str(written))), 'utf-8')
+    pipeline = yaml.safe_load(metadata.read_text('utf-8'))
+    (hashing,) = [block for block in pipeline['blocks'] if block['uuid'] == 'hash_gam_delivery']
+    hashing['upstream_blocks'] = ['my_units']
+    metadata.write_text(yaml.safe_dump(pipeline), 'utf-8')
+    deliver(settings, 'gam_delivery_20251001.csv', ad('a', '0.100000000001', '11'), ad('b', '2', '10'), ad('c', '', '12'))
+    assert ads() == 3  # c has no revenue
+    assert query('select ad_unit, revenue_usd, impressions from bronze.gam_delivery') == [
+        ('A', Decimal('0.100000000001'), 11)
+    ]
+    assert written.read_text('utf-8').splitlines() == ['ad_unit,revenue_usd', 'A,0.100000000001', 'C,']
+    assert 'block my_notes is of a kind that only Mage runs: it is left out here' in caplog.text
 
 
 def test_a_failing_study_case_does_not_hold_up_the_other(
