@@ -2,7 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import IO
 
 import polars as pl
@@ -20,6 +20,8 @@ from kly_mage.rows.frames import made_ahead
 
 SLICE_BYTES = 4 << 20  # what is read at once; its objects take ten times as much
 LINE_BYTES = 8 << 20  # of the longest line
+MOST_CELLS = 2_000_000  # of a slice: rows times columns
+_CELLS_PER_BYTE = 2  # of lines; ours have one column in 20 bytes
 _NAME_CHARACTERS = 1_000  # a field with a longer name is no column of anybody's
 _MOST_KNOWN = 10_000  # files
 _FIELD = r'[{,]\s*"(?:[^"\\]|\\.)*"\s*:'
@@ -46,10 +48,11 @@ def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Sli
     single = [name for name in names if other.get(name, name) in source.names]
     is_export = bool(source.exports) and ga4_export.is_export(names)
     with file.open() as packed:
-        parts = (
-            _events(line, block) if is_export else _slice(line, block, names, single)
-            for line, block in blocks(file, unpacked(file, packed), SLICE_BYTES, LINE_BYTES)
-        )
+        read = blocks(file, unpacked(file, packed), SLICE_BYTES, LINE_BYTES)
+        if is_export:
+            parts = (_events(line, block) for line, block in read)
+        else:
+            parts = (part for line, block in read for part in _parts(file, line, block, names, single))
         with contextlib.closing(made_ahead(timed('read', parts))) as ready:
             yield from ready
         file.check(packed)
@@ -64,8 +67,12 @@ def is_empty(file: LandingFile) -> bool:
             return False  # its load says what is wrong with it
 
 
-def _slice(line: int, block: bytes, names: list[str], single: list[str]) -> Slice:
-    """The rows of some lines, the first of which is ``line``."""
+def _parts(file: LandingFile, line: int, block: bytes, names: list[str], single: list[str]) -> Iterator[Slice]:
+    """The rows of some lines, the first of which is ``line``.
+
+    Raises:
+        LandingError: their table would be many times as large as they are, because each has few of many fields.
+    """
     objects, texts, numbers, wrong = [], [], [], list[_Wrong]()
     for number, (text, is_text) in enumerate(texts_of(block), line):
         if not text or text.isspace():
@@ -80,13 +87,22 @@ def _slice(line: int, block: bytes, names: list[str], single: list[str]) -> Slic
     if wrong and wrong[-1][0] == line + block.count(b'\n'):
         number, text, _, reason = wrong[-1]
         wrong[-1] = (number, text, None, f'{reason}; in the last line of its file, which has no end: it is cut short')
-    table = json_object.table(objects, texts, names, single)
-    rows, lines = table.rows, pl.Series('_line', numbers, pl.Int64)
-    if table.unusable:
-        wrong += [(numbers[at], texts[at], name, reason) for at, (name, reason) in table.unusable.items()]
-        usable = ~pl.int_range(len(numbers), eager=True).is_in(list(table.unusable))
-        rows, lines = rows.filter(usable), lines.filter(usable)
-    return Slice(rows, lines, _rejects(wrong), nul=b'\\u0000' in block)
+    if len(objects) * len(names) > max(MOST_CELLS, _CELLS_PER_BYTE * len(block)):
+        raise LandingError(
+            f'{file.name}: from line {line} on lines have few of the {len(names):,} fields of their file; '
+            'deliver lines of other fields in files of their own'
+        )
+    nul, most = b'\\u0000' in block, max(1, MOST_CELLS // len(names))
+    for start in range(0, max(1, len(objects)), most):
+        some = slice(start, start + most)
+        table = json_object.table(objects[some], texts[some], names, single)
+        rows, lines = table.rows, pl.Series('_line', numbers[some], pl.Int64)
+        if table.unusable:
+            wrong += [(numbers[start + at], texts[start + at], *why) for at, why in table.unusable.items()]
+            usable = ~pl.int_range(rows.height, eager=True).is_in(list(table.unusable))
+            rows, lines = rows.filter(usable), lines.filter(usable)
+        yield Slice(rows, lines, _rejects(wrong), nul=nul)
+        wrong = []
 
 
 def _events(line: int, block: bytes) -> Slice:

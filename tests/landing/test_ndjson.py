@@ -5,6 +5,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,9 @@ AD = '{"served_at": "2025-10-01T12:00:00+07:00", "ad_unit": "a", "impressions": 
 def ad(revenue: str = '0.5', more: str = '') -> str:
     """An ad row; ``more`` are further fields."""
     return (AD % revenue)[:-1] + (f', {more}' if more else '') + '}'
+
+
+MANY = ad(more=','.join(f'"f{number}": 1' for number in range(1400))) + '\n'
 
 
 def written(write: Write, *lines: str | bytes, name: str = NAME) -> Any:
@@ -148,14 +152,26 @@ def test_a_last_line_without_an_end_is_a_row_if_it_is_whole_and_else_a_reject_th
         (ad(more=','.join(f'"f{number}": 1' for number in range(100_000))) + '\n', 'has 100,005 columns: at most 1,500'),
         ('\n'.join(ad(more=f'"f{number}": 1') for number in range(3000)) + '\n', 'columns: at most 1,500 are possible'),
         (ad(more=f'"{"x" * 100_000}": 1') + '\n', 'unusable column name'),
+        (MANY + '{"a":1}\n' * 300_000, 'lines have few of the 1,406 fields of their file'),
     ],
-    ids=['array', 'pretty', 'CSV', 'nothing', 'others', 'long', 'blank', 'wide', 'wider', 'name'],
+    ids=['array', 'pretty', 'CSV', 'nothing', 'others', 'long', 'blank', 'wide', 'wider', 'name', 'sparse'],
 )
 def test_a_file_that_is_no_table_is_refused_in_words(write: Write, content: str, told: str) -> None:
     folder = write(content, NAME)
     with pytest.raises(LandingError, match=f'^{NAME}: .*{told}') as error:
         read(folder)
     assert len(str(error.value)) < 500
+
+
+def test_rows_of_many_fields_are_read_in_slices_of_few_and_keep_their_lines(write: Write) -> None:
+    lines = [MANY.strip().replace('"f7": 1', f'"f7": {number}') for number in range(3000)]
+    lines[2000] = lines[2000].replace('"clicks": 0', '"clicks": []')
+    frame = written(write, *lines)
+    assert ndjson.MOST_CELLS < 3000 * 1405
+    assert frame.filter(pl.col('_reject').is_not_null())['_line'].to_list() == [2001]
+    assert frame.filter(pl.col('_reject').is_null()).select('_line', 'f7').rows() == [
+        (number + 1, str(number)) for number in range(3000) if number != 2000
+    ]
 
 
 @pytest.mark.parametrize('end', ENDS)
