@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 from generate import COLUMNS, EPOCH, REORDERED_GA4_DAY, SITES, UTC_OFFSET, Fields, moment
@@ -27,6 +28,7 @@ TABLES = {
 }
 INTRADAY_JSON = date(2025, 10, 30)
 ZSTD_DAY = date(2025, 10, 25)
+AVRO_DAY = date(2025, 10, 28)
 SHARD_ROWS = 1200
 # Each site's tag calls the article otherwise: that is what KLY_GA4_ARTICLE lists.
 ARTICLE_PARAMETER = {
@@ -207,7 +209,9 @@ def export_files(export: Export) -> Iterator[tuple[str, bytes]]:
             parts = [events[:SHARD_ROWS], events[SHARD_ROWS:]]
         for at, part in enumerate(parts):
             name = f'{table}-{at:012}' if len(parts) > 1 else table
-            if day not in JSON_DAYS and day != INTRADAY_JSON:
+            if day == AVRO_DAY:
+                yield f'{name}.avro', avro(part)
+            elif day not in JSON_DAYS and day != INTRADAY_JSON:
                 yield f'{name}.parquet', parquet(part)
             else:
                 pack = '' if len(parts) > 1 and at else '.zst' if day == ZSTD_DAY else '.gz'
@@ -220,6 +224,38 @@ def parquet(events: Iterable[Event | None]) -> bytes:
     rows = [event for event in events if event is not None]
     pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), packed, compression='zstd', compression_level=19)
     return packed.getvalue()
+
+
+def avro(events: Iterable[Event | None]) -> bytes:
+    """Events as BigQuery exports them: every field may be null, but for lists."""
+    packed = io.BytesIO()
+    rows = [avro_value(event, pa.struct(SCHEMA)) for event in events if event is not None]
+    schema = fastavro.parse_schema(avro_type(pa.struct(SCHEMA), 'Root'))
+    fastavro.writer(packed, schema, rows, codec='deflate', sync_marker=b'kly_mage sample.')
+    return packed.getvalue()
+
+
+def avro_type(kind: pa.DataType, name: str) -> Any:
+    """A type of Arrow in Avro; records have a name each."""
+    if pa.types.is_list(kind):
+        return {'type': 'array', 'items': avro_type(kind.value_type, name)}
+    if pa.types.is_struct(kind):
+        made = [(field.name, avro_type(field.type, f'{name}_{field.name}'), pa.types.is_list(field.type)) for field in kind]
+        return {
+            'type': 'record',
+            'name': name,
+            'fields': [{'name': field, 'type': of if is_list else ['null', of]} for field, of, is_list in made],
+        }
+    return {T: 'string', I: 'long', D: 'double', pa.bool_(): 'boolean'}[kind]
+
+
+def avro_value(value: Any, kind: pa.DataType) -> Any:
+    """A value with all fields of its type."""
+    if pa.types.is_list(kind):
+        return [avro_value(each, kind.value_type) for each in value or ()]
+    if pa.types.is_struct(kind) and value is not None:
+        return {field.name: avro_value(value.get(field.name), field.type) for field in kind}
+    return value
 
 
 def ndjson(events: Iterable[Event | None]) -> bytes:
