@@ -1,4 +1,4 @@
-"""Revenue and impressions by day, the impressions in hundreds so that both fit one axis."""
+"""Revenue by day, in US dollars."""
 
 from kly_mage.mage.charts import complete_decorators, frame
 

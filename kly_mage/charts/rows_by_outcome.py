@@ -1,4 +1,4 @@
-"""What became of the rows that were read, by source, over all finished loads."""
+"""What became of the rows that were read, by the day on which they were loaded."""
 
 from kly_mage.mage.charts import complete_decorators, frame
 
@@ -9,5 +9,5 @@ if 'data_source' not in globals():
 
 @data_source
 def rows_by_outcome(*args, **kwargs):
-    """One row per source, one column per outcome."""
+    """One row per day of the last 31 with loads, one column per outcome."""
     return frame('rows_by_outcome')

@@ -9,6 +9,7 @@ import pytest
 from kly_mage.common.errors import PipelineError
 from kly_mage.common.settings import PROJECT, Settings
 from kly_mage.loads import runner
+from tests.gold import Query
 from tests.scenes import deliver, run_days
 
 CHARTS = sorted(path.stem for path in PROJECT.glob('charts/[!_]*.py'))
@@ -30,7 +31,7 @@ def test_a_chart_without_anything_to_draw_says_what_to_run_first(settings: Setti
         drawn(chart)
 
 
-def test_the_charts_draw_what_gold_holds(settings: Settings) -> None:
+def test_the_charts_draw_what_gold_holds(settings: Settings, query: Query) -> None:
     deliver(settings.data_dir, 'cms_articles_20251001.csv', 'a0,site,Title,author,news,2025-10-01', 'a1,site,Title,author,,')
     deliver(
         settings.data_dir,
@@ -53,15 +54,17 @@ def test_the_charts_draw_what_gold_holds(settings: Settings) -> None:
     run_days(1, 1)
     runner.run(['articles_performance'], start_date=date(2025, 8, 31), end_date=date(2025, 8, 31), started_by='test')
     assert drawn('pageviews_by_day') == [{'day': '10-01', 'pageviews': 3, 'sessions': 3}]
-    assert drawn('revenue_by_day') == [{'day': '10-01', 'revenue_usd': 0.008, 'impressions_hundreds': 3}]
+    assert drawn('revenue_by_day') == [{'day': '10-01', 'revenue_usd': 0.008}]
     # 0.006 over 2 views of a0; 0.002 over a1's 1 of the day and the 1 of August
     assert drawn('page_rpm_by_section') == [
         {'section': 'news', 'page_rpm_usd': 3},
         {'section': '(not set)', 'page_rpm_usd': 1},
     ]
-    by_source = {row['source']: row for row in drawn('rows_by_outcome')}
-    # The second run over the day meets its three events, the duplicate and the reject again.
-    assert by_source['ga4_events'] == {
-        'source': 'ga4_events', 'new': 4, 'already_loaded': 3, 'duplicate': 2, 'rejected': 2, 'conflicting': 0, 'outside': 0,
+    query("update ops.loads set finished_at = '2025-12-31T05:00:00Z' where end_day = '2025-08-31'")
+    query("update ops.loads set finished_at = '2026-01-01T05:00:00Z' where end_day = '2025-10-01'")
+    august, october = drawn('rows_by_outcome')
+    assert (august['day'], august['new']) == ('12-31', 1)  # its one event; the articles' file had been read before
+    # Two articles, three events and two ads, met again by the second run, as are a duplicate, a reject and a conflict.
+    assert october == {
+        'day': '01-01', 'new': 7, 'already_loaded': 7, 'duplicate': 2, 'rejected': 2, 'conflicting': 2, 'outside': 0,
     }  # fmt: skip
-    assert by_source['gam_delivery']['conflicting'] == 2

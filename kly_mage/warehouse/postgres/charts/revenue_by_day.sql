@@ -1,4 +1,4 @@
--- Revenue and impressions of the last 31 days with impressions; these in hundreds, so that both fit one axis.
+-- Revenue of the last 31 days with impressions.
 with latest as (
     select max(date) as day
     from gold.daily_summary
@@ -7,8 +7,7 @@ with latest as (
 
 select
     to_char(summary.date, 'MM-DD') as day,
-    sum(summary.revenue_usd) as revenue_usd,
-    sum(summary.impressions) / 100.0 as impressions_hundreds
+    sum(summary.revenue_usd) as revenue_usd
 from gold.daily_summary as summary
 inner join latest
     on summary.date > latest.day - 31
