@@ -24,7 +24,7 @@ def loaded(settings: Settings) -> None:
     for day, revenue in (('2025-10-01', '-1.000000000001'), ('2025-10-02', '123456789012345678.5')):
         name = day.replace('-', '')
         deliver(settings, f'ga4_events_{name}.csv', event(day=day))
-        deliver(settings, f'gam_delivery_{name}.csv', ad(revenue=revenue, day=day))
+        deliver(settings, f'gam_delivery_{name}.csv', ad(revenue=revenue, impressions=str(2**60), day=day))
     backfill('2025-10-01', '2025-10-02')
 
 
