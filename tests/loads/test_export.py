@@ -99,7 +99,7 @@ def test_an_export_that_fails_leaves_what_was_there(
     ('name', 'told'),
     [
         ('gold.xlsx', 'the name of the file ends in .parquet or .csv'),
-        ('nowhere/gold.csv', 'there is no such folder'),
+        ('nowhere/gold.csv', 'cannot be written (No such file or directory): name a file in a folder that takes it'),
     ],
 )
 def test_a_file_that_cannot_be_meant_is_wrong_use(name: str, told: str, tmp_path: Path, capfd: Captured) -> None:
