@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 
 TOO_DEEP = 'is nested too deep'
 _HALF_CHARACTER = re.compile(r'\\u[dD][89a-fA-F]')
@@ -77,6 +78,14 @@ def table(objects: Sequence[dict[str, Any]], lines: Sequence[str], names: list[s
         names: of the columns.
         single: those of them that may not be nested.
     """
+    try:  # all at once, where all is text
+        found = pa.array(objects, pa.struct([(name, pa.string()) for name in names]))
+        return Table(pl.DataFrame([pl.Series(name, values) for name, values in zip(names, found.flatten(), strict=True)]))
+    except pa.ArrowTypeError:
+        return _mixed(objects, lines, names, single)
+
+
+def _mixed(objects: Sequence[dict[str, Any]], lines: Sequence[str], names: list[str], single: Collection[str]) -> Table:
     unusable: dict[int, tuple[str, str]] = {}
     columns = []
     for name in names:
