@@ -314,6 +314,7 @@ def test_the_log_of_the_server_holds_no_traceback_of_its_own_files(server: Serve
 
 
 @pytest.mark.browser
+@pytest.mark.usefixtures('loaded')
 @pytest.mark.parametrize('pipeline', list(BLOCKS))
 def test_the_charts_draw(server: Server, page: Page, pipeline: str) -> None:
     opened = EditorPage(page, server.url, pipeline, side='charts')
