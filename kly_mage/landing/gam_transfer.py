@@ -88,8 +88,8 @@ def added_up(file: LandingFile, walk: Callable[[], Generator[Slice, None, None]]
     twice = _twice(parts)
     if twice.height:
         more = int(twice['times'].sum()) - twice.height
-        told = counted(more, 'event is', 'events are')
-        _logger.warning('%s: %s there twice and count once', file.name, told)
+        told = counted(more, 'event is there twice and counts', 'events are there twice and count')
+        _logger.warning('%s: %s once', file.name, told)
         sums = _without(twice.select(_SAME), walk, kind, file)
     for some in sums.all().iter_slices(SLICE_ROWS):
         yield Slice(_text(some), some['_line'])

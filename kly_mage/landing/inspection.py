@@ -13,7 +13,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.declared.mapping import EPOCHS
 from kly_mage.landing import readers
-from kly_mage.landing.files import LandingFile
+from kly_mage.landing.files import LandingFile, kind_in_name
 from kly_mage.rows import casting
 
 FIRST_ROWS = 3
@@ -70,7 +70,7 @@ def source_of(path: Path) -> Source | None:
     named = [
         source
         for name, source in SOURCES.items()
-        if path.resolve().parent.name == name or path.name.startswith((name, *(f'{export}_' for export in source.exports)))
+        if path.resolve().parent.name == name or path.name.startswith(name) or kind_in_name(source, path.name)
     ]
     return named[0] if named else None
 

@@ -1,5 +1,6 @@
 """Files in a publisher's own columns, and reports of Ad Manager, loaded to the same rows as files of our own shape."""
 
+import shutil
 from decimal import Decimal
 from pathlib import Path
 
@@ -266,3 +267,26 @@ def test_data_transfer_files_add_up_and_coming_again_changes_nothing(
     assert 'read as Data Transfer of Ad Manager, its events added up: 8 columns, 1 row' in capsys.readouterr().out
     assert main(['verify']) == 0
     assert main(['reconcile', '--start', '2025-10-01', '--end', '2025-10-01']) == 0
+
+
+SAMPLE = Path(__file__).parents[1] / 'data_transfer'
+
+
+def test_the_sample_of_an_hour_of_data_transfer_counts_as_worked_out_by_hand(
+    settings: Settings, query: Query, capsys: Captured
+) -> None:
+    for file in SAMPLE.iterdir():
+        shutil.copy(file, settings.data_dir / 'gam_delivery' / file.name)
+    assert ads('2025-10-01', '2025-10-01') == 0
+    # Of six impressions sold one stands there twice, one is of no article. Backfill: 0.00125 + 0.0005 on a1, 0.003 on a2.
+    assert query('select content_id, impressions, clicks, revenue_usd from gold.gam_daily_summary order by content_id') == [
+        ('(not set)', 1, 0, Decimal(0)),
+        ('a1', 5, 1, Decimal('0.00175')),
+        ('a2', 2, 0, Decimal('0.003')),
+    ]
+    # A row per quarter of an hour, ad unit, line item, creative and article, of each file: 4 + 2 + 1.
+    assert query('select count(*) from bronze.gam_delivery') == [(7,)]
+    assert main(['reconcile', '--start', '2025-10-01', '--end', '2025-10-01']) == 0
+    capsys.readouterr()
+    assert main(['inspect', *map(str, SAMPLE.iterdir())]) == 0
+    assert capsys.readouterr().out.count('read as Data Transfer of Ad Manager, its events added up') == 3
