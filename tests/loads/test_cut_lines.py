@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import polars as pl
+import pandas as pd
 import pytest
 
 from kly_mage.__main__ import main
@@ -30,7 +30,7 @@ def revenue(query: Query) -> str:
 def as_mage() -> None:
     """The lane of the ads as Mage runs it: whole frames from block to block."""
     rows = runner.Block('load_gam_delivery', 'data_loader', 'python', ()).function()(**DAYS)
-    assert isinstance(rows, pl.DataFrame)
+    assert isinstance(rows, pd.DataFrame)
     hashed = runner.Block('hash_gam_delivery', 'transformer', 'python', ()).function()(rows, **DAYS)
     runner.Block('export_gam_delivery', 'data_exporter', 'python', ()).function()(hashed, **DAYS)
 

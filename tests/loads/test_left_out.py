@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
+import pandas as pd
 import pytest
 
 from kly_mage.__main__ import main
@@ -38,7 +38,7 @@ def loaded(query: Query) -> list[tuple[str, int]]:
 def as_mage() -> Any:
     """The lane of the ads as Mage runs it: whole frames from block to block. Gives what the exporter does."""
     rows = runner.Block('load_gam_delivery', 'data_loader', 'python', ()).function()(**DAYS)
-    assert isinstance(rows, pl.DataFrame)
+    assert isinstance(rows, pd.DataFrame)
     hashed = runner.Block('hash_gam_delivery', 'transformer', 'python', ()).function()(rows, **DAYS)
     return runner.Block('export_gam_delivery', 'data_exporter', 'python', ()).function()(hashed, **DAYS)
 

@@ -110,7 +110,9 @@ def new_schema(settings: Settings) -> None:
         ("select pg_advisory_lock(hashtext('kly_mage schema'))", new_schema),
         ('lock table bronze.ga4_events in row exclusive mode', rebuild),
         ("insert into bronze.rejects select (jsonb_populate_record(null::bronze.rejects, '{}')).* where false;"
-         " update bronze.rejects set line = line", lambda settings: load(settings, 'ga4_events', 1)),
+         # What was resolved waits again when a load meets it: that is the row it writes to.
+         ' update bronze.rejects set resolved_at = clock_timestamp(); commit; begin;'
+         ' update bronze.rejects set line = line', lambda settings: load(settings, 'ga4_events', 1)),
     ],
     ids=['a new column', 'a refresh', 'the view', 'reconcile', 'the schema', 'rebuild', 'a row'],
 )  # fmt: skip
