@@ -90,21 +90,19 @@ def _mixed(objects: Sequence[dict[str, Any]], lines: Sequence[str], names: list[
     columns = []
     for name in names:
         values = [found.get(name) for found in objects]
-        try:
-            columns.append(pl.Series(name, values, pl.String, strict=True))
-        except TypeError:  # there is a value that is no text
-            for at, value in enumerate(values):
-                if isinstance(value, _NESTED):
-                    try:
-                        values[at] = _json(_exactly(lines[at])[name])
-                    except RecursionError:
-                        unusable.setdefault(at, (name, TOO_DEEP))
-                        values[at] = None
-                    if name in single:
-                        unusable.setdefault(at, (name, 'holds a list or a group of fields; a single value is wanted'))
-                elif isinstance(value, bool):
-                    values[at] = _json(value)
-            columns.append(pl.Series(name, values, pl.String, strict=True))
+        for at, value in enumerate(values):
+            if isinstance(value, _NESTED):
+                try:
+                    values[at] = _json(_exactly(lines[at])[name])
+                except RecursionError:
+                    unusable.setdefault(at, (name, TOO_DEEP))
+                    values[at] = None
+                if name in single:
+                    unusable.setdefault(at, (name, 'holds a list or a group of fields; a single value is wanted'))
+            elif isinstance(value, bool):
+                values[at] = _json(value)
+        # Texts alone from here on: over lists that are nested a few hundred deep, polars thinks for minutes.
+        columns.append(pl.Series(name, values, pl.String, strict=True))
     return Table(pl.DataFrame(columns), unusable)
 
 
