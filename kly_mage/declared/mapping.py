@@ -29,7 +29,7 @@ _Names = Annotated[
     BeforeValidator(lambda given: tuple(given) if isinstance(given, list) else given),
 ]
 
-_STRICT = ConfigDict(frozen=True, extra='forbid', strict=True)
+_STRICT = ConfigDict(frozen=True, extra='forbid', strict=True, defer_build=True)  # most runs need none
 
 
 def _date(form: str) -> str:

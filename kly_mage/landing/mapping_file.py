@@ -25,7 +25,7 @@ MAX_BYTES = 1 << 20
 
 
 class _File(BaseModel):
-    model_config = ConfigDict(extra='forbid', strict=True)
+    model_config = ConfigDict(extra='forbid', strict=True, defer_build=True)
     mapping: list[Mapping] = Field(default_factory=list)
 
 
