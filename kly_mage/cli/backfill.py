@@ -7,11 +7,10 @@ from datetime import date
 from typing import Any
 
 from kly_mage.cli.arguments import accept_command, add_days, add_quiet, window
-from kly_mage.common.console import note, say
+from kly_mage.common.console import note, say, say_sentence
 from kly_mage.common.errors import KlyError, WarehouseError, WindowError
 from kly_mage.common.records import say_json
 from kly_mage.common.settings import Settings, load_settings
-from kly_mage.common.tables import say_sentence
 from kly_mage.common.text import counted
 from kly_mage.common.window import DAILY, Window, daily, today
 from kly_mage.declared import SOURCES

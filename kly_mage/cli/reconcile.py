@@ -10,11 +10,11 @@ from kly_mage.checks.reconciliation.findings import verdict
 from kly_mage.checks.reconciliation.page import page
 from kly_mage.cli import DONE, LOOK
 from kly_mage.cli.arguments import add_days, add_quiet, add_source, sources, window
-from kly_mage.common.console import document, say
+from kly_mage.common.console import document, say, say_sentence
 from kly_mage.common.errors import UsageError
 from kly_mage.common.output import ensure_writable
 from kly_mage.common.settings import load_settings
-from kly_mage.common.tables import on_terminal, say_sentence
+from kly_mage.common.tables import on_terminal
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.postgres.server import server
 

@@ -8,10 +8,10 @@ from kly_mage.checks.reconciliation.findings import backfill
 from kly_mage.checks.status import STATES, Day, SourceStatus, status
 from kly_mage.cli import DONE, LOOK
 from kly_mage.cli.arguments import accept_command, add_accept, add_days, add_shape, add_source, sources, who, window
-from kly_mage.common.console import note, say
+from kly_mage.common.console import note, say, say_sentence
 from kly_mage.common.records import say_json
 from kly_mage.common.settings import load_settings
-from kly_mage.common.tables import say_sentence, say_styled
+from kly_mage.common.tables import say_styled
 from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.landing.not_understood import not_understood

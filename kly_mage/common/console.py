@@ -16,6 +16,17 @@ def say(line: str = '') -> None:
     sys.stdout.write(f'{printable(line)}\n')
 
 
+def say_sentence(line: str) -> None:
+    """Write a line of prose: broken between its words on a terminal, so that no number of it is; one line elsewhere."""
+    if not sys.stdout.isatty():
+        say(line)
+        return
+    from rich.console import Console  # here: a run that nobody looks at has no other use for it
+    from rich.text import Text
+
+    Console(file=sys.stdout, highlight=False).print(Text(printable(line)))
+
+
 def note(line: str) -> None:
     """Write one line of progress, beside the result."""
     sys.stderr.write(f'{printable(line)}\n')

@@ -56,12 +56,6 @@ def say_styled(*parts: str | tuple[str, str]) -> None:
     _console().print(Text.assemble(*((printable(text), style) for text, style in pairs)), soft_wrap=True)
 
 
-def say_sentence(line: str) -> None:
-    """Write a line of prose: broken between its words on a terminal, so that no number of it is; one line elsewhere."""
-    console = _console()
-    console.print(Text(printable(line)), soft_wrap=not console.is_terminal)
-
-
 def say_table(
     columns: Sequence[Column],
     rows: Iterable[Sequence[str]],

@@ -9,7 +9,6 @@ import io
 from collections.abc import Generator, Iterator
 from typing import IO, Any
 
-import fastavro
 import polars as pl
 import pyarrow as pa
 
@@ -22,11 +21,10 @@ from kly_mage.landing.arrow_text import texts
 from kly_mage.landing.avro_schema import SchemaError, Shape, shape_of
 from kly_mage.landing.contents import DAMAGED, unpacked
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.slices import Slice
+from kly_mage.landing.slices import MOST_CELLS, Slice
 from kly_mage.rows.frames import made_ahead
 
 SLICE_ROWS = 8_192
-_MOST_CELLS = 2_000_000  # of a slice: rows times columns
 SLICE_BYTES = 8 << 20  # of records as the file has them, which take ten times as much as Python's
 # What fastavro says of bytes that are no record: indexes and lengths out of range, texts that are none.
 _DAMAGED = (
@@ -111,13 +109,15 @@ def _top(shape: Shape, name: str) -> str:
 
 def _batches(file: LandingFile, opened: _Opened, kind: Any) -> Iterator[Any]:
     """The records as arrays of groups, some thousand each."""
+    from fastavro import schemaless_reader
+
     done, size, records = 0, 0, list[Any]()
-    most = max(1, min(SLICE_ROWS, _MOST_CELLS // len(opened.shape.types)))
+    most = max(1, min(SLICE_ROWS, MOST_CELLS // len(opened.shape.types)))
     try:
         for count, block in opened.blocks:
             stream = io.BytesIO(block)
             for _ in range(count):
-                records.append(fastavro.schemaless_reader(stream, opened.shape.schema, None))
+                records.append(schemaless_reader(stream, opened.shape.schema, None))
                 if len(records) == most:
                     yield pa.array(records, kind)
                     done, size, records = done + len(records), 0, []

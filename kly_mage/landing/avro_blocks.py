@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import IO, Any, NamedTuple
 
-import fastavro
 import pyarrow as pa
 
 MOST_BYTES = 32 << 20
@@ -62,7 +61,9 @@ def header(stream: IO[bytes]) -> Header:
     Raises:
         BlockError: it is none, or its blocks are packed in a way that is not read here.
     """
-    found: Any = fastavro.schemaless_reader(_Bounded(stream, _HEADER_BYTES), HEADER, None)  # type: ignore[arg-type]
+    from fastavro import schemaless_reader  # here, because most runs read no Avro
+
+    found: Any = schemaless_reader(_Bounded(stream, _HEADER_BYTES), HEADER, None)  # type: ignore[arg-type]
     codec = found['meta'].get('avro.codec', b'null').decode()
     if codec not in _UNPACKED:
         raise BlockError(f'packed by {codec}; {", ".join(_UNPACKED)} are read')
@@ -94,13 +95,15 @@ def blocks(stream: IO[bytes], of: Header) -> Iterator[tuple[int, bytes]]:
 
 def _long(first: bytes, stream: IO[bytes]) -> int:
     """A whole number of the file's, of which ``first`` was read already."""
+    from fastavro import schemaless_reader
+
     data = first
     while not data or data[-1] & 0x80:
         more = stream.read(1)
         if not more or len(data) >= 10:  # 64 bits, seven to a byte
             raise BlockError('it ends inside a number')
         data += more
-    found: Any = fastavro.schemaless_reader(io.BytesIO(data), 'long', None)
+    found: Any = schemaless_reader(io.BytesIO(data), 'long', None)
     return int(found)
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
-from fastavro.schema import SchemaParseException, parse_schema
 
 from kly_mage.common.text import printable
 
@@ -59,6 +58,8 @@ def shape_of(schema: Any) -> Shape:
     Raises:
         SchemaError: its records are none that can be rows.
     """
+    from fastavro.schema import SchemaParseException, parse_schema
+
     named: dict[str, Any] = {}
     plain, kind = _of(schema, named, '', 0)
     if not pa.types.is_struct(kind):

@@ -15,12 +15,11 @@ from kly_mage.landing.columns import MAX_COLUMNS, spelled
 from kly_mage.landing.contents import unpacked
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.lines import BLANK, blocks, texts_of
-from kly_mage.landing.slices import Slice, rejected
+from kly_mage.landing.slices import MOST_CELLS, Slice, rejected
 from kly_mage.rows.frames import made_ahead
 
 SLICE_BYTES = 4 << 20  # what is read at once; its objects take ten times as much
 LINE_BYTES = 8 << 20  # of the longest line
-MOST_CELLS = 2_000_000  # of a slice: rows times columns
 _CELLS_PER_BYTE = 2  # of lines; ours have one column in 20 bytes
 _NAME_CHARACTERS = 1_000  # a field with a longer name is no column of anybody's
 _MOST_KNOWN = 10_000  # files

@@ -9,6 +9,8 @@ import polars as pl
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 
+MOST_CELLS = 2_000_000  # of a slice whose rows are made in Python: rows times columns
+
 
 @dataclass(frozen=True)
 class Slice:

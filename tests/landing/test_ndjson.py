@@ -14,6 +14,7 @@ from kly_mage.common.errors import LandingError
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import files as landing
 from kly_mage.landing import json_object, ndjson, readers
+from kly_mage.landing.slices import MOST_CELLS
 from tests.landing.zone import JAKARTA, Write, read
 from tests.packing import ENDS, packed
 
@@ -167,7 +168,7 @@ def test_rows_of_many_fields_are_read_in_slices_of_few_and_keep_their_lines(writ
     lines = [MANY.strip().replace('"f7": 1', f'"f7": {number}') for number in range(3000)]
     lines[2000] = lines[2000].replace('"clicks": 0', '"clicks": []')
     frame = written(write, *lines)
-    assert ndjson.MOST_CELLS < 3000 * 1405
+    assert MOST_CELLS < 3000 * 1405
     assert frame.filter(pl.col('_reject').is_not_null())['_line'].to_list() == [2001]
     assert frame.filter(pl.col('_reject').is_null()).select('_line', 'f7').rows() == [
         (number + 1, str(number)) for number in range(3000) if number != 2000

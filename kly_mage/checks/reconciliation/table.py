@@ -10,8 +10,8 @@ from typing import Any
 
 from kly_mage.checks.reconciliation.findings import verdict
 from kly_mage.checks.reconciliation.model import EARLIER, PLACES, Line, Report
-from kly_mage.common.console import say
-from kly_mage.common.tables import Column, cents, say_sentence, say_styled, say_table
+from kly_mage.common.console import say, say_sentence
+from kly_mage.common.tables import Column, cents, say_styled, say_table
 from kly_mage.declared.marts import MARTS, mart_of
 
 TITLES = {
