@@ -19,11 +19,12 @@ END ?= 2025-10-31
 unexport START END
 
 .DEFAULT_GOAL := help
-.PHONY: help install run editor test test-slow test-docker lint format lock bench data stop clean
+.PHONY: help install run editor dashboard test test-slow test-docker lint format lock bench data stop clean
 
 help:
 	@echo 'make run     load the sample, print gold.daily_summary and the reconciliation; SAMPLE=google: as Google writes it'
 	@echo 'make editor  PostgreSQL and the Mage server on http://127.0.0.1:6789'
+	@echo 'make dashboard  the numbers as pages in a browser, on http://127.0.0.1:6790'
 	@echo 'make test    lint and every test but the slow ones'
 	@echo 'make bench   the benchmark'
 	@echo 'make stop    stop the embedded PostgreSQL'
@@ -37,6 +38,12 @@ install: .venv/installed
 	$(PIP) $$(grep -E '^(pip|uv)==' requirements.lock)
 	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps -r requirements.lock \
 		|| $(PIP) --no-deps -r requirements.lock
+	@touch $@
+
+# Streamlit, for who wants the dashboard; --no-deps as above.
+.venv/dashboard: .venv/installed requirements-dashboard.txt
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --no-deps -r requirements-dashboard.txt \
+		|| $(PIP) --no-deps -r requirements-dashboard.txt
 	@touch $@
 
 # The sample holds rejects and conflicts on purpose: exit code 3 (done, but something needs a look) is what it should give. It is
@@ -53,7 +60,10 @@ run: install
 editor: install
 	@$(OF_SAMPLE)exec $(BIN)/python -m kly_mage editor
 
-test: install lint
+dashboard: .venv/dashboard
+	@$(OF_SAMPLE)exec $(BIN)/python -m kly_mage dashboard
+
+test: install .venv/dashboard lint
 	$(PYTEST) -n 3 -m 'not slow and not mage and not browser and not docker'
 	KLY_TEST_POSTGRES=15 $(PYTEST) -n 3 -m 'database and not one_version and not slow and not mage and not browser and not docker'
 	# On a busy machine Mage's kernel or a browser may miss its moment: what failed is tried once more, alone.
@@ -66,7 +76,7 @@ test-slow: install
 test-docker: install
 	$(BIN)/python -m pytest -m docker
 
-lint: install
+lint: install .venv/dashboard
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

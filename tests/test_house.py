@@ -14,7 +14,19 @@ import pytest
 
 from kly_mage.common.settings import REPOSITORY
 
-ROOMS = ('cli', 'checks', 'mage', 'loads', 'warehouse', 'fetch', 'landing', 'rows', 'declared', 'common')  # from above
+ROOMS = (
+    'cli',
+    'dashboard',
+    'checks',
+    'mage',
+    'loads',
+    'warehouse',
+    'fetch',
+    'landing',
+    'rows',
+    'declared',
+    'common',
+)  # from above
 BLOCKS = ('data_loaders', 'transformers', 'data_exporters', 'callbacks', 'charts')
 OPEN_TO_BLOCKS = ('loads', 'mage', 'declared')
 WITHOUT_ROOM = ('security', 'walk', 'bench')  # tests that go through all rooms, or look at what is no room

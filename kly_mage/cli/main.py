@@ -45,6 +45,7 @@ COMMANDS = {
     'conflicts': 'rows with the key of another row and other values, until somebody has decided',
     'new-source': 'write the files of a further source, to be filled in',
     'editor': 'PostgreSQL and the Mage editor on this machine, until Ctrl-C',
+    'dashboard': 'the numbers as pages in a browser, on this machine, until Ctrl-C',
     'stop': 'stop the embedded PostgreSQL, and the editor if it runs',
     'psql': "PostgreSQL's shell on the warehouse",
     'env': 'print the POSTGRES_* and PG* settings in use, for a shell to export (the password left out)',

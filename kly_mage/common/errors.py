@@ -57,6 +57,10 @@ class EditorError(KlyError):
     """The Mage editor cannot be started or reached."""
 
 
+class DashboardError(KlyError):
+    """The dashboard cannot be started."""
+
+
 class RetryableError(Exception):
     """The world has changed under a load; the next try sees the new one."""
 

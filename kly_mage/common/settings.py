@@ -144,8 +144,11 @@ class Settings:
     editor_port: int = _setting('KLY_EDITOR_PORT', _whole(1, 65535), 6789)
     """Where the Mage editor listens."""
 
+    dashboard_port: int = _setting('KLY_DASHBOARD_PORT', _whole(1, 65535), 6790)
+    """Where the dashboard listens."""
+
     editor_hosts: str = _setting('KLY_EDITOR_HOSTS', str, '')
-    """Addresses under which the editor is reached beside those of this machine: behind a proxy, through a tunnel."""
+    """Addresses under which the editor and the dashboard are reached beside those of this machine: behind a proxy."""
 
     alert_webhook: str | None = _setting('KLY_ALERT_WEBHOOK', _address, secret=True)
     """Where a failed Mage run is posted. The address of a webhook is its key: a secret."""

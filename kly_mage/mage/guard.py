@@ -15,7 +15,7 @@ import tornado.httputil
 import tornado.web
 
 from kly_mage.mage import sign_in
-from kly_mage.mage.hosts import VARIABLE, Hosts
+from kly_mage.mage.hosts import VARIABLE, Hosts, foreign
 
 # The sign-in page cannot be shown without these files of Mage's. None of them knows anything about the project.
 _OPEN = re.compile(r'/sign-in|/favicon\.ico|/(_next/static|fonts|images|monaco-editor)/.*')
@@ -67,7 +67,7 @@ def _answer(
     path, reads = request.path, request.method in _READING
     if request.headers.get('Host', '').lower() not in here.names:
         return Refusal, {'status': 421, 'message': f'The editor is not at this address; {VARIABLE} lists where it is.'}
-    if _foreign(request, here):
+    if foreign(request.headers, here, may_be_linked=reads and bool(_PAGE.fullmatch(path))):
         return Refusal, {'status': 403, 'message': 'This request comes from another site.'}
     if request.method == 'POST' and path == _SESSIONS:
         return sign_in.SignIn, {'here': here}
@@ -91,18 +91,6 @@ def _answer(
     if reads and _PAGE.fullmatch(path):
         return ToSignIn, {}
     return Refusal, {'status': 401, 'message': 'Sign in first.'}
-
-
-def _foreign(request: tornado.httputil.HTTPServerRequest, here: Hosts) -> bool:
-    """Does a browser say that a page of another site has sent this? ``null`` is another site too."""
-    if (origin := request.headers.get('Origin')) is not None:
-        return origin.lower() not in here.origins
-    if request.headers.get('Sec-Fetch-Site', 'none') in ('none', 'same-origin'):
-        return False
-    follows_a_link = (
-        request.headers.get('Sec-Fetch-Mode') == 'navigate' and request.headers.get('Sec-Fetch-Dest') == 'document'
-    )
-    return not (follows_a_link and request.method in _READING and _PAGE.fullmatch(request.path))
 
 
 def _tokens(request: tornado.httputil.HTTPServerRequest) -> list[str]:

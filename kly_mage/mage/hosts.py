@@ -1,6 +1,7 @@
 """Under which addresses the editor is reached: what a ``Host`` and an ``Origin`` header may say."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kly_mage.common.errors import SettingsError
@@ -43,3 +44,19 @@ def own_hosts(port: int, more: str = '') -> Hosts:
             names |= {place} if place != name else {name, name + _USUAL[one]}
             origins.add(f'{one}://{place}')
     return Hosts(frozenset(names), frozenset(origins))
+
+
+def foreign(headers: Mapping[str, str], here: Hosts, *, may_be_linked: bool) -> bool:
+    """Does a browser say that a page of another site has sent this request? ``null`` is another site too.
+
+    Args:
+        headers: of the request.
+        here: the server's own addresses.
+        may_be_linked: another site may have a link to it, for the browser to follow: it reads, and is a page.
+    """
+    if (origin := headers.get('Origin')) is not None:
+        return origin.lower() not in here.origins
+    if headers.get('Sec-Fetch-Site', 'none') in ('none', 'same-origin'):
+        return False
+    follows_a_link = headers.get('Sec-Fetch-Mode') == 'navigate' and headers.get('Sec-Fetch-Dest') == 'document'
+    return not (follows_a_link and may_be_linked)

@@ -1,6 +1,6 @@
 """Gold as it is looked at: lines of ``gold.daily_summary`` and of each mart beside it, and the editor's charts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,9 @@ class Table:
 
     columns: list[str]
     rows: list[tuple[Any, ...]]
+
+
+Ask = Callable[[str, dict[str, Any]], Table]
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,11 @@ def columns(table: Joined | Mart, by: str | None) -> tuple[tuple[str, ...], tupl
     return ((by,), numbers) if by in texts else None
 
 
-def look_up(settings: Settings, table: Joined | Mart, asked: Asked) -> Found | None:
+def look_up(settings: Settings, table: Joined | Mart, asked: Asked, ask: Ask | None = None) -> Found | None:
     """The lines of a table of gold; None if it does not have the columns that are asked for.
 
-    Names are those of the declarations, whatever is asked; days, article and limit are bound.
+    Names are those of the declarations, whatever is asked; days, article and limit are bound. ``ask`` runs the queries
+    where that is not to be a session of our own.
 
     Raises:
         NotBuiltError: the table is not built yet.
@@ -124,8 +128,9 @@ def look_up(settings: Settings, table: Joined | Mart, asked: Asked) -> Found | N
     )
     count = f'count(distinct ({group}))' if asked.by else 'count(*)'
     totals = f'select {", ".join((count, *(sums[name] for name in numbers)))} {within}'
-    rows = _ask(settings, table.table, lines, values).rows
-    ((rows_in_all, *amounts),) = _ask(settings, table.table, totals, values).rows
+    ask = ask or (lambda text, bound: _ask(settings, table.table, text, bound))
+    rows = ask(lines, values).rows
+    ((rows_in_all, *amounts),) = ask(totals, values).rows
     return Found(table.table, texts, numbers, rows, rows_in_all, tuple(amounts))
 
 

@@ -1,0 +1,75 @@
+"""Drawings by day, as Vega-Lite: one measure each, the days before as a pale line, provisional days hollow."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import streamlit as st
+
+HEIGHT = 190
+NOW, BEFORE = 'these days', 'the days before'
+_COLOURS = {'light': ('#1f5fa8', '#8a94a3'), 'dark': ('#8ab8ee', '#7f8a99')}
+
+
+def by_day(
+    label: str,
+    values: Mapping[date, Any],
+    before: Sequence[tuple[date, Any]] = (),
+    provisional: Mapping[date, str] | None = None,
+    days: Sequence[date] = (),
+) -> None:
+    """Draw one number by day; a drawing rounds, tables do not.
+
+    Args:
+        label: what it is, with its unit.
+        values: by day; a day without is a gap.
+        before: of the days before, in their order, drawn below the same days.
+        provisional: days whose numbers are not final.
+        days: all days of the drawing, in their order.
+    """
+    hollow = provisional or {}
+    points = [_point(day, NOW, day, values.get(day), 'provisional' if day in hollow else 'final') for day in days]
+    points += [_point(day, BEFORE, of, value, 'final') for day, (of, value) in zip(days, before, strict=False)]
+    now, pale = _COLOURS['dark' if st.context.theme.type == 'dark' else 'light']
+    heights = [point['value'] for point in points if point['value'] is not None] or [1.0]
+    # The ends of the axes are said: the data come after the drawing, which would complain that it has none to find them in.
+    span = {'domain': [days[0].isoformat(), days[-1].isoformat()]}
+    range_ = {'domain': [min(0.0, *heights), max(0.0, *heights) or 1.0], 'nice': True}
+    x = {'field': 'day', 'type': 'temporal', 'title': None, 'scale': span, 'axis': {'format': '%b %d', 'labelOverlap': True}}
+    y = {'field': 'value', 'type': 'quantitative', 'title': None, 'scale': range_, 'axis': {'format': '~s', 'tickCount': 4}}
+    hints = [
+        {'field': 'of', 'type': 'nominal', 'title': 'day'},
+        {'field': 'value', 'type': 'quantitative', 'title': label, 'format': ',.2f'},
+        {'field': 'state', 'type': 'nominal', 'title': 'state'},
+    ]
+    line = {'x': x, 'y': y, 'tooltip': hints}
+    fill = {'condition': {'test': "datum.state === 'final'", 'value': now}, 'value': 'transparent'}
+    spec = {
+        'height': HEIGHT,
+        'description': f'{label} by day',
+        'data': {'values': points},
+        'layer': [
+            {
+                'transform': [{'filter': f"datum.what === '{BEFORE}'"}],
+                'mark': {'type': 'line', 'color': pale, 'strokeDash': [4, 3]},
+                'encoding': line,
+            },
+            {
+                'transform': [{'filter': f"datum.what === '{NOW}'"}],
+                'mark': {'type': 'line', 'color': now},
+                'encoding': line,
+            },
+            {
+                'transform': [{'filter': f"datum.what === '{NOW}'"}],
+                'mark': {'type': 'point', 'stroke': now, 'strokeWidth': 1.5, 'size': 34, 'filled': False},
+                'encoding': line | {'fill': fill},
+            },
+        ],
+    }
+    st.html(f'<p class="kly-chart">{label}</p>')
+    st.vega_lite_chart(spec, width='stretch')
+
+
+def _point(day: date, what: str, of: date, value: Any, state: str) -> dict[str, Any]:
+    drawn = None if value is None else float(value)
+    return {'day': day.isoformat(), 'what': what, 'of': of.isoformat(), 'value': drawn, 'state': state}

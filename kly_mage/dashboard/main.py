@@ -1,0 +1,24 @@
+"""What Streamlit runs for every page: the menu, then the page. A further page is a file in ``pages`` and a line here."""
+
+import streamlit as st
+
+from kly_mage.common.errors import KlyError
+from kly_mage.dashboard.parts import chosen_days, page_of, say_error, style
+
+PAGES = {'overview': 'Overview'}
+
+st.set_page_config(page_title='kly_mage', layout='wide')
+style()
+pages = {
+    name: st.Page(page_of(name), title=title, url_path=name, default=name == 'overview') for name, title in PAGES.items()
+}
+running = st.navigation(list(pages.values()), position='hidden')
+with st.sidebar:
+    st.subheader('kly_mage')
+    for page in pages.values():
+        st.page_link(page, query_params=chosen_days())
+    st.html('<a href="sign-out" target="_self">Sign out</a>')
+try:
+    running.run()
+except KlyError as error:
+    say_error(error)

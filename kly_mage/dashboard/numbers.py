@@ -1,0 +1,56 @@
+"""Where the pages have their numbers from: the queries in ``warehouse/postgres/queries``, and what ``show`` asks."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import streamlit as st
+
+from kly_mage.common.settings import load_settings
+from kly_mage.common.window import Window
+from kly_mage.declared.marts import DAILY_SUMMARY
+from kly_mage.warehouse.postgres.reading import ask, query
+from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.postgres.summary import DAY, Asked, Found, Table, look_up
+
+SECONDS = 20  # for which an answer is kept: a page that is opened again soon is there at once
+
+
+@st.cache_data(ttl=SECONDS, max_entries=200, show_spinner=False)
+def rows(name: str, **values: Any) -> Table:
+    """The answer to ``queries/NAME.sql``.
+
+    Raises:
+        WarehouseError: the warehouse cannot be reached, or does not answer in time.
+        NotBuiltError: nothing was loaded so far.
+    """
+    return _ask(query(name), values)
+
+
+@st.cache_data(ttl=SECONDS, max_entries=200, show_spinner=False)
+def by_day(days: Window, article: str | None = None) -> Found:
+    """``gold.daily_summary`` by day, as ``show --by day`` has it."""
+    found = look_up(_settings(), DAILY_SUMMARY, Asked(days, article, DAY), _ask)
+    assert found is not None
+    return found
+
+
+@st.cache_data(ttl=SECONDS, show_spinner=False)
+def reach() -> Window | None:
+    """From the first day in gold to the last; None while there is none."""
+    ((first, last),) = _ask(query('reach'), {}).rows
+    return Window(first, last) if first else None
+
+
+def before(days: Window) -> Window:
+    """As many days, up to the day before."""
+    length = (days.end - days.start).days + 1
+    start = days.start - timedelta(days=length) if days.start.toordinal() > length else date.min
+    return Window(start, max(start, days.start - timedelta(days=1)))
+
+
+def _ask(text: str, values: dict[str, Any]) -> Table:
+    return ask(_settings(), text, values)
+
+
+def _settings() -> Any:
+    return server(load_settings())

@@ -1,0 +1,124 @@
+"""Reading and nothing else: sessions of the role ``kly_reader``, which can change nothing, and the queries in ``queries/``.
+
+For whoever looks at the warehouse from a page: it never waits for a load, nor a load for it.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import psycopg2.errors
+from psycopg2 import sql
+from psycopg2.extensions import connection as Connection
+
+from kly_mage.common.errors import NotBuiltError, WarehouseError, first_line
+from kly_mage.common.settings import Settings
+from kly_mage.warehouse.postgres import refusals
+from kly_mage.warehouse.postgres.connection import connect, open_connection
+from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.summary import Table
+from kly_mage.warehouse.postgres.watch import session_name
+
+logger = logging.getLogger('kly_mage')
+READER = 'kly_reader'
+_SCHEMAS = ('bronze', 'gold', 'ops')
+SECONDS = 30  # after which a query is given up
+_SESSION = (
+    f'-c timezone=UTC -c datestyle=ISO -c jit=off -c default_transaction_read_only=on -c statement_timeout={SECONDS}s'
+    ' -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s'
+)
+
+
+@cache
+def ensure_reader(settings: Settings) -> bool:
+    """Have the role and its rights, where we may make one; else sessions are read-only, with the rights of our own role.
+
+    Once in a process.
+
+    Returns:
+        Whether the role is there.
+
+    Raises:
+        KlyError: the warehouse cannot be reached or is not complete.
+    """
+    ensure_schema(settings)
+    try:
+        with connect(settings) as connection, connection.cursor() as cursor:
+            cursor.execute('select 1 from pg_roles where rolname = %s', (READER,))
+            if not cursor.fetchone():
+                cursor.execute(sql.SQL('create role {} nologin').format(sql.Identifier(READER)))
+                cursor.execute(sql.SQL('grant {} to current_user').format(sql.Identifier(READER)))
+    except (psycopg2.Error, WarehouseError) as error:  # made meanwhile, or we may not: the next statements find out
+        logger.debug('%s is not made: %s', READER, first_line(error))
+    try:
+        with connect(settings) as connection, connection.cursor() as cursor:
+            for schema in _SCHEMAS:
+                for grant in (
+                    'grant usage on schema {schema} to {reader}',
+                    'grant select on all tables in schema {schema} to {reader}',
+                    'alter default privileges in schema {schema} grant select on tables to {reader}',
+                ):
+                    names = {'schema': sql.Identifier(schema), 'reader': sql.Identifier(READER)}
+                    cursor.execute(sql.SQL(grant).format(**names))
+            cursor.execute(sql.SQL('set local role {}').format(sql.Identifier(READER)))
+    except (psycopg2.Error, WarehouseError) as error:
+        logger.warning('the role %s cannot be used (%s): sessions are read-only by setting alone', READER, first_line(error))
+        return False
+    return True
+
+
+@contextmanager
+def reading(settings: Settings) -> Iterator[Connection]:
+    """A session that reads, in the role ``kly_reader`` where that is there.
+
+    Raises:
+        WarehouseError: the server cannot be reached, a query took too long, or a right is lacking.
+        NotBuiltError: a table is not there yet.
+    """
+    role = f' -c role={READER}' if ensure_reader(settings) else ''
+    try:
+        connection = open_connection(
+            host=settings.host,
+            port=settings.port,
+            dbname=settings.dbname,
+            user=settings.user,
+            password=settings.password,
+            application_name=session_name(),
+            options=_SESSION + role,
+        )
+    except psycopg2.OperationalError as error:
+        raise refusals.at_the_door(error, settings) from None
+    try:
+        connection.set_session(readonly=True)
+        yield connection
+    except psycopg2.errors.UndefinedTable as error:
+        raise NotBuiltError(f'{first_line(error)}: run a backfill first') from error
+    except psycopg2.errors.ObjectNotInPrerequisiteState as error:
+        raise NotBuiltError(f'{first_line(error)}: run a backfill first') from error
+    except psycopg2.errors.QueryCanceled as error:
+        raise WarehouseError(f'given up after {SECONDS} s: choose fewer days') from error
+    except psycopg2.Error as error:
+        raise WarehouseError(first_line(error)) from error
+    finally:
+        connection.close()
+
+
+@cache
+def query(name: str) -> str:
+    """The text of ``queries/NAME.sql``; its values are named, as in ``%(start)s``."""
+    return (Path(__file__).parent / 'queries' / f'{name}.sql').read_text('utf-8')
+
+
+def ask(settings: Settings, text: str, values: dict[str, Any]) -> Table:
+    """The rows of a query, in a session of its own that reads.
+
+    Raises:
+        WarehouseError: as ``reading``.
+    """
+    with reading(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(text, values)
+        return Table([column.name for column in cursor.description], cursor.fetchall())
