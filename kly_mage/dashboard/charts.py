@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
+from html import escape
 from typing import Any
 
 import streamlit as st
+
+from kly_mage.common.text import printable
 
 HEIGHT = 190
 NOW, BEFORE = 'these days', 'the days before'
@@ -67,6 +70,40 @@ def by_day(
         ],
     }
     st.html(f'<p class="kly-chart">{label}</p>')
+    st.vega_lite_chart(spec, width='stretch')
+
+
+def bars(label: str, values: Sequence[tuple[str, Any]], most: int = 12) -> None:
+    """Draw a number by name, the highest first; of many, the first ones.
+
+    Args:
+        label: what it is, with its unit.
+        values: name and number.
+        most: how many are drawn.
+    """
+    shown = sorted(values, key=lambda each: each[1] or 0, reverse=True)[:most]
+    points = [{'name': printable(name, 40), 'value': float(value or 0)} for name, value in shown]
+    if not points:
+        return
+    now, _ = _COLOURS['dark' if st.context.theme.type == 'dark' else 'light']
+    heights = [float(value or 0) for _, value in shown]
+    names = {'domain': [point['name'] for point in points]}
+    amounts = {'domain': [min(0.0, *heights), max(0.0, *heights) or 1.0], 'nice': True}
+    spec = {
+        'height': 40 + 22 * len(points),
+        'description': label,
+        'data': {'values': points},
+        'mark': {'type': 'bar', 'color': now},
+        'encoding': {
+            'y': {'field': 'name', 'type': 'nominal', 'title': None, 'scale': names, 'axis': {'labelLimit': 130}},
+            'x': {'field': 'value', 'type': 'quantitative', 'title': None, 'scale': amounts, 'axis': {'format': '~s'}},
+            'tooltip': [
+                {'field': 'name', 'type': 'nominal', 'title': 'name'},
+                {'field': 'value', 'type': 'quantitative', 'title': label, 'format': ',.2f'},
+            ],
+        },
+    }
+    st.html(f'<p class="kly-chart">{escape(label)}</p>')
     st.vega_lite_chart(spec, width='stretch')
 
 

@@ -87,7 +87,7 @@ class Door:
 def guard(application: tornado.web.Application, door: Door) -> tornado.web.Application:
     """Let only those in who come to one of our addresses, from our own pages if from a page, and are signed in."""
     find = application.find_handler
-    application.add_transform(Headers)
+    application.transforms.insert(0, Headers)  # before what packs the answers
 
     def find_handler(request: tornado.httputil.HTTPServerRequest, **kwargs: Any) -> Any:
         if (answer := _answer(request, door)) is None:

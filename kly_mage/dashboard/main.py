@@ -5,7 +5,16 @@ import streamlit as st
 from kly_mage.common.errors import KlyError
 from kly_mage.dashboard.parts import chosen_days, page_of, say_error, style
 
-PAGES = {'overview': 'Overview'}
+PAGES = {
+    'overview': 'Overview',
+    'articles': 'Articles',
+    'sites': 'Sites',
+    'sections': 'Sections',
+    'authors': 'Authors',
+    'ads': 'Ads',
+    'health': 'Health',
+    'proof': 'Proof',
+}
 
 st.set_page_config(page_title='kly_mage', layout='wide')
 style()

@@ -26,6 +26,12 @@ def rows(name: str, **values: Any) -> Table:
     return _ask(query(name), values)
 
 
+def everything(name: str, **values: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The same without keeping it, for a file: the names of the columns, and the rows."""
+    found = _ask(query(name), values)
+    return found.columns, found.rows
+
+
 @st.cache_data(ttl=SECONDS, max_entries=200, show_spinner=False)
 def by_day(days: Window, article: str | None = None) -> Found:
     """``gold.daily_summary`` by day, as ``show --by day`` has it."""
@@ -39,6 +45,11 @@ def reach() -> Window | None:
     """From the first day in gold to the last; None while there is none."""
     ((first, last),) = _ask(query('reach'), {}).rows
     return Window(first, last) if first else None
+
+
+def ends(days: Window) -> dict[str, date]:
+    """The days as parameters of a link; the underscore is left out of an address."""
+    return {'from_': days.start, 'to': days.end}
 
 
 def before(days: Window) -> Window:

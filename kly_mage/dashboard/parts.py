@@ -18,14 +18,14 @@ import streamlit as st
 
 from kly_mage.common.records import cell
 from kly_mage.common.tables import cents
-from kly_mage.common.text import counted, printable
+from kly_mage.common.text import printable
 from kly_mage.common.window import Window
 from kly_mage.dashboard import numbers
 
 DAYS = 31  # shown at first
 LONGEST = 300  # characters of a text in a table; the file has all
-Kind = Literal['text', 'day', 'count', 'money', 'ratio', 'instant']
-_RIGHT = ('count', 'money', 'ratio')
+Kind = Literal['text', 'day', 'count', 'money', 'ratio', 'instant', 'number']
+_RIGHT = ('count', 'money', 'ratio', 'number')
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,17 @@ def link(page: str, **parameters: object) -> str:
     return f'{page}?{urlencode(given)}' if given else page
 
 
+def head(words: str) -> None:
+    """The name of a page, which may be the title of an article."""
+    st.html(f'<h1>{text(words)}</h1>')
+
+
 def title(words: str) -> Window:
     """The head of a page: its name, and the days to look at, which stand in the address.
 
     A page with nothing to show ends here.
     """
-    st.title(words, anchor=False)
+    head(words)
     reach = numbers.reach()
     if reach is None:
         st.info('Nothing is loaded yet: run a backfill first.')
@@ -107,7 +112,7 @@ def table(
     rows: Sequence[Sequence[Any]],
     *,
     heading: str | None = None,
-    note: str = '',
+    remark: str = '',
     totals: Mapping[str, Any] | None = None,
     whole: Callable[[], tuple[Sequence[str], Sequence[Sequence[Any]]]] | None = None,
 ) -> None:
@@ -119,16 +124,16 @@ def table(
         names: of the columns of the rows.
         rows: the values.
         heading: what it is, above it.
-        note: a remark below the heading.
+        remark: a sentence below the heading.
         totals: by name of column, below.
         whole: gives what the file holds where that is more than is shown.
     """
     if heading:
         st.subheader(heading, anchor=False)
-    if note:
-        st.html(f'<p class="kly-note">{text(note)}</p>')
+    if remark:
+        note(remark)
     if not rows:
-        st.html('<p class="kly-note">Nothing here.</p>')
+        note('Nothing here.')
         return
     head = ''.join(f'<th scope="col" class="{_side(c)}">{text(c.label)}</th>' for c in columns)
     body = ''.join(_row(columns, dict(zip(names, row, strict=True))) for row in rows)
@@ -155,6 +160,34 @@ def table(
     )
 
 
+def note(words: str, *links: tuple[str, str]) -> None:
+    """A remark, and links behind it: their words and addresses."""
+    behind = ''.join(f' · <a target="_self" href="{escape(place)}">{text(name)}</a>' for name, place in links)
+    st.html(f'<p class="kly-note">{text(words)}{behind}</p>')
+
+
+def chosen(name: str) -> str:
+    """What the address says under a name; empty if nothing."""
+    return str(st.query_params.get(name, ''))
+
+
+def choice(label: str, name: str, options: Mapping[str, str]) -> str:
+    """One of some, which stands in the address; the first where nothing does."""
+    names = list(options)
+    given = chosen(name) if chosen(name) in options else names[0]
+    found = st.selectbox(label, names, names.index(given), format_func=options.__getitem__, key=f'{name}_{given}')
+    _keep(name, found, given)
+    return found
+
+
+def written(label: str, name: str) -> str:
+    """A text, which stands in the address."""
+    given = chosen(name)
+    found = st.text_input(label, given, key=f'{name}_{given}', max_chars=200) or ''
+    _keep(name, found, given)
+    return found
+
+
 def text(value: object) -> str:
     """A text of others as HTML that shows it as it is."""
     return escape(printable(str(value), LONGEST), quote=True)
@@ -163,11 +196,6 @@ def text(value: object) -> str:
 def say_error(error: Exception) -> None:
     """Why a page cannot be shown, in one line."""
     st.html(f'<p class="kly-bad" role="alert">{text(error)}</p>')
-
-
-def shown(kind: Kind, value: Any) -> str:
-    """A value as it stands on a page, as HTML: money to the cent, with all its digits where one points at it."""
-    return _shown(kind, value)
 
 
 def _day(label: str, name: str, default: date) -> date:
@@ -186,10 +214,15 @@ def _day(label: str, name: str, default: date) -> date:
         format='YYYY-MM-DD',
         key=f'day_{name}_{given}',
     )
-    if found != given:
-        st.query_params[name] = found.isoformat()
-        st.rerun()
+    _keep(name, found.isoformat(), given.isoformat())
     return found
+
+
+def _keep(name: str, found: str, given: str) -> None:
+    """Put what was chosen into the address, and begin anew."""
+    if found != given:
+        st.query_params[name] = found
+        st.rerun()
 
 
 def _range(name: str, days: Window) -> str:
@@ -230,6 +263,8 @@ def _shown(kind: Kind, value: Any) -> str:
         return f'<span title="{cell(value)}">{Decimal(value):,.4f}</span>'
     if kind == 'count':
         return f'{value:,}'
+    if kind == 'number':
+        return str(value)
     if kind == 'instant' and isinstance(value, datetime):
         return f'{value:%Y-%m-%d %H:%M} UTC'
     return text(value)
@@ -241,8 +276,3 @@ def _csv(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> bytes:
     writer.writerow(names)
     writer.writerows([cell(value) for value in row] for row in rows)
     return found.getvalue().encode('utf-8')
-
-
-def counted_rows(count: int, rows: Sequence[object]) -> str:
-    """How many of how many are shown."""
-    return counted(count, 'row') if len(rows) == count else f'{len(rows):,} of {counted(count, "row")}'

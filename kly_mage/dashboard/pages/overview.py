@@ -47,6 +47,6 @@ table(
     names,
     rows[::-1],
     heading='By day',
-    note=f'{told} A number leads to its files, loads and rows.',
+    remark=f'{told} A number leads to its files, loads and rows.',
     totals=totals,
 )

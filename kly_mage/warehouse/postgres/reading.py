@@ -4,6 +4,7 @@ For whoever looks at the warehouse from a page: it never waits for a load, nor a
 """
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -26,6 +27,7 @@ from kly_mage.warehouse.postgres.watch import session_name
 logger = logging.getLogger('kly_mage')
 READER = 'kly_reader'
 _SCHEMAS = ('bronze', 'gold', 'ops')
+_VALUE = re.compile(r'(?<![:\w]):([a-z]+)\b')
 SECONDS = 30  # after which a query is given up
 _SESSION = (
     f'-c timezone=UTC -c datestyle=ISO -c jit=off -c default_transaction_read_only=on -c statement_timeout={SECONDS}s'
@@ -109,8 +111,11 @@ def reading(settings: Settings) -> Iterator[Connection]:
 
 @cache
 def query(name: str) -> str:
-    """The text of ``queries/NAME.sql``; its values are named, as in ``%(start)s``."""
-    return (Path(__file__).parent / 'queries' / f'{name}.sql').read_text('utf-8')
+    """The text of ``queries/NAME.sql`` with its values as the driver names them.
+
+    In the file they are psql's variables, ``:start``: so it can be run there too.
+    """
+    return _VALUE.sub(r'%(\1)s', (Path(__file__).parent / 'queries' / f'{name}.sql').read_text('utf-8'))
 
 
 def ask(settings: Settings, text: str, values: dict[str, Any]) -> Table:

@@ -4,6 +4,6 @@ select
     string_agg(finality.source, ', ' order by finality.source) as sources,
     max(finality.final_on) as final_on
 from gold.finality as finality
-where finality.state = 'provisional' and finality.day between %(start)s and %(end)s
+where finality.state = 'provisional' and finality.day between :start and :end
 group by finality.day
 order by finality.day

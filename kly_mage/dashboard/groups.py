@@ -1,0 +1,44 @@
+"""Sites, sections or authors: who is read, and what does it earn?"""
+
+import streamlit as st
+
+from kly_mage.common.text import counted
+from kly_mage.dashboard import charts, numbers
+from kly_mage.dashboard.parts import Column, link, table, title
+
+BY = {
+    'sites': ('Sites', 'site', 'Site'),
+    'sections': ('Sections', 'section', 'Section'),
+    'authors': ('Authors', 'author', 'Author'),
+}
+
+
+def show(page: str) -> None:
+    """One of the three pages."""
+    words, by, label = BY[page]
+    days = title(words)
+    found = numbers.rows('groups', by=by, start=days.start, end=days.end)
+    at = {name: found.columns.index(name) for name in found.columns}
+    places = st.columns(2)
+    for place, (name, head) in zip(places, (('revenue_usd', 'Revenue, USD'), ('pageviews', 'Pageviews')), strict=True):
+        with place:
+            charts.bars(f'{head}, by {by}', [(row[0], row[at[name]]) for row in found.rows])
+    sums = {name: sum(row[at[name]] or 0 for row in found.rows) for name in found.columns[1:6]}
+    table(
+        page,
+        [
+            Column('name', label, 'text', lambda row: link('articles', **{by: row['name']}, **numbers.ends(days))),
+            Column('pageviews', 'Pageviews', 'count'),
+            Column('revenue_usd', 'Revenue, USD', 'money'),
+            Column('page_rpm_usd', 'RPM, USD', 'money'),
+            Column('sessions', 'Sessions', 'count'),
+            Column('impressions', 'Impressions', 'count'),
+            Column('clicks', 'Clicks', 'count'),
+            Column('ecpm_usd', 'eCPM, USD', 'money'),
+        ],
+        found.columns,
+        found.rows,
+        heading=counted(len(found.rows), by),
+        remark=f'A {by} leads to its articles. Sessions add up by article: one that reads two counts on both.',
+        totals=sums,
+    )

@@ -1,0 +1,73 @@
+"""Ads: what units and line items earn, what contradicts itself, what was restated."""
+
+from kly_mage.dashboard import charts, numbers
+from kly_mage.dashboard.numbers import everything
+from kly_mage.dashboard.parts import Column, choice, link, table, title
+
+BY = {'ad_unit': 'Ad unit', 'line_item': 'Line item', 'creative': 'Creative', 'site': 'Site'}
+MOST = 500
+
+days = title('Ads')
+by = choice('By', 'by', BY)
+found = numbers.rows('ads', by=by, article='', start=days.start, end=days.end)
+at = {name: found.columns.index(name) for name in found.columns}
+charts.bars(f'Revenue, USD, by {BY[by].lower()}', [(row[0], row[at['revenue_usd']]) for row in found.rows])
+table(
+    f'ads_by_{by}',
+    [
+        Column('name', BY[by]),
+        Column('impressions', 'Impressions', 'count'),
+        Column('clicks', 'Clicks', 'count'),
+        Column('revenue_usd', 'Revenue, USD', 'money'),
+        Column('ecpm_usd', 'eCPM, USD', 'money'),
+        Column('ctr', 'Clicks per impression', 'ratio'),
+        Column('count_rows', 'Rows', 'count'),
+    ],
+    found.columns,
+    found.rows,
+    heading=f'By {BY[by].lower()}',
+    remark='As stored in bronze; the first version of a row counts unless the declaration says otherwise.',
+    totals={name: sum(row[at[name]] or 0 for row in found.rows) for name in found.columns[1:5]},
+)
+
+conflicts = numbers.rows('conflicts', start=days.start, end=days.end, limit=MOST)
+count = conflicts.rows[0][-1] if conflicts.rows else 0
+table(
+    'conflicts',
+    [
+        Column('day', 'Day', 'day', lambda row: link('proof', day=row['day'])),
+        Column('ad_unit', 'Ad unit'),
+        Column('line_item', 'Line item'),
+        Column('content_id', 'Article', 'text', lambda row: link('articles', article=row['content_id'])),
+        Column('counted_impressions', 'Impressions that count', 'count'),
+        Column('impressions', 'and the others', 'count'),
+        Column('counted_revenue_usd', 'Revenue that counts, USD', 'money'),
+        Column('revenue_usd', 'and the other, USD', 'money'),
+        Column('file', 'File'),
+        Column('line', 'Line', 'count'),
+        Column('state', 'State'),
+    ],
+    conflicts.columns,
+    conflicts.rows,
+    heading=f'Conflicts: {count:,}',
+    remark='Rows with the key of another and other values: the first counts, the others wait (command conflicts).',
+    whole=lambda: everything('conflicts', start=days.start, end=days.end, limit=None),
+)
+
+restated = numbers.rows('restatements', start=days.start, end=days.end)
+table(
+    'restatements',
+    [
+        Column('restated_at', 'Restated', 'instant'),
+        Column('day', 'Day', 'day', lambda row: link('proof', day=row['day'])),
+        Column('load_id', 'Load', 'number', lambda row: link('proof', load=row['load_id'])),
+        Column('count_rows', 'Rows', 'count'),
+        Column('impressions', 'Impressions, by', 'count'),
+        Column('clicks', 'Clicks, by', 'count'),
+        Column('revenue_usd', 'Revenue by, USD', 'money'),
+    ],
+    restated.columns,
+    restated.rows,
+    heading=f'Restatements: {len(restated.rows):,}',
+    remark="What newer versions of rows have changed, where the declaration lets them count (restatements='apply').",
+)

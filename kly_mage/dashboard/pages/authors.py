@@ -1,0 +1,5 @@
+"""Authors: see ``groups``."""
+
+from kly_mage.dashboard.groups import show
+
+show('authors')
