@@ -8,7 +8,7 @@ from typing import Any
 
 from kly_mage.cli.arguments import accept_command, add_days, add_quiet, window
 from kly_mage.common.console import note, say, say_sentence
-from kly_mage.common.errors import KlyError, WarehouseError, WindowError
+from kly_mage.common.errors import KlyError, UsageError, WarehouseError, WindowError
 from kly_mage.common.records import say_json
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.text import counted
@@ -38,6 +38,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--pipeline', type=_pipeline, choices=names, metavar='NAME', help=f'{" or ".join(names)}; without it all'
     )
+    parser.add_argument('--reread', action='store_true', help='read files too that have not changed since they were loaded')
     parser.add_argument('--via-mage', action='store_true', help='as a Mage backfill on the running server')
     parser.add_argument(
         '--details',
@@ -119,6 +120,8 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
     """One range of days; 3 if something needs a look. What it did is added to the record that ``--json`` gives."""
     if options.dry_run:
         return _plan(load_settings(), _sources(chosen), days)
+    if options.via_mage and options.reread:
+        raise UsageError('--reread is for loads of this process; in Mage, give the trigger a variable reread: true')
     if options.via_mage:
         runner.blocks(chosen)  # a name that is none is said before the server is asked
         from kly_mage.mage import backfills as via_mage  # what a Mage server needs takes a tenth of a small load to import
@@ -127,6 +130,7 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
     else:
         with progress(quiet=options.quiet) as step:
             asked = {'start_date': days.start, 'end_date': days.end, 'started_by': 'command line', 'progress': step}
+            asked['reread'] = options.reread
             loads = list(runner.run(chosen, **asked).values())
     settings = server(load_settings())
     missing = {load['source']: _missing(settings, SOURCES[load['source']], days) for load in loads}

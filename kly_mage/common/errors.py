@@ -65,6 +65,10 @@ class RetryableError(Exception):
     """The world has changed under a load; the next try sees the new one."""
 
 
+class ReadAgainError(RetryableError):
+    """A load counted on rows that were taken out meanwhile; their files have to be read."""
+
+
 class FileLeftOutError(Exception):
     """A file turned out to be unusable after rows of it were taken; the same work is to begin anew, without it."""
 

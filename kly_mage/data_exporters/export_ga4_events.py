@@ -17,4 +17,5 @@ def export_ga4_events(rows, *args, **kwargs):
 def test_every_row_is_accounted_for(load, *args):
     """What was read is new, already loaded, a duplicate of another row, rejected, superseded, or outside."""
     parts = ('rows_new', 'rows_already_loaded', 'rows_duplicate', 'rows_rejected', 'rows_superseded', 'rows_outside')
+    parts += ('rows_unchanged',)
     assert load['rows_read'] == sum(load[part] for part in parts), load

@@ -22,8 +22,9 @@ from kly_mage.common.settings import UTC
 from kly_mage.common.text import counted
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.landing import deliveries, readers
+from kly_mage.landing import deliveries, readers, unchanged
 from kly_mage.landing.files import LandingFile, files_for
+from kly_mage.landing.unchanged import Recall
 from kly_mage.rows.frames import Frames, gathered
 
 T = TypeVar('T')
@@ -61,12 +62,20 @@ def undeclared_columns(source: Source, files: Iterable[LandingFile]) -> tuple[li
 
 
 def read(
-    source: Source, files: list[LandingFile], window: Window, *, timezone: str, late_days: int, left_out: LeftOut
+    source: Source,
+    files: list[LandingFile],
+    window: Window,
+    *,
+    timezone: str,
+    late_days: int,
+    left_out: LeftOut,
+    recall: Callable[[list[LandingFile]], Recall] | None = None,
 ) -> Frames:
     """What ``readers.read`` gives of the files that can be used, small ones together, and a row for each that cannot.
 
     Args:
         left_out: files that are not to be read; the walk adds what it finds.
+        recall: gives what is known of some files; those that are unchanged are not read. None: all are.
 
     Raises:
         FileLeftOutError: by the walk, at its end, if a file was found that cannot be used.
@@ -77,7 +86,10 @@ def read(
         left_out.update(deliveries.incomplete(source, files, left_out))
         refuse_all(files, files_for(files, window, late_days), left_out)
         begun = set(left_out)
-        announced = deliveries.announced(source, (file for file in files if file.name not in begun))
+        usable = [file for file in files if file.name not in begun]
+        readings = unchanged.plan(source, usable, window, recall(usable)) if recall and usable else {}
+        skipped = {name for name, reading in readings.items() if not reading.is_read}
+        announced = deliveries.announced(source, (file for file in usable if file.name not in skipped))
         if announced is not None:
             yield readers.whole(source, [announced])
 
@@ -86,8 +98,13 @@ def read(
                 if file.name in begun:
                     yield readers.whole(source, [_row(file, left_out[file.name])])
                     continue
+                if file.name in skipped:
+                    continue
+                reading = readings.get(file.name)
                 try:
-                    for frame in readers.read(source, [file], window, timezone=timezone, late_days=late_days):
+                    for frame in readers.read(
+                        source, [file], window, timezone=timezone, late_days=late_days, reading=reading
+                    ):
                         if len(left_out) == len(begun):  # else the walk begins anew, and only looks for more such files
                             yield frame
                 except LandingError as error:
@@ -98,6 +115,8 @@ def read(
             yield from gathered(found) if is_small else found
         if more := left_out.keys() - begun:
             raise FileLeftOutError('begins anew without ' + _told({name: left_out[name] for name in sorted(more)}))
+        if readings:
+            yield readers.whole(source, [unchanged.announced(readings.values())])
 
     return Frames(frames)
 

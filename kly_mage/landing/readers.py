@@ -6,8 +6,9 @@ the days a load takes, and what makes a file unusable as a whole.
 
 import contextlib
 import sys
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from functools import lru_cache
 
 import polars as pl
@@ -30,6 +31,7 @@ from kly_mage.landing.plausible import Money
 from kly_mage.landing.ragged import mostly_unusable, too_many
 from kly_mage.landing.report import Report
 from kly_mage.landing.slices import Reader, Slice
+from kly_mage.landing.unchanged import Reading
 from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames
 
@@ -58,7 +60,15 @@ class _Between:
         return self.spelled.get(name, name) in source.names
 
 
-def read(source: Source, files: list[LandingFile], window: Window | None, *, timezone: str, late_days: int) -> Frames:
+def read(
+    source: Source,
+    files: list[LandingFile],
+    window: Window | None,
+    *,
+    timezone: str,
+    late_days: int,
+    reading: Reading | None = None,
+) -> Frames:
     """The rows of ``files`` that fall into ``window`` (None: all of them), as typed frames of bounded size.
 
     A dated file gives the rows of the days it may hold (``LandingFile.days``), and with its own day those outside
@@ -66,6 +76,9 @@ def read(source: Source, files: list[LandingFile], window: Window | None, *, tim
     Rows that cannot be used come along with ``_reject`` filled (see ``casting.cast``), those without a readable day in
     every window. Further columns: ``_delivered_at``, ``_file`` and its ``_modified_at``, and ``_line`` (where the row
     begins, from 1).
+
+    Args:
+        reading: of a single file: gets the days of all its rows, and has those that are loaded and not taken again.
     """
 
     def frames() -> Iterator[pl.DataFrame]:
@@ -74,9 +87,18 @@ def read(source: Source, files: list[LandingFile], window: Window | None, *, tim
             if days and own and not own.overlaps(days) and file.day not in days:
                 continue
             for frame in _read_file(source, file, timezone):
+                if reading:
+                    reading.days.update(frame['_partition_date'].unique())
+                    frame = _without(frame, reading.loaded)
                 yield taken(frame, days, own, file.day) if days else frame
 
     return Frames(frames)
+
+
+def _without(frame: pl.DataFrame, days: Collection[date]) -> pl.DataFrame:
+    if not days:
+        return frame
+    return frame.filter(~pl.col('_partition_date').is_in(list(days)).fill_null(False))
 
 
 def whole(source: Source, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:

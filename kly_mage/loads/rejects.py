@@ -52,7 +52,8 @@ def retry(settings: Settings, sources: Iterable[str]) -> Outcome:
         take(settings, whole)
         taken += whole
         for span in _spans(days):
-            outputs = runner.run(_pipelines(name), start_date=span.start, end_date=span.end, started_by='rejects --retry')
+            asked = {'start_date': span.start, 'end_date': span.end, 'started_by': 'rejects --retry', 'reread': True}
+            outputs = runner.run(_pipelines(name), **asked)
             loads += [output for output in outputs.values() if output['source'] == name]
         resolved += [(name, reject.reject_id) for reject in over]
     resolve(settings, resolved)

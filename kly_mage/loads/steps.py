@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import LandingError
+from kly_mage.common.errors import LandingError, PipelineError, ReadAgainError
 from kly_mage.common.memory import ensure_addresses
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.text import counted
@@ -25,7 +25,9 @@ from kly_mage.landing import cut, ga4_export, readers
 from kly_mage.landing import files as landing
 from kly_mage.landing import left_out as landing_left_out
 from kly_mage.landing.not_understood import not_understood
+from kly_mage.landing.unchanged import files_unchanged
 from kly_mage.loads import mage_run, summary
+from kly_mage.loads.depends import recalling
 from kly_mage.loads.handed_on import to_pandas, to_polars
 from kly_mage.loads.progress import reading, silent
 from kly_mage.rows import rowhash
@@ -57,7 +59,13 @@ def read_days(source_name: str, kwargs: Kwargs) -> Any:
     files, _ = _files(settings, source, days)
     left_out = landing_left_out.at_first_sight(source, files, settings.settle_seconds)
     frames = landing_left_out.read(
-        source, files, days, timezone=settings.timezone, late_days=settings.late_days, left_out=left_out
+        source,
+        files,
+        days,
+        timezone=settings.timezone,
+        late_days=settings.late_days,
+        left_out=left_out,
+        recall=recalling(settings, source, reread=bool(kwargs.get('reread'))),
     )
     taken = cache(lambda: rejects.taken(settings, source.name))
     frames = frames.map(lambda frame: cut.take(frame, taken))
@@ -65,11 +73,21 @@ def read_days(source_name: str, kwargs: Kwargs) -> Any:
         rows = landing_left_out.until_whole(lambda: readers.whole(source, frames))
         for name, reason in left_out.items():
             mage_run.tell(kwargs, f'{name} is left out, its days are incomplete: {reason}', urgent=True)
-        useless = rows.height - rows['_reject'].null_count()
-        told = f'{counted(rows.height, "row")} of {counted(len(files), "file")}, {useless:,} cannot be used'
+        told = _told(rows, files)
         mage_run.tell(kwargs, f'{source.name} {days}: {told}', urgent=False)
         return to_pandas(rows)
     return reading(frames, kwargs.get('progress') or silent, f'loading {source.name}', files)
+
+
+def _told(rows: pl.DataFrame, files: list[landing.LandingFile]) -> str:
+    """What was read, in a few words."""
+    unchanged = files_unchanged(rows)
+    read = rows.filter(pl.col('_line') != landing_left_out.FILE_LINE)
+    told = f'{counted(read.height, "row")} of {counted(len(files) - unchanged, "file")}'
+    told += f', {read.height - read["_reject"].null_count():,} cannot be used'
+    if unchanged:
+        told += f'; {counted(unchanged, "file is", "files are")} unchanged since they were loaded, and not read again'
+    return told
 
 
 def hash_rows(frame: Any, source_name: str) -> Any:
@@ -125,7 +143,16 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         further = [UNDECLARED.name] if source.version_columns else []
         walk = [frame := to_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows', *further)]
         request = replace(request, files=_as_looked_at(settings, source, days, files, frame))
-    done = retrying(lambda: landing_left_out.until_whole(lambda: load(server(settings), request, walk)))
+
+    def work() -> dict[str, Any]:
+        try:
+            return landing_left_out.until_whole(lambda: load(server(settings), request, walk))
+        except ReadAgainError as error:
+            if isinstance(frames, Frames):  # walked again, it reads them
+                raise
+            raise PipelineError(f'{error}: run load_{source_name} again, and what comes after it') from error
+
+    done = retrying(work)
     if isinstance(frames, Frames):
         return done
     missing = summary.missing_days(server(settings), source, found, days)

@@ -177,7 +177,8 @@ def test_a_line_per_day_and_a_last_line_that_sums_up(settings: Settings, capfd: 
     assert backfill('2025-10-01', '2025-10-03', '--quiet') == 0
     written = capfd.readouterr()
     assert written.err == ''
-    assert 'ga4_events: 6 read, 6 distinct, 0 new, 6 already loaded' in written.out
+    told = '0 new, 0 already loaded, 0 rejected, 0 conflicting, 6 already loaded (file unchanged)'
+    assert f'ga4_events: 6 read, 6 distinct, {told}' in written.out
 
 
 def test_one_pipeline_leaves_the_other_alone(settings: Settings, query: Query) -> None:

@@ -2,14 +2,14 @@
 
 import os
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kly_mage.__main__ import main
-from kly_mage.common.settings import Settings
+from kly_mage.common.settings import UTC, Settings
 from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
 from tests.delivery import ad, ads, article, backfill, deliver, event
 from tests.gold import assert_gold_is_exact
@@ -124,6 +124,7 @@ def test_mage_and_the_command_line_agree_on_what_files_held_where_rows_stand_in_
         assert mage(settings, source=source)['files_changed'] == 0
     assert query('select file, day, rows, checksum, money from ops.file_days order by 1, 2') == before
     query('delete from ops.file_days')
+    query('update ops.files set content = null')
     for source in ('gam_delivery', 'cms_articles'):
         mage(settings, source=source)
     assert query('select file, day, rows, checksum, money from ops.file_days order by 1, 2') == before
@@ -152,14 +153,17 @@ def test_a_file_replaced_between_loader_and_exporter_is_noted_as_it_was_read(set
 def test_a_file_without_rows_that_is_replaced_between_loader_and_exporter_is_not_taken_for_read(
     settings: Settings, query: Query, rows: tuple[str, ...]
 ) -> None:
-    """No row tells how the loader saw it; what took its place waits for the next load, and is named until then."""
+    """It is noted as the loader saw it; what took its place waits for the next load, and is named until then."""
     deliver(settings, FILE, ad('a', '6'))
     deliver(settings, 'gam_delivery_20251004.csv', *rows)
     mage(settings, lambda: deliver(settings, 'gam_delivery_20251004.csv', *rows, ad('b', '4', day='2025-10-02')))
-    assert query("select count(*) from ops.files where file like '%1004.csv'") == [(0,)]
+    seen = "select modified_at = %s from ops.files where file like '%%1004.csv'"
+    path = settings.data_dir / 'gam_delivery' / 'gam_delivery_20251004.csv'
+    now = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    assert query(seen, now) == [(False,)]
     assert main(['status', '--source', 'gam_delivery', '--start', '2025-10-01']) == 0
     mage(settings)
-    assert query("select count(*) from ops.files where file like '%1004.csv'") == [(1,)]
+    assert query(seen, now) == [(True,)]
     assert query('select sum(revenue_usd) from gold.gam_daily_summary') in (
         [(6,)],
         [(None,)],

@@ -143,7 +143,7 @@ def test_what_the_runs_of_a_mage_backfill_have_left_out_is_told_together(setting
     as_mage()
     query('update ops.loads set pipeline_run = load_id')  # the number is Mage's: each run loads once
     (told,) = ledger.of_pipeline_runs(settings, ['1', '2'])
-    assert (told['source'], told['rows_new'], told['rows_already_loaded']) == ('gam_delivery', 3, 3)
+    assert (told['source'], told['rows_new'], told['rows_unchanged']) == ('gam_delivery', 3, 3)
     assert {name: reason[:8] for name, reason in told['left_out'].items()} == {
         BAD: 'required',
         BAD.replace('1002', '1032'): '20251032',

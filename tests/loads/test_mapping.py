@@ -106,7 +106,7 @@ def test_the_same_delivery_is_the_same_rows_in_every_shape(
     capsys.readouterr()
     assert ads('2025-10-01', '2025-10-01') == 0
     assert query(ROWS) == loaded
-    assert '6 already loaded' in capsys.readouterr().out
+    assert '3 already loaded, 0 rejected, 0 conflicting, 3 already loaded (file unchanged)' in capsys.readouterr().out
 
 
 def test_a_mapped_row_that_cannot_be_used_is_a_reject_with_the_reason_of_its_mapping(

@@ -21,6 +21,7 @@ WELL: dict[str, Any] = {
     'stale': None,
     'stale_days': [],
     **{f'rows_{part}': 0 for part in ('duplicate', 'rejected', 'conflicting', 'outside', 'superseded', 'forgotten')},
+    'rows_unchanged': 0,
     **{f'rows_{part}': 0 for part in ledger.CORRECTED},
     **{'rejects_accepted': 0, 'conflicts_accepted': 0},
     **{'rows_read': 1270, 'rows_distinct': 1270, 'rows_new': 1200, 'rows_already_loaded': 70},

@@ -70,10 +70,10 @@ def _accounted(report: Report) -> str:
     return f'{all_money}, but not everything else: {told}' if all_money else f'not accounted for: {told}'
 
 
-def backfill(days: Iterable[date | None]) -> str | None:
+def backfill(days: Iterable[date | None], how: str = '') -> str | None:
     """The command that loads these days."""
     known = [day for day in days if day]
-    return f'python -m kly_mage backfill --start {min(known)} --end {max(known)}' if known else None
+    return f'python -m kly_mage backfill --start {min(known)} --end {max(known)}{how}' if known else None
 
 
 def dollars(amount: Decimal) -> str:
@@ -152,7 +152,7 @@ def _not_loaded(name: str, kind: str, lines: list[Line], causes: Causes) -> Find
         'never loaded' if 'never' in kind else 'not loaded',
         name,
         f'{name} {_spans(days)}: {kind}, {_rows(rows)}{_worth(lines, "not_loaded")}',
-        backfill(days),
+        backfill(days, '' if 'never' in kind else ' --reread'),  # a load may have had rows that were deleted since
     )
 
 

@@ -41,7 +41,7 @@ def repair(settings: Settings, report: Report) -> Iterator[str]:
             yield f'{name}: {told} removed'
         if days := _days(report, causes):
             chosen = [pipeline for pipeline in runner.names() if _loads(pipeline, name)]
-            outputs = runner.run(chosen, start_date=min(days), end_date=max(days), started_by='repair')
+            outputs = runner.run(chosen, start_date=min(days), end_date=max(days), started_by='repair', reread=True)
             for load in outputs.values():
                 if load['source'] == name:
                     yield f'{name} {load["days"]}: {load["rows_new"]:,} new'

@@ -22,6 +22,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.rows import rowhash
 from kly_mage.rows.casting import MONEY
+from kly_mage.warehouse.postgres import unchanged
 from kly_mage.warehouse.postgres.connection import connect
 
 _FACTORS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)  # odd: no count is lost in a sum
@@ -68,6 +69,7 @@ class Contents:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.states: dict[str, datetime] = {}  # when each file that was read had been changed last
+        self.changed: set[str] = set()  # files that hold other rows than they were loaded with; once settled
         self.moved: set[date] = set()  # days of which a file holds something else than it held before; once settled
         self._held: dict[_Key, _Held] = {}
         self._new: dict[_Key, _Held] = {}
@@ -124,16 +126,15 @@ class Contents:
         files: dict[str, Window | None],
         window: Window,
         may_lose_rows: Callable[[str, date | None], bool],
-    ) -> int:
+        is_skipped: Callable[[str, date | None], bool],
+    ) -> None:
         """Hold what was read against what the same files held before, in the load's transaction, and note both.
 
         Args:
             files: what the load has looked at, and the days whose rows each may hold (None: any); one that gave no row of
                 such a day has none now.
             may_lose_rows: whether what a file held of a day and holds no longer is corrected by the load itself.
-
-        Returns:
-            How many files hold other rows of these days than they were loaded with.
+            is_skipped: whether the rows of a file and day were not read, because they are as they were.
         """
         named = sorted({*files, *(file for file, _ in self._held)})
         cursor.execute(
@@ -149,6 +150,8 @@ class Contents:
         for key in {*before, *self._held}:
             now, (then, was_off) = self._held.get(key, _Held()), before.get(key, (None, False))
             may_hold = files.get(key[0])
+            if is_skipped(*key):
+                continue
             if key not in self._held and key[1] and may_hold and key[1] not in may_hold:
                 continue  # no load takes such rows from it any more: a setting has changed, not the file
             if then == now:
@@ -180,7 +183,7 @@ class Contents:
             ' and known.day is not distinct from told.day',
             load_id,
         )
-        return len({file for (file, _), _ in changed})
+        self.changed = {file for (file, _), _ in changed}
 
     def _grew(self, key: _Key, then: _Held, now: _Held) -> bool:
         """Whether the file has what it had, and beside it nothing but rows that are new to bronze."""
@@ -232,11 +235,13 @@ def forget(cursor: Cursor, source: Source, window: Window | None = None) -> None
         'delete from ops.file_days where source = %s and (day is null or day between %s and %s)',
         (source.name, asked.start, asked.end),
     )
+    unchanged.drop(cursor, source.name)
 
 
 def note_anew(cursor: Cursor, source: Source) -> None:
     """Let the next loads note anew what the files hold, where they did not differ: rows of them count no more."""
     cursor.execute('update ops.file_days set checksum = -1 where source = %s and changed_by is null', (source.name,))
+    unchanged.drop(cursor, source.name)
 
 
 def _told(rows: int, money: Decimal | None) -> str:

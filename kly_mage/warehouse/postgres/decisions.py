@@ -15,6 +15,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.rows import rowhash
+from kly_mage.warehouse.postgres import unchanged
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, table_columns
@@ -120,8 +121,10 @@ def accept_rejects(settings: Settings, sources: Iterable[str], days: Window | No
     """The same of rejects; one without a readable day goes with its file."""
     ensure_schema(settings)
     with connect(settings) as connection, connection.cursor() as cursor:
+        chosen = list(sources)
+        unchanged.decide(cursor, chosen)
         waiting = sql.SQL('source = any({}) and resolved_at is null and {}').format(
-            sql.Literal(list(sources)), within(days, 'day', 'file_day')
+            sql.Literal(chosen), within(days, 'day', 'file_day')
         )
         return _accept(cursor, sql.SQL('bronze.rejects'), waiting, by, why)
 

@@ -17,7 +17,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile, day_in_name
 from kly_mage.landing.left_out import FILE_LINE
-from kly_mage.warehouse.postgres import finality, freshness, outside
+from kly_mage.warehouse.postgres import finality, freshness, outside, unchanged
 from kly_mage.warehouse.postgres import rejects as waiting_rejects
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.counts import DAY_COUNTS, Counts
@@ -56,7 +56,7 @@ _FIRST_WAITING = """
             )
         )
 """
-PARTS = ('new', 'already_loaded', 'duplicate', 'rejected', 'conflicting', 'superseded', 'forgotten')
+PARTS = ('new', 'already_loaded', 'unchanged', 'duplicate', 'rejected', 'conflicting', 'superseded', 'forgotten')
 CORRECTED = ('replaced', 'withdrawn', 'returned')  # rows of bronze whose counting a newer delivery has changed
 
 
@@ -65,7 +65,7 @@ _CHANGED = '(select count(distinct file) from ops.file_days where changed_by = a
 
 def word(part: str) -> str:
     """A part of a load as people read it."""
-    return part.replace('_', ' ')
+    return 'already loaded (file unchanged)' if part == 'unchanged' else part.replace('_', ' ')
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def start(settings: Settings, request: Request) -> int:
                 request.source.name,
                 request.window.start,
                 request.window.end,
-                _states(request.files),
+                json.dumps(_states(request.files)),
                 request.started_by,
                 request.pipeline_run,
             ),
@@ -120,7 +120,11 @@ def finish(cursor: Cursor, request: Request, load_id: int, counts: Counts, left_
     )
     cursor.execute(
         'update ops.loads set left_out = %s, files = %s where load_id = %s',
-        (json.dumps(left_out), _states([file for file in request.files if file.name not in left_out]), load_id),
+        (
+            json.dumps(left_out),
+            json.dumps(_states([file for file in request.files if file.name not in left_out])),
+            load_id,
+        ),
     )
     outside.note(cursor, load_id, counts)
     names = ('rows_read', *DAY_COUNTS)
@@ -138,19 +142,26 @@ def finish(cursor: Cursor, request: Request, load_id: int, counts: Counts, left_
 
 
 def remember_files(
-    cursor: Cursor, request: Request, load_id: int, read: set[tuple[str, datetime]], left_out: dict[str, str]
+    cursor: Cursor,
+    request: Request,
+    load_id: int,
+    read: set[tuple[str, datetime]],
+    left_out: dict[str, str],
+    kept: dict[str, tuple[str, dict[str, Any]]],
 ) -> None:
-    """Note the state of the files; where a file noted is not read again, only those whose rows this load has had."""
+    """Note the state of the files; where a file noted is not read again, only those whose rows this load has had.
+
+    Args:
+        kept: what is kept of files (``Unchanged.kept``).
+    """
     files = [f for f in request.files if f.name not in left_out]
     files = [f for f in files if not request.source.any_day or (f.name, f.modified_at) in read]
     waiting_rejects.resolve_files(cursor, request.source.name, [f.name for f in files], request.found, left_out)
-    cursor.execute(
-        'insert into ops.files (source, file, size, modified_at, load_id)'
-        ' select %s, file, size, modified_at, %s from json_populate_recordset(null::ops.files, %s) order by file'
-        ' on conflict (source, file) do update'
-        ' set size = excluded.size, modified_at = excluded.modified_at, load_id = excluded.load_id',
-        (request.source.name, load_id, _states(files)),
-    )
+    states = [
+        state | dict(zip(('content', 'held'), kept.get(state['file'], (None, None)), strict=True))
+        for state in _states(files)
+    ]
+    unchanged.note(cursor, request.source, load_id, states)
 
 
 def fail(settings: Settings, load_id: int, error: BaseException) -> None:
@@ -319,9 +330,9 @@ def spans(days: Iterable[date]) -> str:
     return ', '.join(map(str, ranges(days)))
 
 
-def _states(files: list[LandingFile]) -> str:
+def _states(files: list[LandingFile]) -> list[dict[str, Any]]:
     """The files and what tells their states apart, as the ledger keeps them."""
-    return json.dumps([{'file': f.name, 'size': f.size, 'modified_at': f.modified_at.isoformat()} for f in files])
+    return [{'file': f.name, 'size': f.size, 'modified_at': f.modified_at.isoformat()} for f in files]
 
 
 def _short(value: str | None) -> str:

@@ -67,22 +67,31 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
             for frame in frames:
                 for rows in frame.iter_slices(SLICE_ROWS):
                     transaction.insert(rows)
-            counts = transaction.finish()
+            counts, unchanged = transaction.finish(), transaction.unchanged
             request = request.as_read(transaction.contents.states)
-            looked_at = {f.name: f.days(settings.late_days) for f in request.files if f.name not in transaction.left_out}
-            deliveries = transaction.deliveries
-            files_changed = transaction.contents.settle(cursor, load_id, looked_at, request.window, deliveries.may_lose_rows)
-            deliveries.settle(load_id, transaction.contents, looked_at.get, counts)
+            looked_at = {
+                f.name: f.days(settings.late_days)
+                for f in request.files
+                if f.name not in transaction.left_out and not unchanged.is_skipped(f.name)
+            }
+            contents, deliveries = transaction.contents, transaction.deliveries
+            contents.settle(cursor, load_id, looked_at, request.window, deliveries.may_lose_rows, unchanged.is_skipped)
+            deliveries.settle(load_id, contents, looked_at.get, counts)
             ledger.finish(cursor, request, load_id, counts, transaction.left_out)
             final = finality.corrected(cursor, source, [load_id])
             far_off = volume.check(cursor, source, request.window)
             stale = freshness.check(cursor, source, request.window, today(settings.timezone))
-            ledger.remember_files(cursor, request, load_id, transaction.files_read, transaction.left_out)
+            kept = unchanged.kept(counts, contents.changed)
+            ledger.remember_files(cursor, request, load_id, transaction.files_read, transaction.left_out, kept)
     except BaseException as error:
         ledger.fail(settings, load_id, error)
         raise
     done = {'load_id': load_id, 'source': source.name, 'days': str(request.window), **counts.summary()}
-    done |= {'left_out': transaction.left_out, 'files_changed': files_changed, 'far_off': [str(day) for day in far_off]}
+    done |= {
+        'left_out': transaction.left_out,
+        'files_changed': len(contents.changed),
+        'far_off': [str(day) for day in far_off],
+    }
     done |= freshness.told(stale) | {'final_days': [str(day) for day in final]}
     logger.info('%s %s: %s', source.name, request.window, done)
     return done

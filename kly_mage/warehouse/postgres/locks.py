@@ -17,3 +17,12 @@ def lock_days(cursor: Cursor, source: Source, window: Window) -> None:
     else:
         cursor.execute('select pg_advisory_xact_lock_shared(hashtextextended(%s, 0))', (source.name,))
         cursor.execute('select pg_advisory_xact_lock(hashtextextended(name, 0)) from unnest(%s) as name', (days,))
+
+
+def lock_decisions(cursor: Cursor, source: str, *, shared: bool = False) -> None:
+    """Until the transaction ends, nobody decides about rejects of the source; shared, as loads have it, several may.
+
+    What a load has counted as accepted is then so when it commits, and whoever decides finds what the load has kept.
+    """
+    lock = 'pg_advisory_xact_lock_shared' if shared else 'pg_advisory_xact_lock'
+    cursor.execute(f'select {lock}(hashtextextended(%s, 0))', (f'decisions on {source}',))

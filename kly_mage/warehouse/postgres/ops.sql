@@ -97,8 +97,9 @@ alter table ops.loads add column if not exists rows_superseded bigint not null d
 alter table ops.loads add column if not exists rows_replaced bigint not null default 0;
 alter table ops.loads add column if not exists rows_withdrawn bigint not null default 0;
 alter table ops.loads add column if not exists rows_returned bigint not null default 0;
+alter table ops.loads add column if not exists rows_unchanged bigint not null default 0;
 create index if not exists loads_source_idx on ops.loads (source, load_id);
-comment on table ops.loads is 'One row per load of one source. rows_read is the sum of all places, new to forgotten.';
+comment on table ops.loads is 'One row per load of one source. rows_read is the sum of all places, new to unchanged.';
 comment on column ops.loads.load_id is 'The load; _load_id in bronze.';
 comment on column ops.loads.source is 'The source loaded.';
 comment on column ops.loads.start_day is 'First day asked for.';
@@ -107,7 +108,7 @@ comment on column ops.loads.files is 'Files looked at: name, size in bytes, modi
 comment on column ops.loads.left_out is 'Files that could not be used, with the reason; the days they may hold are incomplete.';
 comment on column ops.loads.status is 'running (without a process: it died), done, failed, withdrawn (taken out since), unload (took rows out).';
 comment on column ops.loads.rows_read is 'Rows of the files that belong to the days asked for, and those outside.';
-comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, already loaded or conflicting.';
+comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, already loaded, unchanged or conflicting.';
 comment on column ops.loads.rows_duplicate is 'Rows equal to one this load inserted, or to one in the same slice of a file.';
 comment on column ops.loads.rows_new is 'Rows inserted into bronze.';
 comment on column ops.loads.rows_removed is 'Of these, rows that repair, unload or forget have taken out since; of an unload, the rows it took out.';
@@ -117,6 +118,8 @@ comment on column ops.loads.rows_conflicting is 'Rows with the hash of another r
 comment on column ops.loads.rows_outside is 'Rows that no load takes: their day is not one their file may hold; ops.load_outside names them.';
 comment on column ops.loads.rows_forgotten is 'Rows of persons who were forgotten before: no load takes them; see ops.forgotten.';
 comment on column ops.loads.rows_superseded is 'Rows in files of an export in whose place a newer delivery of the day stands: not inserted.';
+comment on column ops.loads.rows_unchanged is
+'Distinct usable rows that earlier loads had taken already, of files that have not changed and were not read.';
 comment on column ops.loads.rows_replaced is 'Rows of bronze that count no longer: the newest delivery of their day has another version.';
 comment on column ops.loads.rows_withdrawn is 'Rows of bronze that count no longer: the newest delivery of their day does not have them.';
 comment on column ops.loads.rows_returned is 'Rows of bronze that count again, because they were delivered again.';
@@ -142,6 +145,7 @@ create table if not exists ops.load_days (
 );
 alter table ops.load_days add column if not exists rows_forgotten bigint not null default 0;
 alter table ops.load_days add column if not exists rows_superseded bigint not null default 0;
+alter table ops.load_days add column if not exists rows_unchanged bigint not null default 0;
 create index if not exists load_days_day_idx on ops.load_days (day);
 comment on table ops.load_days is 'One row per load and day of the rows'' own timestamp.';
 comment on column ops.load_days.load_id is 'The load.';
@@ -154,6 +158,7 @@ comment on column ops.load_days.rows_rejected is 'As in ops.loads.';
 comment on column ops.load_days.rows_conflicting is 'As in ops.loads.';
 comment on column ops.load_days.rows_forgotten is 'As in ops.loads.';
 comment on column ops.load_days.rows_superseded is 'As in ops.loads.';
+comment on column ops.load_days.rows_unchanged is 'As in ops.loads.';
 
 create table if not exists ops.load_outside (
     load_id bigint not null references ops.loads (load_id),
@@ -189,12 +194,20 @@ create table if not exists ops.files (
     load_id bigint not null references ops.loads (load_id),
     primary key (source, file)
 );
+alter table ops.files add column if not exists content text;
+alter table ops.files add column if not exists held jsonb;
+alter table ops.files add column if not exists registry oid;
 comment on table ops.files is 'One row per file, as the last load that read it saw it.';
 comment on column ops.files.source is 'The source it belongs to.';
 comment on column ops.files.file is 'Its name relative to the landing zone.';
 comment on column ops.files.size is 'Bytes.';
 comment on column ops.files.modified_at is 'When the file was last changed before that load.';
-comment on column ops.files.load_id is 'The last load that read it.';
+comment on column ops.files.load_id is 'The last load that read it, or found it unchanged.';
+comment on column ops.files.content is
+'Fingerprint of its bytes, and of all else that reading depends on; NULL if the next load is to read it whatever it holds.';
+comment on column ops.files.held is
+'What became of its rows: by day of those that loads have taken, all days seen in it, and the rows outside.';
+comment on column ops.files.registry is 'File node of the registry of hashes that has its rows: one that was emptied is another.';
 
 create table if not exists ops.file_days (
     source text not null,

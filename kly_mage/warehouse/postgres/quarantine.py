@@ -1,5 +1,7 @@
 """The rows of one load that cannot be used, on their way into ``bronze.rejects``."""
 
+from datetime import date
+
 import polars as pl
 from psycopg2.extensions import cursor as Cursor
 
@@ -42,13 +44,16 @@ class Quarantine:
         )
         copy(self.cursor, told, 'incoming_rejects (file, line, reject, day, file_day)')
 
-    def finish(self) -> int:
-        """Write those that are not known, in an order all loads keep; gives how many somebody has accepted before.
+    def finish(self) -> dict[tuple[str, date | None], int]:
+        """Write those that are not known, in an order all loads keep.
+
+        Returns:
+            How many somebody has accepted before, by file and day of the row.
 
         A row that was repaired, and came back broken, waits again.
         """
         if self.is_empty:
-            return 0
+            return {}
         self.cursor.execute('analyze incoming_rejects')
         source = {'source': self.source.name, 'load_id': self.load_id}
         self.cursor.execute(
@@ -83,8 +88,9 @@ class Quarantine:
             source,
         )
         self.cursor.execute(
-            'select count(*) from bronze.rejects as known inner join incoming_rejects as incoming using (reject_id)'
-            ' where known.source = %(source)s and known.accepted_at is not null',
+            'select known.file, known.day, count(*)'
+            ' from bronze.rejects as known inner join incoming_rejects as incoming using (reject_id)'
+            ' where known.source = %(source)s and known.accepted_at is not null group by known.file, known.day',
             source,
         )
-        return int(self.cursor.fetchone()[0])
+        return {(file, day): count for file, day, count in self.cursor.fetchall()}

@@ -10,6 +10,7 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse.postgres import unchanged
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.decisions import within
@@ -87,8 +88,10 @@ def _wait(sources: Iterable[str], days: Window | None, *, accepted_too: bool = F
 
 def take(settings: Settings, rejects: Iterable[Waiting]) -> None:
     """Note that these rows, held back because their lines have no end (``landing/cut.py``), are whole."""
+    found = list(rejects)
     with connect(settings) as connection, connection.cursor() as cursor:
-        for reject in rejects:
+        unchanged.decide(cursor, {reject.source for reject in found})
+        for reject in found:
             cursor.execute(
                 'update bronze.rejects set taken_at = clock_timestamp() where source = %s and reject_id = %s',
                 (reject.source, reject.reject_id),
@@ -118,6 +121,7 @@ def resolve(settings: Settings, rejects: Iterable[tuple[str, str]]) -> None:
     """
     sources, ids = zip(*rejects, strict=True) if (rejects := list(rejects)) else ((), ())
     with connect(settings) as connection, connection.cursor() as cursor:
+        unchanged.decide(cursor, set(sources))
         cursor.execute(
             'update bronze.rejects as known set resolved_at = clock_timestamp()'
             ' from unnest(%s::text[], %s::uuid[]) as over (source, reject_id)'

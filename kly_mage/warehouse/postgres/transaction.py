@@ -31,6 +31,7 @@ from kly_mage.warehouse.postgres.quarantine import Quarantine
 from kly_mage.warehouse.postgres.refusals import said
 from kly_mage.warehouse.postgres.rules import Rules
 from kly_mage.warehouse.postgres.tables import bronze_table, registry, table_columns
+from kly_mage.warehouse.postgres.unchanged import Unchanged
 from kly_mage.warehouse.postgres.watch import session_name
 
 _FILLED = ('_partition_date', '_hashrow', '_created_at', '_updated_at', '_load_id')
@@ -74,6 +75,7 @@ class Transaction:
         self.forgotten = forgotten.persons(cursor, source)  # after the lock as well: who is forgotten while files are read
         self.known = KnownRows(cursor, source, stamp)
         self.contents = Contents(source)
+        self.unchanged = Unchanged(cursor, source, window)
         self.deliveries = Deliveries(cursor, source, window, stamp)
         self.rules = Rules(cursor, source, load_id, stamp)
         self.versions = Versions(cursor, source, load_id, stamp)
@@ -82,6 +84,7 @@ class Transaction:
 
     def insert(self, frame: pl.DataFrame) -> None:
         """Insert one slice and count it."""
+        frame = self.unchanged.begin(frame, self.contents.states)
         if self.source.any_day and '_modified_at' in frame.columns:  # rejects too: such a file is read once
             read = frame.filter(pl.col('_line') != FILE_LINE)
             self.files_read.update(read.select('_file', '_modified_at').unique().rows())
@@ -128,6 +131,7 @@ class Transaction:
         self.counts.add('rows_already_loaded', old.filter(~pl.col('_duplicate') & ~pl.col('_other')))
         if self.source.version_columns:
             others = old.filter('_other').drop('_duplicate', '_other')
+            self.unchanged.keep_nothing(others)
             met = self.versions.keep(others)
             self.counts.add('rows_conflicting', met, 'versions')
             self.counts.add('rows_duplicate', met, 'repeated')
@@ -136,8 +140,8 @@ class Transaction:
 
     def _known(self, rows: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
         """The rows that ``seen`` is about, with its answers under names no file has; where nothing differs, just days."""
-        columns = rows.columns if self.source.version_columns else ['_partition_date']
-        return rows.select(columns)[seen['i']].with_columns(
+        columns = rows.columns if self.source.version_columns else ['_file', '_partition_date']
+        return rows.select(name for name in rows.columns if name in columns)[seen['i']].with_columns(
             seen['duplicate'].alias('_duplicate'), seen['other'].alias('_other')
         )
 
@@ -145,10 +149,17 @@ class Transaction:
         """Write what may touch other loads; say that articles have changed: nothing else tells ``gold.daily_summary``."""
         self.cursor.execute('set local enable_hashjoin = on')
         if self.counts.rows_rejected or self.left_out:
+            locks.lock_decisions(self.cursor, self.source.name, shared=True)
             with timer('rejects'):
-                self.counts.rejects_accepted = self.quarantine.finish()
+                accepted = self.quarantine.finish()
+            self.counts.rejects_accepted = sum(accepted.values())
+            for place, count in accepted.items():
+                self.counts.files.setdefault(place, {})['rejects_accepted'] = count
         if self.counts.rows_conflicting:
             self.counts.conflicts_accepted = self.versions.accepted()
+        with timer('unchanged'):
+            self.unchanged.count(self.counts)
+        self.files_read.update((file, self.contents.states[file]) for file in self.unchanged.told)
         # Rules join all rows of the load, which the planner takes for one: a loop over them would never end. It would also
         # read the whole partition for them.
         self.cursor.execute('set local enable_nestloop = off; set local enable_seqscan = off')

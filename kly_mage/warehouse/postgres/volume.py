@@ -17,7 +17,7 @@ _FAR_OFF = """
     -- What the last load of each day found in the files, unless it was taken out since.
     with loaded as (
         select distinct on (day)
-            day, of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting as rows
+            day, of_day.rows_new + of_day.rows_already_loaded + of_day.rows_unchanged + of_day.rows_conflicting as rows
         from ops.load_days as of_day inner join ops.loads using (load_id)
         where
             source = %(source)s and status = 'done' and day between %(first)s and %(last)s

@@ -103,6 +103,7 @@ def assert_exact_after_a_run_again(settings: Settings) -> None:
     assert main(['verify']) == 0
     assert reconcile.reconcile(settings).accounted
     sums = 'rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting + rows_outside'
+    sums += ' + rows_unchanged'
     assert query(f"select count(*) from ops.loads where status = 'done' and rows_read <> {sums}") == [(0,)]
     assert query("select count(*) from ops.loads where status <> 'done' and rows_new > 0") == [(0,)]
 

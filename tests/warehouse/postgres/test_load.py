@@ -42,7 +42,7 @@ def test_a_row_is_inserted_once_however_often_and_in_whatever_file_it_comes(sett
     path = deliver(settings, 'gam_delivery_20251001.csv', ad('a'), ad('b'))
     assert ads() == 0
     stamps = query('select ad_unit, _updated_at, _created_at, _load_id from bronze.gam_delivery order by 1')
-    assert ads() == 0
+    assert ads('2025-10-01', None, '--reread') == 0
     assert last_load(query, 'gam_delivery') == (2, 2, 0, 0, 2, 0, 0)
     path.rename(path.with_name('gam_delivery_20251002.csv'))  # all of it late, and one more
     deliver(settings, 'gam_delivery_20251003.csv.gz', ad('c'), ad('a'))
@@ -142,6 +142,10 @@ def test_a_row_that_cannot_be_used_stands_in_rejects_once_and_the_others_load(se
     assert [row[6] for row in before] == ['2025-10-01', None, '2025-10-01']
     assert ads() == 3
     assert ads('2025-09-30', '2025-10-01') == 3
+    assert query(rejects) == before
+    assert last_load(query, 'gam_delivery') == (5, 2, 0, 0, 0, 3, 0)
+    assert query('select rows_unchanged from ops.loads order by load_id desc limit 1') == [(2,)]
+    assert ads('2025-10-01', None, '--reread') == 3
     assert query(rejects) == before
     assert last_load(query, 'gam_delivery') == (5, 2, 0, 0, 2, 3, 0)
 
@@ -295,7 +299,8 @@ def test_the_ledger_adds_up(settings: Settings, query: Query, order: str) -> Non
     for start, end in ORDERS[order]:
         backfill(start, end)
     whole = 'rows_read = rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting + rows_outside'
-    distinct = 'rows_distinct = rows_new + rows_already_loaded + rows_conflicting'
+    whole = whole.replace('rows_new', 'rows_unchanged + rows_new')
+    distinct = 'rows_distinct = rows_new + rows_already_loaded + rows_unchanged + rows_conflicting'
     assert query(f"select bool_and({whole} and {distinct} and status = 'done'), count(*) from ops.loads") == [
         (True, 3 * len(ORDERS[order]))
     ]

@@ -21,7 +21,7 @@ from tests.delivery import HEADERS, ad, ads, deliver, event
 from tests.gold import Query, assert_gold_is_exact, gold
 
 AD_COLUMNS = 'served_at,site,ad_unit,line_item,creative,content_id,impressions,clicks,revenue_usd'
-COUNTS = 'rows_read = rows_new + rows_duplicate + rows_already_loaded + rows_rejected + rows_conflicting'
+COUNTS = 'rows_read = rows_new + rows_unchanged + rows_duplicate + rows_already_loaded + rows_rejected + rows_conflicting'
 
 
 class Declared:

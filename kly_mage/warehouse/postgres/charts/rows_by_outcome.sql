@@ -9,7 +9,7 @@ by_day as (
     select
         (load.finished_at at time zone zone.name)::date as day,
         sum(load.rows_new) as new,
-        sum(load.rows_already_loaded) as already_loaded,
+        sum(load.rows_already_loaded + load.rows_unchanged) as already_loaded,
         sum(load.rows_duplicate) as duplicate,
         sum(load.rows_rejected) as rejected,
         sum(load.rows_conflicting) as conflicting,

@@ -1,0 +1,150 @@
+"""Files that need not be read again: their bytes, and all else that reading depends on, are those of a finished load.
+
+What a load does with a file depends on its bytes, on what was declared, mapped and set, and on the code. All that is one
+text, the file's ``content``. A finished load keeps it, with the days of the file's rows and what became of them. The next
+load whose days are among those reads nothing of a file with the same content: it counts what was kept.
+
+So that the warehouse hears of it, whoever reads, each file is announced by a row of its own, as one that is left out is:
+with its content, and either the days of all its rows or that it was not read.
+"""
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from kly_mage.common.errors import LandingError
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.landing.deliveries import delivery_of
+from kly_mage.landing.files import LandingFile
+from kly_mage.landing.fingerprint import fingerprint
+
+_BEGINS = '{"column": null, "value": null, "reason": "what is known of its file", "row": '
+_LINE = 0
+
+
+class Kept(NamedTuple):
+    """What finished loads have kept of a file.
+
+    Attributes:
+        content: as it was.
+        days: those whose rows are loaded.
+        waiting: those of which it has rows, or something to say, that no load has taken.
+    """
+
+    content: str
+    days: frozenset[date]
+    waiting: frozenset[date]
+
+
+class Recall(NamedTuple):
+    """What a load knows of its files before it reads them.
+
+    Attributes:
+        depends_on: all but its bytes that what a file gives depends on, as one text.
+        kept: by the file's name.
+    """
+
+    depends_on: Callable[[LandingFile], str]
+    kept: Mapping[str, Kept]
+
+
+@dataclass
+class Reading:
+    """What a walk does with one file.
+
+    Attributes:
+        file: the file.
+        content: what it is.
+        is_read: whether it is.
+        loaded: days whose rows are not taken again.
+        days: those of all its rows; the walk fills them in.
+    """
+
+    file: LandingFile
+    content: str
+    is_read: bool = True
+    loaded: frozenset[date] = frozenset()
+    days: set[date | None] = field(default_factory=set)
+
+
+def plan(source: Source, files: Collection[LandingFile], window: Window, recall: Recall) -> dict[str, Reading]:
+    """What is to be done with each file, by its name.
+
+    Of an export either all files are read or none: which rows count is found out from all of them.
+
+    Args:
+        files: those of a load, without those that are left out.
+
+    Returns:
+        Of every file but those whose bytes cannot be told any more: reading them says why.
+    """
+    found = {file.name: reading for file in files if (reading := _reading(source, file, window, recall))}
+    of_export = (file for file in files if delivery_of(source, file.name))
+    if any(file.name not in found or found[file.name].is_read for file in of_export):
+        return {name: Reading(each.file, each.content) for name, each in found.items()}
+    return found
+
+
+def _reading(source: Source, file: LandingFile, window: Window, recall: Recall) -> Reading | None:
+    try:
+        content = f'{fingerprint(file)} {recall.depends_on(file)}'
+    except LandingError:
+        return None
+    kept = recall.kept.get(file.name)
+    if kept is None or kept.content != content:
+        return Reading(file, content)
+    if source.any_day:
+        return Reading(file, content, is_read=False)
+    is_read = any(day in window for day in kept.waiting)
+    return Reading(file, content, is_read, frozenset(day for day in kept.days if day in window) if is_read else frozenset())
+
+
+def announced(readings: Iterable[Reading]) -> pl.DataFrame:
+    """One row for each file, as ``told`` takes it apart."""
+    every = list(readings)
+    return pl.DataFrame(
+        {
+            '_reject': [_BEGINS + json.dumps(_row(each)) + '}' for each in every],
+            '_file': [each.file.name for each in every],
+            '_line': _LINE,
+            '_modified_at': [each.file.modified_at for each in every],
+            '_delivered_at': [each.file.delivered_at for each in every],
+        },
+        schema_overrides={
+            '_line': pl.Int64,
+            '_modified_at': pl.Datetime('us', 'UTC'),
+            '_delivered_at': pl.Datetime('us', 'UTC'),
+        },
+    )
+
+
+def _row(reading: Reading) -> dict[str, Any]:
+    if not reading.is_read:
+        return {'content': reading.content, 'is_read': False}
+    return {
+        'content': reading.content,
+        'is_read': True,
+        'loaded': sorted(day.isoformat() for day in reading.loaded),
+        'days': sorted(day.isoformat() for day in reading.days if day),
+    }
+
+
+def is_announcement() -> pl.Expr:
+    """Whether a row is one of ``announced``."""
+    return (pl.col('_line') == _LINE) & pl.col('_reject').str.starts_with(_BEGINS).fill_null(False)
+
+
+def told(reject: str) -> dict[str, Any]:
+    """What ``_reject`` of such a row says: ``content``, ``is_read``, and of a file that was read ``loaded`` and ``days``."""
+    row: dict[str, Any] = json.loads(reject)['row']
+    return row
+
+
+def files_unchanged(rows: pl.DataFrame) -> int:
+    """How many files are announced as not read."""
+    return sum(not told(reject)['is_read'] for reject in rows.filter(is_announcement())['_reject'])

@@ -1,0 +1,370 @@
+"""Files that have not changed are not read again, and nothing is lost by it, whatever it is that changes."""
+
+import json
+import os
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.common.errors import PipelineError
+from kly_mage.common.settings import Settings
+from kly_mage.declared import SOURCES
+from kly_mage.landing import readers
+from kly_mage.loads import depends, runner
+from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
+from kly_mage.warehouse.postgres import unchanged
+from tests.delivery import ad, ads, article, backfill, deliver, event
+from tests.gold import Query, assert_gold_is_exact
+
+FILE = 'gam_delivery_20251001.csv'
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the files whose rows are read from now on; cleared by ``taken``."""
+    found: list[str] = []
+    of = readers._read_file
+
+    def noted(source: Any, file: Any, timezone: str) -> Any:
+        found.append(file.name.rpartition('/')[2])
+        return of(source, file, timezone)
+
+    monkeypatch.setattr(readers, '_read_file', noted)
+    return found
+
+
+def taken(read: list[str]) -> list[str]:
+    """What was read since the last call."""
+    names = sorted(read)
+    read.clear()
+    return names
+
+
+def last(query: Query, *parts: str) -> tuple[Any, ...]:
+    """Counts of the last load of ads."""
+    columns = ', '.join(f'rows_{part}' for part in parts)
+    return query(f"select {columns} from ops.loads where source = 'gam_delivery' order by load_id desc limit 1")[0]
+
+
+def in_bronze(query: Query) -> int:
+    return int(query('select count(*) from bronze.gam_delivery')[0][0])
+
+
+def test_a_second_load_reads_no_file_and_says_the_same_of_every_row(
+    settings: Settings, query: Query, read: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    outside = ad('o', '5', day='2025-09-20')
+    deliver(settings, FILE, ad('a', '1.5'), ad('a', '1.5'), ad('b', '2'), ad('c', 'x'), outside, 'no day,,,,,1,1,1')
+    deliver(settings, 'gam_delivery_20251002.csv', ad('d', '4', day='2025-10-02'), ad('late', '8'))
+    assert ads('2025-10-01', '2025-10-02') == 3
+    assert taken(read) == [FILE, 'gam_delivery_20251002.csv']
+    first = json_of(capsys, '2025-10-01', '2025-10-02', '--reread')
+    taken(read)
+    again = json_of(capsys, '2025-10-01', '2025-10-02')
+    assert taken(read) == []
+    # a, b, d and late, of which the a is there twice; c cannot be used, nor the row without a day; one is outside.
+    parts = ('unchanged', 'already_loaded', 'new', 'duplicate', 'rejected', 'outside', 'read', 'distinct')
+    assert last(query, *parts) == (4, 0, 0, 1, 2, 1, 8, 4)
+    moved = ('already_loaded', 'unchanged')
+    assert {name: n for name, n in first['rows'].items() if name not in moved} == {
+        name: n for name, n in again['rows'].items() if name not in moved
+    }
+    assert [first[name] for name in ('money_read', 'needs_a_look', 'missing')] == [
+        again[name] for name in ('money_read', 'needs_a_look', 'missing')
+    ]
+    by_day = 'select day, rows_read, rows_rejected, rows_duplicate from ops.load_days where load_id = %s order by day'
+    assert query(by_day, first['load_id']) == query(by_day, again['load_id'])
+    met = 'select file, day, rows, money from ops.load_outside where load_id = %s'
+    assert query(met, first['load_id']) == query(met, again['load_id'])
+    assert_gold_is_exact(query, settings.data_dir)
+    assert main(['reconcile', '--source', 'gam_delivery']) == 3  # as before: the rows that cannot be used, and that outside
+
+
+def json_of(capsys: pytest.CaptureFixture[str], *days: str) -> dict[str, Any]:
+    """What a load says for programs, without its number."""
+    start, end, *options = days
+    capsys.readouterr()
+    ads(start, end, '--json', *options)
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)['ranges'][0]['loads'][0]
+    return found
+
+
+def test_a_daily_run_reads_the_new_file_alone(settings: Settings, query: Query, read: list[str]) -> None:
+    for day in range(1, 5):
+        deliver(settings, f'gam_delivery_2025100{day}.csv', ad('a', day=f'2025-10-0{day}'), ad('late'))
+        runner.run(['ads_revenue'], ds=f'2025-10-0{day + 1}', env='prod', lag_days=1, lookback_days=3)
+        assert taken(read) == [f'gam_delivery_2025100{day}.csv']
+    # Of the fourth file one row is new, the late one is known; the three others have both their rows in bronze.
+    assert last(query, 'new', 'already_loaded', 'unchanged') == (1, 1, 6)
+    assert in_bronze(query) == 5
+    assert_gold_is_exact(query, settings.data_dir)
+
+
+def test_other_bytes_of_the_same_size_and_time_are_read(settings: Settings, query: Query, read: list[str]) -> None:
+    path = deliver(settings, FILE, ad('a'))
+    assert ads() == 0
+    before = path.stat()
+    with path.open('r+b') as file:
+        text = file.read()
+        file.seek(0)
+        file.write(text.replace(b',a,', b',b,') if b',a,' in text else text.replace(b'/a', b'/b'))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns, path.stat().st_ino) == (
+        before.st_size,
+        before.st_mtime_ns,
+        before.st_ino,
+    )
+    taken(read)
+    readers._header.cache_clear()
+    assert ads() == 3  # the file has changed since it was loaded
+    assert taken(read) == [FILE]
+    assert last(query, 'new', 'unchanged') == (1, 0)
+
+
+def test_the_same_bytes_at_another_time_are_not(settings: Settings, query: Query, read: list[str]) -> None:
+    path = deliver(settings, 'ga4_events_20251001.csv', event('u1'))
+    backfill()
+    taken(read)
+    os.utime(path, (1_700_000_000, 1_700_000_000))
+    backfill()
+    assert 'ga4_events_20251001.csv' not in taken(read)
+    assert query('select count(*) from bronze.ga4_events') == [(1,)]
+
+
+def test_an_undated_file_of_articles_that_is_delivered_later_counts_as_later(settings: Settings, query: Query) -> None:
+    """Which version of an article counts goes by when it was delivered, which of such files only their time tells."""
+    old = deliver(settings, 'cms_articles_a.csv', article('1', 'First'))
+    new = deliver(settings, 'cms_articles_b.csv', article('1', 'Second'))
+    for path, time in ((old, 1_700_000_000), (new, 1_700_000_100)):
+        os.utime(path, (time, time))
+    backfill('2025-10-01', None, '--pipeline', 'articles_performance')
+    assert query('select title from gold.articles') == [('Second',)]
+    os.utime(old, (1_700_000_200, 1_700_000_200))
+    backfill('2025-10-01', None, '--pipeline', 'articles_performance')
+    assert query('select title from gold.articles') == [('First',)]
+
+
+def set_timezone_of_files(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SOURCES, 'gam_delivery', replace(SOURCES['gam_delivery'], early_days=1))
+    main(['migrate'])
+
+
+def set_late_days(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv('KLY_LATE_DAYS', '2')
+
+
+def set_mapping(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    (settings.data_dir / 'landing.toml').write_text('')
+
+
+def edit_a_block(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(depends, '_code', lambda: 'edited')
+
+
+def wire_a_block_of_ones_own(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocks = runner.blocks
+
+    def wired(pipelines: Any) -> list[runner.Block]:
+        return [
+            replace(block, lanes=(('a_block_of_mine',),)) if block.uuid == 'hash_gam_delivery' else block
+            for block in blocks(pipelines)
+        ]
+
+    monkeypatch.setattr(depends.runner, 'blocks', wired)
+
+
+def unload(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(['unload', '--source', 'gam_delivery', '--start', '2025-10-01', '--end', '2025-10-01']) == 0
+
+
+def decide(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(['rejects', '--accept', 'as it is', '--by', 'Ani']) == 0
+
+
+def empty_bronze(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from kly_mage.warehouse.postgres.connection import connect
+
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute('truncate bronze.gam_delivery, bronze.gam_delivery_hashrow')
+
+
+@pytest.mark.parametrize(
+    'change',
+    [set_timezone_of_files, set_late_days, set_mapping, edit_a_block, unload, decide, empty_bronze],
+    ids=lambda change: change.__name__,
+)
+def test_whatever_a_load_depends_on_brings_its_files_back(
+    settings: Settings, query: Query, read: list[str], monkeypatch: pytest.MonkeyPatch, change: Any
+) -> None:
+    deliver(settings, FILE, ad('a'), ad('b'), ad('c', 'x'))
+    assert ads() == 3
+    taken(read)
+    change(settings, monkeypatch)
+    taken(read)
+    ads()
+    assert taken(read) == [FILE]
+    assert in_bronze(query) == 2
+    ads()
+    assert taken(read) == []
+    assert in_bronze(query) == 2
+
+
+def test_behind_a_block_of_somebodys_own_all_files_are_read(
+    settings: Settings, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(settings, FILE, ad('a'))
+    assert depends.recalling(settings, SOURCES['gam_delivery'], reread=False) is not None
+    wire_a_block_of_ones_own(settings, monkeypatch)
+    assert depends.recalling(settings, SOURCES['gam_delivery'], reread=False) is None
+
+
+def test_rejects_that_were_accepted_stay_so_without_being_read(settings: Settings, read: list[str]) -> None:
+    deliver(settings, FILE, ad('a'), ad('c', 'x'))
+    assert ads() == 3
+    decide(settings, pytest.MonkeyPatch())
+    assert ads() == 0
+    taken(read)
+    assert ads() == 0
+    assert taken(read) == []
+
+
+def test_a_file_with_conflicts_is_read_until_it_has_none(settings: Settings, query: Query, read: list[str]) -> None:
+    deliver(settings, FILE, ad('a', '1'), ad('a', '2'))
+    assert ads() == 3
+    taken(read)
+    assert ads() == 3
+    assert taken(read) == [FILE]
+    assert last(query, 'conflicting', 'already_loaded') == (1, 1)
+
+
+def test_a_file_that_lost_rows_is_read_and_named_until_it_is_repaired(
+    settings: Settings, query: Query, read: list[str]
+) -> None:
+    deliver(settings, FILE, ad('a'), ad('b'))
+    assert ads() == 0
+    deliver(settings, FILE, ad('a'))
+    assert ads() == ads() == 3
+    assert taken(read) == [FILE] * 3
+    assert main(['repair', '--source', 'gam_delivery', '--quiet']) == 0
+    assert ads() == 0
+    taken(read)
+    assert ads() == 0
+    assert taken(read) == []
+
+
+def test_rows_deleted_by_hand_are_found_by_reconcile_and_brought_back_by_repair(
+    settings: Settings, query: Query, read: list[str]
+) -> None:
+    deliver(settings, FILE, ad('a'), ad('b'))
+    assert ads() == 0
+    query("delete from bronze.gam_delivery where ad_unit = 'b'")
+    query(
+        'delete from bronze.gam_delivery_hashrow as known where not exists (select from bronze.gam_delivery as stored'
+        ' where stored._hashrow = known._hashrow)'
+    )
+    assert ads() == 0
+    assert main(['reconcile', '--source', 'gam_delivery']) == 3
+    assert main(['repair', '--source', 'gam_delivery', '--quiet']) == 0
+    assert in_bronze(query) == 2
+    query('delete from bronze.gam_delivery_hashrow where _hashrow = (select _hashrow from bronze.gam_delivery limit 1)')
+    query(
+        'delete from bronze.gam_delivery as stored where not exists (select from bronze.gam_delivery_hashrow as known'
+        ' where stored._hashrow = known._hashrow)'
+    )
+    assert ads('2025-10-01', None, '--reread') == 0
+    assert in_bronze(query) == 2
+
+
+def test_a_load_that_died_has_kept_nothing(
+    settings: Settings, query: Query, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(settings, FILE, ad('a'))
+
+    def die(*values: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unchanged, 'note', die)
+        assert ads() != 0
+    assert in_bronze(query) == 0
+    taken(read)
+    assert ads() == 0
+    assert taken(read) == [FILE]
+    assert in_bronze(query) == 1
+
+
+def test_days_of_an_undated_file_are_taken_one_by_one_and_days_without_rows_cost_no_reading(
+    settings: Settings, query: Query, read: list[str]
+) -> None:
+    deliver(settings, 'gam_delivery_a.csv', ad('a'), ad('b', day='2025-10-02'), ad('c', day='2025-10-04'), ad('d', 'x'))
+    assert ads('2025-10-01') == 3
+    assert taken(read) == ['gam_delivery_a.csv']
+    ads('2025-10-03')
+    assert taken(read) == []
+    assert last(query, 'read') == (0,)
+    ads('2025-10-01', '2025-10-02')
+    assert taken(read) == ['gam_delivery_a.csv']
+    assert last(query, 'new', 'unchanged', 'already_loaded', 'rejected', 'read') == (1, 1, 0, 1, 3)
+    ads('2025-10-01', '2025-10-04')
+    assert last(query, 'new', 'unchanged', 'already_loaded', 'rejected', 'read') == (1, 2, 0, 1, 4)
+    taken(read)
+    ads('2025-10-01', '2025-10-31')
+    assert taken(read) == []
+    assert last(query, 'new', 'unchanged', 'already_loaded', 'rejected', 'read') == (0, 3, 0, 1, 4)
+    assert_gold_is_exact(query, settings.data_dir)
+
+
+def test_rows_outside_are_said_when_their_files_day_comes_whatever_day_was_loaded_before(
+    settings: Settings, query: Query
+) -> None:
+    deliver(settings, 'gam_delivery_20251003.csv', ad('late'), ad('o', day='2025-09-01'))
+    ads('2025-10-01')
+    assert last(query, 'new', 'outside') == (1, 0)
+    assert ads('2025-10-03') == 3
+    assert last(query, 'outside') == (1,)
+    assert ads('2025-10-03') == 3
+    assert last(query, 'outside', 'read') == (1, 1)
+
+
+def test_an_exporter_whose_loader_counted_on_rows_that_are_gone_meanwhile_is_refused(settings: Settings) -> None:
+    """In Mage minutes lie between the two."""
+    asked = {'start_date': date(2025, 10, 1), 'end_date': date(2025, 10, 1)}
+    deliver(settings, FILE, ad('a'))
+    assert ads() == 0
+    rows = hash_rows(read_days('gam_delivery', asked), 'gam_delivery')
+    unload(settings, pytest.MonkeyPatch())
+    with pytest.raises(PipelineError, match='run load_gam_delivery again'):
+        export_new_rows(rows, 'gam_delivery', asked)
+    rows = hash_rows(read_days('gam_delivery', asked), 'gam_delivery')
+    assert export_new_rows(rows, 'gam_delivery', asked)['rows_new'] == 1
+
+
+def test_in_mage_an_unchanged_file_is_not_read_and_both_blocks_say_so(
+    settings: Settings, read: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {'start_date': date(2025, 10, 1), 'end_date': date(2025, 10, 1)}
+    deliver(settings, FILE, ad('a'), ad('a'), ad('b'))
+    export_new_rows(hash_rows(read_days('gam_delivery', asked), 'gam_delivery'), 'gam_delivery', asked)
+    taken(read)
+    capsys.readouterr()
+    done = export_new_rows(hash_rows(read_days('gam_delivery', asked), 'gam_delivery'), 'gam_delivery', asked)
+    assert taken(read) == []
+    assert '1 file is unchanged since they were loaded, and not read again' in capsys.readouterr().out
+    assert '2 already loaded (file unchanged), 1 duplicate' in done['line']
+    assert done['rows_read'] == 3
+
+
+def test_a_file_that_comes_beside_others_of_its_day_leaves_them_unread(
+    settings: Settings, query: Query, read: list[str]
+) -> None:
+    deliver(settings, FILE, ad('a'))
+    ads()
+    taken(read)
+    deliver(settings, 'gam_delivery_20251001_b.csv', ad('a'), ad('b'))
+    ads()
+    assert taken(read) == ['gam_delivery_20251001_b.csv']
+    assert last(query, 'new', 'already_loaded', 'unchanged') == (1, 1, 1)
+    assert in_bronze(query) == 2
