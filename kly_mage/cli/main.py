@@ -165,6 +165,7 @@ def _command(name: str) -> Command:
     try:
         return cast(Command, importlib.import_module(f'kly_mage.cli.{name.replace("-", "_")}'))
     finally:
+        gc.freeze()  # nor later
         gc.enable()
 
 

@@ -9,19 +9,22 @@ What tells events apart beside the declared columns comes along as undeclared on
 export are not taken: docs/decisions.md says which and why.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from polars.datatypes import DataTypeClass
 
 from kly_mage.common.errors import LandingError
+from kly_mage.common.text import printable
+from kly_mage.common.timer import timer
+from kly_mage.landing import ga4_parameters
+from kly_mage.landing.arrow_text import series
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.json_object import is_too_deep
-from kly_mage.landing.slices import Slice
+from kly_mage.landing.slices import Slice, gathered
 
 IDENTITY = ('stream_id', 'batch_page_id', 'batch_ordering_id', 'batch_event_index')
 """The stream, and where an event stood on its page and in its batch: two events of one batch may agree in all else, to the
@@ -31,12 +34,11 @@ PATH = 'path:'
 """Begins an entry of the article list that is a regular expression over the path of ``page_location``."""
 
 _Kind = pl.DataType | DataTypeClass
-_VALUES = ('string_value', 'int_value', 'double_value', 'float_value')
 _TEXT = pl.String()
 _SHAPE: dict[str, pl.DataType] = {
     'event_timestamp': _TEXT,
     'event_name': _TEXT,
-    'event_params': pl.List(pl.Struct({'key': _TEXT, 'value': pl.Struct(dict.fromkeys(_VALUES, _TEXT))})),
+    'event_params': pl.List(pl.Struct({'key': _TEXT, 'value': pl.Struct(dict.fromkeys(ga4_parameters.VALUES, _TEXT))})),
     'user_pseudo_id': _TEXT,
     'device': pl.Struct({'category': _TEXT, 'web_info': pl.Struct({'hostname': _TEXT})}),
     'geo': pl.Struct({'country': _TEXT}),
@@ -86,38 +88,65 @@ def may_have_made(names: Collection[str]) -> bool:
     return set(IDENTITY[1:]) <= set(names)
 
 
-def flattened(file: LandingFile, part: Slice, article: Sequence[str]) -> Slice:
-    """A slice of an export as one of ``ga4_events``, all of it text.
+def flattened(file: LandingFile, parts: Iterable[Slice], article: Sequence[str]) -> Iterator[Slice]:
+    """The slices of an export as slices of ``ga4_events``, all of it text; small ones are put together.
 
     An event whose nested fields are JSON that is not of Google's shape becomes a reject.
 
     Args:
-        part: nested columns are nested, or the JSON of what they hold; it may lack any but those of ``is_export``.
+        parts: nested columns are nested, or the JSON of what they hold; they may lack any but those of ``is_export``.
         article: where to look for the article, in this order: the name of a parameter, or ``path:`` and a regular
             expression whose first group is the article. The first that gives a text counts.
 
     Raises:
         LandingError: a column is of another type than Google's.
     """
+    named = [entry for entry in article if not entry.startswith(PATH)]
+    keys = list(dict.fromkeys(('page_location', 'ga_session_id', *IDENTITY[1:], *named)))
+
+    def taken(part: Slice) -> Slice:
+        with timer('flatten'):
+            return _with_parameters(file, part, keys)
+
+    def flat(part: Slice) -> Slice:
+        with timer('flatten'):
+            return replace(part, rows=_flat(part.rows, keys, article))
+
+    return map(flat, gathered(map(taken, parts)))
+
+
+def _with_parameters(file: LandingFile, part: Slice, keys: Sequence[str]) -> Slice:
+    """A slice with the texts of some parameters, in the column ``event_params``, instead of all of them."""
     rows, lines = part.rows.select(name for name in part.rows.columns if name in _SHAPE), part.lines
     rejects = [] if part.rejects is None else [part.rejects]
-    for name in _NESTED.keys() & rows.schema.keys():
-        if rows.schema[name] == pl.String:
+    lists = part.lists.get('event_params')
+    kinds = {**rows.schema, **{name: series(name, column[:0]).dtype for name, column in part.lists.items()}}
+    for name in _NESTED.keys() & kinds.keys():
+        if kinds[name] == pl.String:
             values, is_wrong = decoded(rows[name], _NESTED[name])
             if is_wrong.any():
                 rejects.append(rejected(name, rows.filter(is_wrong), lines.filter(is_wrong)))
                 rows, lines, values = rows.filter(~is_wrong), lines.filter(~is_wrong), values.filter(~is_wrong)
+                lists = None if lists is None else lists.filter((~is_wrong).to_arrow())
             rows = rows.with_columns(values)
-        if problem := _unlike(name, rows.schema[name], _NESTED[name]):
+        elif problem := _unlike(name, kinds[name], _NESTED[name]):
             raise LandingError(f'{file.name}: {problem}; deliver the export as BigQuery writes it')
-    return replace(
-        part, rows=_flat(rows, article), lines=lines, rejects=pl.concat(rejects, how='diagonal') if rejects else None
-    )
+    if lists is None and isinstance(rows.schema['event_params'], pl.List):
+        lists = rows['event_params'].to_arrow(compat_level=pl.CompatLevel.oldest())
+    try:
+        texts = ga4_parameters.texts_of(lists, keys) if lists is not None else [_nothing(rows.height)] * len(keys)
+    except pa.ArrowException as wrong:
+        why = printable(str(wrong), 100)
+        raise LandingError(
+            f'{file.name}: event_params cannot be read ({why}); deliver the export as BigQuery writes it'
+        ) from wrong
+    found = pl.DataFrame(dict(zip(keys, texts, strict=True))).to_struct('event_params')
+    some = pl.concat(rejects, how='diagonal') if rejects else None
+    return replace(part, rows=rows.with_columns(found), lines=lines, rejects=some, lists={})
 
 
-def _flat(rows: pl.DataFrame, article: Sequence[str]) -> pl.DataFrame:
-    named = [entry for entry in article if not entry.startswith(PATH)]
-    parameters = _parameters(rows, dict.fromkeys(('page_location', 'ga_session_id', *IDENTITY[1:], *named)))
+def _flat(rows: pl.DataFrame, keys: Sequence[str], article: Sequence[str]) -> pl.DataFrame:
+    parameters = {key: _inside(rows['event_params'], key) for key in keys}
     texts = {name: _text(_field(rows, place)) for name, place in _PLACES.items()}
     texts |= {name: texts[name].zip_with(texts[name].is_not_null(), parameters[name]) for name in IDENTITY[1:]}
     page = parameters['page_location']
@@ -128,7 +157,7 @@ def _flat(rows: pl.DataFrame, article: Sequence[str]) -> pl.DataFrame:
             'event_timestamp': _instants(rows['event_timestamp']),
             **texts,
             'session_id': parameters['ga_session_id'],
-            'content_id': _first_filled([*found, page.clear().extend_constant(None, rows.height)]),
+            'content_id': _first_filled([*found, _nothing(rows.height)]),
             'site': _first_filled([of_page['host'], texts['_hostname'], texts['stream_id']]),
             'page_location': page,
         }
@@ -149,50 +178,10 @@ def _first_filled(texts: list[pl.Series]) -> pl.Series:
     return pl.select(pl.coalesce(pl.when(text != '').then(text) for text in texts)).to_series()
 
 
-def _parameters(rows: pl.DataFrame, keys: Collection[str]) -> dict[str, pl.Series]:
-    """The texts of some parameters of each event: of one that is there twice the first that has a value."""
-    nothing = pl.Series([None], dtype=pl.String).new_from_index(0, rows.height)
-    lists = rows['event_params']
-    if not isinstance(lists.dtype, pl.List) or not isinstance(lists.dtype.inner, pl.Struct):
-        return dict.fromkeys(keys, nothing)
-    # An event without any has one line here as well, without a key.
-    event = np.repeat(np.arange(rows.height), np.maximum(lists.list.len().fill_null(0).to_numpy(), 1))
-    inner = lists.explode().struct
-    names, values, found = inner.field('key'), inner.field('value'), {}
-    for key in keys:
-        at = (names == key).arg_true()
-        texts = _value_text(values.gather(at)) if len(at) else nothing.clear()
-        is_there = texts.is_not_null()
-        events, texts = event[at.filter(is_there).to_numpy()], texts.filter(is_there)
-        if texts.is_empty():
-            found[key] = nothing
-            continue
-        # Backwards: where several are an event's, the last one to be written is the first one it has.
-        place = np.full(rows.height, -1)
-        place[events[::-1]] = np.arange(len(texts))[::-1]
-        found[key] = texts.gather(pl.Series(place).replace(-1, None))
-    return found
-
-
-def _value_text(values: pl.Series) -> pl.Series:
-    """Whichever of its fields a value stands in, as text; null for a parameter without a value."""
-    fields = [(name, _inside(values, name)) for name in _VALUES]
-    # Mostly all values of a parameter stand in one field: the others cost nothing then.
-    texts = [_text_of(name, field) for name, field in fields if field.null_count() < len(field)]
-    if not texts:
-        return _text(fields[0][1])
-    return texts[0] if len(texts) == 1 else pl.select(pl.coalesce(texts)).to_series()
-
-
-def _text_of(name: str, field: pl.Series) -> pl.Series:
-    # A whole number is the same article whether a tag sent 123 or 123.0.
-    return _text(field).str.replace(r'\.0+$', '') if name in ('double_value', 'float_value') else _text(field)
-
-
 def _field(rows: pl.DataFrame, place: tuple[str, ...]) -> pl.Series:
     """A field inside of groups, null where one of them is not there."""
     name, *inner = place
-    values = rows[name] if name in rows.columns else pl.Series([None], dtype=pl.String).new_from_index(0, rows.height)
+    values = rows[name] if name in rows.columns else _nothing(rows.height)
     for part in inner:
         values = _inside(values, part)
     return values
@@ -202,7 +191,11 @@ def _inside(values: pl.Series, name: str) -> pl.Series:
     kind = values.dtype
     if isinstance(kind, pl.Struct) and any(field.name == name for field in kind.fields):
         return values.struct.field(name)
-    return pl.Series([None], dtype=pl.String).new_from_index(0, len(values))
+    return _nothing(len(values))
+
+
+def _nothing(rows: int) -> pl.Series:
+    return pl.Series([None], dtype=pl.String).new_from_index(0, rows)
 
 
 def _text(values: pl.Series) -> pl.Series:

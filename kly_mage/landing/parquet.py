@@ -35,22 +35,24 @@ def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Sli
     with file.open() as stream:
         opened = _opened(file, stream)
         is_export = bool(source.exports) and ga4_export.is_export(opened.schema_arrow.names)
-        there = _there(opened.schema_arrow, names)
+        wanted = _there(opened.schema_arrow, names)
         try:
-            portions = parquet_limits.portions(opened, stream, there)
-            with contextlib.closing(made_ahead(timed('read', _batches(opened, portions, there)))) as ready:
+            portions = parquet_limits.portions(opened, stream, wanted)
+            with contextlib.closing(made_ahead(timed('read', _batches(opened, portions, wanted)))) as ready:
                 for batch in parquet_limits.pieces(ready, file.size):
                     where = f'{file.name}, behind row {line - 1:,}'
                     nested = {name for name in batch.schema.names if pa.types.is_nested(batch.schema.field(name).type)}
                     kept = nested if is_export else set()
+                    there = dict(zip(batch.schema.names, batch.columns, strict=True))
+                    lists = {name: there.pop(name) for name in kept if _is_list(there[name].type)}
                     rows = pl.DataFrame(
                         [
                             series(name, column) if name in kept else texts(name, column, where)
-                            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+                            for name, column in there.items()
                         ]
                     )
                     lines = pl.int_range(line, line + rows.height, dtype=pl.Int64, eager=True).alias('_line')
-                    yield Slice(rows, lines, nested=frozenset(nested - kept))
+                    yield Slice(rows, lines, nested=frozenset(nested - kept), lists=lists)
                     line += rows.height
         except _DAMAGED as error:
             raise LandingError(_damaged(file, error)) from error
@@ -68,6 +70,11 @@ def _there(schema: pa.Schema, names: list[str]) -> list[str]:
     """What to read for these names: a part of a column only where the column is a group of fields."""
     tops = {name: name if name in schema.names else name.partition('.')[0] for name in names}
     return [name if pa.types.is_struct(schema.field(top).type) else top for name, top in tops.items()]
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    """Of the lists there are in Arrow, those that events have their parameters in."""
+    return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind))
 
 
 def is_empty(file: LandingFile) -> bool:

@@ -219,10 +219,7 @@ def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str])
     article = load_settings().ga4_article
     wanted = ga4_export.wanted(names) if reader in (avro, parquet) else names
     with contextlib.closing(reader.slices(file, wanted, source)) as slices:
-        for part in slices:
-            with timer('flatten'):
-                flat = ga4_export.flattened(file, part, article)
-            yield flat
+        yield from ga4_export.flattened(file, slices, article)
 
 
 def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.DataFrame]:
@@ -249,7 +246,9 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
             if too_many(unusable, rows):
                 raise LandingError(mostly_unusable(file, unusable, rows, *_last_reject(frame)))
             money.add(frame)
-            yield frame if part.cut is None else cut.hold_back(frame, part.cut, part.rows)
+            frame = frame if part.cut is None else cut.hold_back(frame, part.cut, part.rows)
+            del part  # or it would stay while the frame is worked on
+            yield frame
     if found := (report and report.problem()) or money.problem():
         raise LandingError(f'{file.name}: {found}')
 

@@ -1,8 +1,8 @@
 """What a reader gives of a file: a slice of its rows as the file has them, and where each of them stands."""
 
-from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import polars as pl
 
@@ -10,6 +10,7 @@ from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 
 MOST_CELLS = 2_000_000  # of a slice whose rows are made in Python: rows times columns
+_GATHERED_ROWS, _GATHERED_BYTES = 40_960, 16 << 20  # of small slices put together
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Slice:
         nul: whether there may be a NUL byte in a text.
         cut: the line of the last row, if it has no end and so may be cut (``landing/cut.py``).
         nested: columns of lists or groups, which stand in ``rows`` as JSON.
+        lists: columns of an export that Arrow has as lists, and not ``rows``: polars would copy all that is in them.
     """
 
     rows: pl.DataFrame
@@ -31,6 +33,33 @@ class Slice:
     nul: bool = True
     cut: int | None = None
     nested: frozenset[str] = frozenset()
+    lists: Mapping[str, Any] = field(default_factory=dict)
+
+
+def gathered(parts: Iterable[Slice]) -> Iterator[Slice]:
+    """The same rows in the same order, small slices put together: what each costs beside its rows is paid once."""
+    held = list[Slice]()
+    for part in parts:
+        rows, size = (sum(map(of, held)) for of in (lambda one: one.rows.height, lambda one: one.rows.estimated_size()))
+        if held and (rows >= _GATHERED_ROWS or size >= _GATHERED_BYTES or part.rows.schema != held[0].rows.schema):
+            yield _joined(held)
+        held.append(part)
+    if held:
+        yield _joined(held)
+
+
+def _joined(held: list[Slice]) -> Slice:
+    """Slices without ``lists`` as one; the list is empty then, so that nobody keeps them. Only a file's last row is cut."""
+    parts, rejects = held.copy(), [part.rejects for part in held if part.rejects is not None]
+    held.clear()
+    return replace(
+        parts[-1],
+        rows=pl.concat([part.rows for part in parts], rechunk=True),
+        lines=pl.concat([part.lines for part in parts], rechunk=True),
+        rejects=pl.concat(rejects, how='diagonal') if rejects else None,
+        nul=any(part.nul for part in parts),
+        nested=frozenset().union(*(part.nested for part in parts)),
+    )
 
 
 def rejected(rows: pl.DataFrame) -> pl.DataFrame:

@@ -73,8 +73,11 @@ def _undeclared(frame: pl.DataFrame, source: Source) -> pl.Series:
 def _labelled(frame: pl.DataFrame, names: list[str]) -> list[pl.Expr]:
     parts: list[pl.Expr] = [pl.lit(VERSION)]
     for name in names:
+        absent = frame[name].null_count()
+        if absent and absent == frame.height:
+            continue
         value, label = _canonical(frame, name), pl.lit(column_label(name))
-        if frame[name].null_count():  # an absent value takes its label with it
+        if absent:  # an absent value takes its label with it
             label = pl.when(pl.col(name).is_null()).then(pl.lit('')).otherwise(label)
             value = value.fill_null('')
         parts += [label, value]
