@@ -6,6 +6,7 @@ Loads the sample into a database of its own on the embedded server, and leaves n
 """
 
 import os
+import sys
 import tempfile
 import uuid
 from pathlib import Path
@@ -13,9 +14,12 @@ from pathlib import Path
 import psycopg2
 from playwright.sync_api import sync_playwright
 
-from kly_mage.__main__ import main
-from kly_mage.common.settings import REPOSITORY, load_settings
-from kly_mage.warehouse.postgres.server import server
+REPOSITORY = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPOSITORY))
+
+from kly_mage.__main__ import main  # noqa: E402 - after the path
+from kly_mage.common.settings import load_settings  # noqa: E402
+from kly_mage.warehouse.postgres.server import server  # noqa: E402
 
 CHROMIUM = '/usr/bin/chromium'
 SHOT = REPOSITORY / 'docs' / 'reconciliation.png'
@@ -45,7 +49,7 @@ def photograph(page: Path, shot: Path) -> None:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=['--no-sandbox'])
         tab = browser.new_page(viewport={'width': 1120, 'height': 900}, color_scheme='light')
         tab.goto(page.as_uri())
-        end = tab.evaluate("document.querySelectorAll('h2')[2].getBoundingClientRect().top + window.scrollY")
+        end = tab.evaluate("document.querySelectorAll('h2')[3].getBoundingClientRect().top + window.scrollY")
         tab.screenshot(path=str(shot), clip={'x': 0, 'y': 0, 'width': 1120, 'height': end}, full_page=True)
         browser.close()
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from kly_mage.checks.reconciliation import table as reports
+from kly_mage.checks.reconciliation.best import best
 from kly_mage.checks.reconciliation.check import reconcile
 from kly_mage.checks.reconciliation.findings import verdict
 from kly_mage.checks.reconciliation.page import page
@@ -27,7 +28,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     shape.add_argument('--json', action='store_true', help='as JSON')
     shape.add_argument('--csv', action='store_true', help='as CSV')
     shape.add_argument('--html', metavar='FILE', type=_page, help='as one self-contained page')
-    parser.add_argument('--days', action='store_true', help='every day, not only those that do not add up')
+    parser.add_argument(
+        '--days',
+        action='store_true',
+        help='every day, not only those that do not add up; in the page every number of it, and the days of articles',
+    )
     parser.add_argument(
         '--details',
         action='store_true',
@@ -40,13 +45,14 @@ def run(options: argparse.Namespace) -> int:
     """Print what was found, the verdict last. 3 if anything is not where it belongs, or too much waits."""
     # A machine that reads the result wants no progress beside it, unless somebody looks on.
     with progress(quiet=options.quiet or (not sys.stderr.isatty() and (options.json or options.csv))) as step:
-        report = reconcile(server(load_settings()), sources(options), window(options), step)
+        settings = server(load_settings())
+        report = reconcile(settings, sources(options), window(options), step)
     if options.json:
         document(reports.as_json(report))
     elif options.csv:
         document(reports.as_csv(report))
     elif options.html:
-        options.html.write_text(page(report), 'utf-8')
+        options.html.write_text(page(report, best(settings, report), every_day=options.days), 'utf-8')
         say(verdict(report))
     else:
         if not options.quiet:

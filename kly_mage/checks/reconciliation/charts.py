@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import ROUND_CEILING, Decimal
 
-from kly_mage.checks.reconciliation.findings import dollars
 from kly_mage.checks.reconciliation.model import Line, Report
 from kly_mage.checks.reconciliation.table import TITLES, plain
+from kly_mage.common.tables import cents
 from kly_mage.common.text import counted
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, Measure, Ratio
 
@@ -52,10 +52,10 @@ def figures(report: Report) -> list[Figure]:
             amounts = [
                 (day, of_mart.get(day, {}).get(measure.name, Decimal(0)) if _has(report, day) else None) for day in span
             ]
-            drawn.append(_bars_by_day(f'{_words_of(measure)} by day{_unit(measure)}', amounts))
+            drawn.append(_bars_by_day(f'{words_of(measure.name)} by day{_unit(measure)}', amounts))
         for ratio in DAILY_SUMMARY.ratios:
             if ratio.name in DAILY_SUMMARY.drawn:
-                title = f'{_words_of(ratio)} by day{_unit(ratio)} per {ratio.times:,} {ratio.per}'
+                title = f'{words_of(ratio.name)} by day{_unit(ratio)} per {ratio.times:,} {ratio.per}'
                 drawn.append(_curve(title, [(day, _quotient(report, ratio, day)) for day in span]))
     late = {source: report.total(source).late for source in report.sources}
     if any(late.values()):
@@ -76,15 +76,15 @@ def drawn_measures(report: Report) -> list[tuple[Mart, Measure]]:
 
 def caption(mart: Mart, measure: Measure) -> str:
     """What the sum of a measure over a mart is."""
-    words = _words_of(measure).lower()
+    words = words_of(measure.name).lower()
     if not measure.adds_up:  # what two keys share counts in both
         return f'{words} by {" and ".join(key.name.removesuffix("_id") for key in mart.by)}'
     return f'{words} in gold, USD' if measure.unit == 'USD' else words
 
 
-def _words_of(number: Measure | Ratio) -> str:
+def words_of(name: str) -> str:
     """A number's name in words, its unit left to those who show it: ``page_rpm_usd`` is the Page RPM."""
-    words = number.name.removesuffix('_usd').split('_')
+    words = name.removesuffix('_usd').split('_')
     return ' '.join(('RPM' if word == 'rpm' else word) for word in (words[0].capitalize(), *words[1:]))
 
 
@@ -170,10 +170,10 @@ def _money(line: Line) -> Figure:
         y, width = 6 + 30 * n, max(float(abs(amount) / largest) * (WIDTH - 260), 1)
         marks += [
             _words(name, 0, y + 16, kind='name'),
-            _bar('bar second', 104, y + 3, width, 18),
-            _words(dollars(amount), 112 + width, y + 17),
+            _bar('bar second', 104, y + 3, width, 18, f'{name}: {plain(amount)} USD'),
+            _words(f'{cents(amount)} USD', 112 + width, y + 17),
         ]
-    title = f'Where revenue of the files is, beside the {dollars(line.money_in("bronze"))} that count'
+    title = f'Where revenue of the files is, beside the {cents(line.money_in("bronze"))} USD that count'
     return Figure(title, marks, 30 * len(amounts) + 12)
 
 

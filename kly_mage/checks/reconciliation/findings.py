@@ -1,6 +1,6 @@
 """What a reconciliation says in words: one line per thing, each with the command that repairs it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -20,9 +20,15 @@ def find(report: Report) -> list[Finding]:
     return sorted(found, key=lambda finding: not finding.wrong)
 
 
-def verdict(report: Report) -> str:
+def dollars(amount: Decimal) -> str:
+    """An exact amount as people read it: all its digits, at least cents."""
+    whole, _, fraction = f'{amount:,f}'.partition('.')
+    return f'{whole}.{fraction.rstrip("0").ljust(2, "0")} USD'
+
+
+def verdict(report: Report, money: Callable[[Decimal], str] = dollars) -> str:
     """The last line: which days lack their file, whether every cent is accounted for, how much counts and how much waits."""
-    told = '; '.join(part for part in (_accounted(report), _undecided(report)) if part)
+    told = '; '.join(part for part in (_accounted(report, money), _undecided(report, money)) if part)
     absent = '; '.join(f'{name} {spans(days)}' for name, days in report.without_file.items())
     if not absent:
         return told
@@ -31,7 +37,7 @@ def verdict(report: Report) -> str:
     return f'not complete, there is no file for {absent}; of what was delivered: {told}'
 
 
-def _undecided(report: Report) -> str:
+def _undecided(report: Report, said: Callable[[Decimal], str]) -> str:
     """The conflicting rows that nobody has decided about; nothing where there is none."""
     rows = sum(line.rows.get('waiting', 0) for line in report.lines)
     if not rows:
@@ -42,24 +48,24 @@ def _undecided(report: Report) -> str:
         counts, read = (sum((line.money_in(place) for line in money), Decimal(0)) for place in ('gold', 'read'))
         waits = sum((line.money_in('waiting') for line in money), Decimal(0))
         share = f' ({waits * 100 / read:.1f} %)' if read else ''
-        told = f'{dollars(counts)} count, {dollars(waits)}{share} in {told}'
+        told = f'{said(counts)} count, {said(waits)}{share} in {told}'
     if days := len(report.undecided):
         told += f', more than {report.conflict_limit:f} % of {counted(days, "day")}'
     return told
 
 
-def _accounted(report: Report) -> str:
+def _accounted(report: Report, said: Callable[[Decimal], str]) -> str:
     money = [line for line in report.lines if line.money]
     missing = sum((line.money_in('not_loaded', 'outside') for line in money), Decimal(0))
     surplus = sum((line.money_in('in_no_file') for line in money), Decimal(0))
     off = sum((abs(line.gold_difference(line.money)) for line in money if line.money), Decimal(0))
     parts = []
     if missing:
-        parts.append(f'{dollars(missing)} of the files is not in gold')
+        parts.append(f'{said(missing)} of the files is not in gold')
     if surplus:
-        parts.append(f'{dollars(surplus)} in bronze is in no file')
+        parts.append(f'{said(surplus)} in bronze is in no file')
     if off:
-        parts.append(f'gold and bronze differ by {dollars(off)}')
+        parts.append(f'gold and bronze differ by {said(off)}')
     if parts:
         return 'not accounted for: ' + ', '.join(parts)
     all_money = 'every cent accounted for' if money else ''
@@ -74,12 +80,6 @@ def backfill(days: Iterable[date | None], how: str = '') -> str | None:
     """The command that loads these days."""
     known = [day for day in days if day]
     return f'python -m kly_mage backfill --start {min(known)} --end {max(known)}{how}' if known else None
-
-
-def dollars(amount: Decimal) -> str:
-    """An exact amount as people read it: all its digits, at least cents."""
-    whole, _, fraction = f'{amount:,f}'.partition('.')
-    return f'{whole}.{fraction.rstrip("0").ljust(2, "0")} USD'
 
 
 def _of_source(report: Report, name: str, causes: Causes) -> Iterator[Finding]:

@@ -1,30 +1,30 @@
 """A reconciliation as one self-contained page: inline SVG, no script, no request to anywhere."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+import base64
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from kly_mage.checks.reconciliation.charts import WIDTH, caption, drawn_measures, figures
 from kly_mage.checks.reconciliation.findings import verdict
-from kly_mage.checks.reconciliation.model import Line, Report
-from kly_mage.checks.reconciliation.table import ALWAYS, TITLES, most_telling, plain
+from kly_mage.checks.reconciliation.grids import Cell, grids, money, places_of
+from kly_mage.checks.reconciliation.legend import legend
+from kly_mage.checks.reconciliation.model import Report
+from kly_mage.checks.reconciliation.table import TITLES, as_csv, plain
+from kly_mage.common.tables import cents
 from kly_mage.common.text import printable
+from kly_mage.warehouse.postgres.summary import Found
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of the page; the rows numbered in ``off`` stand out."""
+def page(report: Report, best: Sequence[tuple[str, Found]] = (), *, every_day: bool = False) -> str:
+    """The whole page. Foreign text in it is text: no markup, and nothing that turns a line around or is not seen.
 
-    title: str
-    header: list[str]
-    rows: list[list[str]]
-    off: set[int] = field(default_factory=set)
-
-
-def page(report: Report) -> str:
-    """The whole page. Foreign text in it is text: no markup, and nothing that turns a line around or is not seen."""
+    Args:
+        report: what was found.
+        best: what earns most in gold, each table under its title (``best.best``).
+        every_day: every number of every day of every source, as ``--days`` asks for.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # a tenth of a second that only this page takes
     from markupsafe import Markup
 
@@ -47,68 +47,37 @@ def page(report: Report) -> str:
         title='Reconciliation: source files, bronze, gold',
         subtitle=f'{report.window or "all days"}; {", ".join(report.sources)}; files read'
         f' {report.checked_at:%Y-%m-%d %H:%M} UTC',
-        verdict=verdict(report),
-        mood='good' if report.is_good else 'bad',
+        verdict=Cell(verdict(report, lambda amount: f'{cents(amount)} USD'), verdict(report)),
+        mood='good' if report.is_good else 'look' if report.accounted else 'bad',
         tiles=_tiles(report),
         equations=list(_equations(report)),
         figures=figures(report),
         width=WIDTH,
         findings=[(title, found) for title, found in findings if found],
-        tables=list(_tables(report)),
+        tables=list(grids(report, best, every_day=every_day)),
+        legend=legend(places_of(report)),
+        exact=base64.b64encode(as_csv(report).encode()).decode('ascii'),
     )
 
 
-def _tiles(report: Report) -> list[tuple[str, str]]:
+def _tiles(report: Report) -> list[tuple[str, Cell]]:
     """The large numbers and what they are."""
-    told = [('rows read', f'{sum(line.rows.get("read", 0) for line in report.lines):,}')]
+    told = [('rows read', Cell(f'{sum(line.rows.get("read", 0) for line in report.lines):,}'))]
     for mart, measure in drawn_measures(report):
         amounts = (numbers[measure.name] for numbers in report.days.get(mart.name, {}).values())
-        told.append((caption(mart, measure), plain(sum(amounts, Decimal(0)))))
+        told.append((caption(mart, measure), money(measure.name, sum(amounts, Decimal(0)))))
     return told
 
 
-def _equations(report: Report) -> Iterable[str]:
+def _equations(report: Report) -> Iterable[Cell]:
     """The money of the files, taken apart."""
     for line in (report.total(source) for source in report.sources):
         if line.money:
-            parts = [f'{plain(line.money_in(place))} {TITLES[place]}' for place in _places(line) if place != 'read']
-            yield (
-                f'{line.source}: {plain(line.money_in("read"))} USD in the files = {" + ".join(parts)}; '
-                f'gold holds {plain(line.money_in("gold"))}'
-            )
+            places = [place for place in places_of(report) if place != 'in_no_file']
+            amounts = {place: line.money_in(place) for place in (*places, 'gold')}
+            yield Cell(*(_equation(line.source, amounts, told) for told in (cents, plain)))
 
 
-def _places(line: Line) -> list[str]:
-    return [place for place in TITLES if place != 'in_no_file' and (place in ALWAYS or line.rows.get(place))]
-
-
-def _tables(report: Report) -> Iterable[Table]:
-    """Rows and numbers by source, then each source by day."""
-    totals = [report.total(source) for source in report.sources]
-    shown = [place for place in TITLES if place in ALWAYS or any(line.rows.get(place) for line in totals)]
-    names = [TITLES[place] for place in shown]
-    rows = [[line.source, *(f'{line.rows.get(place, 0):,}' for place in shown)] for line in totals]
-    yield Table('Rows', ['source', *names], rows)
-    rows = [
-        [name, *(plain(line.sum(name, place)) for place in (*shown, 'gold')), plain(line.gold_difference(name))]
-        for line in totals
-        for name in line.sums
-    ]
-    if rows:
-        yield Table('Numbers', ['', *names, 'gold', 'difference'], rows)
-    for total in totals:
-        lines = report.lines_of(total.source)
-        measure = most_telling(total.source)
-        if measure is None:  # articles may be of any day: by day they say little
-            lines = [line for line in lines if not line.adds_up]
-        if not lines:
-            continue
-        header = ['day', *names] + ([f'{measure} in files', 'gold', 'difference'] if measure else [])
-        cells = []
-        for line in lines:
-            amounts = (
-                [line.sum(measure, 'read'), line.sum(measure, 'gold'), line.gold_difference(measure)] if measure else []
-            )
-            counts = (f'{line.rows.get(place, 0):,}' for place in shown)
-            cells.append([str(line.day or 'no day'), *counts, *map(plain, amounts)])
-        yield Table(f'{total.source} by day', header, cells, {n for n, line in enumerate(lines) if not line.adds_up})
+def _equation(source: str, amounts: dict[str, Decimal], told: Any) -> str:
+    parts = [f'{told(amount)} {TITLES[place]}' for place, amount in amounts.items() if place not in ('read', 'gold')]
+    return f'{source}: {told(amounts["read"])} USD in the files = {" + ".join(parts)}; gold holds {told(amounts["gold"])}'

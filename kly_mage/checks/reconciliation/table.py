@@ -12,7 +12,7 @@ from kly_mage.checks.reconciliation.findings import verdict
 from kly_mage.checks.reconciliation.model import EARLIER, PLACES, Line, Report
 from kly_mage.common.console import say, say_sentence
 from kly_mage.common.tables import Column, cents, say_styled, say_table
-from kly_mage.declared.marts import MARTS, mart_of
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, mart_of
 
 TITLES = {
     'read': 'in the files',
@@ -30,7 +30,9 @@ TITLES = {
     'replaced': 'replaced',
     'withdrawn': 'withdrawn',
 }
-_MONEY = {measure.name for mart in MARTS for measure in mart.measures if measure.unit == 'USD'}
+MONEY = {measure.name for mart in MARTS for measure in mart.measures if measure.unit == 'USD'} | {
+    ratio.name for ratio in DAILY_SUMMARY.ratios if ratio.unit == 'USD'
+}
 ALWAYS = ('read', 'duplicate', 'bronze', 'conflict', 'rejected')
 
 
@@ -127,7 +129,7 @@ def as_csv(report: Report) -> str:
 
 def amount(measure: str, value: Decimal) -> str:
     """What a measure amounts to, for a table: money to the cent, counts whole."""
-    return cents(value) if measure in _MONEY else plain(value)
+    return cents(value) if measure in MONEY else plain(value)
 
 
 def exact(amount: Decimal) -> str:

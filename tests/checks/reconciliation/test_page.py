@@ -1,5 +1,8 @@
 """The page of ``reconcile --html``, opened in Chromium: whole, drawn, readable on a phone, and silent."""
 
+import base64
+import csv
+import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,8 +14,10 @@ from typing import Any
 import pytest
 
 from kly_mage.__main__ import main
+from kly_mage.checks.reconciliation.legend import MEANINGS
 from kly_mage.checks.reconciliation.model import Causes, Finding, Line, Report
 from kly_mage.checks.reconciliation.page import page
+from kly_mage.checks.reconciliation.table import TITLES
 from kly_mage.common.settings import Settings
 from tests.scenes import deliver_october
 
@@ -81,7 +86,49 @@ def test_any_number_of_days_is_drawn(days: int) -> None:
 def test_a_day_that_does_not_add_up_is_marked() -> None:
     found = report(2)
     found.lines[-1] = replace(found.lines[-1], rows={**found.lines[-1].rows, 'not_loaded': 1, 'read': 6})
-    assert page(found).count('<tr class=off>') == 1
+    text = page(found)
+    assert text.count('class="off"') == 1
+    assert '1 not loaded' in text
+    assert '1 day needs a look' in text
+
+
+def test_a_day_without_its_file_stands_among_the_days_although_it_has_no_row() -> None:
+    found = report(2)
+    found.causes['gam_delivery'].without_file = [date(2025, 10, 7)]
+    (line,) = re.findall(r'<tr role="row" class="off">.*?</tr>', page(found))
+    assert '>2025-10-07<' in line
+    assert '>no file<' in line
+
+
+def test_money_is_to_the_cent_and_has_all_its_digits_behind_it_and_in_the_csv_file() -> None:
+    found = report(1)
+    for place in ('read', 'bronze', 'gold'):
+        found.lines[-1].add('revenue_usd', place, Decimal('0.123456'))
+    text = page(found)
+    # 3 + 0.123456 count, in the table of numbers and in the day's line and total
+    assert text.count('<span title="3.123456">3.12</span>') == 2 + 1 + 1
+    (encoded,) = re.findall(r'href="data:text/csv;base64,([^"]*)"', text)
+    rows = list(csv.DictReader(base64.b64decode(encoded).decode().splitlines()))
+    assert [row['revenue_usd_gold'] for row in rows if row['source'] == 'gam_delivery'] == ['3.123456']
+
+
+def test_a_table_ends_with_what_it_amounts_to() -> None:
+    text = page(report(3))
+    foot = re.findall(r'<tfoot role="rowgroup">(.*?)</tfoot>', text, re.DOTALL)
+    cells = [re.findall(r'<td[^>]*>(?:<span[^>]*>)?([^<]*)', each) for each in foot]
+    # 3 days of 10 and of 5 rows; 100 + 200 + 300 pageviews; 3 times 3 of 3.50 dollars
+    assert cells[0][:4] == ['in all', '45', '3', '39']
+    assert cells[1] == ['in all', '30', '3', '27', '0', '0', '600', '600', '0', '']
+    assert cells[2] == ['in all', '15', '0', '12', '3', '0', '10.50', '9.00', '0.00', '']
+
+
+def test_days_adds_every_number_of_a_day() -> None:
+    assert 'User engagements in the files' not in page(report())
+    assert 'User engagements in the files' in page(report(), every_day=True)
+
+
+def test_every_place_of_a_row_is_explained() -> None:
+    assert set(MEANINGS) == set(TITLES)
 
 
 # --- in Chromium ------------------------------------------------------------------------------------------------------
@@ -101,7 +148,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize('width', [1280, 360], ids=['desk', 'phone'])
+@pytest.mark.parametrize('width', [1400, 390], ids=['desk', 'phone'])
 def test_the_page_opens_without_an_error_a_request_or_a_sideways_scroll(
     browser: Any, settings: Settings, tmp_path: Path, width: int
 ) -> None:
@@ -117,7 +164,8 @@ def test_the_page_opens_without_an_error_a_request_or_a_sideways_scroll(
     tab.goto(path.as_uri())
     assert requests == [path.as_uri()]
     assert said == []
-    assert tab.locator('.verdict').inner_text().startswith('every cent accounted for; 0.312 USD count, 1.50 USD')
+    assert tab.locator('.verdict').inner_text().startswith('every cent accounted for; 0.31 USD count, 1.50 USD')
+    assert tab.locator('.verdict span').get_attribute('title').startswith('every cent accounted for; 0.312 USD count')
     assert tab.locator('figcaption').count() == 6
     # Each chart shows something of the size it should have, inside its frame.
     for figure in tab.locator('figure').all():
@@ -130,6 +178,10 @@ def test_the_page_opens_without_an_error_a_request_or_a_sideways_scroll(
             assert box['x'] - 1 <= inside['x']
             assert inside['x'] + inside['width'] <= box['x'] + box['width'] + 1
     assert tab.evaluate('document.documentElement.scrollWidth') <= width
+    for table in tab.locator('.wide').all():  # nothing is to be pulled sideways to be read
+        assert table.evaluate('each => each.scrollWidth - each.clientWidth') <= 0
+    assert tab.get_by_role('heading', name='Articles that earn most').is_visible()
+    assert tab.get_by_role('row', name='site').first.is_visible()
     context.close()
 
 
