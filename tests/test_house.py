@@ -5,6 +5,8 @@ Every rule reads the modules by ``ast`` and gives what breaks it, one line each;
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -312,3 +314,11 @@ def test_the_documents_name_the_rooms_that_there_are() -> None:
     assert [name.strip().lower() for name in drawn.split('-->')] == there
     folders = {path.parent.name for path in (REPOSITORY / 'kly_mage').glob('*/__init__.py')}
     assert folders - {*BLOCKS, 'pipelines'} == set(there)
+
+
+def test_a_load_starts_without_libraries_that_it_may_not_need() -> None:
+    # Each takes a command 10 to 60 ms to import: for a mapping, a table on a terminal, Avro, Parquet, Mage, the dashboard.
+    code = 'import sys, kly_mage.cli.backfill, kly_mage.loads.steps; print(*sys.modules)'
+    told = subprocess.run([sys.executable, '-c', code], cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    rarely = {'pydantic', 'rich', 'fastavro', 'pyarrow.parquet', 'pandas', 'mage_ai', 'streamlit', 'importlib.metadata'}
+    assert not rarely & set(told.split())

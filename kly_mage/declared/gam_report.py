@@ -1,10 +1,15 @@
 """The reports of Ad Manager's API and of its schedules (``CSV_DUMP``): what their columns are to ``gam_delivery``."""
 
+from __future__ import annotations
+
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from kly_mage.declared import recognised
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
-from kly_mage.declared.mapping import Mapping
+
+if TYPE_CHECKING:
+    from kly_mage.declared.mapping import Mapping
 
 SOURCE = GAM_DELIVERY.name
 PREFIXES = ('Dimension.', 'Column.')

@@ -1,10 +1,15 @@
 """The reports that people export from Ad Manager's pages as CSV: what their columns are to ``gam_delivery``."""
 
+from __future__ import annotations
+
 from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from kly_mage.declared import currency, recognised
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
-from kly_mage.declared.mapping import Mapping
+
+if TYPE_CHECKING:
+    from kly_mage.declared.mapping import Mapping
 
 SOURCE = GAM_DELIVERY.name
 TOTAL = 'Total'

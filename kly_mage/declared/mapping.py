@@ -2,27 +2,19 @@
 
 A mapping says, for declared columns, where each comes from in the file. Columns of the file that no mapping mentions stay
 what they are: declared ones under their own names, others undeclared.
+
+The library of these models takes 0.05 s to import, and most runs have no mapping: who only names a type here does so for the
+type checker, and who makes a mapping imports this module then.
 """
 
 from collections.abc import Iterable
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from kly_mage.common.settings import time_zone
 from kly_mage.declared import currency
-
-UNIT_DIGITS = {'micros': 6, 'cents': 2}
-"""How many digits of a whole number in that unit stand behind the point of the amount."""
-
-EPOCHS = {'epoch_seconds': 1_000_000, 'epoch_millis': 1_000, 'epoch_micros': 1}
-"""Whole numbers since 1970 as formats of a date: how many microseconds one of each is."""
-
-_Thousands = Literal[
-    '.', ',', ' ', "'", '\N{RIGHT SINGLE QUOTATION MARK}', '\N{NO-BREAK SPACE}', '\N{NARROW NO-BREAK SPACE}'
-]
-THOUSANDS: tuple[str, ...] = get_args(_Thousands)
-"""What may stand between groups of three digits."""
+from kly_mage.declared.units import EPOCHS, Thousands
 
 _Names = Annotated[
     tuple[Annotated[str, Field(pattern='^[A-Z0-9_]+$')], ...],
@@ -117,7 +109,7 @@ class Mapping(BaseModel):
     files: Annotated[str, Field(min_length=1)] = '*'
     zone: Annotated[str, AfterValidator(time_zone)] | None = None
     decimal: Literal['.', ','] = '.'
-    thousands: _Thousands | None = None
+    thousands: Thousands | None = None
     ignore: Annotated[
         frozenset[str], BeforeValidator(lambda given: frozenset(given) if isinstance(given, list) else given)
     ] = frozenset()

@@ -1,9 +1,12 @@
 """Files that are known by the names of their columns: where declared columns come from, and what somebody adds."""
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from __future__ import annotations
 
-from kly_mage.declared import mapping
+from collections.abc import Callable, Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kly_mage.declared import mapping
 
 Words = Mapping[str, tuple[str, ...]]
 """By declared column: the names that it may have in the file, the first that is there counts."""
@@ -32,6 +35,8 @@ def mapped(
         options: of single columns, beside where they come from.
         own: what somebody says of the file, which counts before that.
     """
+    from kly_mage.declared import mapping
+
     columns = {
         name: mapping.ColumnMapping.model_validate({'from': origin} | options.get(name, {}))
         for name, origin in found.items()

@@ -24,6 +24,7 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.slices import MOST_CELLS, Slice
 from kly_mage.rows.frames import made_ahead
 
+TAKES_COLUMNS = True
 SLICE_ROWS = 8_192
 SLICE_BYTES = 8 << 20  # of records as the file has them, which take ten times as much as Python's
 # What fastavro says of bytes that are no record: indexes and lengths out of range, texts that are none.

@@ -27,6 +27,7 @@ from kly_mage.landing.slices import Slice
 from kly_mage.rows.frames import made_ahead
 
 # What is read at once, and the longest row that is sure to be read. pyarrow keeps 32 of them ready, so they are small.
+TAKES_COLUMNS = False
 SLICE_BYTES = 1 << 20
 FRAME_SLICES = 8
 FRAME_ROWS = 200_000  # a frame that has as many gets no further slice

@@ -4,14 +4,17 @@ Whoever may write into the landing zone may not thereby read the rest of the mac
 inside the zone are opened, no link is followed on the way, and nothing that would have to be waited for.
 """
 
+from __future__ import annotations
+
 import os
 import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from zoneinfo import ZoneInfo
 
 from kly_mage.common.errors import LandingError
@@ -19,10 +22,12 @@ from kly_mage.common.settings import UTC
 from kly_mage.common.text import printable
 from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
-from kly_mage.declared.mapping import Mapping
 from kly_mage.landing import inside
 from kly_mage.landing.formats import ENDS
 from kly_mage.landing.mapping_file import MAPPINGS, mapping_of, mappings
+
+if TYPE_CHECKING:
+    from kly_mage.declared.mapping import Mapping
 
 # How Ad Manager names its Data Transfer files; what they are, their bytes say.
 _WITHOUT_END = re.compile(r'Network[A-Za-z]+_[0-9]+_[0-9]{8}_[0-9]{2}(?:\.gz)?')
@@ -248,8 +253,13 @@ def _rank(source: Source, name: str) -> int:
 
 
 def _named(source: Source, name: str) -> re.Match[str] | None:
-    beginnings = '|'.join(re.escape(begins).replace(r'\#', '[0-9]+') for begins in (*source.exports, source.name))
-    return re.match(f'({beginnings})_([0-9]{{8}})', name.rpartition('/')[2])
+    return _names((*source.exports, source.name)).match(name.rpartition('/')[2])
+
+
+@lru_cache
+def _names(beginnings: tuple[str, ...]) -> re.Pattern[str]:
+    either = '|'.join(re.escape(begins).replace(r'\#', '[0-9]+') for begins in beginnings)
+    return re.compile(f'({either})_([0-9]{{8}})')
 
 
 def _look(path: Path, root: Path, folder: Path) -> tuple[Path, os.stat_result | None, str | None]:

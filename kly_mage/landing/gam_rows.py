@@ -26,6 +26,7 @@ from kly_mage.landing.lines import blocks, lines_of
 from kly_mage.landing.mapping import in_units
 from kly_mage.landing.slices import Slice
 
+TAKES_COLUMNS = False
 _LOOK = 64 << 10  # bytes
 _SLICE_BYTES, _LONGEST = 4 << 20, 32 << 20  # a line may be a page of 10,000 rows
 _MARKS = (b'"metricValueGroups"', b'"reportDefinition"', b'"dateRanges"')

@@ -11,7 +11,7 @@ import polars as pl
 
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.declared.mapping import EPOCHS
+from kly_mage.declared.units import EPOCHS
 from kly_mage.landing import readers
 from kly_mage.landing.files import LandingFile, kind_in_name
 from kly_mage.rows import casting

@@ -4,7 +4,10 @@ Whole columns at once, text to text: what comes out is what a file in our own sh
 hashes are made in one place. What cannot be mapped stays as it is, and the row is rejected with the mapping's reason.
 """
 
+from __future__ import annotations
+
 import re
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -12,11 +15,14 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
 from kly_mage.declared import gam_report, gam_rest, gam_ui
 from kly_mage.declared.base import Column, Source
-from kly_mage.declared.mapping import EPOCHS, UNIT_DIGITS, ColumnMapping, Mapping
+from kly_mage.declared.units import EPOCHS, UNIT_DIGITS
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.fx_rates import in_dollars, rates_of
 from kly_mage.landing.mapping_file import MAPPINGS
 from kly_mage.rows import casting
+
+if TYPE_CHECKING:
+    from kly_mage.declared.mapping import ColumnMapping, Mapping
 
 _WHOLE = r'^-?[0-9]{1,30}$'
 Problems = list[casting.Problem]

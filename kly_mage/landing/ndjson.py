@@ -18,6 +18,7 @@ from kly_mage.landing.lines import BLANK, blocks, texts_of
 from kly_mage.landing.slices import MOST_CELLS, Slice, rejected
 from kly_mage.rows.frames import made_ahead
 
+TAKES_COLUMNS = False
 SLICE_BYTES = 4 << 20  # what is read at once; its objects take ten times as much
 LINE_BYTES = 8 << 20  # of the longest line
 _CELLS_PER_BYTE = 2  # of lines; ours have one column in 20 bytes

@@ -17,6 +17,7 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.slices import Slice
 from kly_mage.rows.frames import made_ahead
 
+TAKES_COLUMNS = True
 _DAMAGED = (pa.ArrowException, OSError)
 
 

@@ -3,13 +3,18 @@
 Known at the end of the file: its frames were handed on by then, and whoever took them lets go of them (``left_out.py``).
 """
 
+from __future__ import annotations
+
 from decimal import Decimal
+from typing import TYPE_CHECKING
 from typing import cast as as_type
 
 import polars as pl
 
 from kly_mage.declared.base import Source
-from kly_mage.declared.mapping import Mapping
+
+if TYPE_CHECKING:
+    from kly_mage.declared.mapping import Mapping
 
 _PER = 1_000
 

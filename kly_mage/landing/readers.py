@@ -4,12 +4,15 @@ A reader (``slices.Reader``) knows one format. What comes after it is here, the 
 the days a load takes, and what makes a file unusable as a whole.
 """
 
+from __future__ import annotations
+
 import contextlib
 import sys
 from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -19,8 +22,7 @@ from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared import gam_transfer as transferred
 from kly_mage.declared.base import Source
-from kly_mage.declared.mapping import Mapping
-from kly_mage.landing import avro, csv, cut, ga4_export, gam_rows, gam_transfer, ndjson, parquet
+from kly_mage.landing import csv, cut, ga4_export, gam_rows, gam_transfer, ndjson
 from kly_mage.landing.columns import problem, spelled
 from kly_mage.landing.contents import format_of
 from kly_mage.landing.files import LandingFile
@@ -35,9 +37,12 @@ from kly_mage.landing.unchanged import Reading
 from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames
 
+if TYPE_CHECKING:
+    from kly_mage.declared.mapping import Mapping
+
 _INSTANT = pl.Datetime('us', 'UTC')
 _SEEN_FILES = 20_000  # of which it is known what they are; a load looks at each several times
-_READERS: dict[Format, Reader] = {CSV: csv, JSON: ndjson, AVRO: avro, PARQUET: parquet}
+_READERS: dict[Format, Reader] = {CSV: csv, JSON: ndjson}
 _ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at': _INSTANT, '_line': pl.Int64()}
 
 
@@ -154,6 +159,14 @@ def reader_of(file: LandingFile) -> Reader:
         LandingError: it is not to be read, or nobody here reads what it is.
     """
     form = format_of(file)
+    if form is PARQUET:  # its library is imported by who has such files
+        from kly_mage.landing import parquet
+
+        return parquet
+    if form is AVRO:
+        from kly_mage.landing import avro
+
+        return avro
     return gam_rows if form is JSON and gam_rows.is_rows(file) else _READERS[form]
 
 
@@ -217,7 +230,7 @@ def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str])
             yield from slices
         return
     article = load_settings().ga4_article
-    wanted = ga4_export.wanted(names) if reader in (avro, parquet) else names
+    wanted = ga4_export.wanted(names) if reader.TAKES_COLUMNS else names
     with contextlib.closing(reader.slices(file, wanted, source)) as slices:
         yield from ga4_export.flattened(file, slices, article)
 
@@ -227,7 +240,7 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
     names, _, between = _columns(source, file)
     if not names:
         return
-    if reader in (avro, parquet) and between.mapping:
+    if reader.TAKES_COLUMNS and between.mapping:
         names = [name for name in names if name not in between.mapping.ignore] or names
     report = None
     if between.mapping and between.mapping.total is not None:

@@ -4,10 +4,13 @@ How numbers and dates are spelled is looked for in the whole file before a row o
 ways is refused. The line of sums is no row: it is what the rows have to add up to, exactly.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import TYPE_CHECKING
 from typing import cast as as_type
 
 import polars as pl
@@ -16,11 +19,13 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.text import counted, printable
 from kly_mage.declared import currency
 from kly_mage.declared.base import Source
-from kly_mage.declared.mapping import Mapping
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.mapping import amounts
 from kly_mage.landing.slices import Slice
 from kly_mage.landing.spelling import Dates, Numbers, as_iso
+
+if TYPE_CHECKING:
+    from kly_mage.declared.mapping import Mapping
 
 _NONE = '-'
 

@@ -74,7 +74,13 @@ def rejected(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 class Reader(Protocol):
-    """How one format is read; a module is one. It opens a file by ``file.open()`` and ends with ``file.check``."""
+    """How one format is read; a module is one. It opens a file by ``file.open()`` and ends with ``file.check``.
+
+    Attributes:
+        TAKES_COLUMNS: whether it takes some of a file's columns alone, which costs less than all.
+    """
+
+    TAKES_COLUMNS: bool
 
     def columns(self, file: LandingFile) -> list[str]:
         """The names of a file's columns as it has them; empty for a file without any content.

@@ -6,7 +6,7 @@ import polars as pl
 
 from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
-from kly_mage.declared.mapping import THOUSANDS
+from kly_mage.declared.units import THOUSANDS
 from kly_mage.landing.files import LandingFile
 
 _EXAMPLE = 30  # characters of a value in a message

@@ -5,7 +5,6 @@ opened for it: it starts inside its data folder and never walks there (``/proc/s
 closed. Programs it cannot reach, because the virtual environment lies below ``/root``, are copied to ``CACHE`` once.
 """
 
-import importlib.metadata
 import importlib.util
 import os
 import pwd
@@ -150,6 +149,8 @@ def _made() -> pwd.struct_passwd:
 
 def _copied(installed: Path) -> Path:
     """A copy of the programs that everybody may read and only root may change."""
+    import importlib.metadata  # with what it imports, half of what this room costs a command to import
+
     copy = CACHE / f'{WHEEL}-{importlib.metadata.version(WHEEL)}'
     place = copy / WHEEL / installed.name
     if place.exists():
