@@ -27,6 +27,7 @@ help:
 	@echo 'make dashboard  the numbers as pages in a browser, on http://127.0.0.1:6790'
 	@echo 'make test    lint and every test but the slow ones'
 	@echo 'make bench   the benchmark'
+	@echo 'make docs    the documentation as a site, into .site'
 	@echo 'make stop    stop the embedded PostgreSQL'
 
 install: .venv/installed
@@ -99,10 +100,20 @@ data: install
 	$(BIN)/python data/generate.py
 	$(BIN)/python data/generate_google.py
 
+# An environment of its own: what builds pages is no part of what loads rows. A link that leads nowhere fails it.
+docs: .venv-docs/installed
+	.venv-docs/bin/mkdocs build --strict --quiet
+	@echo 'open .site/index.html'
+
+.venv-docs/installed: requirements-docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-docs.txt
+	@touch $@
+
 stop:
 	@[ ! -x $(BIN)/python ] || $(KLY) stop
 
 # What can be made again. The warehouse cannot always be: its files may be gone from the landing zone.
 clean: stop
-	rm -rf .venv .mage_data
+	rm -rf .venv .venv-docs .site .mage_data
 	@[ ! -e .local ] || echo 'the warehouse stays: if nobody needs it any more, remove .local by hand (docs/backup.md keeps a copy)'
