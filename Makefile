@@ -102,7 +102,7 @@ data: install
 
 # An environment of its own: what builds pages is no part of what loads rows. A link that leads nowhere fails it.
 docs: .venv-docs/installed
-	.venv-docs/bin/mkdocs build --strict --quiet
+	.venv-docs/bin/mkdocs build --strict
 	@echo 'open .site/index.html'
 
 .venv-docs/installed: requirements-docs.txt

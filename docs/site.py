@@ -1,7 +1,7 @@
 """What mkdocs asks of us for ``make docs``: sections of the README become pages of the site, and are written once.
 
-A line ``{{ README: Every day }}`` in a page stands for that section of the README, ``{{ FILE: bench/RESULTS.md }}`` for a whole
-file. Links in what is taken over lead to where its target is in the site; what is no part of it keeps its words.
+A line ``{{ README: Every day }}`` in a page stands for that section of the README, ``{{ FILE: bench/RESULTS.md }}`` for a
+whole file. Links in what is taken over lead to where its target is in the site; what is no part of it keeps its words.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The documentation: links that lead somewhere, and sections of the README in the site. ``make docs`` builds it, strictly."""
+"""The documentation: links that lead somewhere, sections of the README in the site. ``make docs`` builds it, strictly."""
 
 import importlib.util
 import re
@@ -15,7 +15,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 def site() -> ModuleType:
     """What mkdocs is given."""
     spec = importlib.util.spec_from_file_location('kly_site', REPOSITORY / 'docs/site.py')
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -48,5 +49,5 @@ def test_a_section_of_the_readme_stands_in_a_page_with_links_of_the_site(site: M
 
 
 def test_a_section_that_is_not_there_stops_the_build(site: ModuleType) -> None:
-    with pytest.raises(ValueError, match="README.md has no section 'Every night'"):
+    with pytest.raises(ValueError, match=r"README\.md has no section 'Every night'"):
         site.on_page_markdown('{{ README: Every night }}')
