@@ -34,7 +34,8 @@ def gold(query: Query) -> dict[str, list[tuple[Any, ...]]]:
         'articles': 'content_id, site, title, author, section, publish_timestamp',
         'ga4_daily_summary': 'event_date, content_id, pageviews, sessions, user_engagements',
         'gam_daily_summary': 'served_date, content_id, impressions, clicks, revenue_usd::text',
-        'daily_summary': '*',
+        'daily_summary': 'date, content_id, site, title, author, section, publish_timestamp, pageviews, sessions,'
+        ' user_engagements, impressions, clicks, revenue_usd, page_rpm_usd, ecpm_usd, ctr',
     }
     return {table: query(f'select {names} from gold.{table} order by 1, 2') for table, names in columns.items()}
 

@@ -154,7 +154,6 @@ class Programs(RuleBasedStateMachine):
         self.names, self.others, self.day = itertools.count(), itertools.count(), 1
         self.is_changed = False  # whether a file has rows no more that it had, and nobody has repaired it
         empty_warehouse(self.query)
-        self.query('refresh materialized view gold.daily_summary')
         self.declared = Declaration()
         self._declare(restatements=restatements)
 

@@ -174,11 +174,12 @@ class Joined:
     """The view that puts marts side by side; its SQL block has the definition.
 
     Attributes:
-        name: of the materialized view in ``gold`` and of its SQL block.
+        name: of the view in ``gold`` and of its SQL block.
         grain: what one row is, its COMMENT.
         day: the key column with the local day.
         by: the other key columns.
         attributes: what it says of a key besides numbers.
+        finality: whether the numbers of its day are final, which the clock says and no refresh.
         marts: the marts whose measures it holds under their own names.
         ratios: the numbers it adds to theirs.
         shown: the columns that ``show`` prints behind the key, texts first: a terminal has no room for all.
@@ -191,6 +192,7 @@ class Joined:
     day: Key
     by: tuple[Key, ...]
     attributes: tuple[Key, ...]
+    finality: Key
     marts: tuple[str, ...]
     ratios: tuple[Ratio, ...]
     shown: tuple[str, ...]
@@ -265,6 +267,7 @@ DAILY_SUMMARY = Joined(
         Key('section', 'Section of the site.'),
         Key('publish_timestamp', 'When the article was published; NULL if unknown.'),
     ),
+    finality=Key('finality', 'final, or provisional while a source of the day may deliver it again; see gold.finality.'),
     marts=(GA4_DAILY_SUMMARY.name, GAM_DAILY_SUMMARY.name),
     ratios=(
         Ratio(

@@ -121,6 +121,7 @@ def _complete(cursor: Cursor, settings: Settings, ddl: str, block: Block | None)
         return found, []
     _refuse_newer(cursor, found)
     is_new = not exists(cursor, 'ops', 'settings')
+    cursor.execute(text_of('set_aside'))
     due = [step for step in migrations() if step.version > found.version]
     for step in due if not is_new else ():
         if step.is_explicit and not explicit:
@@ -130,7 +131,6 @@ def _complete(cursor: Cursor, settings: Settings, ddl: str, block: Block | None)
     _refuse_lost_rows(lost)
     if found.fingerprint != _fingerprint(ddl) and not explicit:
         _refuse_going_back(cursor, found, ddl)
-    cursor.execute(text_of('set_aside'))
     done = [f'schema version {step.version}: {step.name}' for step in due if not is_new]
     changes = [] if is_new else declarations.changes(cursor)
     if not changes:

@@ -29,50 +29,44 @@ def check_gold(cursor: Cursor, report: Report) -> None:
             found, key = gold(counted.registry), (mart.day.name, counted.key)
             report.add(f'gold.{counted.registry}', compare(cursor, found, _keys(mart, counted), key, ()), in_gold=True)
             report.checked[f'gold.{counted.registry}'] = count(cursor, found)
-    cursor.execute("select relkind = 'm' from pg_class where oid = to_regclass('gold.daily_summary')")
+    cursor.execute("select relkind = 'v' from pg_class where oid = to_regclass('gold.daily_summary')")
     (is_view,) = cursor.fetchone() or (None,)
     if is_view is None:
         report.add(DAILY_SUMMARY.table, iter(['does not exist']), in_gold=True)
     elif not is_view:
-        report.add(DAILY_SUMMARY.table, iter(['is no materialized view: drop it']), in_gold=True)
-    elif _daily_summary_behind(cursor):
-        report.waiting.append(f'{DAILY_SUMMARY.table} has changes of its inputs to take in')
+        report.add(DAILY_SUMMARY.table, iter(['is no view: drop it']), in_gold=True)
     else:
         _check_daily_summary(cursor, report)
 
 
 def _check_daily_summary(cursor: Cursor, report: Report) -> None:
-    """The stored rows against the view's own definition, over what the marts should hold."""
-    # Without their schema, the marts that the definition names are those of the WITH before it.
-    cursor.execute("set local search_path to gold, public; select pg_get_viewdef('gold.daily_summary'::regclass)")
-    definition = cursor.fetchone()[0].strip().rstrip(';')
-    marts = [mart for mart in MARTS if mart.name in DAILY_SUMMARY.marts]
-    truth = sql.SQL('(with {} select * from ({}) as defined) as definition').format(
-        sql.SQL(', ').join(
-            sql.SQL('{} as (select *, null::timestamptz as _updated_at from {})').format(
-                sql.Identifier(mart.name), _truth(mart)
-            )
-            for mart in marts
-        ),
-        sql.SQL(definition),
+    """The stored rows against the definition they follow, over what the marts should hold."""
+    cursor.execute("select built_from from ops.watermarks where mart = 'gold.daily_summary'")
+    (definition,) = cursor.fetchone() or (None,)
+    cursor.execute('select exists (select from gold.daily_summary_changes)')
+    if definition is None or cursor.fetchone()[0]:
+        report.waiting.append(f'{DAILY_SUMMARY.table} has changes of its inputs to take in')
+        return
+    marts = [mart for mart in MARTS if DAILY_SUMMARY.by[0].name in mart.key]
+    truths = [
+        sql.SQL('{} as (select *, null::timestamptz as _updated_at from {})').format(sql.Identifier(mart.name), _truth(mart))
+        for mart in marts
+    ]
+    keys = sql.SQL(' union ').join(
+        sql.SQL('select {} as date, content_id from {}').format(sql.Identifier(mart.day.name), sql.Identifier(mart.name))
+        for mart in marts
     )
-    cursor.execute("select attname from pg_attribute where attrelid = 'gold.daily_summary'::regclass and attnum > 0")
+    truth = sql.SQL('(with {}, daily_summary_keys as ({}) select * from ({}) as defined) as definition').format(
+        sql.SQL(', ').join(truths), keys, sql.SQL(definition.strip().rstrip(';'))
+    )
+    # The definition is kept without the names of schemas: its marts and its keys are those of the WITH before it.
+    cursor.execute('set local search_path to gold, public')
+    cursor.execute("select attname from pg_attribute where attrelid = 'gold.daily_summary_rows'::regclass and attnum > 0")
     key = DAILY_SUMMARY.key
     values = tuple(name for (name,) in cursor.fetchall() if name not in key)
     report.add(DAILY_SUMMARY.table, compare(cursor, gold(DAILY_SUMMARY.name), truth, key, values), in_gold=True)
     cursor.execute('set local search_path to default')
     report.checked[DAILY_SUMMARY.table] = count(cursor, gold(DAILY_SUMMARY.name))
-
-
-def _daily_summary_behind(cursor: Cursor) -> bool:
-    """Whether its inputs have moved since it was computed, as daily_summary.sql tells."""
-    cursor.execute(
-        'select built_from is distinct from ('
-        "     select string_agg(mart || ' ' || watermark, ', ' order by mart) from ops.watermarks"
-        "     where mart <> 'gold.daily_summary'"
-        " ) from (select) as one left join ops.watermarks on mart = 'gold.daily_summary'"
-    )
-    return bool(cursor.fetchone()[0])
 
 
 def _waits(cursor: Cursor, mart: Mart) -> bool:

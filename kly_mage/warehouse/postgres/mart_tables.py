@@ -1,7 +1,7 @@
 """The tables and views of the marts, from their declarations. What fills them stands in the SQL blocks of the same names."""
 
 from kly_mage.declared.base import Source
-from kly_mage.declared.marts import DAILY_SUMMARY, Mart, Measure, Rows, Sum, joined_measures
+from kly_mage.declared.marts import Mart, Measure, Rows, Sum
 from kly_mage.warehouse.postgres.measures import UNITS
 from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
@@ -52,16 +52,6 @@ def restatements_ddl(source: Source, mart: Mart) -> str:
     )
 
 
-def joined_ddl() -> str:
-    """The function that describes ``DAILY_SUMMARY``: called here, and by the block when it has made the view anew."""
-    view, function = DAILY_SUMMARY.table, f'ops.describe_{DAILY_SUMMARY.name}'
-    columns = [(key.name, key.description) for key in (DAILY_SUMMARY.day, *DAILY_SUMMARY.by, *DAILY_SUMMARY.attributes)]
-    columns += [(measure.name, measure.description) for measure in joined_measures()]
-    columns += [(ratio.name, ratio.description) for ratio in DAILY_SUMMARY.ratios]
-    texts = ',\n'.join(f'            ({literal(name)}, {literal(text)})' for name, text in columns)
-    return _DESCRIBE.format(function=function, view=view, grain=literal(DAILY_SUMMARY.grain), texts=texts)
-
-
 def _change(measure: Measure, values: set[str]) -> str | None:
     """By how much a newer version of a row changes a measure; None if it cannot: the hash holds the column."""
     if isinstance(measure.of, Sum) and measure.of.column in values:
@@ -83,26 +73,3 @@ def _table(name: str, grain: str, columns: list[tuple[str, str, str]], key: tupl
         comment('table', table, grain),
         *(comment('column', f'{table}.{identifier(column)}', text) for column, _, text in columns),
     ]
-
-
-# A column that the block adds and nobody has declared yet is no error, it only has no description.
-_DESCRIBE = """\
-create or replace function {function}() returns void language plpgsql as $describe$
-declare
-    described record;
-begin
-    if not exists (select from pg_class where oid = to_regclass('{view}') and relkind = 'm') then
-        return;
-    end if;
-    comment on materialized view {view} is {grain};
-    for described in
-        select attname, told.text from (values
-{texts}
-        ) as told (name, text)
-        inner join pg_attribute on attrelid = '{view}'::regclass and attname = told.name and attnum > 0
-    loop
-        execute format('comment on column {view}.%I is %L', described.attname, described.text);
-    end loop;
-end $describe$;
-comment on function {function} is 'Gives {view} and its columns their comments, as they are declared.';
-select {function}();"""

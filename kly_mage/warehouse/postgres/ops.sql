@@ -283,7 +283,7 @@ comment on table ops.watermarks is 'One row per mart: how far into bronze it has
 comment on column ops.watermarks.mart is 'The mart, or bronze.cms_articles, which its loads move themselves.';
 comment on column ops.watermarks.watermark is 'The newest _updated_at it has counted; loads stamp their rows beyond it.';
 comment on column ops.watermarks.refreshed_at is 'When it moved last.';
-comment on column ops.watermarks.built_from is 'For gold.daily_summary: the watermarks of its inputs when it was built last.';
+comment on column ops.watermarks.built_from is 'For gold.daily_summary: the definition its rows follow; NULL if all are to be computed.';
 
 create table if not exists bronze.rejects (
     source text not null,

@@ -85,7 +85,7 @@ def columns(table: Joined | Mart, by: str | None) -> tuple[tuple[str, ...], tupl
         texts += tuple(attribute.name for attribute in table.attributes)
         numbers += tuple(ratio.name for ratio in table.ratios)
     if by is None:
-        return texts, numbers
+        return (*texts, table.finality.name) if isinstance(table, Joined) else texts, numbers
     if by == DAY:
         return (table.day.name,), numbers
     if by == ARTICLE and ARTICLE_KEY in table.key:

@@ -12,7 +12,8 @@ from kly_mage.declared.marts import MARTS
 from kly_mage.rows.rowhash import VERSION
 from kly_mage.warehouse.postgres.delivery_tables import deliveries_ddl
 from kly_mage.warehouse.postgres.finality_view import finality_view
-from kly_mage.warehouse.postgres.mart_tables import joined_ddl, mart_ddl, restatements_ddl
+from kly_mage.warehouse.postgres.joined_tables import joined_ddl
+from kly_mage.warehouse.postgres.mart_tables import mart_ddl, restatements_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from kly_mage.warehouse.postgres.restatements_view import restatements_view
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES

@@ -52,6 +52,7 @@ class Transaction:
     def __init__(self, cursor: Cursor, source: Source, load_id: int, window: Window) -> None:
         self.cursor, self.source, self.load_id = cursor, source, load_id
         self.changed = False
+        self.articles: set[str] = set()  # of a source of versions: those of which another may count now
         self.files_read: set[tuple[str, datetime]] = set()  # name and state, for a source whose files are read once
         self.left_out: dict[str, str] = {}  # why, by the file's name
         self.counts = Counts(money_read=Decimal(0) if source.money_columns else None)
@@ -118,13 +119,15 @@ class Transaction:
             seen = self.known.find(first)
         new = _without(first, seen['i'])
         self._insert_new(new)
+        if self.source.versioned:
+            self.articles |= set(new['content_id'])
         self.rules.check(new)
         self.contents.add(new, new=True)
         old = self._known(first, seen)
-        self._delivered_again()
+        self._delivered_again(first)
         if further.height:  # the registry knows the first of their key by now; they may differ from it, or be it again
             old = pl.concat([old, self._known(further, self.known.find(further))])
-            self._delivered_again()
+            self._delivered_again(further)
         self.changed |= new.height > 0
         self.counts.add('rows_new', new)
         self.counts.add('rows_duplicate', old.filter('_duplicate'))
@@ -173,6 +176,9 @@ class Transaction:
                 ' on conflict (mart) do update set watermark = excluded.watermark, refreshed_at = excluded.refreshed_at',
                 (f'bronze.{self.source.name}', self.stamp),
             )
+            self.cursor.execute(
+                'insert into gold.daily_summary_changes (content_id) select unnest(%s)', (list(self.articles),)
+            )
         return self.counts
 
     def _insert_new(self, rows: pl.DataFrame) -> None:
@@ -197,8 +203,8 @@ class Transaction:
         except psycopg2.errors.ProgramLimitExceeded as error:
             raise LimitError(_too_wide(rows.select('_file', '_line', *own), error)) from error
 
-    def _delivered_again(self) -> None:
-        """Note that the known versions just looked up were delivered again, later: what was edited back counts again."""
+    def _delivered_again(self, rows: pl.DataFrame) -> None:
+        """Note which known versions of these rows were delivered again, later: what was edited back counts again."""
         if not self.source.versioned:
             return
         self.cursor.execute(
@@ -206,7 +212,7 @@ class Transaction:
                 'update {registry} as known'
                 ' set _delivered_at = again._delivered_at, _file = again._file, _line = again._line from ('
                 '     select distinct on (_hashrow) * from incoming order by _hashrow, {last}'
-                ' ) as again where again._hashrow = known._hashrow and ({again}) > ({known})'
+                ' ) as again where again._hashrow = known._hashrow and ({again}) > ({known}) returning known._hashrow::text'
             ).format(
                 registry=registry(self.source),
                 last=place.newest_first('incoming'),
@@ -214,7 +220,10 @@ class Transaction:
                 known=place.row_of('known'),
             )
         )
-        self.changed |= self.cursor.rowcount > 0
+        again = [bytes.fromhex(text.replace('-', '')) for (text,) in self.cursor.fetchall()]
+        if again:
+            self.changed = True
+            self.articles |= set(rows.filter(pl.col('_hashrow').is_in(again))['content_id'])
 
     def _copy(self, frame: pl.DataFrame, table: sql.Composable) -> None:
         names = sql.SQL(', ').join(map(sql.Identifier, frame.columns))

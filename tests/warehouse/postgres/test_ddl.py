@@ -22,7 +22,8 @@ from kly_mage.warehouse.postgres import ddl as schema
 from kly_mage.warehouse.postgres import hash_sql, tables
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.finality_view import finality_view
-from kly_mage.warehouse.postgres.mart_tables import joined_ddl, mart_ddl, restatements_ddl
+from kly_mage.warehouse.postgres.joined_tables import joined_ddl
+from kly_mage.warehouse.postgres.mart_tables import mart_ddl, restatements_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from kly_mage.warehouse.postgres.restatements_view import restatements_view
 from tests.delivery import HEADERS, ad, ads, backfill, deliver, event
@@ -73,7 +74,7 @@ def test_a_description_that_changed_reaches_a_view_that_stands(
     loaded: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = replace(DAILY_SUMMARY, ratios=(replace(DAILY_SUMMARY.ratios[0], description="It's USD per 1,000."),))
-    monkeypatch.setattr('kly_mage.warehouse.postgres.mart_tables.DAILY_SUMMARY', other)
+    monkeypatch.setattr('kly_mage.warehouse.postgres.joined_tables.DAILY_SUMMARY', other)
     schema.ensure_schema(loaded)
     comments = dict(query(COMMENTS, True, True))
     assert comments['gold.daily_summary.page_rpm_usd'] == "It's USD per 1,000."

@@ -1,11 +1,167 @@
-create or replace function ops.describe_daily_summary() returns void language plpgsql as $describe$
+create table if not exists gold.daily_summary_changes (date date, content_id text);
+comment on table gold.daily_summary_changes is 'One row per change that gold.daily_summary has to take in: of an article on a day, of all articles of a day, of an article on all days, or of everything.';
+comment on column gold.daily_summary_changes.date is 'Local day; NULL for all days.';
+comment on column gold.daily_summary_changes.content_id is 'The article; NULL for all.';
+create or replace function ops.note_ga4_daily_summary() returns trigger language plpgsql as $note$
+begin
+    if (select count(*) from (select from changed limit 10000 + 1) as first_ones) > 10000 then
+        insert into gold.daily_summary_changes select distinct "event_date", null from changed;
+    else
+        insert into gold.daily_summary_changes select "event_date", content_id from changed;
+    end if;
+    return null;
+end $note$;
+comment on function ops.note_ga4_daily_summary is 'Notes which rows of gold.ga4_daily_summary a statement has changed.';
+create or replace trigger note_insert after insert on gold.ga4_daily_summary
+referencing new table as changed for each statement execute function ops.note_ga4_daily_summary();
+create or replace trigger note_update after update on gold.ga4_daily_summary
+referencing new table as changed for each statement execute function ops.note_ga4_daily_summary();
+create or replace trigger note_delete after delete on gold.ga4_daily_summary
+referencing old table as changed for each statement execute function ops.note_ga4_daily_summary();
+create or replace function ops.note_gam_daily_summary() returns trigger language plpgsql as $note$
+begin
+    if (select count(*) from (select from changed limit 10000 + 1) as first_ones) > 10000 then
+        insert into gold.daily_summary_changes select distinct "served_date", null from changed;
+    else
+        insert into gold.daily_summary_changes select "served_date", content_id from changed;
+    end if;
+    return null;
+end $note$;
+comment on function ops.note_gam_daily_summary is 'Notes which rows of gold.gam_daily_summary a statement has changed.';
+create or replace trigger note_insert after insert on gold.gam_daily_summary
+referencing new table as changed for each statement execute function ops.note_gam_daily_summary();
+create or replace trigger note_update after update on gold.gam_daily_summary
+referencing new table as changed for each statement execute function ops.note_gam_daily_summary();
+create or replace trigger note_delete after delete on gold.gam_daily_summary
+referencing old table as changed for each statement execute function ops.note_gam_daily_summary();
+create or replace function ops.begin_daily_summary() returns void language plpgsql
+set search_path to pg_catalog, gold, pg_temp as $begin$
+declare
+    days date[];
+    articles text[];
+begin
+    perform pg_advisory_xact_lock(hashtext('gold.daily_summary'));  -- one refresh at a time; readers go on
+    create temp table daily_summary_keys (date date, content_id text) on commit drop;
+    -- What is noted from here on is the next refresh's, also if this one happens to see it.
+    with noted as (
+        delete from gold.daily_summary_changes returning date, content_id
+    )
+    insert into daily_summary_keys select distinct date, content_id from noted;
+    if not found then
+        return;
+    end if;
+    if exists (select from daily_summary_keys where date is null and content_id is null) then
+        update ops.watermarks set built_from = null where mart = 'gold.daily_summary';
+    end if;
+    days := array(select date from daily_summary_keys where content_id is null and date is not null);
+    articles := array(select content_id from daily_summary_keys where date is null and content_id is not null);
+    delete from daily_summary_keys
+    where date is null or content_id is null or date = any(days);
+    if to_regclass('gold.daily_summary_rows') is null then
+        return;
+    end if;
+    if days <> '{}' then
+        insert into daily_summary_keys
+        select "event_date", content_id from gold.ga4_daily_summary where "event_date" = any(days)
+        union
+        select "served_date", content_id from gold.gam_daily_summary where "served_date" = any(days)
+        union
+        select date, content_id from gold.daily_summary_rows where date = any(days);
+    end if;
+    if articles <> '{}' then
+        insert into daily_summary_keys
+        select date, content_id from gold.daily_summary_rows where content_id = any(articles)
+        except
+        select date, content_id from daily_summary_keys;
+    end if;
+end $begin$;
+comment on function ops.begin_daily_summary is 'Makes daily_summary_keys: the keys whose rows the block has to compute.';
+create or replace function ops.finish_daily_summary() returns void language plpgsql
+set search_path to pg_catalog, gold, pg_temp as $finish$
+declare
+    definition text := pg_get_viewdef('daily_summary_definition'::regclass);
+    built_from text := (select mart.built_from from ops.watermarks as mart where mart.mart = 'gold.daily_summary');
+    columns text[] := array(
+        select quote_ident(attname) || ' ' || format_type(atttypid, atttypmod) from pg_attribute
+        where attrelid = 'daily_summary_definition'::regclass and attnum > 0 order by attnum
+    );
+    is_made boolean := columns = array(
+        select quote_ident(attname) || ' ' || format_type(atttypid, atttypmod) from pg_attribute
+        where attrelid = to_regclass('gold.daily_summary_rows') and attnum > 0 and not attisdropped order by attnum
+    ) and exists (select from pg_class where oid = to_regclass('gold.daily_summary') and relkind = 'v');
+    everything boolean := not is_made or definition is distinct from built_from;
+    names text;
+    newer text;
+begin
+    if not everything and exists (select from daily_summary_keys) then
+        -- Of what else a definition reads nobody notes the changes; and a window looks at more than one row.
+        everything := definition ~* '\mover\M' or exists (
+            select from pg_depend as depends
+            inner join pg_rewrite as rule on rule.oid = depends.objid
+            where
+                depends.classid = 'pg_rewrite'::regclass
+                and depends.refclassid = 'pg_class'::regclass
+                and rule.ev_class = 'daily_summary_definition'::regclass
+                and depends.refobjid <> all(array[
+                    rule.ev_class, 'daily_summary_keys'::regclass::oid
+                ] || array['gold.articles', 'gold.ga4_daily_summary', 'gold.gam_daily_summary']::regclass[]::oid[])
+        );
+    end if;
+    if everything then
+        delete from daily_summary_keys;
+        insert into daily_summary_keys
+        select "event_date", content_id from gold.ga4_daily_summary
+        union
+        select "served_date", content_id from gold.gam_daily_summary;
+    end if;
+    if not is_made then
+        create table gold.daily_summary_new as select * from daily_summary_definition;
+        alter table gold.daily_summary_new add constraint daily_summary_new_key primary key (date, content_id);
+        create index daily_summary_new_article on gold.daily_summary_new (content_id, date);
+        perform ops.set_aside(array['gold.daily_summary']);  -- grants, and what others have built on it
+        drop table if exists gold.daily_summary_rows;
+        alter table gold.daily_summary_new rename to daily_summary_rows;
+        alter table gold.daily_summary_rows rename constraint daily_summary_new_key to daily_summary_key;
+        alter index gold.daily_summary_new_article rename to daily_summary_article;
+        perform ops.show_daily_summary();
+        perform ops.put_back();
+    elsif everything or exists (select from daily_summary_keys) then
+        select string_agg(quote_ident(attname), ', '), string_agg('excluded.' || quote_ident(attname), ', ')
+        into names, newer
+        from pg_attribute where attrelid = 'gold.daily_summary_rows'::regclass and attnum > 0 and not attisdropped;
+        execute format(
+            'with new as materialized (select * from daily_summary_definition), gone as ('
+            '    delete from gold.daily_summary_rows as kept %3$s not exists ('
+            '        select from new where new.date = kept.date and new.content_id = kept.content_id'
+            '    )'
+            ') insert into gold.daily_summary_rows as kept (%1$s) select %1$s from new'
+            ' on conflict (date, content_id) do update set (%1$s) = row(%2$s) where (kept.*) is distinct from (excluded.*)',
+            names, newer, case when everything then 'where' else
+                'using daily_summary_keys as key where kept.date = key.date and kept.content_id = key.content_id and'
+            end
+        );
+    end if;
+    if everything or exists (select from daily_summary_keys) then
+        insert into ops.watermarks (mart, refreshed_at, built_from)
+        values ('gold.daily_summary', clock_timestamp(), definition)
+        on conflict (mart) do update set refreshed_at = excluded.refreshed_at, built_from = excluded.built_from;
+    end if;
+    drop view daily_summary_definition;
+    drop table daily_summary_keys;
+end $finish$;
+comment on function ops.finish_daily_summary is 'Merges the rows of daily_summary_definition into gold.daily_summary.';
+create or replace function ops.show_daily_summary() returns void language plpgsql as $show$
 declare
     described record;
 begin
-    if not exists (select from pg_class where oid = to_regclass('gold.daily_summary') and relkind = 'm') then
+    if to_regclass('gold.daily_summary_rows') is null then
         return;
     end if;
-    comment on materialized view gold.daily_summary is 'One row per date and article: audience and ad revenue side by side.';
+    create or replace view gold.daily_summary as
+    select kept.*, case when greatest((kept.date + 4), ((date_trunc('month', kept.date::timestamp) + interval '1 month')::date + 1)) <= (now() at time zone (select value from ops.settings where name = 'timezone'))::date then 'final' else 'provisional' end as "finality"
+    from gold.daily_summary_rows as kept;
+    comment on view gold.daily_summary is 'One row per date and article: audience and ad revenue side by side.';
+    comment on table gold.daily_summary_rows is 'One row per date and article: what gold.daily_summary shows, merged by its refreshes.';
     for described in
         select attname, told.text from (values
             ('date', 'Local day.'),
@@ -15,6 +171,7 @@ begin
             ('author', 'Author.'),
             ('section', 'Section of the site.'),
             ('publish_timestamp', 'When the article was published; NULL if unknown.'),
+            ('finality', 'final, or provisional while a source of the day may deliver it again; see gold.finality.'),
             ('pageviews', 'Number of page_view events.'),
             ('sessions', 'Distinct (user_pseudo_id, session_id) with an event here; events that lack either count none. Not additive over articles.'),
             ('user_engagements', 'Number of user_engagement events.'),
@@ -28,7 +185,10 @@ begin
         inner join pg_attribute on attrelid = 'gold.daily_summary'::regclass and attname = told.name and attnum > 0
     loop
         execute format('comment on column gold.daily_summary.%I is %L', described.attname, described.text);
+        if described.attname <> 'finality' then
+            execute format('comment on column gold.daily_summary_rows.%I is %L', described.attname, described.text);
+        end if;
     end loop;
-end $describe$;
-comment on function ops.describe_daily_summary is 'Gives gold.daily_summary and its columns their comments, as they are declared.';
-select ops.describe_daily_summary();
+end $show$;
+comment on function ops.show_daily_summary is 'Makes gold.daily_summary from its rows and says whether they are final; with comments.';
+select ops.show_daily_summary();

@@ -1,0 +1,131 @@
+"""A refresh of ``gold.daily_summary`` computes the rows whose inputs have changed, all of these, and no others."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from kly_mage.common.settings import Settings
+from kly_mage.loads import runner
+from kly_mage.warehouse.postgres import ddl, joined_tables
+from kly_mage.warehouse.postgres.connection import connect
+from tests.delivery import ad, article, backfill, deliver, event
+from tests.gold import Query, assert_gold_is_exact
+from tests.scenes import refresh
+
+
+def text() -> str:
+    """The block."""
+    return runner.Block('daily_summary', 'data_exporter', 'sql', ()).sql()
+
+
+def ad_on(content: str, day: str, ad_unit: str = 'top') -> str:
+    return ad(ad_unit, day=day).replace(',7,', f',{content},')
+
+
+@pytest.fixture
+def built(settings: Settings) -> Iterator[Settings]:
+    """Articles 7 and 8, each on two days."""
+    deliver(settings, 'cms_articles_20251001.csv', article('7'), article('8'))
+    for day in ('2025-10-01', '2025-10-02'):
+        name = day.replace('-', '')
+        deliver(settings, f'ga4_events_{name}.csv', *(event(day=day, content=content) for content in ('7', '8')))
+        deliver(settings, f'gam_delivery_{name}.csv', *(ad_on(content, day) for content in ('7', '8')))
+    backfill('2025-10-01', '2025-10-02', '--quiet')
+    return settings
+
+
+def versions(query: Query) -> dict[tuple[str, str], str]:
+    """Which transaction wrote each row."""
+    rows = query('select date::text, content_id, xmin::text from gold.daily_summary_rows')
+    return {(day, content): transaction for day, content, transaction in rows}
+
+
+def changed(query: Query, before: dict[tuple[str, str], str]) -> set[tuple[str, str]]:
+    after = versions(query)
+    return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
+
+
+def test_late_ads_change_the_rows_of_their_keys_alone(built: Settings, query: Query) -> None:
+    before = versions(query)
+    deliver(built, 'gam_delivery_20251003.csv', ad_on('7', '2025-10-02', 'late'))
+    backfill('2025-10-02', None, '--quiet')
+    assert changed(query, before) == {('2025-10-02', '7')}
+    assert_gold_is_exact(query, built.data_dir)
+
+
+def test_an_article_edited_and_edited_back_changes_all_of_its_days_and_no_other_row(built: Settings, query: Query) -> None:
+    for name, title in (('2', 'Edited'), ('3', 'Title')):
+        before = versions(query)
+        deliver(built, f'cms_articles_2025100{name}.csv', article('7', title=title))
+        backfill('2025-10-01', '2025-10-02', '--quiet')
+        assert changed(query, before) == {('2025-10-01', '7'), ('2025-10-02', '7')}, title
+        assert_gold_is_exact(query, built.data_dir)
+
+
+def test_a_run_with_nothing_new_writes_no_row_and_moves_nothing(built: Settings, query: Query) -> None:
+    before = versions(query), query("select * from ops.watermarks where mart = 'gold.daily_summary'")
+    backfill('2025-10-01', '2025-10-02', '--quiet')
+    assert (versions(query), query("select * from ops.watermarks where mart = 'gold.daily_summary'")) == before
+
+
+def test_a_row_that_no_mart_has_any_more_goes(built: Settings, query: Query) -> None:
+    query("delete from gold.ga4_daily_summary where content_id = '8' returning 1")
+    query("delete from gold.gam_daily_summary where content_id = '8' and served_date = '2025-10-01' returning 1")
+    refresh('daily_summary')
+    rows = query('select date::text, content_id, pageviews, impressions > 0 from gold.daily_summary order by 1, 2')
+    assert rows == [('2025-10-01', '7', 1, True), ('2025-10-02', '7', 1, True), ('2025-10-02', '8', 0, True)]
+
+
+def test_a_refresh_that_dies_leaves_to_the_next_what_it_had_to_do(built: Settings, query: Query) -> None:
+    query('update gold.gam_daily_summary set clicks = clicks + 1 returning 1')
+    with connect(built) as connection, connection.cursor() as cursor:
+        cursor.execute(text())
+        connection.rollback()
+    refresh('daily_summary')
+    (summed,) = query('select sum(clicks) from gold.daily_summary')
+    assert [summed] == query('select sum(clicks) from gold.gam_daily_summary')
+
+
+@pytest.mark.one_version
+def test_a_change_of_many_rows_is_noted_by_its_days(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(joined_tables, 'MOST_KEYS', 1)
+    ddl.ensure_schema(settings)
+    deliver(settings, 'ga4_events_20251001.csv', event(content='7'), event(content='8'))
+    backfill('2025-10-01', None, '--quiet')
+    query('update gold.ga4_daily_summary set pageviews = pageviews returning 1')
+    assert query('select date::text, content_id from gold.daily_summary_changes') == [('2025-10-01', None)]
+    deliver(
+        settings, 'ga4_events_20251002.csv', *(event(day='2025-10-01', content=content, user='b') for content in ('8', '9'))
+    )
+    backfill('2025-10-01', None, '--quiet')
+    assert_gold_is_exact(query, settings.data_dir)
+
+
+def test_a_definition_that_reads_another_table_is_computed_whole(built: Settings, query: Query) -> None:
+    query('create table public.teams (author text, team text)')
+    edited = text().replace(
+        '    articles.publish_timestamp,\n',
+        '    articles.publish_timestamp,\n    (select max(team) from public.teams) as team,\n',
+    )
+    runner.run_sql(edited)
+    assert query('select distinct team from gold.daily_summary') == [(None,)]
+    query("insert into public.teams values ('author', 'Sport') returning 1")
+    query("update gold.ga4_daily_summary set pageviews = pageviews where content_id = '7' returning 1")
+    runner.run_sql(edited)
+    assert query('select distinct team from gold.daily_summary') == [('Sport',)]
+
+
+def test_a_day_is_final_when_the_last_of_its_sources_is(built: Settings, query: Query) -> None:
+    today = datetime.now(ZoneInfo(built.timezone)).date()
+    # Ads are final on the 2nd of the next month: of the month before last they are, of today's they are not.
+    month_before_last = (today.replace(day=1) - timedelta(days=1)).replace(day=1) - timedelta(days=1)
+    states = {today: 'provisional', month_before_last: 'final', date(2025, 10, 1): 'final'}
+    for day in states:
+        query("insert into gold.ga4_daily_summary values (%s, 'x', 1, 1, 1, now()) returning 1", day)
+    refresh('daily_summary')
+    found = dict(query("select date, finality from gold.daily_summary where content_id = 'x'"))
+    assert found == states
