@@ -30,7 +30,11 @@ help:
 	@echo 'make docs    the documentation as a site, into .site'
 	@echo 'make stop    stop the embedded PostgreSQL'
 
-install: .venv/installed
+install: .venv/installed $(if $(filter bigquery,$(KLY_WAREHOUSE)),.venv/bigquery)
+
+.venv/bigquery: requirements-bigquery.txt .venv/installed
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -r $< || $(PIP) --no-deps -r $<
+	@touch $@
 
 # uv takes half a minute where pip takes three; pip is for who has a mirror in pip.conf, which uv does not read. --no-deps: the
 # lock is complete, and some of it is newer than mage-ai asks for (requirements-override.txt).
@@ -52,11 +56,13 @@ install: .venv/installed
 run: install
 	@KLY_SETTLE_SECONDS=0 $(KLY) backfill --start $(START) --end $(END) || [ $$? -eq 3 ]
 	@$(KLY) show --start $(START) --end $(END)
+ifneq ($(KLY_WAREHOUSE),bigquery)
 	@$(KLY) reconcile --start $(START) --end $(END) || [ $$? -eq 3 ]
 	@echo
 	@echo "next: make editor$(if $(SAMPLE), SAMPLE=$(SAMPLE),              )               the same in Mage, in the browser"
 	@echo "      $(KLY) status     which days are loaded"
 	@echo "      $(KLY) conflicts  the rows that wait for a decision"
+endif
 
 editor: install
 	@$(OF_SAMPLE)exec $(BIN)/python -m kly_mage editor

@@ -20,6 +20,7 @@ from kly_mage.landing import left_out, readers
 from kly_mage.loads import runner
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import load as bronze
+from kly_mage.warehouse.postgres.blocks import run_sql
 from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
 from tests.gold import Query
@@ -152,7 +153,7 @@ def mart_sql(name: str) -> str:
 
 def refresh(name: str) -> None:
     """Run a SQL block, as the pipelines do."""
-    runner.run_sql(mart_sql(name))
+    run_sql(mart_sql(name))
 
 
 def wait_until_blocked(query: Query, step: Background, sessions: int = 1) -> None:

@@ -32,7 +32,8 @@ ROOMS = (
 BLOCKS = ('data_loaders', 'transformers', 'data_exporters', 'callbacks', 'charts')
 OPEN_TO_BLOCKS = ('loads', 'mage', 'declared')
 WITHOUT_ROOM = ('security', 'walk', 'bench')  # tests that go through all rooms, or look at what is no room
-DRIVERS = ('psycopg2', 'psycopg', 'asyncpg', 'sqlalchemy', 'sqlite3', 'adbc_driver_postgresql')
+DRIVERS = ('psycopg2', 'psycopg', 'asyncpg', 'sqlalchemy', 'sqlite3', 'adbc_driver_postgresql', 'google')
+ENGINES = ('postgres', 'bigquery')
 LINES = 350
 REASON = re.compile(rf'\blonger than {LINES} lines because\b')
 STATEMENT = re.compile(
@@ -121,7 +122,7 @@ def only_the_warehouse_knows_the_driver(root: Path) -> list[str]:
     """Neither imported elsewhere nor named in a text, such as an address."""
     found = []
     for name, path in modules(root):
-        if name.startswith('kly_mage.warehouse.postgres.'):
+        if name.startswith(tuple(f'kly_mage.warehouse.{engine}.' for engine in ENGINES)):
             continue
         found += [f'{name} imports {module}' for module, _ in imports(root, path) if module.split('.')[0] in DRIVERS]
         found += [f'{name}, line {node.lineno}: {node.value}' for node in texts(path) if 'psycopg' in node.value]
@@ -132,11 +133,15 @@ def only_the_warehouse_speaks_sql(root: Path) -> list[str]:
     """Statements in texts; and files, which the editor's SQL blocks are as well."""
     found = []
     for name, path in modules(root):
-        if not name.startswith('kly_mage.warehouse.postgres'):
+        if not name.startswith(tuple(f'kly_mage.warehouse.{engine}' for engine in ENGINES)):
             found += [f'{name}, line {n.lineno}: {n.value.strip()[:40]}' for n in texts(path) if STATEMENT.match(n.value)]
     for path in sorted((root / 'kly_mage').rglob('*.sql*')):
         place = path.relative_to(root / 'kly_mage').parts
-        if place[:2] != ('warehouse', 'postgres') and place[0] not in BLOCKS and place[0] != '.file_versions':
+        if (
+            place[:2] not in [('warehouse', engine) for engine in ENGINES]
+            and place[0] not in BLOCKS
+            and place[0] != '.file_versions'
+        ):
             found.append('/'.join(place))
     return found
 
@@ -228,9 +233,12 @@ BROKEN: list[tuple[Rule, dict[str, str], list[str]]] = [
             'kly_mage/mage/a.py': 'ADDRESS = f"postgresql+psycopg2://{user}@"\n',
             'kly_mage/warehouse/base.py': 'import sqlalchemy\n',
             'kly_mage/warehouse/postgres/b.py': 'import psycopg2\n',
+            'kly_mage/loads/c.py': 'from google.cloud import bigquery\n',
+            'kly_mage/warehouse/bigquery/d.py': 'from google.cloud import bigquery\n',
         },
         [
             'kly_mage.checks.a imports psycopg2.extensions',
+            'kly_mage.loads.c imports google.cloud',
             'kly_mage.mage.a, line 1: postgresql+psycopg2://',
             'kly_mage.warehouse.base imports sqlalchemy',
         ],
@@ -243,6 +251,7 @@ BROKEN: list[tuple[Rule, dict[str, str], list[str]]] = [
             'kly_mage/cli/c.py': 'A = "update your .env"\nB = "with care"\nC = "x in (select)"\nD = "selected"\n',
             'kly_mage/cli/d.py': 'def d():\n    "Update bronze set by set."\n    run("update bronze set x = 1")\n',
             'kly_mage/warehouse/postgres/e.py': 'A = "select 1"\n',
+            'kly_mage/warehouse/bigquery/marts/f.sql': 'select 1',
             'kly_mage/data_exporters/mart.sql': 'select 1',
             'kly_mage/checks/verify.sql': 'select 1',
             'kly_mage/mage/mart.sql.template': 'select 1',

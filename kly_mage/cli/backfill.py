@@ -20,8 +20,8 @@ from kly_mage.landing.left_out import at_first_sight, refuse_all
 from kly_mage.landing.not_understood import not_understood
 from kly_mage.loads import runner, summary
 from kly_mage.loads.progress import progress
-from kly_mage.warehouse.postgres import contents, ledger, outside
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import warehouse
+from kly_mage.warehouse.postgres import ledger
 
 SHOWN_REJECTS = 3
 Load = dict[str, Any]
@@ -77,9 +77,9 @@ def _ranges(options: argparse.Namespace, chosen: list[str]) -> list[tuple[list[s
     if options.daily:
         if days or options.missing:
             raise WindowError('--daily names days of its own: leave --start, --end, --last and --missing out')
-        return [(chosen, _due(server(load_settings()), _sources(chosen)))]
+        return [(chosen, _due(warehouse(load_settings()).reach(), _sources(chosen)))]
     if options.missing:
-        settings = server(load_settings())
+        settings = warehouse(load_settings()).reach()
         ranges = [([name], missing) for name in chosen for missing in _missing_in(settings, name, days)]
         if not ranges:
             (note if options.json else say)('no day missing')
@@ -97,8 +97,8 @@ def _due(settings: Settings, sources: list[Source]) -> Window:
 
     def waiting(days: Window) -> date | None:
         found = (
-            ledger.first_waiting(
-                settings, source, landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping), days
+            warehouse(settings).first_waiting(
+                source, landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping), days
             )
             for source in sources
         )
@@ -110,6 +110,8 @@ def _due(settings: Settings, sources: list[Source]) -> Window:
 
 def _missing_in(settings: Settings, pipeline: str, days: Window | None) -> list[Window]:
     """The days that ``status`` calls missing for a source of this pipeline, as ranges."""
+    if settings.warehouse == 'bigquery':
+        raise UsageError('days that are missing are not looked for on BigQuery yet: name the days, with --start and --end')
     from kly_mage.checks.status import status  # only who asks for it pays for its import
 
     found = status(settings, _sources([pipeline]), days)
@@ -123,6 +125,8 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
     if options.via_mage and options.reread:
         raise UsageError('--reread is for loads of this process; in Mage, give the trigger a variable reread: true')
     if options.via_mage:
+        if load_settings().warehouse == 'bigquery':
+            raise UsageError('in Mage the pipelines load into PostgreSQL only: leave --via-mage out')
         runner.blocks(chosen)  # a name that is none is said before the server is asked
         from kly_mage.mage import backfills as via_mage  # what a Mage server needs takes a tenth of a small load to import
 
@@ -132,7 +136,7 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
             asked = {'start_date': days.start, 'end_date': days.end, 'started_by': 'command line', 'progress': step}
             asked['reread'] = options.reread
             loads = list(runner.run(chosen, **asked).values())
-    settings = server(load_settings())
+    settings = warehouse(load_settings()).reach()
     missing = {load['source']: _missing(settings, SOURCES[load['source']], days) for load in loads}
     if not options.quiet and not options.via_mage:
         details = options.details or not sys.stderr.isatty()
@@ -237,7 +241,7 @@ def _names(files: list[landing.LandingFile]) -> str:
 
 def _progress(settings: Settings, loads: list[Load], days: Window, missing: dict[str, list[date]]) -> Iterable[str]:
     """One line per day, and one for the rows of other days that a source of ``any_day`` brought along."""
-    counts = ledger.by_day(settings, [load['load_id'] for load in loads])
+    counts = warehouse(settings).by_day([load['load_id'] for load in loads])
     names = [load['source'] for load in loads]
     for day in days:
         of_day = counts.pop(day, {})
@@ -265,14 +269,14 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             yield f'{name}: no file, or one without rows, for {ledger.spans(missing[name])}'
         if count := load['rows_rejected'] - load['rejects_accepted']:
             yield f'{name}: {_rows(count)} cannot be used; python -m kly_mage rejects --source {name} lists them'
-            for reject in ledger.rejects(settings, load['load_id'], SHOWN_REJECTS):
+            for reject in warehouse(settings).rejects(load['load_id'], SHOWN_REJECTS):
                 yield f'  {reject}'
         if count := load['rows_outside']:
             yield (
                 f'{name}: {_rows(count)} of days that their file may not hold, which no load takes: say in '
                 f'kly_mage/declared/{name}.py in which zone its files are cut, and how early or late their rows may be'
             )
-            for each in outside.of_loads(settings, [load['load_id']])[:SHOWN_REJECTS]:
+            for each in warehouse(settings).outside(load['load_id'], SHOWN_REJECTS):
                 yield f'  {each}'
         if count := load['rows_withdrawn']:
             yield (
@@ -283,7 +287,7 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             told = ledger.spans(map(date.fromisoformat, load['final_days']))
             yield f'{name}: days that were final are corrected: {told}; gold.restatements says by how much'
         if load['files_changed']:
-            yield from map(str, contents.changed(settings, SOURCES[name], days)[:SHOWN_REJECTS])
+            yield from warehouse(settings).changed(SOURCES[name], days, SHOWN_REJECTS)
             command = f'python -m kly_mage repair --source {name} --start {days.start} --end {days.end}'
             yield f'  {command} makes bronze and gold what the files say'
         for far_off in load['far_off']:

@@ -23,7 +23,7 @@ from kly_mage.cli import DONE, FAILED, INTERRUPTED, LOOK, TERMINATED, WRONG_USE
 from kly_mage.common import interruption
 from kly_mage.common.console import LogFormatter, note
 from kly_mage.common.errors import KlyError, UsageError, first_line
-from kly_mage.common.settings import doubts
+from kly_mage.common.settings import doubts, environment
 from kly_mage.common.text import printable
 
 # What --help says about each; its module, which may import half a second's worth, is needed only by whoever calls it.
@@ -51,6 +51,9 @@ COMMANDS = {
     'env': 'print the POSTGRES_* and PG* settings in use, for a shell to export (the password left out)',
     'completion': 'print what lets a shell complete commands and options',
 }
+
+# What works on BigQuery, and what needs no warehouse. All else says so, instead of asking a PostgreSQL that nobody meant.
+_ON_BIGQUERY = ('backfill', 'show', 'inspect', 'new-source', 'completion', 'stop')
 
 
 class Command(Protocol):
@@ -80,6 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if doubt := doubts():
             note(f'warning: {doubt}')
+        _refuse_elsewhere(name)
         code = _command(name).run(options)
         sys.stdout.flush()  # a full disk behind it is said here, not when the interpreter ends
         return code
@@ -167,6 +171,13 @@ def _command(name: str) -> Command:
     finally:
         gc.freeze()  # nor later
         gc.enable()
+
+
+def _refuse_elsewhere(name: str) -> None:
+    if environment().get('KLY_WAREHOUSE') == 'bigquery' and name not in _ON_BIGQUERY:
+        raise UsageError(
+            f'{name} works on PostgreSQL (KLY_WAREHOUSE=postgres), not on BigQuery yet: there are {", ".join(_ON_BIGQUERY)}'
+        )
 
 
 def _log(level: int) -> None:

@@ -15,7 +15,8 @@ from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, cents, say_table
 from kly_mage.common.text import counted
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Joined, Mart, marts_alone
-from kly_mage.warehouse.postgres.summary import ARTICLE, DAY, Asked, Found, columns, look_up
+from kly_mage.warehouse.choice import warehouse
+from kly_mage.warehouse.postgres.summary import ARTICLE, DAY, Asked, Found, columns
 
 TEXT_CHARACTERS = 26  # of a title
 SHOWN_ROWS = 8
@@ -56,8 +57,8 @@ def run(options: argparse.Namespace) -> int:
     limit = options.limit or (None if whole else SHOWN_ROWS)
     asked = Asked(window(options), options.article, options.by, options.sort, limit)
     tables: Iterable[Joined | Mart] = [_TABLES[options.table]] if options.table else _all_of(options)
-    settings = load_settings()
-    found = [(table, each) for table in tables if (each := look_up(settings, table, asked))]
+    gold = warehouse(load_settings())
+    found = [(table, each) for table in tables if (each := gold.look_up(table, asked))]
     if not found:
         raise UsageError(f'gold.{options.table} has no column for --by or --article')
     if options.json:

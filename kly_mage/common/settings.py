@@ -40,6 +40,15 @@ def _whole(least: int, most: int) -> Callable[[str], int]:
     return read
 
 
+def _one_of(*values: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in values:
+            raise ValueError(f'is neither {" nor ".join(values)}')
+        return text
+
+    return read
+
+
 def _percent(text: str) -> Decimal:
     if not re.fullmatch(r'[0-9]{1,3}([.][0-9]{1,6})?', text) or Decimal(text) > 100:
         raise ValueError('is no percentage from 0 to 100')
@@ -119,6 +128,18 @@ class Settings:
 
     local_dir: Path = _setting('KLY_LOCAL_DIR', Path, REPOSITORY / '.local')
     """Where the embedded PostgreSQL keeps its data."""
+
+    warehouse: str = _setting('KLY_WAREHOUSE', _one_of('postgres', 'bigquery'), 'postgres')
+    """Where the rows are kept: ``postgres`` or ``bigquery``."""
+
+    bigquery_project: str | None = _setting('KLY_BIGQUERY_PROJECT', str)
+    """The project of the data sets bronze, gold, ops and staging, which also pays."""
+
+    bigquery_location: str = _setting('KLY_BIGQUERY_LOCATION', str, 'US')
+    """Where the data sets are, such as ``EU`` or ``asia-southeast2``."""
+
+    bigquery_max_bytes: int = _setting('KLY_BIGQUERY_MAX_BYTES', _whole(10_000_000, 10**16), 100_000_000_000)
+    """No job may read more bytes than that: BigQuery refuses it before anything is billed."""
 
     host: str | None = _setting('POSTGRES_HOST', str)
     """Server name or socket folder; None means the embedded server."""

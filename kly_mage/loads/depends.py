@@ -27,12 +27,12 @@ def recalling(settings: Settings, source: Source, *, reread: bool) -> Callable[[
     """Gives what is known of some files.
 
     None where somebody has put a block of his own between reading and writing: what it makes of a row may depend on
-    anything.
+    anything. None on BigQuery too, where loads do not keep it yet.
 
     Args:
         reread: nothing is known of any file, so all are read; it is kept for the next load.
     """
-    if not _is_ours(source):
+    if settings.warehouse != 'postgres' or not _is_ours(source):
         return None
     if reread:
         return lambda files: Recall(_texts(settings, source), {})

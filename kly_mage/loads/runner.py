@@ -11,12 +11,12 @@ import polars as pl
 import yaml
 
 from kly_mage.common.errors import PipelineError, UsageError, WarehouseError, first_line
-from kly_mage.common.settings import PROJECT
+from kly_mage.common.settings import PROJECT, load_settings
 from kly_mage.common.timer import seconds_by_timer, timer
 from kly_mage.declared import SOURCES
 from kly_mage.loads.handed_on import to_pandas, typed
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres.blocks import run_sql
+from kly_mage.warehouse.choice import warehouse
 
 logger = logging.getLogger('kly_mage')
 _FOLDERS = {'data_loader': 'data_loaders', 'transformer': 'transformers', 'data_exporter': 'data_exporters'}
@@ -166,7 +166,7 @@ def _run_block(block: Block, inputs: list[Any], kwargs: dict[str, Any]) -> Any:
     logger.debug('block %s', block.uuid)
     if block.language == 'sql':
         with timer(block.uuid):
-            return run_sql(block.sql())
+            return warehouse(load_settings()).refresh(block.uuid, block.sql)
     function = block.function()
     if block.type == 'data_loader':
         return function(*inputs, as_stream=True, **kwargs)

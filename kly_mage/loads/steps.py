@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import LandingError, PipelineError, ReadAgainError
+from kly_mage.common.errors import LandingError
 from kly_mage.common.memory import ensure_addresses
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.text import counted
@@ -32,11 +32,8 @@ from kly_mage.loads.handed_on import to_pandas, to_polars
 from kly_mage.loads.progress import reading, silent
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres import ledger, rejects
-from kly_mage.warehouse.postgres.load import load
+from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.postgres.request import Request
-from kly_mage.warehouse.postgres.retry import retrying
-from kly_mage.warehouse.postgres.server import export_environment, server
 
 Kwargs = Mapping[str, Any]
 
@@ -67,7 +64,7 @@ def read_days(source_name: str, kwargs: Kwargs) -> Any:
         left_out=left_out,
         recall=recalling(settings, source, reread=bool(kwargs.get('reread'))),
     )
-    taken = cache(lambda: rejects.taken(settings, source.name))
+    taken = cache(lambda: warehouse(settings).taken(source.name))
     frames = frames.map(lambda frame: cut.take(frame, taken))
     if not kwargs.get('as_stream'):
         rows = landing_left_out.until_whole(lambda: readers.whole(source, frames))
@@ -143,19 +140,10 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         further = [UNDECLARED.name] if source.version_columns else []
         walk = [frame := to_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows', *further)]
         request = replace(request, files=_as_looked_at(settings, source, days, files, frame))
-
-    def work() -> dict[str, Any]:
-        try:
-            return landing_left_out.until_whole(lambda: load(server(settings), request, walk))
-        except ReadAgainError as error:
-            if isinstance(frames, Frames):  # walked again, it reads them
-                raise
-            raise PipelineError(f'{error}: run load_{source_name} again, and what comes after it') from error
-
-    done = retrying(work)
+    done = warehouse(settings).load(request, walk)
     if isinstance(frames, Frames):
         return done
-    missing = summary.missing_days(server(settings), source, found, days)
+    missing = summary.missing_days(settings, source, found, days)
     looks = summary.look(done, missing) + [
         str(stray) for stray in not_understood(settings.data_dir, [source.name], settings.mapping)
     ]
@@ -163,14 +151,13 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
 
 
 def _server() -> Settings:
-    export_environment()
-    return server(load_settings())
+    return warehouse(load_settings()).reach()
 
 
 def _window(settings: Settings, source: Source, kwargs: Kwargs) -> Window:
     def waiting(days: Window) -> date | None:
         files = landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
-        return ledger.first_waiting(settings, source, files, days)
+        return warehouse(settings).first_waiting(source, files, days)
 
     return window({**kwargs, **mage_run.asked(kwargs)}, settings.timezone, source.late(settings.late_days), waiting)
 
@@ -184,7 +171,7 @@ def _files(settings: Settings, source: Source, days: Window) -> tuple[list[landi
     near = landing.files_for(files, days, settings.late_days)
     if not source.any_day:
         return near, files
-    read = ledger.files_read(settings, source)
+    read = warehouse(settings).files_read(source)
     return [file for file in files if file in near or file.signature not in read], files
 
 

@@ -9,6 +9,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.readers import is_empty
+from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.postgres import ledger
 from kly_mage.warehouse.postgres.ledger import spans, word
 
@@ -24,7 +25,7 @@ def missing_days(settings: Settings, source: Source, files: Collection[LandingFi
         files: all files of the source.
     """
     without_rows = [day for day in days if (own := [file for file in files if file.day == day]) and all(map(is_empty, own))]
-    return sorted({*ledger.missing_days(settings, source, files, days), *without_rows})
+    return sorted({*warehouse(settings).missing_days(source, files, days), *without_rows})
 
 
 def counts(load: Load, missing: Sequence[date]) -> str:

@@ -14,6 +14,7 @@ from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import gold_truth
+from kly_mage.warehouse.postgres.blocks import run_sql
 from kly_mage.warehouse.postgres.differences import Report
 from tests.conftest import administer
 from tests.gold import Query, assert_gold_is_exact, gold
@@ -256,7 +257,7 @@ def test_rows_that_wait_for_their_refresh_are_no_difference(
     assert 'waiting: gold.gam_daily_summary has rows of bronze.gam_delivery to count' in said
     assert '\n0 differences' in said
     for name in ('gam_daily_summary', 'daily_summary'):
-        runner.run_sql(function[name].sql())
+        run_sql(function[name].sql())
     assert main(['verify']) == 0
 
 

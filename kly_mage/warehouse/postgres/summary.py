@@ -122,10 +122,11 @@ def look_up(settings: Settings, table: Joined | Mart, asked: Asked, ask: Ask | N
     group = ', '.join(map(identifier, texts))
     told = [f'{sums[name]} as {identifier(name)}' if asked.by else identifier(name) for name in numbers]
     grouped = f' group by {group}' if asked.by else ''
-    lines = (
-        f'select {", ".join((group, *told))} {within}{grouped}'
-        f' order by {_order(table, asked, texts, numbers)} limit %(limit)s'
+    order = ', '.join(
+        f'{identifier(name)} desc nulls last' if falls else identifier(name)
+        for name, falls in sorted_by(table, asked, texts, numbers)
     )
+    lines = f'select {", ".join((group, *told))} {within}{grouped} order by {order} limit %(limit)s'
     count = f'count(distinct ({group}))' if asked.by else 'count(*)'
     totals = f'select {", ".join((count, *(sums[name] for name in numbers)))} {within}'
     ask = ask or (lambda text, bound: _ask(settings, table.table, text, bound))
@@ -169,7 +170,14 @@ def _batches(cursor: Any, batch: list[tuple[Any, ...]]) -> Rows:
         batch = cursor.fetchmany(BATCH_ROWS)
 
 
-def _order(table: Joined | Mart, asked: Asked, texts: tuple[str, ...], numbers: tuple[str, ...]) -> str:
+def sorted_by(
+    table: Joined | Mart, asked: Asked, texts: tuple[str, ...], numbers: tuple[str, ...]
+) -> list[tuple[str, bool]]:
+    """The columns that lines are sorted by, and whether the highest comes first.
+
+    Raises:
+        UsageError: the column to sort by is none of the answer.
+    """
     sort = asked.sort
     if sort == DAY:
         sort = table.day.name
@@ -178,8 +186,7 @@ def _order(table: Joined | Mart, asked: Asked, texts: tuple[str, ...], numbers: 
         sort = table.day.name if by_day else numbers[0]
     if sort not in (*texts, *numbers):
         raise UsageError(f'{table.table} cannot be sorted by {sort!r}: there are {", ".join((*texts, *numbers))}')
-    first = f'{identifier(sort)} desc nulls last' if sort in numbers else f'{identifier(sort)}'
-    return ', '.join((first, *(identifier(name) for name in texts if name != sort)))
+    return [(sort, sort in numbers), *((name, False) for name in texts if name != sort)]
 
 
 def _sum(measure: Measure) -> str:

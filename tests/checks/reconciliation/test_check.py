@@ -530,7 +530,7 @@ def test_a_file_cut_short_is_named(october: Path, said: Said) -> None:
 def test_bronze_that_waits_for_a_refresh_is_no_damage(october: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     deliver(october, 'gam_delivery_20251005.csv', '2025-10-05T09:00:00Z,/top,l,c,a1,1,0,2')
     with monkeypatch.context() as patch:
-        patch.setattr('kly_mage.loads.runner.run_sql', lambda *_: None)
+        patch.setattr('kly_mage.warehouse.postgres.blocks.run_sql', lambda *_: None)
         backfill(5)
     finding = wrong(said('--source', 'gam_delivery'))['gold']
     assert finding['text'] == (

@@ -12,8 +12,8 @@ from kly_mage.__main__ import main
 from kly_mage.common.settings import PROJECT, Settings
 from kly_mage.declared import SOURCES
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
-from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import ddl
+from kly_mage.warehouse.postgres.blocks import run_sql
 from tests.delivery import article, backfill, deliver, event
 from tests.gold import Query
 
@@ -83,7 +83,7 @@ def summary_without(pattern: str) -> str:
 def test_a_column_more_in_the_middle_of_daily_summary_keeps_grants_and_views(built: Settings, query: Query) -> None:
     before = everything(query)
     text = (PROJECT / 'data_exporters' / 'daily_summary.sql').read_text('utf-8')
-    runner.run_sql(text.replace('    joined.pageviews,\n', '    joined.pageviews + 1 as more,\n    joined.pageviews,\n'))
+    run_sql(text.replace('    joined.pageviews,\n', '    joined.pageviews + 1 as more,\n    joined.pageviews,\n'))
     assert query('select more, pageviews from gold.daily_summary') == [(2, 1)]
     assert query('select title, pageviews from bi.best') == [('Title', 1)]
     after = everything(query)
@@ -92,7 +92,7 @@ def test_a_column_more_in_the_middle_of_daily_summary_keeps_grants_and_views(bui
     ]
     (grants,) = query("select relacl::text from pg_class where oid = 'gold.daily_summary'::regclass")[0]
     assert f'{ROLE}=r*/' in grants
-    runner.run_sql(text)
+    run_sql(text)
     assert everything(query) == before
 
 
@@ -101,9 +101,7 @@ def test_a_view_that_needs_a_column_that_goes_is_named_and_nothing_changes(built
     with pytest.raises(
         DependentObjectsStillExist, match=r'the view bi.read of kly_test_analyst .*pageviews does not exist .change or drop'
     ):
-        runner.run_sql(
-            summary_without(r'^    joined\.pageviews,\n|^        comment on column gold\.daily_summary\.pageviews .*\n')
-        )
+        run_sql(summary_without(r'^    joined\.pageviews,\n|^        comment on column gold\.daily_summary\.pageviews .*\n'))
     assert everything(query) == before
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
-from kly_mage.loads import runner
+from kly_mage.warehouse.postgres.blocks import run_sql
 from kly_mage.warehouse.postgres.connection import connect
 from tests.gold import Query, assert_gold_is_exact
 from tests.scenes import (
@@ -263,7 +263,7 @@ def test_two_sessions_of_one_key_in_one_refresh_undercount_and_the_mart_goes_on(
         deliver(settings.data_dir, f'ga4_events_2025100{day}.csv', *events(1, 6 * day))
         load(settings, 'ga4_events', 1)
         for _ in range(2):
-            runner.run_sql(weak)
+            run_sql(weak)
             ((pageviews, sessions, keys),) = query(
                 'select sum(pageviews), sum(sessions), (select count(*) from gold.ga4_daily_sessions)'
                 ' from gold.ga4_daily_summary'

@@ -1,0 +1,64 @@
+"""What loads and commands ask of a warehouse: one method per unit of work, whichever warehouse it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands over
+    from collections.abc import Callable, Collection, Iterable
+    from datetime import date, datetime
+
+    import polars as pl
+
+    from kly_mage.common.settings import Settings
+    from kly_mage.common.window import Window
+    from kly_mage.declared.base import Source
+    from kly_mage.declared.marts import Joined, Mart
+    from kly_mage.landing.files import LandingFile
+    from kly_mage.warehouse.postgres.request import Request
+    from kly_mage.warehouse.postgres.summary import Asked, Found
+
+
+class Warehouse(Protocol):
+    """A warehouse with its tables. Errors are ``KlyError``; what passes is tried again inside."""
+
+    def reach(self) -> Settings:
+        """Have it there, and say to this process where; gives the settings that lead to it."""
+
+    def load(self, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
+        """Load rows, all or nothing; gives what ``warehouse/postgres/load.py`` says of a load."""
+
+    def refresh(self, mart: str, text: Callable[[], str]) -> None:
+        """Bring a table of gold up to date.
+
+        Args:
+            mart: the table, which the SQL block is named after.
+            text: reads that block; a warehouse that has its own statements does not ask for it.
+        """
+
+    def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
+        """The lines of a table of gold; None if it has not the columns that are asked for."""
+
+    def taken(self, source: str) -> frozenset[str]:
+        """The ids of the rejects of which somebody has said that they are whole rows."""
+
+    def files_read(self, source: Source) -> set[tuple[str, int, datetime]]:
+        """Signatures of the files that loads have read, in the state they had then."""
+
+    def first_waiting(self, source: Source, files: Iterable[LandingFile], days: Window) -> date | None:
+        """The first of these days that no load was asked for, or whose file none has seen."""
+
+    def missing_days(self, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
+        """The days without a file of their own, now or when they were loaded."""
+
+    def by_day(self, load_ids: Iterable[int]) -> dict[date, dict[str, dict[str, int]]]:
+        """Per day and source: rows read, and what became of them."""
+
+    def rejects(self, load_id: int, limit: int) -> list[str]:
+        """The first rows that a load was the first to reject, a line each."""
+
+    def outside(self, load_id: int, limit: int) -> list[str]:
+        """What a load has met of days that its files may not hold, a line per file."""
+
+    def changed(self, source: Source, days: Window, limit: int) -> list[str]:
+        """The files that hold other rows than those they were loaded with, a line each."""

@@ -1,0 +1,1 @@
+"""Everything BigQuery: its tables, loads, marts and what is asked of gold, as scripts of GoogleSQL."""

@@ -1,0 +1,164 @@
+"""Jobs of BigQuery: who asks, under which name and cap, what is tried again, and what is refused in words."""
+
+import logging
+import os
+import random
+import re
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from kly_mage.common.errors import SettingsError, UnreachableError, WarehouseError, first_line
+from kly_mage.common.settings import Settings
+
+logger = logging.getLogger('kly_mage')
+EMULATOR = 'BIGQUERY_EMULATOR_HOST'
+# How BigQuery says that another transaction has changed the same table first. Nothing of ours is kept then.
+IN_THE_WAY = ('due to concurrent update', 'Could not serialize access')
+TRIES = 8
+ANSWER_SECONDS = 60  # to one request; a job may take longer
+
+
+class Client:
+    """BigQuery, as the settings name it.
+
+    Raises:
+        SettingsError: no project is named, or Google's library is not installed.
+        WarehouseError: there are no credentials.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        if not settings.bigquery_project:
+            raise SettingsError('KLY_WAREHOUSE=bigquery needs KLY_BIGQUERY_PROJECT, the project that holds the data sets')
+        try:
+            from google.auth.credentials import AnonymousCredentials
+            from google.auth.exceptions import DefaultCredentialsError
+            from google.cloud import bigquery
+        except ImportError:
+            raise SettingsError(
+                "KLY_WAREHOUSE=bigquery needs Google's library: make install KLY_WAREHOUSE=bigquery, or install what "
+                'requirements-bigquery.txt names'
+            ) from None
+        self._library, self._settings = bigquery, settings
+        known: dict[str, Any] = {'project': settings.bigquery_project, 'location': settings.bigquery_location}
+        if os.environ.get(EMULATOR):
+            known |= {'credentials': AnonymousCredentials(), 'client_options': {'api_endpoint': os.environ[EMULATOR]}}
+        try:
+            self._client = bigquery.Client(**known)
+        except DefaultCredentialsError:
+            raise WarehouseError(
+                'no credentials for Google Cloud: run gcloud auth application-default login, or let '
+                'GOOGLE_APPLICATION_CREDENTIALS name the file with the key of a service account'
+            ) from None
+
+    def run(self, text: str, values: dict[str, Any] | None = None, *, what: str) -> list[dict[str, Any]]:
+        """Run a query or a script; again, after a while, if another transaction was in the way.
+
+        Args:
+            text: a script that changes something does so in one transaction.
+            values: its parameters: texts and days, or lists of texts.
+            what: a word for the job's name and label.
+
+        Returns:
+            The rows of the last SELECT.
+        """
+        config = self._library.QueryJobConfig(
+            query_parameters=[self._parameter(name, value) for name, value in (values or {}).items()],
+            maximum_bytes_billed=self._settings.bigquery_max_bytes,
+            labels=_labels(what),
+        )
+        for attempt in range(1, TRIES + 1):
+            name = f'kly_mage_{what}_{uuid.uuid4().hex}'
+            try:
+                job = self._client.query(text, job_config=config, job_id=name, timeout=ANSWER_SECONDS, job_retry=None)
+                return [dict(row) for row in job.result(job_retry=None)]
+            except Exception as error:
+                if attempt == TRIES or not any(said in str(error) for said in IN_THE_WAY):
+                    raise self._told(error) from error
+                seconds = random.uniform(0.5, 1.5) * min(2 ** (attempt - 1), 30)  # noqa: S311 -- so that two do not meet again
+                logger.warning('another transaction was in the way of %s; trying again in %.1f s', what, seconds)
+                time.sleep(seconds)
+        raise AssertionError  # the last turn returns or raises
+
+    def load(self, path: Path, table: str, columns: Sequence[tuple[str, str]], name: str) -> None:
+        """Put a Parquet file into a table that is made for it.
+
+        Args:
+            columns: name and type of each.
+            name: of the job. BigQuery runs a name once: whoever asks again waits for the first.
+        """
+        config = self._library.LoadJobConfig(
+            source_format='PARQUET',
+            schema=[self._library.SchemaField(column, kind) for column, kind in columns],
+            write_disposition='WRITE_TRUNCATE',
+            labels=_labels('stage'),
+        )
+        from google.api_core.exceptions import Conflict
+
+        try:
+            with path.open('rb') as file:
+                try:
+                    job = self._client.load_table_from_file(
+                        file, f'{self._client.project}.{table}', job_config=config, job_id=name, timeout=ANSWER_SECONDS
+                    )
+                except Conflict:
+                    job = self._client.get_job(name)
+            job.result()
+        except Exception as error:
+            raise self._told(error) from error
+
+    def drop(self, table: str) -> None:
+        """Drop a staged table; if that fails, it goes by itself within a day."""
+        try:
+            self._client.delete_table(f'{self._client.project}.{table}', not_found_ok=True, timeout=ANSWER_SECONDS)
+        except Exception as error:  # noqa: BLE001 -- what stays there expires
+            logger.warning('%s stays until it expires: %s', table, first_line(error))
+
+    def _parameter(self, name: str, value: Any) -> Any:
+        if isinstance(value, list):
+            return self._library.ArrayQueryParameter(name, 'STRING', value)
+        kind = 'STRING' if value is None or isinstance(value, str) else 'INT64' if isinstance(value, int) else 'DATE'
+        return self._library.ScalarQueryParameter(name, kind, value)
+
+    def _told(self, error: Exception) -> Exception:
+        """The error as one line with its remedy; as it is, if it is none of Google's."""
+        from google.api_core.exceptions import GoogleAPICallError
+        from google.auth.exceptions import GoogleAuthError
+        from requests.exceptions import ConnectionError as NoConnectionError
+
+        said, project = first_line(error), self._settings.bigquery_project
+        said = re.sub(r'^\d+ (?:GET|POST|PUT|PATCH|DELETE) \S+: ', '', said)
+        if isinstance(error, GoogleAuthError):
+            return WarehouseError(f'Google takes no credentials of ours ({said}): gcloud auth application-default login')
+        if isinstance(error, NoConnectionError):
+            return UnreachableError('BigQuery does not answer: look at the network of this machine, and run it again')
+        if not isinstance(error, GoogleAPICallError):
+            return error
+        for words, remedy in _REMEDIES:
+            if re.search(words, said, re.IGNORECASE):
+                return WarehouseError(f'BigQuery refuses ({said}): {remedy.format(project=project)}')
+        return WarehouseError(f'BigQuery refuses: {said}')
+
+
+# What it says, and what to do; the first that fits.
+_REMEDIES = (
+    (
+        'bytes billed|bytesBilledLimitExceeded',
+        'more bytes than KLY_BIGQUERY_MAX_BYTES would be read; nothing was written. Load fewer days at once, or raise it',
+    ),
+    ('quota|rate limit', 'wait until the quota is free again, or ask for a higher one; nothing half-done was kept'),
+    (
+        'permission|denied',
+        'whoever runs this needs roles/bigquery.jobUser on project {project} and roles/bigquery.dataOwner on its data sets '
+        'bronze, gold, ops and staging',
+    ),
+    ('not found.*location|location', 'KLY_BIGQUERY_LOCATION has to name where the data sets of {project} are'),
+    ('not found.*project|project.*not', 'KLY_BIGQUERY_PROJECT={project} names no project that these credentials see'),
+    ('cancelled|stopped', 'somebody stopped the job; nothing half-done was kept. Run it again'),
+)
+
+
+def _labels(what: str) -> dict[str, str]:
+    return {'tool': 'kly_mage', 'what': what.lower()}

@@ -1,0 +1,79 @@
+"""BigQuery as a warehouse (``warehouse/base.py``)."""
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from kly_mage.common.errors import UsageError
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.declared.marts import Joined, Mart
+from kly_mage.landing.files import LandingFile
+from kly_mage.landing.left_out import until_whole
+from kly_mage.warehouse.bigquery import fixed, gold, ledger
+from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.bigquery.load import load
+from kly_mage.warehouse.postgres.request import Request
+from kly_mage.warehouse.postgres.summary import Asked, Found
+
+_READY: set[tuple[str | None, str]] = set()  # projects whose tables this process has seen to
+
+
+class BigQuery:
+    """The project that the settings name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def client(self) -> Client:
+        """A client, with all tables there."""
+        client, place = Client(self.settings), (self.settings.bigquery_project, self.settings.timezone)
+        if place not in _READY:
+            fixed.hold(client, self.settings)
+            _READY.add(place)
+        return client
+
+    def reach(self) -> Settings:
+        return self.settings
+
+    def load(self, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
+        return until_whole(lambda: load(self.settings, self.client, request, frames))
+
+    def refresh(self, mart: str, text: Callable[[], str]) -> None:
+        path = Path(__file__).parent / 'marts' / f'{mart}.sql'
+        if not path.is_file():
+            raise UsageError(f'gold.{mart} has no statements for BigQuery yet: KLY_WAREHOUSE=postgres refreshes it')
+        self.client.run(path.read_text('utf-8'), what='refresh')
+
+    def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
+        return gold.look_up(self.client, table, asked)
+
+    def taken(self, source: str) -> frozenset[str]:
+        return frozenset()  # nobody can say so on BigQuery yet
+
+    def files_read(self, source: Source) -> set[tuple[str, int, datetime]]:
+        return ledger.files_read(self.client, source)
+
+    def first_waiting(self, source: Source, files: Iterable[LandingFile], days: Window) -> date | None:
+        raise UsageError('days that wait are not looked for on BigQuery yet: name the days, with --start and --end')
+
+    def missing_days(self, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
+        return ledger.missing_days(self.client, source, files, days)
+
+    def by_day(self, load_ids: Iterable[int]) -> dict[date, dict[str, dict[str, int]]]:
+        return ledger.by_day(self.client, load_ids)
+
+    def rejects(self, load_id: int, limit: int) -> list[str]:
+        return list(map(str, ledger.rejects(self.client, load_id, limit)))
+
+    def outside(self, load_id: int, limit: int) -> list[str]:
+        return list(map(str, ledger.outside(self.client, load_id, limit)))
+
+    def changed(self, source: Source, days: Window, limit: int) -> list[str]:
+        return []  # what a file held when it was loaded is not noted on BigQuery yet

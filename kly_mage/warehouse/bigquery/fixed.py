@@ -1,0 +1,61 @@
+"""What the first load of a project has fixed: the zone of its days, and of each source the columns and their hash."""
+
+import hashlib
+
+from kly_mage.common.errors import SettingsError, WarehouseError
+from kly_mage.common.settings import Settings
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
+from kly_mage.rows.rowhash import VERSION
+from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.bigquery.schema import everything
+from kly_mage.warehouse.bigquery.text import literal
+
+
+def hold(client: Client, settings: Settings) -> None:
+    """Have all tables there, and what is fixed as it was.
+
+    Raises:
+        SettingsError: the zone or a declaration is another one than that of the rows that are loaded.
+    """
+    statements = everything(settings.bigquery_location)
+    made = f'schema {hashlib.sha256(statements.encode()).hexdigest()[:16]}'
+    now = {'timezone': settings.timezone, **{f'source {name}': _rule(source) for name, source in SOURCES.items()}}
+    try:
+        known = _read(client)
+    except WarehouseError:  # not there yet; what else is wrong the statements meet as well
+        known = {}
+    _refuse(known, now)
+    if made in known and not now.keys() - known.keys():
+        return
+    rows = ', '.join(f'({literal(name)}, {literal(value)})' for name, value in (now | {made: ''}).items())
+    client.run(
+        f'{statements}\ninsert into ops.settings (name, value)'
+        f' select fixed.name, fixed.value from unnest(array<struct<name string, value string>>[{rows}]) as fixed'
+        ' where fixed.name not in (select known.name from ops.settings as known);',
+        what='schema',
+    )
+    _refuse(_read(client), now)  # another process may have been faster
+
+
+def _read(client: Client) -> dict[str, str]:
+    rows = client.run('select name, value from ops.settings', what='settings')
+    return {row['name']: row['value'] for row in rows}
+
+
+def _rule(source: Source) -> str:
+    columns = ', '.join(f'{column.name} {column.kind}' for column in source.columns)
+    over = 'all columns' if source.hash_columns is None else ', '.join(sorted(source.hash_columns))
+    return f'{VERSION} over {over}; {columns}'
+
+
+def _refuse(known: dict[str, str], now: dict[str, str]) -> None:
+    for name, value in now.items():
+        if known.get(name, value) == value:
+            continue
+        if name == 'timezone':
+            raise SettingsError(f'KLY_TIMEZONE={value!r}, but the days of this project are those of {known[name]}: set that')
+        raise SettingsError(
+            f'kly_mage/declared/{name.removeprefix("source ")}.py has other columns or another hash than the rows that are'
+            ' loaded, which is carried through on PostgreSQL only: take the change back, or load into another project'
+        )

@@ -1,0 +1,79 @@
+"""What the ledger tells: days that never came, files that were read, and what became of rows."""
+
+from collections.abc import Collection, Iterable
+from datetime import date, datetime
+
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.landing.files import LandingFile, day_in_name
+from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.postgres.ledger import PARTS, Reject, days_without_file
+from kly_mage.warehouse.postgres.outside import Outside
+
+
+def files_read(client: Client, source: Source) -> set[tuple[str, int, datetime]]:
+    """Signatures of the files that loads have read, in the state they had then: the last load that read them says."""
+    rows = client.run(
+        'select file, size, modified_at from ops.load_files where source = @source'
+        ' qualify row_number() over (partition by file order by load_id desc) = 1',
+        {'source': source.name},
+        what='files',
+    )
+    return {(row['file'], row['size'], row['modified_at']) for row in rows}
+
+
+def missing_days(client: Client, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
+    """The days without a file of their own, now or when they were loaded; see ``warehouse/postgres/ledger.py``."""
+    absent = days_without_file(source, files, days)
+    if not absent:
+        return []
+    rows = client.run(
+        'select distinct file from ops.load_files where source = @source', {'source': source.name}, what='files'
+    )
+    seen = {day_in_name(source, row['file']) for row in rows}
+    if None in seen or any(file.day is None for file in files):
+        rows = client.run(
+            'select distinct day from ops.load_days'
+            ' where source = @source and day between @start and @end and rows_read > 0',
+            {'source': source.name, 'start': days.start, 'end': days.end},
+            what='days',
+        )
+        seen |= {row['day'] for row in rows}
+    return [day for day in absent if day not in seen]
+
+
+def by_day(client: Client, load_ids: Iterable[int]) -> dict[date, dict[str, dict[str, int]]]:
+    """Per day and source: rows read, and what became of them."""
+    found: dict[date, dict[str, dict[str, int]]] = {}
+    rows = client.run(
+        f'select * from ops.load_days where load_id in ({_numbers(load_ids)}) order by day, load_id', what='days'
+    )
+    for row in rows:
+        numbers = {part: row.get(f'rows_{part}', 0) for part in ('read', *PARTS)}
+        found.setdefault(row['day'], {})[row['source']] = numbers
+    return found
+
+
+def rejects(client: Client, load_id: int, limit: int) -> list[Reject]:
+    """The first rows that a load was the first to reject."""
+    rows = client.run(
+        f'select file, line, column_name, value, reason from bronze.rejects where load_id = {load_id}'
+        f' and line <> {FILE_LINE} order by file, line limit {limit}',
+        what='rejects',
+    )
+    return [Reject(*row.values()) for row in rows]
+
+
+def outside(client: Client, load_id: int, limit: int) -> list[Outside]:
+    """What a load has met of days that its files may not hold, by file."""
+    rows = client.run(
+        'select file, sum(rows_outside) as rows_outside, min(day) as first_day, max(day) as last_day, sum(money) as money'
+        f' from ops.load_outside where load_id = {load_id} group by file order by file limit {limit}',
+        what='outside',
+    )
+    return [Outside(*row.values()) for row in rows]
+
+
+def _numbers(load_ids: Iterable[int]) -> str:
+    return ', '.join(str(int(each)) for each in load_ids) or 'null'

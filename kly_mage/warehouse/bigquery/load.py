@@ -1,0 +1,137 @@
+"""A load: rows are staged by a load job, and a script of one transaction gives each its place."""
+
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from kly_mage.common.errors import LimitError, UsageError, first_line
+from kly_mage.common.settings import Settings
+from kly_mage.declared.base import Source
+from kly_mage.landing.deliveries import delivery_of
+from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.bigquery.load_script import load_script
+from kly_mage.warehouse.bigquery.schema import COUNTS
+from kly_mage.warehouse.bigquery.staging import Staged, written
+from kly_mage.warehouse.bigquery.text import identifier, is_name
+from kly_mage.warehouse.postgres.counts import Counts
+from kly_mage.warehouse.postgres.request import Request
+
+
+def load(settings: Settings, client: Client, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
+    """Insert the rows that are new, quarantine those that cannot be used, and write the ledger: all or nothing.
+
+    Returns:
+        What ``warehouse/postgres/load.py`` returns.
+
+    Raises:
+        UsageError: the source or a file asks for what loads do on PostgreSQL only.
+        LimitError: a file brings a column that BigQuery cannot call so.
+    """
+    refuse(request)
+    source, load_id = request.source, time.time_ns() // 1000
+    table = f'staging.{source.name}_{load_id}'
+    try:
+        with written(source, request.undeclared, frames) as (path, staged):
+            request = request.as_read(staged.states)
+            if staged.rows:
+                client.load(path, table, staged.columns, f'kly_mage_stage_{source.name}_{load_id}')
+            else:
+                columns = ', '.join(f'{identifier(name)} {kind}' for name, kind in staged.columns)
+                client.run(f'create table {table} ({columns})', what='stage')
+        _add_columns(client, source, request.undeclared)
+        script = load_script(source, load_id, staged, request.undeclared)
+        (told,) = client.run(script, _values(request, staged), what='load')
+    except BaseException as error:
+        _fail(client, request, load_id, error)
+        raise
+    finally:
+        client.drop(table)
+    return _done(request, load_id, told, staged)
+
+
+def refuse(request: Request) -> None:
+    """Refuse what loads do on PostgreSQL only, before anything is written.
+
+    Raises:
+        UsageError: see ``load``.
+        LimitError: see ``load``.
+    """
+    source, elsewhere = request.source, 'KLY_WAREHOUSE=postgres does; nothing was written'
+    if source.applies_restatements:
+        raise UsageError(f"{source.name}: restatements='apply' is not done on BigQuery yet: {elsewhere}")
+    stops = [each for each in (*source.rules, source.volume, source.freshness) if each and each.level == 'stop']
+    if stops:
+        raise UsageError(f'{source.name}: rules of level stop are not held on BigQuery yet: {elsewhere}')
+    for file in request.files:
+        if delivery_of(source, file.name):
+            raise UsageError(
+                f'{file.name}: whole days that correct each other are not loaded into BigQuery yet: {elsewhere}'
+            )
+    lower = [name.lower() for name in (*source.names, *request.undeclared)]
+    for name in request.undeclared:
+        if not is_name(name) or lower.count(name.lower()) > 1:
+            raise LimitError(f'{source.name}: BigQuery cannot have a column {name!r} there: rename it in the files')
+
+
+def _add_columns(client: Client, source: Source, undeclared: list[str]) -> None:
+    if undeclared:
+        added = ', '.join(f'add column if not exists {identifier(name)} string' for name in sorted(undeclared))
+        client.run(f'alter table bronze.{source.name} {added}', what='columns')
+
+
+def _values(request: Request, staged: Staged) -> dict[str, Any]:
+    files = [file for file in request.files if file.name not in staged.left_out]
+    if request.source.any_day:  # such a file is not read again: only those whose rows this load has had
+        files = [file for file in files if staged.states.get(file.name) == file.modified_at]
+    return {
+        'start': request.window.start,
+        'end': request.window.end,
+        'started_by': request.started_by,
+        'file_names': [file.name for file in files],
+        'file_sizes': [str(file.size) for file in files],
+        'file_times': [_instant(file.modified_at) for file in files],
+        'read': [file.name for file in files],
+        'found': request.found,
+        'left_out': list(staged.left_out),
+    }
+
+
+def _instant(moment: datetime) -> str:
+    return moment.isoformat(sep=' ')
+
+
+def _fail(client: Client, request: Request, load_id: int, error: BaseException) -> None:
+    """Say in the ledger why the load failed; if not even that works, its error is all that is said."""
+    from kly_mage.common.errors import WarehouseError
+
+    if isinstance(error, WarehouseError):  # it would meet this statement as well
+        return
+    client.run(
+        'insert into ops.loads (source, load_id, start_day, end_day, status, started_by, finished_at, error)'
+        f" select @source, {load_id}, @start, @end, 'failed', @started_by, current_timestamp(), @error",
+        {
+            'source': request.source.name,
+            'start': request.window.start,
+            'end': request.window.end,
+            'started_by': request.started_by,
+            'error': first_line(error),
+        },
+        what='failed',
+    )
+
+
+def _done(request: Request, load_id: int, told: dict[str, Any], staged: Staged) -> dict[str, Any]:
+    counts = Counts(money_read=Decimal(0) if request.source.money_columns else None)
+    for part in COUNTS:
+        if part != 'distinct':
+            setattr(counts, f'rows_{part}', told[f'rows_{part}'])
+    if request.source.money_columns:
+        counts.money_read = (told['money_read'] or Decimal(0)).normalize()
+    done = {'load_id': load_id, 'source': request.source.name, 'days': str(request.window), **counts.summary()}
+    # What these say on PostgreSQL, BigQuery does not find out yet (docs/bigquery.md).
+    done |= {'left_out': staged.left_out, 'files_changed': 0, 'far_off': [], 'stale': None, 'stale_days': []}
+    return done | {'final_days': []}

@@ -1,0 +1,253 @@
+"""The script of a load: staged rows get their places, and all of it is written in one transaction or not at all.
+
+Two transactions that change one table exclude each other in BigQuery: the later one is cancelled and tried again. So every
+load and refresh of a source changes ``ops.<source>_lock`` first. Behind it stands the MERGE into the registry, which
+changes a table as well. What all sources share (``ops.loads``, ``bronze.rejects``) is only appended to, which is in
+nobody's way; a reject that is settled is the exception, and rare.
+"""
+
+from kly_mage.declared.base import Source
+from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.landing.outside import OUTSIDE
+from kly_mage.warehouse.bigquery.schema import COUNTS, bronze_columns
+from kly_mage.warehouse.bigquery.staging import Staged
+from kly_mage.warehouse.bigquery.text import identifier, literal
+
+_FURTHER = 'incoming._delivered_at > target._delivered_at or (incoming._delivered_at = target._delivered_at and ({}))'
+
+
+def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[str]) -> str:
+    """The statements of one load.
+
+    Its parameters: ``start``, ``end`` (days), ``started_by``, ``file_names``, ``file_sizes``, ``file_times`` (of the files
+    to be noted), ``read``, ``found`` and ``left_out`` (names of files).
+    """
+    name, versions = source.name, [column.name for column in source.version_columns]
+    own = [*bronze_columns(source), *sorted(undeclared)]
+    money = source.money_columns[0] if source.money_columns else None
+    usable = 'if(_reject is null, {} * (_duplicate_rows + 1), null)'
+    worth = f'sum({usable.format(identifier(money))})' if money else 'cast(null as bignumeric)'
+    counts = {each: _counted(each) for each in COUNTS}
+    of_day = {each: told for each, told in counts.items() if each not in ('distinct', 'outside')}
+    parts = {
+        'name': name,
+        'load_id': load_id,
+        'which': f'source = {literal(name)} and load_id = {load_id}',
+        'source': literal(name),
+        'outside': literal(OUTSIDE),
+        'file_line': FILE_LINE,
+        'known_values': ''.join(f', known.{identifier(n)} as {identifier(f"known_{n}")}' for n in versions),
+        'near': _between('known', staged),
+        'near_target': _between('target', staged),
+        'first_values': ''.join(f',\n        {_first(n)} as {identifier(f"counted_{n}")}' for n in versions),
+        'version': ''.join(f', {identifier(n)}' for n in versions),
+        'is_other': ' or '.join(f'{identifier(n)} is distinct from {identifier(f"counted_{n}")}' for n in versions)
+        or 'false',
+        'registry': ', '.join(['_hashrow', '_utc_day', '_updated_at', *_kept(source)]),
+        'registry_values': ', '.join(
+            ['incoming._hashrow', 'incoming._utc_day', 'v_stamp', *(f'incoming.{n}' for n in _kept(source))]
+        ),
+        'registry_rows': _REDELIVERED if source.versioned else "select * from placed where _place = 'new'",
+        'redelivered': _AGAIN.format(
+            later=_FURTHER.format(
+                'incoming._file > target._file or (incoming._file = target._file and incoming._line > target._line)'
+            )
+        )
+        if source.versioned
+        else '',
+        'own': ', '.join(map(identifier, own)),
+        'conflicts': _conflicts(source) if versions else '',
+        'counts': ', '.join(f'rows_{each}' for each in COUNTS),
+        'counted': ',\n    '.join(counts.values()),
+        'day_counts': ', '.join(f'rows_{each}' for each in of_day),
+        'day_counted': ',\n    '.join(of_day.values()),
+        'worth': worth,
+        'money': f'sum({identifier(money)})' if money else 'cast(null as bignumeric)',
+    }
+    return _SCRIPT.format(**parts)
+
+
+def _kept(source: Source) -> list[str]:
+    """What the registry knows of a row beside its hash."""
+    if not source.versioned and not source.version_columns:
+        return []
+    return ['_delivered_at', '_file', '_line', *(column.name for column in source.version_columns)]
+
+
+def _first(name: str) -> str:
+    column = identifier(name)
+    first = f'first_value({column}) over (partition by _hashrow order by _seq)'
+    return f'if(_is_known, {identifier(f"known_{name}")}, {first})'
+
+
+def _between(table: str, staged: Staged) -> str:
+    """The days of the rows as literals: only these partitions of the registry are read, and paid for."""
+    if staged.first is None or staged.last is None:
+        return f'{table}._utc_day is null'
+    days = f"{table}._utc_day between date '{staged.first}' and date '{staged.last}'"
+    return f'({days} or {table}._utc_day is null)'
+
+
+def _counted(part: str) -> str:
+    """How many rows of ``placed`` have a place; each stands for itself, and for its duplicates."""
+    match part:
+        case 'read':
+            return "coalesce(sum(if(_place = 'file', 0, 1 + _duplicate_rows)), 0)"
+        case 'distinct':
+            return "countif(_place in ('new', 'already_loaded', 'conflicting'))"
+        case 'duplicate':
+            return "coalesce(sum(if(_place in ('file', 'rejected', 'outside'), 0, _duplicate_rows)), 0)" \
+                   " + countif(_place = 'duplicate')"  # fmt: skip
+        case _:
+            return f'countif(_place = {literal(part)})'
+
+
+def _conflicts(source: Source) -> str:
+    versions = [column.name for column in source.version_columns]
+    kept = ['_hashrow', *source.names, '_undeclared', *(f'counted_{n}' for n in versions)]
+    kept += ['_partition_date', '_delivered_at', '_file', '_line', '_undeclared_values']
+    same = ' and '.join(f'before.{identifier(n)} is not distinct from placed.{identifier(n)}' for n in versions)
+    return _CONFLICTS.format(
+        name=source.name,
+        columns=', '.join(map(identifier, kept)),
+        values=', '.join(f'placed.{identifier(n)}' for n in kept),
+        same=same,
+    )
+
+
+_REDELIVERED = """select * from placed where _reject is null and true
+    qualify row_number() over (partition by _hashrow order by _delivered_at desc, _file desc, _line desc) = 1"""
+_AGAIN = """
+when matched and ({later}) then update set
+    _delivered_at = incoming._delivered_at, _file = incoming._file, _line = incoming._line"""
+_CONFLICTS = """
+insert into bronze.{name}_conflicts ({columns}, _updated_at, _load_id)
+select {values}, v_stamp, v_load_id
+from placed
+left join bronze.{name}_conflicts as before
+    on placed._hashrow = before._hashrow and {same}
+where placed._place = 'conflicting' and before._hashrow is null;
+"""
+_SCRIPT = """\
+declare v_stamp timestamp;
+declare v_load_id int64 default {load_id};
+
+begin transaction;
+update ops.{name}_lock
+set
+    holder = 'load {load_id}',
+    stamp = greatest(
+        current_timestamp(), timestamp_add(coalesce(stamp, timestamp '1970-01-01 00:00:00+00'), interval 1 microsecond)
+    )
+where true;
+
+if not exists (select 1 from ops.loads where {which} and status = 'done') then
+set v_stamp = (select stamp from ops.{name}_lock);
+
+create temp table placed as
+with judged as (
+    select
+        staged.*, known._hashrow is not null as _is_known{known_values},
+        row_number() over (partition by staged._hashrow order by staged._seq) as _nth
+    from staging.{name}_{load_id} as staged
+    left join bronze.{name}_hashrow as known
+        on staged._hashrow = known._hashrow and {near}
+),
+
+valued as (
+    select
+        *{first_values},
+        row_number() over (partition by _hashrow{version} order by _seq) as _nth_of_version
+    from judged
+)
+
+select
+    *,
+    case
+        when _reject is not null and _line = {file_line} then 'file'
+        when _reject = {outside} then 'outside'
+        when _reject is not null then 'rejected'
+        when {is_other} then if(_nth_of_version = 1, 'conflicting', 'duplicate')
+        when _is_known then 'already_loaded'
+        when _nth = 1 then 'new'
+        else 'duplicate'
+    end as _place
+from valued;
+
+merge into bronze.{name}_hashrow as target
+using (
+    {registry_rows}
+) as incoming
+on target._hashrow = incoming._hashrow and {near_target}{redelivered}
+when not matched then insert ({registry}) values ({registry_values});
+
+insert into bronze.{name} ({own}, _created_at, _updated_at, _load_id)
+select {own}, current_timestamp(), v_stamp, v_load_id from placed where _place = 'new';
+{conflicts}
+create temp table rejected as
+select
+    to_hex(md5(concat(_file, '\\x1f', cast(_line as string), '\\x1f', _reject))) as reject_id,
+    _file, _line, _reject, _partition_date
+from placed where _place in ('rejected', 'file');
+
+if exists (select 1 from rejected) then
+insert into bronze.rejects (source, reject_id, file, line, column_name, value, reason, raw, day, load_id)
+select
+    {source}, reject_id, _file, _line, json_value(_reject, '$.column'), json_value(_reject, '$.value'),
+    json_value(_reject, '$.reason'), json_query(_reject, '$.row'), _partition_date, v_load_id
+from rejected
+where
+    reject_id not in (select known.reject_id from bronze.rejects as known where known.source = {source})
+    and true
+qualify row_number() over (partition by reject_id order by _line) = 1;
+end if;
+
+if exists (
+    select 1 from bronze.rejects as known inner join rejected using (reject_id)
+    where known.source = {source} and known.resolved_at is not null
+) then
+update bronze.rejects as known set resolved_at = null
+where known.source = {source} and known.reject_id in (select reject_id from rejected);
+end if;
+
+if exists (
+    select 1 from bronze.rejects as known
+    where known.source = {source} and known.line = {file_line} and known.resolved_at is null
+        and (known.file in unnest(@read) or known.file not in unnest(@found) or known.file in unnest(@left_out))
+        and known.reject_id not in (select reject_id from rejected)
+) then
+update bronze.rejects as known set resolved_at = current_timestamp()
+where known.source = {source} and known.line = {file_line} and known.resolved_at is null
+    and (known.file in unnest(@read) or known.file not in unnest(@found) or known.file in unnest(@left_out))
+    and known.reject_id not in (select reject_id from rejected);
+end if;
+
+insert into ops.load_days (source, load_id, day, {day_counts})
+select
+    {source}, v_load_id, _partition_date,
+    {day_counted}
+from placed
+where _partition_date is not null and _place not in ('file', 'outside')
+group by _partition_date;
+
+insert into ops.load_outside (source, load_id, file, day, rows_outside, money)
+select {source}, v_load_id, _file, _partition_date, count(*), {money}
+from placed
+where _place = 'outside'
+group by _file, _partition_date;
+
+insert into ops.load_files (source, load_id, file, size, modified_at)
+select {source}, v_load_id, file_name, cast(@file_sizes[offset(at)] as int64), cast(@file_times[offset(at)] as timestamp)
+from unnest(@file_names) as file_name with offset as at;
+
+insert into ops.loads (source, load_id, start_day, end_day, status, started_by, finished_at, {counts}, money_read)
+select
+    {source}, v_load_id, @start, @end, 'done', @started_by, current_timestamp(),
+    {counted},
+    {worth}
+from placed;
+end if;
+commit transaction;
+
+select * from ops.loads where {which} and status = 'done';
+"""

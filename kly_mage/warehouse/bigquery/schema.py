@@ -1,0 +1,215 @@
+"""The tables in BigQuery, from the declarations: partitioned, clustered, described. Safe to run again."""
+
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import UNDECLARED, Column, Source
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, joined_measures
+from kly_mage.warehouse.bigquery.text import identifier, literal
+
+TYPES = {
+    'text': 'string',
+    'id': 'string',
+    'timestamp': 'timestamp',
+    'count': 'int64',
+    'money': 'bignumeric',  # numeric has nine digits behind the point, money has twelve
+    'fingerprint': 'string',
+}
+RATIO_DIGITS = 6  # behind the point, of a ratio of gold.daily_summary
+COUNTS = ('read', 'distinct', 'new', 'already_loaded', 'duplicate', 'rejected', 'conflicting', 'outside')
+Columns = list[tuple[str, str, str]]  # name, type, description
+_UNITS = {'count': 'int64', 'USD': 'bignumeric'}
+_SYSTEM: Columns = [
+    ('_partition_date', 'date', "Local day of the row's own timestamp; NULL if it has none."),
+    ('_hashrow', 'string not null', "The row's hash over canonical values, 32 hexadecimal digits."),
+    ('_created_at', 'timestamp not null', 'When the row was inserted.'),
+    ('_updated_at', 'timestamp not null', "Ingestion time: never behind the marts' watermarks, so refreshes go by it."),
+    ('_load_id', 'int64 not null', 'The load that inserted the row, see ops.loads.'),
+]
+_PLACE: Columns = [
+    ('_delivered_at', 'timestamp', 'When its file was delivered.'),
+    ('_file', 'string', 'The file it stands in.'),
+    ('_line', 'int64', 'The line where it begins, from 1 (the header).'),
+]
+
+
+def everything(location: str) -> str:
+    """The statements that make all data sets, tables and views that are not there yet."""
+    where = literal(location)
+    sets = [f'create schema if not exists {name} options (location = {where});' for name in ('bronze', 'gold', 'ops')]
+    sets.append(f'create schema if not exists staging options (location = {where}, default_table_expiration_days = 1);')
+    sources = [statement for source in SOURCES.values() for statement in _source(source)]
+    marts = [statement for mart in MARTS for statement in _mart(mart)]
+    return '\n'.join([*sets, *_ops(), *sources, *marts, *_joined(), ARTICLES])
+
+
+def bronze_columns(source: Source) -> list[str]:
+    """The columns of ``bronze.<source>`` that are declared or ours, those that a load fills itself left out."""
+    return [*source.names, '_partition_date', '_hashrow', *([UNDECLARED.name] if source.version_columns else [])]
+
+
+def _source(source: Source) -> list[str]:
+    name, versions = source.name, [_column(column) for column in source.version_columns]
+    key = ('_hashrow', 'string not null', 'Hash of a row in bronze.')
+    day = ('_utc_day', 'date', 'The UTC day in front of the hash; NULL for a row without one.')
+    known: Columns = [key, day, ('_updated_at', 'timestamp not null', 'Leads to the row: its _updated_at.')]
+    known += [*_PLACE, *versions] if source.versioned or versions else []
+    lock: Columns = [
+        ('holder', 'string', 'The load or refresh that has changed it last.'),
+        ('stamp', 'timestamp', 'The last _updated_at given to a load.'),
+        ('watermark', 'timestamp', 'Up to which _updated_at the mart of the source has counted.'),
+    ]
+    own = [_column(column, ' not null' if column.required else '') for column in source.columns]
+    found = [
+        _table(
+            f'bronze.{name}',
+            source.grain + ' Append-only.',
+            [*own, *_SYSTEM, *([_column(UNDECLARED)] if versions else [])],
+            'timestamp_trunc(_updated_at, day)',
+            '_partition_date, _hashrow',
+        ),
+        _table(f'bronze.{name}_hashrow', f'One row per hash in bronze.{name}.', known, '_utc_day', '_hashrow'),
+        *_lock(
+            f'{name}_lock', f'One row: every load and refresh of {name} changes it first, so one is at work at a time.', lock
+        ),
+    ]
+    if versions:
+        counted = [(f'counted_{n}', kind, f'{text} In the version that counts.') for n, kind, text in versions]
+        further = [key, *(_column(c) for c in (*source.columns, UNDECLARED)), *counted, _SYSTEM[0], *_PLACE]
+        further += [('_undeclared_values', 'string', 'What it says in undeclared columns, as JSON.'), *_SYSTEM[3:]]
+        grain = f'One row per further version of a row of bronze.{name}: same hash, something else.'
+        found.append(_table(f'bronze.{name}_conflicts', grain, further, None, '_hashrow'))
+    return found
+
+
+def _mart(mart: Mart) -> list[str]:
+    stamp = ('_updated_at', 'timestamp not null', 'When a refresh last changed the row.')
+    columns: Columns = [
+        (mart.day.name, 'date not null', mart.day.description),
+        *((key.name, 'string not null', key.description) for key in mart.by),
+        *((measure.name, f'{_UNITS[measure.unit]} not null', measure.description) for measure in mart.measures),
+        stamp,
+    ]
+    by = ', '.join(key.name for key in mart.by)
+    found = [_table(mart.table, mart.grain, columns, mart.day.name, by)]
+    for counted in mart.registries:
+        key: Columns = [columns[0], (counted.key, 'string not null', 'The first 128 bits of a SHA-256 over the session.')]
+        found.append(_table(f'gold.{counted.registry}', counted.grain, key, mart.day.name, counted.key))
+    return found
+
+
+def _joined() -> list[str]:
+    kinds = {'publish_timestamp': 'timestamp'}
+    table, day = DAILY_SUMMARY, DAILY_SUMMARY.day
+    columns: Columns = [(day.name, 'date not null', day.description)]
+    columns += [(key.name, 'string not null', key.description) for key in table.by]
+    columns += [(each.name, kinds.get(each.name, 'string'), each.description) for each in table.attributes]
+    columns += [(measure.name, _UNITS[measure.unit], measure.description) for measure in joined_measures()]
+    columns += [(ratio.name, f'numeric(35, {RATIO_DIGITS})', ratio.description) for ratio in table.ratios]
+    lock: Columns = [('holder', 'string', 'What has changed it last.'), ('articles', 'timestamp', 'The articles it knows.')]
+    days: Columns = [
+        ('day', 'date not null', 'A day of gold.daily_summary.'),
+        ('touched_at', 'timestamp not null', 'When a mart was refreshed that has changed it.'),
+    ]
+    return [
+        _table(table.table, table.grain, columns, day.name, ', '.join(key.name for key in table.by)),
+        _table('ops.touched_days', 'One row per day that gold.daily_summary has to be built anew for.', days, None, None),
+        *_lock(f'{table.name}_lock', f'One row: every refresh of {table.table} changes it first.', lock),
+    ]
+
+
+def _ops() -> list[str]:
+    text, number, instant = 'string', 'int64', 'timestamp'
+    load = [('source', text, 'The source.'), ('load_id', number, 'The load; unique for its source.')]
+    counts = [(f'rows_{name}', number, f'Rows {name.replace("_", " ")}.') for name in COUNTS]
+    by_day = [each for each in counts if each[0] not in ('rows_distinct', 'rows_outside')]
+    loads: Columns = [
+        *load,
+        ('start_day', 'date', 'First day asked for.'),
+        ('end_day', 'date', 'Last day asked for.'),
+        ('status', text, 'done or failed.'),
+        ('started_by', text, 'Who asked.'),
+        ('finished_at', instant, 'When it was done.'),
+        *counts,
+        ('money_read', 'bignumeric', 'Money of the usable rows.'),
+        ('error', text, 'Why it failed.'),
+    ]
+    files: Columns = [
+        *load,
+        ('file', text, 'Its name.'),
+        ('size', number, 'Bytes.'),
+        ('modified_at', instant, 'When it was changed last, as its rows were read.'),
+    ]
+    outside: Columns = [
+        *load,
+        ('file', text, 'Its name.'),
+        ('day', 'date', 'Day of the rows.'),
+        ('rows_outside', number, 'How many.'),
+        ('money', 'bignumeric', 'Their money.'),
+    ]
+    rejects: Columns = [
+        ('source', text, 'The source.'),
+        ('reject_id', text, 'Tells it from others: a hash over file, line and reason.'),
+        ('file', text, 'The file.'),
+        ('line', number, 'The line; 0 for a whole file.'),
+        ('column_name', text, 'The column.'),
+        ('value', text, 'What stands there.'),
+        ('reason', text, 'What is wrong with it.'),
+        ('raw', text, 'The row as JSON.'),
+        ('day', 'date', 'Local day of the row, if it has one.'),
+        ('load_id', number, 'The load that met it first.'),
+        ('resolved_at', instant, 'Since when it is no more.'),
+    ]
+    fixed: Columns = [('name', text, 'What is fixed.'), ('value', text, 'As what.')]
+    return [
+        _table('ops.settings', 'What the first load has fixed, and what has made the tables.', fixed, None, None),
+        _table('ops.loads', 'One row per load.', loads, None, 'source, load_id'),
+        _table(
+            'ops.load_days', 'One row per load and day of its rows.',
+            [*load, ('day', 'date', 'Local day.'), *by_day], None, 'source, load_id',
+        ),
+        _table('ops.load_files', 'One row per load and file that it has read.', files, None, 'source, file'),
+        _table('ops.load_outside', 'Rows of days that their file may not hold.', outside, None, 'source, load_id'),
+        _table('bronze.rejects', 'One row per row that cannot be used.', rejects, None, 'source, reject_id'),
+    ]  # fmt: skip
+
+
+def _lock(name: str, grain: str, columns: Columns) -> list[str]:
+    table, first = f'ops.{name}', columns[0][0]
+    return [
+        _table(table, grain, columns, None, None),
+        f"insert into {table} ({first}) select '' from (select 1 as one) where not exists (select 1 from {table});",
+    ]
+
+
+def _table(name: str, grain: str, columns: Columns, partition: str | None, cluster: str | None) -> str:
+    lines = ',\n'.join(f'    {identifier(n)} {kind} options (description = {literal(text)})' for n, kind, text in columns)
+    by = f'\npartition by {partition}' if partition else ''
+    by += f'\ncluster by {cluster}' if cluster else ''
+    told = f"options (description = {literal(grain)}, labels = [('tool', 'kly_mage')])"
+    return f'create table if not exists {name} (\n{lines}\n){by}\n{told};'
+
+
+def _column(column: Column, after: str = '') -> tuple[str, str, str]:
+    return column.name, TYPES[column.kind] + after, column.description
+
+
+ARTICLES = """\
+create or replace view gold.articles options (description = 'One row per article: the version delivered last.') as
+select
+    article.content_id,
+    article.site,
+    article.title,
+    article.author,
+    article.section,
+    article.publish_timestamp,
+    article._updated_at
+from bronze.cms_articles as article
+inner join bronze.cms_articles_hashrow as delivery
+    on article._hashrow = delivery._hashrow
+-- The order of delivery: by file, its name in byte order, and line; see warehouse/postgres/articles.sql.
+where true
+qualify row_number() over (
+    partition by article.content_id
+    order by
+        delivery._delivered_at desc, delivery._file desc, delivery._line desc,
+        article._updated_at desc, article._hashrow asc
+) = 1;"""

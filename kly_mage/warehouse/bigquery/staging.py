@@ -1,0 +1,108 @@
+"""The rows of one load on their way: frames, to one Parquet file, to one table of ``staging``."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+
+from kly_mage.declared.base import Source
+from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.rows.rowhash import undeclared_values
+from kly_mage.warehouse.bigquery.schema import TYPES, Columns
+
+_SYSTEM = {
+    '_partition_date': ('date', pl.Date()),
+    '_hashrow': ('string', pl.String()),
+    '_utc_day': ('date', pl.Date()),
+    '_delivered_at': ('timestamp', pl.Datetime('us', 'UTC')),
+    '_file': ('string', pl.String()),
+    '_line': ('int64', pl.Int64()),
+    '_reject': ('string', pl.String()),
+    '_duplicate_rows': ('int64', pl.Int64()),
+    '_undeclared': ('string', pl.String()),
+    '_undeclared_values': ('string', pl.String()),
+    '_seq': ('int64', pl.Int64()),
+}
+_KINDS = {
+    'timestamp': pl.Datetime('us', 'UTC'),
+    'count': pl.Int64(),
+    'money': pl.Decimal(38, 12),
+}
+
+
+@dataclass
+class Staged:
+    """What is known of the rows without asking the warehouse.
+
+    Attributes:
+        columns: of the staged table, name and type.
+        first: the first UTC day in front of a hash, if any row has one.
+        last: the last.
+        states: when each file whose rows came had been changed last.
+        left_out: why files are left out, by their names.
+    """
+
+    columns: list[tuple[str, str]]
+    first: date | None = None
+    last: date | None = None
+    states: dict[str, datetime] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    rows: int = 0
+
+    def note(self, frame: pl.DataFrame, stored: pl.DataFrame) -> None:
+        """Take in what a frame says of days and files."""
+        days = stored['_utc_day'].drop_nulls()
+        if len(days):
+            own: list[date] = days.unique().to_list()
+            self.first = min([*own, self.first or date.max])
+            self.last = max([*own, self.last or date.min])
+        if '_modified_at' in frame.columns:
+            read = frame.filter(pl.col('_line') != FILE_LINE).select('_file', '_modified_at')
+            self.states |= dict(read.unique().drop_nulls().rows())
+        whole = frame.filter((pl.col('_line') == FILE_LINE) & pl.col('_reject').is_not_null())
+        self.left_out |= dict(whole.select('_file', pl.col('_reject').str.json_path_match('$.reason')).rows())
+        self.rows += frame.height
+
+
+def staged_columns(source: Source, undeclared: list[str]) -> Columns:
+    """Name, type and a note of each column of a staged table."""
+    own = [(column.name, TYPES[column.kind], '') for column in source.columns]
+    own += [(name, 'string', '') for name in sorted(undeclared)]
+    return own + [(name, kind, '') for name, (kind, _) in _SYSTEM.items()]
+
+
+@contextmanager
+def written(source: Source, undeclared: list[str], frames: Iterable[pl.DataFrame]) -> Iterator[tuple[Path, Staged]]:
+    """The rows as a Parquet file, written a frame at a time, so that memory follows the frame; gone at the end."""
+    import pyarrow.parquet as pq
+
+    staged = Staged([(name, kind) for name, kind, _ in staged_columns(source, undeclared)])
+    with TemporaryDirectory(prefix='kly_mage-') as folder:
+        path, writer = Path(folder) / 'rows.parquet', None
+        try:
+            for frame in frames:
+                stored = _stored(frame, source, undeclared, staged.rows)
+                staged.note(frame, stored)
+                table = stored.to_arrow(compat_level=pl.CompatLevel.oldest())
+                writer = writer or pq.ParquetWriter(path, table.schema, compression='zstd')
+                writer.write_table(table)
+        finally:
+            if writer:
+                writer.close()
+        yield path, staged
+
+
+def _stored(frame: pl.DataFrame, source: Source, undeclared: list[str], offset: int) -> pl.DataFrame:
+    day = pl.col('_hashrow').str.head(8).str.to_date('%Y%m%d', strict=False).alias('_utc_day')
+    values = undeclared_values(frame, source) if source.version_columns else []
+    frame = frame.with_columns(day, *values).with_row_index('_seq').with_columns(pl.col('_seq').cast(pl.Int64) + offset)
+    kinds: dict[str, Any] = {column.name: _KINDS.get(column.kind, pl.String()) for column in source.columns}
+    kinds |= dict.fromkeys(sorted(undeclared), pl.String()) | {name: kind for name, (_, kind) in _SYSTEM.items()}
+    return frame.select(
+        (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in kinds.items()
+    )

@@ -1,0 +1,27 @@
+"""Names and texts in GoogleSQL."""
+
+import re
+from decimal import Decimal
+
+
+def identifier(name: str) -> str:
+    """A quoted name. Names are declared, or have passed ``is_name``."""
+    if '`' in name or '\\' in name:
+        raise ValueError(name)
+    return f'`{name}`'
+
+
+def is_name(text: str) -> bool:
+    """Whether a column of BigQuery can be called so."""
+    return re.fullmatch('[A-Za-z_][A-Za-z0-9_]{0,299}', text) is not None
+
+
+def literal(value: str | int | Decimal) -> str:
+    """A text or whole number as GoogleSQL spells it; every character but plain ones is escaped."""
+    if isinstance(value, int):
+        return str(value)
+    return "'" + ''.join(c if c.isascii() and c.isprintable() and c not in "'\\" else _escaped(c) for c in str(value)) + "'"
+
+
+def _escaped(character: str) -> str:
+    return f'\\U{ord(character):08x}'

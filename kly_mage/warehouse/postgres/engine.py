@@ -1,0 +1,77 @@
+"""PostgreSQL as a warehouse (``warehouse/base.py``)."""
+
+from collections.abc import Callable, Collection, Iterable
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+
+from kly_mage.common.errors import PipelineError, ReadAgainError
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.declared.marts import Joined, Mart
+from kly_mage.landing.files import LandingFile
+from kly_mage.landing.left_out import until_whole
+from kly_mage.rows.frames import Frames
+from kly_mage.warehouse.postgres import blocks, ledger, outside, rejects, summary
+from kly_mage.warehouse.postgres.request import Request
+from kly_mage.warehouse.postgres.retry import retrying
+from kly_mage.warehouse.postgres.server import export_environment, server
+from kly_mage.warehouse.postgres.summary import Asked, Found
+
+
+class Postgres:
+    """The server that the settings name, or the embedded one."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def reach(self) -> Settings:
+        export_environment()
+        return server(self.settings)
+
+    def load(self, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
+        from kly_mage.warehouse.postgres.load import load  # commands that load nothing do not pay for it
+
+        def work() -> dict[str, Any]:
+            try:
+                return until_whole(lambda: load(server(self.settings), request, frames))
+            except ReadAgainError as error:
+                if isinstance(frames, Frames):  # walked again, it reads them
+                    raise
+                raise PipelineError(f'{error}: run load_{request.source.name} again, and what comes after it') from error
+
+        return retrying(work)
+
+    def refresh(self, mart: str, text: Callable[[], str]) -> None:
+        blocks.run_sql(text())
+
+    def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
+        return summary.look_up(self.settings, table, asked)
+
+    def taken(self, source: str) -> frozenset[str]:
+        return rejects.taken(self.settings, source)
+
+    def files_read(self, source: Source) -> set[tuple[str, int, datetime]]:
+        return ledger.files_read(self.settings, source)
+
+    def first_waiting(self, source: Source, files: Iterable[LandingFile], days: Window) -> date | None:
+        return ledger.first_waiting(self.settings, source, files, days)
+
+    def missing_days(self, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
+        return ledger.missing_days(self.settings, source, files, days)
+
+    def by_day(self, load_ids: Iterable[int]) -> dict[date, dict[str, dict[str, int]]]:
+        return ledger.by_day(self.settings, load_ids)
+
+    def rejects(self, load_id: int, limit: int) -> list[str]:
+        return list(map(str, ledger.rejects(self.settings, load_id, limit)))
+
+    def outside(self, load_id: int, limit: int) -> list[str]:
+        return list(map(str, outside.of_loads(self.settings, [load_id])[:limit]))
+
+    def changed(self, source: Source, days: Window, limit: int) -> list[str]:
+        from kly_mage.warehouse.postgres import contents
+
+        return list(map(str, contents.changed(self.settings, source, days)[:limit]))

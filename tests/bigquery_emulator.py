@@ -1,0 +1,145 @@
+"""An emulator of BigQuery for tests: PyPI's ``local-bigquery`` on a Python 3.13 of this machine, as a process of its own.
+
+It runs scripts, load jobs and transactions; its concurrency, its prices and its limits are not BigQuery's
+(docs/bigquery.md). What it needs is installed once per machine, into a folder of the user's cache.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'kly_mage_tests'
+EMULATOR, DUCKDB = '0.4.0', '1.5.5'
+EXTENSIONS = ('icu', 'ducklake', 'json', 'parquet', 'spatial')
+_PATCHES = (
+    # A MERGE within a transaction begins another one, which DuckDB answers by aborting both.
+    ('local_bigquery/jobs/merge.py', '        cur.execute("BEGIN")\n        owned = True\n', '        owned = False\n'),
+    # Where two transactions have changed one table, the later one is told so in DuckDB's words, not in BigQuery's.
+    (
+        'local_bigquery/errors.py',
+        '    return BigQueryError(reason, DUCKDB_PREFIX.sub("", first))',
+        '    if "Failed to commit" in first or "onflict" in first:\n'
+        '        first = f"Transaction is aborted due to concurrent update ({first})"\n'
+        '    return BigQueryError(reason, DUCKDB_PREFIX.sub("", first))',
+    ),
+)
+
+
+def client_folder() -> Path:
+    """A folder with what ``requirements-bigquery.txt`` names, where this environment does not have it."""
+    wanted = REPOSITORY / 'requirements-bigquery.txt'
+    name = 'client-' + '-'.join(line.partition('==')[2] for line in wanted.read_text('utf-8').split())
+
+    def build(folder: Path) -> None:
+        _uv('pip', 'install', '--no-deps', '--python', sys.executable, '--target', str(folder), '-r', str(wanted))
+
+    return _built(name, build)
+
+
+@contextmanager
+def emulator() -> Iterator[str]:
+    """An empty warehouse; gives its address, which ``BIGQUERY_EMULATOR_HOST`` takes. Skips the test without Python 3.13."""
+    python = _python()
+    if python is None:
+        pytest.skip('the emulator of BigQuery needs Python 3.13')
+    recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+    home = _built(f'local-bigquery-{EMULATOR}-{recipe}', lambda folder: _install(python, folder))
+    ports = _free_ports(2)
+    with tempfile.TemporaryDirectory(prefix='kly-bigquery-') as data, Path(data, 'log').open('wb') as log:
+        command = [str(home / 'venv/bin/local-bigquery'), '--port', ports[0], '--grpc-port', ports[1]]
+        process = subprocess.Popen(
+            [*command, '--data-dir', f'{data}/data', '--project', 'local'],
+            env={**os.environ, 'HOME': str(home)},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            address = f'http://127.0.0.1:{ports[0]}'
+            _wait(process, address, Path(data, 'log'))
+            yield address
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _install(python: str, folder: Path) -> None:
+    venv = folder / 'venv'
+    _uv('venv', '--relocatable', '--python', python, str(venv))
+    (folder / 'override').write_text(f'duckdb=={DUCKDB}\n')  # the release names a newer one, which its patches do not fit
+    extensions = [f'duckdb-extension-{name}=={DUCKDB}' for name in EXTENSIONS]
+    packages = [f'local-bigquery=={EMULATOR}', *extensions]
+    _uv('pip', 'install', '--python', str(venv), '--override', str(folder / 'override'), *packages)
+    (site,) = venv.glob('lib/python*/site-packages')
+    own = folder / f'.duckdb/extensions/v{DUCKDB}/linux_amd64'
+    own.mkdir(parents=True)
+    for name in EXTENSIONS:
+        shutil.copy(site / f'duckdb_extension_{name}/extensions/v{DUCKDB}/{name}.duckdb_extension', own)
+    for name, was, becomes in _PATCHES:
+        text = (site / name).read_text('utf-8')
+        assert was in text
+        (site / name).write_text(text.replace(was, becomes), 'utf-8')
+
+
+def _built(name: str, build: Callable[[Path], None]) -> Path:
+    """A folder of the cache, built by the first who asks: whole, or not there."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    folder = CACHE / name
+    with (CACHE / f'{name}.lock').open('w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            new = Path(tempfile.mkdtemp(prefix=name, dir=CACHE))
+            try:
+                build(new)
+                new.rename(folder)
+            except subprocess.CalledProcessError as error:
+                pytest.skip(f'{name} cannot be installed: {error.stderr.decode(errors="replace")[-300:]}')
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+    return folder
+
+
+def _uv(*arguments: str) -> None:
+    uv = Path(sys.executable).parent / 'uv'
+    environment = {**os.environ, 'UV_NO_PROGRESS': '1', 'UV_LINK_MODE': 'copy'}  # what is patched is ours alone
+    subprocess.run([str(uv), *arguments], check=True, capture_output=True, env=environment, timeout=300)
+
+
+def _python() -> str | None:
+    pyenv = sorted(Path.home().glob('.pyenv/versions/3.13.*/bin/python3.13'))
+    folders = [*(path.parent for path in pyenv), '/usr/bin', '/usr/local/bin']
+    return shutil.which('python3.13', path=os.pathsep.join(map(str, folders)))
+
+
+def _free_ports(count: int) -> list[str]:
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(('127.0.0.1', 0))
+    ports = [str(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(f'{address}/bigquery/v2/projects/local/datasets', timeout=5).read()
+            return
+        except (URLError, OSError):
+            time.sleep(0.1)
+    raise AssertionError(f'the emulator did not start: {log.read_text("utf-8")[-2000:]}')

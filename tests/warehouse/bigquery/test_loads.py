@@ -1,0 +1,120 @@
+"""Both pipelines on BigQuery's emulator: the same rows in gold as the oracle works out, whatever happens on the way."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.common.errors import WarehouseError
+from kly_mage.common.settings import REPOSITORY, Settings
+from kly_mage.declared.marts import DAILY_SUMMARY
+from kly_mage.warehouse.bigquery.client import Client
+from tests.bigquery_emulator import client_folder
+from tests.delivery import ad, article, backfill, deliver, event
+from tests.oracle import expected
+
+Query = Callable[[str], list[tuple[Any, ...]]]
+RATIOS = [ratio.name for ratio in DAILY_SUMMARY.ratios]
+NEAR = Decimal('0.000001')  # the emulator divides with doubles, which do not round a half as decimals do
+
+
+def assert_gold_is_exact(query: Query, landing: Path) -> None:
+    """Every row of gold, as the oracle works it out from the files."""
+    truth = expected(landing, 'Asia/Jakarta', 3)
+    for table in ('articles', 'ga4_daily_summary', 'gam_daily_summary', 'daily_summary'):
+        wanted = getattr(truth, table)
+        names = [name for name in wanted[0] if name not in RATIOS]
+        found = query(f'select {", ".join(names)} from gold.{table}')
+        assert sorted(found, key=str) == sorted((tuple(row[name] for name in names) for row in wanted), key=str), table
+    ratios = {(row['date'], row['content_id']): [row[name] for name in RATIOS] for row in truth.daily_summary}
+    for day, content, *values in query(f'select date, content_id, {", ".join(RATIOS)} from gold.daily_summary'):
+        for value, right in zip(values, ratios[day, content], strict=True):
+            assert (value is None) == (right is None)
+            assert value is None or abs(value - right) <= NEAR
+
+
+def test_the_sample_gives_the_gold_of_postgresql_and_again_nothing_new(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv('KLY_DATA_DIR', str(REPOSITORY / 'data'))
+    command = ['backfill', '--start', '2025-10-01', '--end', '2025-10-31', '--quiet']
+    assert main(command) == 3  # the sample holds rejects and conflicts on purpose
+    first = capsys.readouterr().out
+    # As the same command says of PostgreSQL; 8,055 = 7,991 + 64, 8,215 = 8,055 + 11 + 149.
+    assert 'gam_delivery: 8,215 read, 8,055 distinct, 7,991 new, 0 already loaded, 11 rejected, 64 conflicting' in first
+    assert 'ga4_events: 50,674 read, 49,817 distinct, 49,817 new, 0 already loaded, 9 rejected' in first
+    assert_gold_is_exact(query, REPOSITORY / 'data')
+    before = query('select * from gold.daily_summary order by date, content_id')
+    assert main(command) == 3
+    assert 'ga4_events: 50,674 read, 50,174 distinct, 0 new, 50,174 already loaded' in capsys.readouterr().out
+    assert query('select * from gold.daily_summary order by date, content_id') == before
+    assert query('select count(*), count(distinct _hashrow) from bronze.ga4_events') == [(49_817, 49_817)]
+    assert query('select sum(money_read) from ops.loads') == [(2 * Decimal('1052.249946'),)]
+
+
+def test_late_rows_restatements_and_rejects_have_their_places(settings: Settings, query: Query) -> None:
+    deliver(settings, 'cms_articles_20251001.csv', article('7'), article('8', 'Eight'))
+    deliver(settings, 'ga4_events_20251001.csv', event('u1'), event('u1', session='2'), event('u2', content=''), event('u1'))
+    deliver(settings, 'gam_delivery_20251001.csv', ad('top', '0.000000000001'), ad('side', '-2.5'), ad('side', 'x'))
+    assert backfill() == 3
+    # Late for the first: one session known, one new; an article edited; a key with other numbers, twice.
+    deliver(settings, 'cms_articles_20251002.csv', article('7', 'Edited'))
+    deliver(
+        settings, 'ga4_events_20251002.csv', event('u1', name='user_engagement'), event('u3'), event('u3', day='2025-10-02')
+    )
+    deliver(settings, 'gam_delivery_20251002.csv', ad('top', '9'), ad('top', '9'), ad('top', '8'), ad('new', '1'))
+    assert backfill('2025-10-01', '2025-10-02') == 3
+    assert_gold_is_exact(query, settings.data_dir)
+    told = 'rows_read, rows_new, rows_already_loaded, rows_duplicate, rows_conflicting, rows_rejected'
+    assert query(f"select {told} from ops.loads where source = 'gam_delivery' order by load_id") == [
+        (3, 2, 0, 0, 0, 1),
+        (7, 1, 2, 1, 2, 1),
+    ]
+    conflicts = query('select revenue_usd, counted_revenue_usd from bronze.gam_delivery_conflicts order by revenue_usd')
+    assert conflicts == [(Decimal(8), Decimal('0.000000000001')), (Decimal(9), Decimal('0.000000000001'))]
+    assert query('select line, column_name, value from bronze.rejects') == [(4, 'revenue_usd', 'x')]
+    # Every row read has one place, by day as well.
+    (total,) = query('select sum(rows_read) from ops.load_days')
+    assert total == query('select sum(rows_read) from ops.loads')[0]
+
+
+def test_a_load_that_ends_between_its_jobs_leaves_nothing_half_done(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(settings, 'cms_articles_20251001.csv', article('7'))
+    deliver(settings, 'ga4_events_20251001.csv', event('u1'))
+    deliver(settings, 'gam_delivery_20251001.csv', ad('top'), ad('side'))
+    run, steps = Client.run, ['load', 'refresh']
+
+    def ending(self: Client, text: str, values: Any = None, *, what: str) -> Any:
+        if steps and what == steps[0]:
+            steps.pop(0)
+            raise WarehouseError('gone')
+        return run(self, text, values, what=what)
+
+    monkeypatch.setattr(Client, 'run', ending)
+    assert backfill() == 1
+    assert query('select count(*) from bronze.gam_delivery') == [(0,)]
+    assert backfill() == 1  # loaded, but no mart was refreshed
+    assert query('select count(*) from gold.gam_daily_summary') == [(0,)]
+    assert backfill() == 0
+    assert_gold_is_exact(query, settings.data_dir)
+
+
+def test_loads_at_once_insert_each_row_once(settings: Settings, query: Query) -> None:
+    deliver(settings, 'ga4_events_20251001.csv', *(event(f'u{n}') for n in range(50)))
+    deliver(settings, 'cms_articles_20251001.csv', article('7'))
+    deliver(settings, 'gam_delivery_20251001.csv', *(ad(f'a{n}') for n in range(50)))
+    query('select 1')  # the tables are there
+    command = [sys.executable, '-m', 'kly_mage', 'backfill', '--start', '2025-10-01', '--end', '2025-10-01']
+    environment = {**os.environ, 'PYTHONPATH': str(client_folder())}
+    loads = [subprocess.Popen(command, cwd=REPOSITORY, env=environment) for _ in range(3)]
+    assert [load.wait(180) for load in loads] == [0, 0, 0]
+    assert query('select count(*), count(distinct _hashrow) from bronze.gam_delivery') == [(50, 50)]
+    assert_gold_is_exact(query, settings.data_dir)
