@@ -1,0 +1,1 @@
+"""A new user, from the clone to the page for finance."""

@@ -1,0 +1,191 @@
+"""The walk of a new user: a fresh clone, the README's commands at 80 columns, files of one's own, a broken one, the remedy.
+
+The clone gets a link to this checkout's ``.venv``: installing is not what is walked here.
+"""
+
+import fcntl
+import os
+import pty
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from kly_mage.common.settings import REPOSITORY
+
+pytestmark = [pytest.mark.walk, pytest.mark.one_version]
+COLUMNS = 80
+_STYLE = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]')
+_COMMAND = re.compile(r'python -m kly_mage ([a-z][\w -]*)')
+
+CMS = """ID Artikel;Judul;Rubrik;Penulis;Situs;Terbit
+101;Harga Beras Naik;Ekonomi;Sari;kly.example;01.10.2025 08:15
+102;Gol Menit Akhir;Bola;Budi;kly.example;02.10.2025 21:40
+"""
+TO_FILL_IN = {'content_id': 'ID Artikel', 'title': 'Judul', 'author': 'Penulis', 'section': 'Rubrik'}
+EVENTS = """event_timestamp,event_name,user_pseudo_id,session_id,content_id
+2025-10-01T08:30:00+07:00,page_view,u1,1,101
+2025-10-02T08:30:00+07:00,page_view,u2,1,102
+"""
+ADS = 'served_at,ad_unit,line_item,creative,content_id,impressions,clicks,revenue_usd\n'
+FIRST_DAY = ADS + '2025-10-01T09:00:00+07:00,top,1,1,101,10,1,0.75\n'
+SECOND_DAY = ADS + '2025-10-02T09:00:00+07:00,top,1,1,102,10,1,0.25\n2025-10-02T10:00:00+07:00,top,1,2,102,{},1,1\n'
+
+
+@dataclass
+class Clone:
+    """A clone of the repository, and a person at its terminal."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def types(self, command: str, code: int = 0, **more: str) -> str:
+        """What a command shows on a terminal of 80 columns; it has to end with this code."""
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 40, COLUMNS, 0, 0))
+        with subprocess.Popen(
+            ['bash', '-c', command],
+            cwd=self.folder,
+            env=self.environment | more,
+            stdin=subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+        ) as process:
+            os.close(theirs)
+            said = b''.join(iter(lambda: _read(ours), b''))
+        os.close(ours)
+        text = _STYLE.sub('', said.decode()).replace('\r\n', '\n')
+        text = re.sub(r'[^\n]*\r', '', text)  # what a bar wrote over
+        assert process.returncode == code, f'{command}\n{text}'
+        return text
+
+    def asks(self, command: str, code: int = 0, **more: str) -> str:
+        """The same of a command of the project."""
+        return self.types(f'.venv/bin/python -m kly_mage {command}', code, **more)
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # nobody holds the other end any more
+        return b''
+
+
+@pytest.fixture(scope='module')
+def clone() -> Iterator[Clone]:
+    """A fresh clone where another user's server may enter, as in a home folder."""
+    folder = Path(tempfile.mkdtemp(prefix='kly_walk_', dir='/tmp'))
+    folder.chmod(0o755)
+    subprocess.run(['git', 'clone', '--quiet', str(REPOSITORY), str(folder / 'kly_mage')], check=True)
+    (folder / 'kly_mage/.venv').symlink_to(Path(sys.prefix))
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(('KLY_', 'POSTGRES_', 'MAGE_', 'PG'))}
+    user = Clone(folder / 'kly_mage', kept | {'TERM': 'xterm', 'KLY_ENV_FILE': '/dev/null', 'LANG': 'C.UTF-8'})
+    yield user
+    user.types('make -o .venv/installed stop')
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope='module')
+def first_screen(clone: Clone) -> str:
+    """What ``make run`` shows."""
+    return clone.types('make -o .venv/installed run')
+
+
+def test_make_run_ends_as_the_readme_says(clone: Clone, first_screen: str) -> None:
+    readme = (clone.folder / 'README.md').read_text('utf-8')
+    (shown,) = re.findall(r'^```\n(gold\.daily_summary, most read\n.*?)^```$', readme, re.DOTALL | re.MULTILINE)
+    last = first_screen[first_screen.index('gold.daily_summary, most read') :]
+    lines = iter(_words(last))  # between them a bar came and went
+    assert [line for line in _words(shown) if line not in lines] == []
+    assert max(map(len, last.splitlines())) <= COLUMNS
+
+
+def test_what_make_run_names_as_next_works(clone: Clone, first_screen: str) -> None:
+    commands = _COMMAND.findall(first_screen[first_screen.index('next:') :])
+    assert [command.split()[0] for command in commands] == ['status', 'conflicts']
+    # October is loaded, and the sample holds conflicts on purpose.
+    for command, code in zip(commands, (0, 3), strict=True):
+        clone.asks(command.split('  ')[0], code)
+
+
+@pytest.mark.parametrize(
+    ('command', 'code', 'shows'),
+    [
+        ('backfill --start 2025-10-01 --end 2025-10-02', 3, 'already loaded'),
+        ('backfill --missing', 0, 'no day missing'),
+        ('reconcile --days', 3, 'every cent accounted for'),
+        ('reconcile --html page.html', 3, 'every cent accounted for'),
+        ('rejects', 3, '23 rejects wait'),
+        ('verify', 0, '0 differences'),
+        ('rebuild', 0, ''),
+        ('show --by site', 0, 'gayanusa.example'),
+        ('show --day 2025-10-02 --sort revenue_usd --limit 3', 0, '48.84'),
+        ('export gold.parquet', 0, ''),
+        ('completion bash', 0, 'kly_mage()'),
+        ("psql -c 'select sum(revenue_usd) from gold.daily_summary'", 0, '1012.648945'),
+        ('env', 0, 'export PGHOST='),
+        ('pack', 0, ''),
+        ('migrate', 0, ''),
+    ],
+)
+@pytest.mark.usefixtures('first_screen')
+def test_a_command_of_the_readme_works(clone: Clone, command: str, code: int, shows: str) -> None:
+    assert shows in clone.asks(command, code)
+
+
+def test_files_of_ones_own_load_and_the_printed_remedies_repair_a_broken_one(clone: Clone, first_screen: str) -> None:
+    assert first_screen
+    landing = clone.folder / 'own'
+    for name, text in (
+        ('cms_articles/artikel.csv', CMS),
+        ('ga4_events/ga4_events.csv', EVENTS),
+        ('gam_delivery/gam_delivery_20251001.csv', FIRST_DAY.replace(',revenue_usd', '').replace(',0.75', '')),
+        ('gam_delivery/gam_delivery_20251002.csv', SECOND_DAY.format('x')),
+    ):
+        (landing / name).parent.mkdir(parents=True, exist_ok=True)
+        (landing / name).write_text(text, 'utf-8')
+    own = {'KLY_DATA_DIR': str(landing), 'POSTGRES_DBNAME': 'own', 'KLY_SETTLE_SECONDS': '0'}
+
+    # The mapping that inspect begins, filled in as its lines ask.
+    mapping = clone.asks('inspect own/cms_articles/artikel.csv --mapping', **own)
+    for column, name in TO_FILL_IN.items():
+        mapping = re.sub(rf"^# {column} = '…'.*$", f"{column} = {{ from = '{name}' }}", mapping, flags=re.MULTILINE)
+    (landing / 'landing.toml').write_text(mapping, 'utf-8')
+    assert 'read by landing.toml: 6 columns, 2 rows' in ' '.join(
+        clone.asks('inspect own/cms_articles/artikel.csv', **own).split()
+    )
+
+    told = clone.asks('backfill --start 2025-10-01 --end 2025-10-02 --details', 3, **own)
+    assert 'required column missing: revenue_usd' in _line(told)
+    remedies = _COMMAND.findall(_line(told))
+    assert remedies
+    for remedy in remedies:
+        command = remedy.partition(' lists ')[0]
+        assert "impressions 'x'" in _line(told)
+        assert 'gam_delivery' in clone.asks(command, 3, **own)
+
+    (landing / 'gam_delivery/gam_delivery_20251001.csv').write_text(FIRST_DAY, 'utf-8')
+    (landing / 'gam_delivery/gam_delivery_20251002.csv').write_text(SECOND_DAY.format('30'), 'utf-8')
+    assert '2 rejects resolved, 2 rows loaded' in clone.asks('rejects --retry', **own)
+
+    # 0.75 + 0.25 + 1 dollars, in the files and in gold
+    assert 'every cent accounted for' in clone.asks('reconcile --html own.html', **own)
+    assert '<span title="2">2.00</span>' in (clone.folder / 'own.html').read_text('utf-8')
+    assert '0 differences' in clone.asks('verify', **own)
+
+
+def _line(text: str) -> str:
+    """The text without its line breaks, which a narrow terminal puts between words."""
+    return ' '.join(text.split())
+
+
+def _words(text: str) -> list[str]:
+    return [' '.join(line.split()) for line in text.splitlines() if line.strip()]
