@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from kly_mage.dashboard.parts import Column, link, note, table, text
+from kly_mage.dashboard.parts import Column, link, note, subhead, table, text
 from kly_mage.warehouse.postgres.summary import Table
 
 SIGNS = {'loaded': '■', 'loaded, with a remark': '▲', 'no rows': '○', 'not loaded': '✕'}
@@ -20,7 +20,7 @@ def calendar(found: Table, provisional: Mapping[date, str]) -> None:
         found: of the query ``calendar``.
         provisional: days whose numbers are not final, with the sources.
     """
-    st.subheader('Days', anchor=False)
+    subhead('Days')
     legend = ', '.join(f'{sign} {state}' for state, sign in SIGNS.items())
     note(f'{legend}; underlined: provisional. A day leads to its files. The command status sees the files, too.')
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]

@@ -11,7 +11,7 @@ from kly_mage.common.text import printable
 
 HEIGHT = 190
 NOW, BEFORE = 'these days', 'the days before'
-_COLOURS = {'light': ('#1f5fa8', '#8a94a3'), 'dark': ('#8ab8ee', '#7f8a99')}
+_COLOURS = {'light': ('#1f5fa8', '#77808d', '#1c2430'), 'dark': ('#8ab8ee', '#8b95a3', '#e6eaf0')}
 
 
 def by_day(
@@ -33,7 +33,7 @@ def by_day(
     hollow = provisional or {}
     points = [_point(day, NOW, day, values.get(day), 'provisional' if day in hollow else 'final') for day in days]
     points += [_point(day, BEFORE, of, value, 'final') for day, (of, value) in zip(days, before, strict=False)]
-    now, pale = _COLOURS['dark' if st.context.theme.type == 'dark' else 'light']
+    now, pale, ink = _colours()
     heights = [point['value'] for point in points if point['value'] is not None] or [1.0]
     # The ends of the axes are said: the data come after the drawing, which would complain that it has none to find them in.
     span = {'domain': [days[0].isoformat(), days[-1].isoformat()]}
@@ -47,16 +47,18 @@ def by_day(
     ]
     line = {'x': x, 'y': y, 'tooltip': hints}
     fill = {'condition': {'test': "datum.state === 'final'", 'value': now}, 'value': 'transparent'}
+    pale_line = {
+        'transform': [{'filter': f"datum.what === '{BEFORE}'"}],
+        'mark': {'type': 'line', 'color': pale, 'strokeDash': [4, 3]},
+        'encoding': line,
+    }
     spec = {
         'height': HEIGHT,
+        'config': {'axis': {'labelColor': ink}},
         'description': f'{label} by day',
         'data': {'values': points},
         'layer': [
-            {
-                'transform': [{'filter': f"datum.what === '{BEFORE}'"}],
-                'mark': {'type': 'line', 'color': pale, 'strokeDash': [4, 3]},
-                'encoding': line,
-            },
+            *([pale_line] if any(value is not None for _, value in before) else ()),
             {
                 'transform': [{'filter': f"datum.what === '{NOW}'"}],
                 'mark': {'type': 'line', 'color': now},
@@ -85,12 +87,13 @@ def bars(label: str, values: Sequence[tuple[str, Any]], most: int = 12) -> None:
     points = [{'name': printable(name, 40), 'value': float(value or 0)} for name, value in shown]
     if not points:
         return
-    now, _ = _COLOURS['dark' if st.context.theme.type == 'dark' else 'light']
+    now, _, ink = _colours()
     heights = [float(value or 0) for _, value in shown]
     names = {'domain': [point['name'] for point in points]}
     amounts = {'domain': [min(0.0, *heights), max(0.0, *heights) or 1.0], 'nice': True}
     spec = {
         'height': 40 + 22 * len(points),
+        'config': {'axis': {'labelColor': ink}},
         'description': label,
         'data': {'values': points},
         'mark': {'type': 'bar', 'color': now},
@@ -105,6 +108,11 @@ def bars(label: str, values: Sequence[tuple[str, Any]], most: int = 12) -> None:
     }
     st.html(f'<p class="kly-chart">{escape(label)}</p>')
     st.vega_lite_chart(spec, width='stretch')
+
+
+def _colours() -> tuple[str, str, str]:
+    """For what is drawn, for what is pale, and for words."""
+    return _COLOURS['dark' if st.context.theme.type == 'dark' else 'light']
 
 
 def _point(day: date, what: str, of: date, value: Any, state: str) -> dict[str, Any]:

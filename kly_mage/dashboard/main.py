@@ -23,7 +23,7 @@ pages = {
 }
 running = st.navigation(list(pages.values()), position='hidden')
 with st.sidebar:
-    st.subheader('kly_mage')
+    st.html('<p class="kly-name">kly_mage</p>')
     for page in pages.values():
         st.page_link(page, query_params=chosen_days())
     st.html('<a href="sign-out" target="_self">Sign out</a>')

@@ -71,6 +71,11 @@ def head(words: str) -> None:
     st.html(f'<h1>{text(words)}</h1>')
 
 
+def subhead(words: str) -> None:
+    """The name of a part of a page."""
+    st.html(f'<h2>{text(words)}</h2>')
+
+
 def title(words: str) -> Window:
     """The head of a page: its name, and the days to look at, which stand in the address.
 
@@ -129,7 +134,7 @@ def table(
         whole: gives what the file holds where that is more than is shown.
     """
     if heading:
-        st.subheader(heading, anchor=False)
+        subhead(heading)
     if remark:
         note(remark)
     if not rows:
@@ -149,12 +154,11 @@ def table(
         f'<tbody>{body}</tbody>{foot}</table></div>'
     )
     st.download_button(
-        'CSV',
+        f'CSV of {(heading or name).partition(":")[0].lower()}',
         lambda: _csv(*(whole() if whole else (names, rows))),
         f'{name}.csv',
         'text/csv',
         key=f'csv_{name}',
-        help=f'{name}.csv: every row, with all digits',
         on_click='ignore',
         icon=':material/download:',
     )
@@ -245,7 +249,7 @@ def _row(columns: Sequence[Column], row: Mapping[str, Any]) -> str:
         place = column.link(row) if column.link and inside else None
         if place:
             inside = f'<a target="_self" href="{escape(place)}">{inside}</a>'
-        tag = 'th scope="row"' if n == 0 else 'td'
+        tag = 'th scope="row"' if n == 0 and inside else 'td'
         cells.append(f'<{tag} class="{_side(column)}">{inside}</{tag[:2]}>')
     return f'<tr>{"".join(cells)}</tr>'
 

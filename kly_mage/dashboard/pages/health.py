@@ -1,11 +1,9 @@
 """Health: which days are there, what came late, what cannot be used, and does it add up?"""
 
-import streamlit as st
-
 from kly_mage.dashboard import numbers
 from kly_mage.dashboard.calendar import calendar
 from kly_mage.dashboard.numbers import everything
-from kly_mage.dashboard.parts import Column, link, note, table, title
+from kly_mage.dashboard.parts import Column, link, note, subhead, table, title
 
 MOST = 200
 
@@ -15,7 +13,7 @@ calendar(numbers.rows('calendar', **span), {day: sources for day, sources, _ in 
 
 checks = numbers.rows('checks', **span)
 looked, when = checks.columns.index('rows_to_look_at'), checks.columns.index('checked_at')
-st.subheader('Reconciliation', anchor=False)
+subhead('Reconciliation')
 if checks.rows:
     off = sum(1 for row in checks.rows if row[looked])
     verdict = f'{off:,} days need a look' if off else 'every row that was read has its place'
