@@ -3,14 +3,16 @@
 ARG PYTHON_IMAGE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
 
 FROM ${PYTHON_IMAGE} AS packages
-COPY requirements.txt requirements.lock requirements-override.txt /build/
+COPY requirements.txt requirements.lock requirements-override.txt requirements-dashboard.txt /build/
 WORKDIR /build
 # Neither what installs (pip, uv) nor what tests: requirements.txt lists them last.
 RUN python3.11 -m venv /opt/uv && /opt/uv/bin/pip install --no-cache-dir $(grep ^uv== requirements.lock) \
     && python3.11 -m venv --without-pip /opt/kly \
     && sed '/^# Installs the rest/,$d' requirements.txt > runtime.txt \
     && /opt/uv/bin/uv pip install --no-cache --compile-bytecode --python /opt/kly/bin/python \
-        --constraint requirements.lock --override requirements-override.txt --requirement runtime.txt
+        --constraint requirements.lock --override requirements-override.txt --requirement runtime.txt \
+    && /opt/uv/bin/uv pip install --no-cache --compile-bytecode --python /opt/kly/bin/python --no-deps \
+        --requirement requirements-dashboard.txt
 
 FROM ${PYTHON_IMAGE}
 # Whoever owns the mounted project: what is edited in the browser belongs to the same person. Never root.

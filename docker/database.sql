@@ -18,6 +18,10 @@ select :'role' = current_user as is_superuser \gset
 select format('create role %I', :'role') where not exists (select from pg_roles where rolname = :'role') \gexec
 alter role :"role" login nosuperuser nocreatedb nocreaterole noreplication nobypassrls password :'password';
 
+-- Who only reads, such as the dashboard: it takes this role, and grants it what there is to read.
+select 'create role kly_reader nologin' where not exists (select from pg_roles where rolname = 'kly_reader') \gexec
+select format('grant kly_reader to %I', :'role') \gexec
+
 select format('create database %I owner %I', name, :'role')
 from (values (:'warehouse'), (:'records')) as wanted (name)
 where not exists (select from pg_database where datname = name) \gexec

@@ -34,7 +34,19 @@ def test_the_mage_container_gets_the_project_and_the_landing_zone_and_neither_gi
     ]
 
 
+def test_the_dashboards_container_gets_the_project_to_read_and_nothing_else() -> None:
+    service = SERVICES['dashboard']
+    assert [(mount['source'], mount['read_only']) for mount in service['volumes']] == [('./kly_mage', True)]
+    assert 'MAGE_JWT_SECRET' not in service['environment']
+
+
 def test_nothing_but_the_lists_of_packages_reaches_an_image() -> None:
     lines = (REPOSITORY / '.dockerignore').read_text('utf-8').splitlines()
     rules = [line for line in lines if line and not line.startswith('#')]
-    assert rules == ['*', '!requirements.txt', '!requirements.lock', '!requirements-override.txt']
+    assert rules == [
+        '*',
+        '!requirements.txt',
+        '!requirements.lock',
+        '!requirements-override.txt',
+        '!requirements-dashboard.txt',
+    ]
