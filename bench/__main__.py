@@ -47,6 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
                 if name == 'history':
                     told.history(history.run(host, meter, work, options.history_days, options.history_rows))
                     continue
+                if name == 'history3y':  # a year, two and three of a small publisher
+                    told.history(history.run(host, meter, work, 1_095, options.rows or 1_000, parts=3))
+                    continue
                 if name == 'scan':
                     told.scan(scan.run(host, meter, work, _job('month', options.rows), options.repeat))
                     continue
@@ -115,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         'jobs',
         nargs='*',
-        choices=[*JOBS, 'scan', 'export', 'history', []],
+        choices=[*JOBS, 'scan', 'export', 'history', 'history3y', []],
         help='month, day, scan and export, if none is named',
     )
     parser.add_argument('--rows', type=int, metavar='N', help='events per job instead of 1 or 5 million')

@@ -23,13 +23,13 @@ class Point:
     costs: list[Cost]
 
 
-def run(host: str, meter: Meter, work: Path, days: int, rows: int) -> list[Point]:
-    """Load ``days`` days of ``rows`` events; those around day 10 and four later points one by one, and measured."""
+def run(host: str, meter: Meter, work: Path, days: int, rows: int, parts: int = 4) -> list[Point]:
+    """Load ``days`` days of ``rows`` events; those around day 10 and after each part one by one, and measured."""
     landing = work / f'history_{days}_{rows}'
     shutil.rmtree(landing, ignore_errors=True)
     (landing / 'ga4_events').mkdir(parents=True)
     articles(Job(rows, 1, _FIRST)).write_csv(landing / 'cms_articles.csv')
-    points = [10, *(round(days * share) for share in (0.25, 0.5, 0.75)), days - 2]
+    points = [10, *(round(days * part / parts) for part in range(1, parts)), days - 2]
     fresh(host, 'bench_history')
     files, measured, start = [], [Point(point, []) for point in points], 1
     for point in measured:
