@@ -19,7 +19,7 @@ END ?= 2025-10-31
 unexport START END
 
 .DEFAULT_GOAL := help
-.PHONY: help install run editor dashboard test test-slow test-docker lint format lock bench data stop clean
+.PHONY: help install run editor dashboard test test-slow test-docker lint format lock bench data docs stop clean
 
 help:
 	@echo 'make run     load the sample, print gold.daily_summary and the reconciliation; SAMPLE=google: as Google writes it'

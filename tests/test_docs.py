@@ -38,6 +38,10 @@ def test_every_page_is_in_the_navigation_once() -> None:
     assert yaml.safe_load(text)['site_dir'] in (REPOSITORY / '.gitignore').read_text('utf-8')
 
 
+def test_make_docs_builds_although_there_is_a_folder_of_that_name() -> None:
+    assert re.search(r'^\.PHONY:.* docs\b', (REPOSITORY / 'Makefile').read_text('utf-8'), re.MULTILINE)
+
+
 def test_a_section_of_the_readme_stands_in_a_page_with_links_of_the_site(site: ModuleType) -> None:
     page = site.on_page_markdown('{{ README: Tables }}\n\n[house](../CONTRIBUTING.md) [w](words.md)')
     assert page.startswith('## Tables\n')
