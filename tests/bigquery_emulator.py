@@ -50,9 +50,15 @@ def client_folder() -> Path:
     return _built(name, build)
 
 
+class Address(str):
+    """Where it is reached, as ``BIGQUERY_EMULATOR_HOST`` takes it; ``storage`` is host and port of the Storage Read API."""
+
+    storage = ''
+
+
 @contextmanager
-def emulator() -> Iterator[str]:
-    """An empty warehouse; gives its address, which ``BIGQUERY_EMULATOR_HOST`` takes. Skips the test without Python 3.13."""
+def emulator() -> Iterator[Address]:
+    """An empty warehouse. Skips the test without Python 3.13."""
     python = _python()
     if python is None:
         pytest.skip('the emulator of BigQuery needs Python 3.13')
@@ -68,7 +74,8 @@ def emulator() -> Iterator[str]:
             stderr=log,
         )
         try:
-            address = f'http://127.0.0.1:{ports[0]}'
+            address = Address(f'http://127.0.0.1:{ports[0]}')
+            address.storage = f'127.0.0.1:{ports[1]}'
             _wait(process, address, Path(data, 'log'))
             yield address
         finally:

@@ -71,8 +71,13 @@ def events(path: Path) -> list[Event]:
 def write_parquet(path: Path, rows: Iterable[Event], schema: pa.Schema = SCHEMA) -> Path:
     """Write events as Parquet of Google's types."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist([_typed(row, pa.struct(schema)) for row in rows], schema=schema), path)
+    pq.write_table(as_table(rows, schema), path)
     return path
+
+
+def as_table(rows: Iterable[Event], schema: pa.Schema = SCHEMA) -> pa.Table:
+    """Events in Arrow's types."""
+    return pa.Table.from_pylist([_typed(row, pa.struct(schema)) for row in rows], schema=schema)
 
 
 def as_avro(path: Path, codec: str = 'deflate') -> bytes:

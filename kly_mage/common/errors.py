@@ -21,6 +21,10 @@ class LandingError(KlyError):
     """The landing zone or one of its files cannot be used at all; nothing of it is written."""
 
 
+class FetchError(KlyError):
+    """BigQuery, or something between it and us, refuses what is asked; files that are whole stay."""
+
+
 class RuleError(KlyError):
     """Rows break a ``stop`` rule of their source; nothing of the load is written."""
 

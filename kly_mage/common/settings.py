@@ -49,6 +49,12 @@ def _one_of(*values: str) -> Callable[[str], str]:
     return read
 
 
+def _dataset(text: str) -> str:
+    if not re.fullmatch(r'([a-z0-9.-]+:)?[a-z][a-z0-9-]{0,62}\.[A-Za-z0-9_]{1,1024}', text):
+        raise ValueError('is no data set of BigQuery, such as my-project.analytics_123456')
+    return text
+
+
 def _percent(text: str) -> Decimal:
     if not re.fullmatch(r'[0-9]{1,3}([.][0-9]{1,6})?', text) or Decimal(text) > 100:
         raise ValueError('is no percentage from 0 to 100')
@@ -125,6 +131,12 @@ class Settings:
     ga4_article: tuple[str, ...] = _setting('KLY_GA4_ARTICLE', _article, ('content_id', 'article_id', 'post_id'))
     """Where an event of GA4's export names its article, in this order: a parameter, or ``path:`` and a regular expression
     over the path of its page, whose only group is the article."""
+
+    ga4_dataset: str | None = _setting('KLY_GA4_DATASET', _dataset)
+    """BigQuery's data set with GA4's export, ``PROJECT.analytics_NUMBER``; the project also pays for what is read."""
+
+    fetch_max_bytes: int = _setting('KLY_FETCH_MAX_BYTES', _whole(1, 10**16), 100_000_000_000)
+    """``fetch`` reads no more bytes of BigQuery than that."""
 
     local_dir: Path = _setting('KLY_LOCAL_DIR', Path, REPOSITORY / '.local')
     """Where the embedded PostgreSQL keeps its data."""
