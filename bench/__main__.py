@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from bench import export, history, oracle, report, scan
+from bench import corrections, export, history, oracle, report, scan
 from bench.contestants import Contestant, Floor, Folder, Ours, Yardstick, database
 from bench.data import Job, write
 from bench.measure import Cost, Meter
@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
         with _embedded_server() as (host, postmaster), database(host, 'postgres') as admin:
             meter = Meter(admin, postmaster)
             told.server(admin)
-            for name in options.jobs or ['month', 'day', 'scan', 'export']:
+            for name in options.jobs or ['month', 'day', 'scan', 'export', 'corrections']:
                 if name == 'history':
                     told.history(history.run(host, meter, work, options.history_days, options.history_rows))
                     continue
@@ -55,6 +55,9 @@ def main(arguments: list[str] | None = None) -> int:
                     continue
                 if name == 'export':
                     told.export(export.run(host, meter, work, _job('month', options.rows), options.repeat))
+                    continue
+                if name == 'corrections':
+                    told.corrections(corrections.run(host, meter, work, _job('month', options.rows), options.repeat))
                     continue
                 job = _job(name, options.rows)
                 kinds = [Yardstick, Ours, Floor, *(folders if name == 'month' else [])]
@@ -118,8 +121,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         'jobs',
         nargs='*',
-        choices=[*JOBS, 'scan', 'export', 'history', 'history3y', []],
-        help='month, day, scan and export, if none is named',
+        choices=[*JOBS, 'scan', 'export', 'corrections', 'history', 'history3y', []],
+        help='month, day, scan, export and corrections, if none is named',
     )
     parser.add_argument('--rows', type=int, metavar='N', help='events per job instead of 1 or 5 million')
     parser.add_argument('--repeat', type=int, default=3, metavar='N', help='rounds (3)')

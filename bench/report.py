@@ -11,6 +11,8 @@ from pathlib import Path
 from psycopg2.extensions import connection as Connection
 
 from bench.contestants import REPOSITORY, Contestant, Yardstick
+from bench.corrections import STEPS as CORRECTIONS
+from bench.corrections import Corrections
 from bench.data import Job
 from bench.export import WAYS as EXPORT_WAYS
 from bench.export import Export
@@ -158,6 +160,34 @@ class Report:
                 f' {peak:.0f} | {most} |'
             )
         self._add('', *(f'- {way}: {says}' for way, says in EXPORT_WAYS.items()))
+
+    def corrections(self, corrections: Corrections) -> None:
+        """What it costs to correct what counts."""
+        self._add(
+            '',
+            f'## corrections: {corrections.rows:,} events in tables of whole days, some delivered again, median of'
+            f' {len(corrections.costs["first"])}',
+            '',
+            '| step | seconds | beside | ratio | target | CPU s | CPU ratio | client MB | WAL MB |',
+            '|---|---|---|---|---|---|---|---|---|',
+        )
+        for step, costs in corrections.costs.items():
+            beside = 'plain' if step in ('plain', 'first') else f'{step.split()[0]} late'
+            seconds, cpu, peak, wal = (
+                median(costs, what)
+                for what in (lambda c: c.seconds, lambda c: c.cpu, lambda c: c.peak_mb, lambda c: c.wal / 1e6)
+            )
+            base, base_cpu = (median(corrections.costs[beside], what) for what in (lambda c: c.seconds, lambda c: c.cpu))
+            target = '1.03' if step == 'first' else '' if step == beside else '2'
+            self._add(
+                f'| {step} | {seconds:.2f} | {beside} | {seconds / base:.2f} | {target} | {cpu:.2f} | {cpu / base_cpu:.2f} |'
+                f' {peak:.0f} | {wal:.1f} |'
+            )
+        self._add('', *(f'- {step}: {says}' for step, says in CORRECTIONS.items()))
+        for step, costs in corrections.costs.items():
+            stages = {stage: median(costs, lambda c, s=stage: c.stages.get(s, 0.0)) for stage in costs[0].stages}
+            told = ', '.join(f'{stage} {seconds:.2f}' for stage, seconds in stages.items())
+            self._add(f'- Seconds by stage, {step} (stages overlap): {told}')
 
     def write(self, path: Path) -> None:
         """Keep it."""

@@ -8,6 +8,7 @@ The terms:
 
 record     one CSV record of a landing file
 reject     a record that cannot be typed or lacks a required value
+superseded a record of one of GA4's tables of a day, where another one holds that day whole; such a table is not read here
 outside    a record of a file whose own day is none of those the file covers, nor one of the late_days before: no load
            looks at it
 distinct   what counts: the first delivery of each row
@@ -84,6 +85,9 @@ NEWEST_COUNTS = False
 # A file dated f covers the local day f; of these sources the days that its day f in another zone touches, and so many after.
 FILE_ZONE: dict[str, ZoneInfo] = {}
 EARLY_DAYS: dict[str, int] = {}
+# The tables of a day in GA4's export: the last of those that hold the day whole stands in the place of the others.
+EXPORTED = {'ga4_events': ('events_intraday', 'events_fresh', 'events')}
+WHOLE = ('events_fresh', 'events')
 
 
 # --- results ----------------------------------------------------------------------------------------------------------
@@ -272,12 +276,27 @@ def records(path: Path) -> Iterator[tuple[int, list[str | None]]]:
 
 
 def file_date(source: str, path: Path) -> date | None:
-    """The date in the name `<source>_YYYYMMDD*.csv[.gz]`, None for any other name."""
-    match = re.match(re.escape(source) + r'_([0-9]{4})([0-9]{2})([0-9]{2})', path.name)
+    """The date in the name `<source>_YYYYMMDD*.csv[.gz]`, or in that of an exported table; None for any other name."""
+    kinds = '|'.join(map(re.escape, (source, *EXPORTED.get(source, ()))))
+    match = re.match(rf'(?:{kinds})_([0-9]{{4}})([0-9]{{2}})([0-9]{{2}})', path.name)
     try:
         return date(*map(int, match.groups())) if match else None
     except ValueError:
         return None
+
+
+def counting(source: str, paths: list[Path]) -> list[Path]:
+    """The files but those in whose place a newer table of their day stands."""
+    kinds = EXPORTED.get(source, ())
+    kind = {path: next((each for each in kinds if re.match(rf'{each}_[0-9]', path.name)), None) for path in paths}
+    day = {path: file_date(source, path) for path in paths}
+    whole = {(day[path], each) for path, each in kind.items() if each in WHOLE}
+
+    def is_superseded(path: Path) -> bool:
+        of = kind[path]
+        return of is not None and any((day[path], newer) in whole for newer in kinds[kinds.index(of) + 1 :])
+
+    return [path for path in paths if not is_superseded(path)]
 
 
 def covered(source: str, dated: date, zone: ZoneInfo) -> tuple[date, date]:
@@ -295,6 +314,7 @@ def files_of(landing: Path, source: str, zone: ZoneInfo) -> list[Path]:
     """
     found = [landing / f'{source}.csv', landing / f'{source}.csv.gz', *(landing / source).glob('*.csv*')]
     paths = [path for path in found if path.is_file() and path.name.endswith(('.csv', '.csv.gz'))]
+    paths = counting(source, paths)
 
     def delivery(path: Path) -> tuple[date, bool, float, str]:
         day = file_date(source, path)

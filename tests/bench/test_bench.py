@@ -1,5 +1,6 @@
 """The benchmark at a hundredth of its size: it works, and a wrong result is a failed run."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +11,7 @@ import polars as pl
 import pytest
 
 from bench import __main__ as bench
-from bench import data, oracle
+from bench import corrections, data, oracle
 from bench.contestants import Ours, Yardstick, database
 from bench.data import Job
 from bench.measure import Meter
@@ -51,6 +52,19 @@ def test_the_benchmark_measures_its_contestants_and_finds_them_right(
     assert float(ways['export'][7]) > 50
     for stage in ('read', 'hash', 'distinct', 'known?', 'registry', 'COPY', 'ga4_daily_summary', 'daily_summary'):
         assert f'{stage} ' in next(line for line in out.splitlines() if 'stage, kly_mage first' in line)
+
+
+@pytest.mark.slow
+def test_corrections_are_measured_beside_late_rows_and_found_right(
+    postgres: str, meter: Meter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = corrections.run(postgres, meter, tmp_path, JOB, 1)
+    assert found.costs.keys() == corrections.STEPS.keys()
+    assert all(len(costs) == 1 and costs[0].seconds > 0 for costs in found.costs.values())
+    shutil.rmtree(tmp_path / JOB.name)
+    monkeypatch.setattr(Ours, 'result', f'select * from ({Ours.result}) as found offset 1')
+    with pytest.raises(oracle.WrongResultError, match='kly_mage, plain'):
+        corrections.run(postgres, meter, tmp_path, JOB, 1)
 
 
 @pytest.mark.parametrize('who', [Ours, Yardstick])

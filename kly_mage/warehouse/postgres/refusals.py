@@ -72,6 +72,11 @@ _AT_THE_DOOR = (
         'start it, or check POSTGRES_HOST and POSTGRES_PORT',
     ),
     (
+        'closed the connection|reset by peer|[Bb]roken pipe|terminating connection',
+        'broke off ({said})',
+        'see its log, or check POSTGRES_HOST and POSTGRES_PORT',
+    ),
+    (
         '',
         'refused {user} ({said})',
         'check POSTGRES_HOST, POSTGRES_PORT, POSTGRES_DBNAME, POSTGRES_USER and POSTGRES_PASSWORD',
@@ -79,6 +84,8 @@ _AT_THE_DOOR = (
 )
 _MAY_PASS = re.compile(
     'too many|slots|memory|fork|translate host|refused|No such file|timeout|unreachable|starting up|recovery'
+    # It went down between the knock and the answer.
+    '|closed the connection|reset by peer|[Bb]roken pipe|terminating connection'
 )
 _WORDS = re.compile(r'(?:connection to server .*? failed: )?(?:\w+: +)?(.*)')
 

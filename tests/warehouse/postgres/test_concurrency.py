@@ -18,6 +18,7 @@ from kly_mage.warehouse.postgres import ddl as schema
 from kly_mage.warehouse.postgres import gold_checks, locks
 from kly_mage.warehouse.postgres import load as bronze
 from kly_mage.warehouse.postgres.connection import connect
+from tests import corrections
 from tests.gold import Query, assert_gold_is_exact, empty_warehouse, gold
 from tests.scenes import (
     Background,
@@ -379,6 +380,45 @@ def test_two_overlapping_backfills_and_a_daily_run_three_times(
         assert_gold_is_exact(query, settings.data_dir)
         assert main(['verify']) == 0
     assert query("select count(*) from ops.loads where status <> 'done'") == [(0,)]
+    assert deadlocks(query) == 0
+
+
+def test_overlapping_backfills_of_the_same_corrected_days_correct_them_once(settings: Settings, query: Query) -> None:
+    corrections.deliver_before(settings.data_dir)
+    run_days(1, corrections.DAYS, 'articles_performance')
+    corrections.deliver_after(settings.data_dir)
+
+    def backfill(*ranges: tuple[int, int]) -> None:
+        for start, end in ranges:
+            run_days(start, end, 'articles_performance')
+
+    def refreshes() -> None:
+        while any(step.running for step in steps):
+            refresh('ga4_daily_summary')
+
+    steps = [
+        Background(lambda: backfill((1, 4), (3, 6))),
+        Background(lambda: backfill((2, 6), (1, 3))),
+        Background(lambda: backfill((6, 6), (1, 6))),
+    ]
+    beside = Background(refreshes)
+    for step in steps:
+        step.result()
+    beside.result()
+    corrections.assert_all_agree(settings, query)
+    assert query("select count(*) from ops.loads where status <> 'done'") == [(0,)]
+    assert deadlocks(query) == 0
+
+
+@pytest.mark.slow
+def test_processes_that_correct_the_same_days_at_once_correct_them_once(settings: Settings, query: Query) -> None:
+    corrections.deliver_before(settings.data_dir)
+    run_days(1, corrections.DAYS, 'articles_performance')
+    corrections.deliver_after(settings.data_dir)
+    codes = finish(*[command(*corrections.BACKFILL) for _ in range(3)])
+    assert set(codes) <= {0, 3}
+    assert 3 in codes  # rows are withdrawn, of days that were final: whoever has corrected them says so
+    corrections.assert_all_agree(settings, query)
     assert deadlocks(query) == 0
 
 

@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -27,8 +28,9 @@ from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.embedded import stop_embedded
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import server
+from tests import corrections, killer
 from tests.gold import Query, assert_gold_is_exact
-from tests.scenes import deliver, deliver_october, load, run_days
+from tests.scenes import Background, deliver, deliver_october, load, run_days
 
 pytestmark = pytest.mark.one_version
 
@@ -37,10 +39,10 @@ FEW, MANY = range(2), [pytest.param(n, marks=pytest.mark.slow) for n in range(2,
 MOMENTS = [*FEW, *MANY]
 
 
-def start_backfill() -> subprocess.Popen[str]:
+def start_backfill(*arguments: str) -> subprocess.Popen[str]:
     """The command as a process of its own; what it says comes at its end."""
     return subprocess.Popen(
-        [sys.executable, '-m', 'kly_mage', 'backfill', *DAYS],
+        [sys.executable, '-m', 'kly_mage', *(arguments or ('backfill', *DAYS))],
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -226,6 +228,60 @@ def test_a_session_is_ended_by_an_administrator(settings: Settings, query: Query
     assert len(times) == 2
 
 
+# --- loads that restate and withdraw -----------------------------------------------------------------------------------
+
+
+def moments(*now: str) -> list[Any]:
+    """All of them; those that are not named are left to the slow tests."""
+    return [moment if moment in now else pytest.param(moment, marks=pytest.mark.slow) for moment in killer.MOMENTS]
+
+
+def killed_at(moment: str, victim: str) -> int:
+    """Load what is delivered again, and kill at that moment; gives the exit code."""
+    return wait(
+        subprocess.Popen(
+            [sys.executable, '-m', 'tests.killer', moment, victim, *corrections.BACKFILL],
+            cwd=REPOSITORY,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+    )
+
+
+@pytest.mark.parametrize('moment', moments('having corrected', 'having committed'))
+def test_a_loader_that_corrects_is_killed(settings: Settings, query: Query, moment: str) -> None:
+    corrections.deliver_before(settings.data_dir)
+    assert main([*corrections.BACKFILL]) == 0
+    corrections.deliver_after(settings.data_dir)
+    assert killed_at(moment, 'loader') == -signal.SIGKILL
+    assert main([*corrections.BACKFILL]) in (0, 3)
+    corrections.assert_all_agree(settings, query)
+
+
+@pytest.mark.parametrize('victim', ['backend', 'server'])
+@pytest.mark.parametrize('moment', moments('before it commits', 'having committed'))
+def test_postgresql_is_killed_under_a_load_that_corrects(own: Settings, victim: str, moment: str) -> None:
+    corrections.deliver_before(own.data_dir)
+    assert main([*corrections.BACKFILL]) == 0
+    corrections.deliver_after(own.data_dir)
+    assert killed_at(moment, victim) in (0, 3)  # it has tried again by itself
+    corrections.assert_all_agree(own, query_of(own))
+
+
+@pytest.mark.parametrize('moment', MANY)
+def test_a_loader_that_corrects_is_killed_at_any_moment(settings: Settings, query: Query, moment: int) -> None:
+    corrections.deliver_before(settings.data_dir)
+    assert main([*corrections.BACKFILL]) == 0
+    corrections.deliver_after(settings.data_dir)
+    process = start_backfill(*corrections.BACKFILL)
+    time.sleep(random.Random(400 + moment).uniform(0.5, 1.6))
+    process.kill()
+    process.communicate()
+    assert main([*corrections.BACKFILL]) in (0, 3)
+    corrections.assert_all_agree(settings, query)
+
+
 # --- what is tried again, and what is not ------------------------------------------------------------------------------
 
 
@@ -304,6 +360,35 @@ def test_a_wrong_host_is_said_at_once_and_a_server_that_was_there_is_waited_for(
     with pytest.raises(UnreachableError, match='did not come back within 32 s'):
         retrying(work)
     assert waits == list(retry.RETRY_SECONDS)
+
+
+def test_a_server_that_went_down_between_the_knock_and_the_answer_is_waited_for(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, 'sleep', lambda seconds: None)
+    with socket.create_server(('127.0.0.1', 0)) as listening:
+        monkeypatch.setenv('POSTGRES_HOST', '127.0.0.1')
+        monkeypatch.setenv('POSTGRES_PORT', str(listening.getsockname()[1]))
+
+        def hang_up() -> None:
+            while True:
+                try:
+                    listening.accept()[0].close()
+                except OSError:
+                    return
+
+        Background(hang_up)
+
+        def work() -> None:
+            with connect(load_settings()):
+                pass
+
+        with pytest.raises(UnreachableError, match='broke off'):
+            work()
+        monkeypatch.setattr('kly_mage.warehouse.postgres.connection.REACHED', {('127.0.0.1', listening.getsockname()[1])})
+        with pytest.raises(UnreachableError, match='did not come back within 32 s'):
+            retrying(work)
+        listening.shutdown(socket.SHUT_RDWR)
 
 
 def test_a_server_stopped_on_purpose_stays_stopped(own: Settings, own_server: Path, monkeypatch: pytest.MonkeyPatch) -> None:
