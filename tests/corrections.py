@@ -58,7 +58,17 @@ def assert_all_agree(settings: Settings, query: Query) -> None:
         ('superseded', -1, DAYS * 16),
         ('withdrawn', -1, DAYS * 4),
     ]
-    places = ['duplicate', 'new', 'already_loaded', 'superseded', 'rejected', 'conflicting', 'outside', 'forgotten']
+    places = [
+        'duplicate',
+        'new',
+        'already_loaded',
+        'superseded',
+        'rejected',
+        'conflicting',
+        'outside',
+        'forgotten',
+        'unchanged',
+    ]
     sums = ' + '.join(f'rows_{place}' for place in places)
     assert query(f"select count(*) from ops.loads where status = 'done' and rows_read <> {sums}") == [(0,)]
     assert query("select count(*) from ops.loads where status <> 'done' and rows_new > 0") == [(0,)]

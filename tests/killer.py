@@ -20,8 +20,8 @@ MOMENTS = {
     'before it corrects': ('kly_mage.warehouse.postgres.deliveries', 'Deliveries.settle', 'before'),
     'having corrected': ('kly_mage.warehouse.postgres.deliveries', 'Deliveries.settle', 'after'),
     'before it commits': ('kly_mage.warehouse.postgres.ledger', 'remember_files', 'after'),
-    'having committed': ('kly_mage.loads.runner', 'run_sql', 'before'),
-    'having refreshed the mart': ('kly_mage.loads.runner', 'run_sql', 'after'),
+    'having committed': ('kly_mage.warehouse.postgres.blocks', 'run_sql', 'before'),
+    'having refreshed the mart': ('kly_mage.warehouse.postgres.blocks', 'run_sql', 'after'),
 }
 
 
