@@ -45,9 +45,9 @@ def client_folder() -> Path:
     name = 'client-' + '-'.join(line.partition('==')[2] for line in wanted.read_text('utf-8').split())
 
     def build(folder: Path) -> None:
-        _uv('pip', 'install', '--no-deps', '--python', sys.executable, '--target', str(folder), '-r', str(wanted))
+        uv('pip', 'install', '--no-deps', '--python', sys.executable, '--target', str(folder), '-r', str(wanted))
 
-    return _built(name, build)
+    return built(name, build)
 
 
 class Address(str):
@@ -63,8 +63,8 @@ def emulator() -> Iterator[Address]:
     if python is None:
         pytest.skip('the emulator of BigQuery needs Python 3.13')
     recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
-    home = _built(f'local-bigquery-{EMULATOR}-{recipe}', lambda folder: _install(python, folder))
-    ports = _free_ports(2)
+    home = built(f'local-bigquery-{EMULATOR}-{recipe}', lambda folder: _install(python, folder))
+    ports = free_ports(2)
     with tempfile.TemporaryDirectory(prefix='kly-bigquery-') as data, Path(data, 'log').open('wb') as log:
         command = [str(home / 'venv/bin/local-bigquery'), '--port', ports[0], '--grpc-port', ports[1]]
         process = subprocess.Popen(
@@ -85,11 +85,11 @@ def emulator() -> Iterator[Address]:
 
 def _install(python: str, folder: Path) -> None:
     venv = folder / 'venv'
-    _uv('venv', '--relocatable', '--python', python, str(venv))
+    uv('venv', '--relocatable', '--python', python, str(venv))
     (folder / 'override').write_text(f'duckdb=={DUCKDB}\n')  # the release names a newer one, which its patches do not fit
     extensions = [f'duckdb-extension-{name}=={DUCKDB}' for name in EXTENSIONS]
     packages = [f'local-bigquery=={EMULATOR}', *extensions]
-    _uv('pip', 'install', '--python', str(venv), '--override', str(folder / 'override'), *packages)
+    uv('pip', 'install', '--python', str(venv), '--override', str(folder / 'override'), *packages)
     (site,) = venv.glob('lib/python*/site-packages')
     own = folder / f'.duckdb/extensions/v{DUCKDB}/linux_amd64'
     own.mkdir(parents=True)
@@ -101,7 +101,7 @@ def _install(python: str, folder: Path) -> None:
         (site / name).write_text(text.replace(was, becomes), 'utf-8')
 
 
-def _built(name: str, build: Callable[[Path], None]) -> Path:
+def built(name: str, build: Callable[[Path], None]) -> Path:
     """A folder of the cache, built by the first who asks: whole, or not there."""
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = CACHE / name
@@ -119,7 +119,8 @@ def _built(name: str, build: Callable[[Path], None]) -> Path:
     return folder
 
 
-def _uv(*arguments: str) -> None:
+def uv(*arguments: str) -> None:
+    """Run uv, quietly."""
     uv = Path(sys.executable).parent / 'uv'
     environment = {**os.environ, 'UV_NO_PROGRESS': '1', 'UV_LINK_MODE': 'copy'}  # what is patched is ours alone
     subprocess.run([str(uv), *arguments], check=True, capture_output=True, env=environment, timeout=300)
@@ -131,7 +132,8 @@ def _python() -> str | None:
     return shutil.which('python3.13', path=os.pathsep.join(map(str, folders)))
 
 
-def _free_ports(count: int) -> list[str]:
+def free_ports(count: int) -> list[str]:
+    """Ports of this machine that nobody listens on."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
         each.bind(('127.0.0.1', 0))

@@ -18,7 +18,7 @@ def hold(client: Client, settings: Settings) -> None:
     Raises:
         SettingsError: the zone or a declaration is another one than that of the rows that are loaded.
     """
-    statements = everything(settings.bigquery_location)
+    statements = everything(settings.bigquery_location, settings.timezone)
     made = f'schema {hashlib.sha256(statements.encode()).hexdigest()[:16]}'
     now = {'timezone': settings.timezone, **{f'source {name}': _rule(source) for name, source in SOURCES.items()}}
     try:

@@ -237,8 +237,10 @@ where _place = 'outside'
 group by _file, _partition_date;
 
 insert into ops.load_files (source, load_id, file, size, modified_at)
-select {source}, v_load_id, file_name, cast(@file_sizes[offset(at)] as int64), cast(@file_times[offset(at)] as timestamp)
-from unnest(@file_names) as file_name with offset as at;
+select
+    {source}, v_load_id, file_name,
+    cast(@file_sizes[offset(place)] as int64), cast(@file_times[offset(place)] as timestamp)
+from unnest(@file_names) as file_name with offset as place;
 
 insert into ops.loads (source, load_id, start_day, end_day, status, started_by, finished_at, {counts}, money_read)
 select

@@ -1,7 +1,7 @@
 """The tables in BigQuery, from the declarations: partitioned, clustered, described. Safe to run again."""
 
 from kly_mage.declared import SOURCES
-from kly_mage.declared.base import UNDECLARED, Column, Source
+from kly_mage.declared.base import UNDECLARED, Column, Finality, Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, joined_measures
 from kly_mage.warehouse.bigquery.text import identifier, literal
 
@@ -31,14 +31,14 @@ _PLACE: Columns = [
 ]
 
 
-def everything(location: str) -> str:
+def everything(location: str, timezone: str) -> str:
     """The statements that make all data sets, tables and views that are not there yet."""
     where = literal(location)
     sets = [f'create schema if not exists {name} options (location = {where});' for name in ('bronze', 'gold', 'ops')]
     sets.append(f'create schema if not exists staging options (location = {where}, default_table_expiration_days = 1);')
     sources = [statement for source in SOURCES.values() for statement in _source(source)]
     marts = [statement for mart in MARTS for statement in _mart(mart)]
-    return '\n'.join([*sets, *_ops(), *sources, *marts, *_joined(), ARTICLES])
+    return '\n'.join([*sets, *_ops(), *sources, *marts, *_joined(), _summary(timezone), ARTICLES])
 
 
 def bronze_columns(source: Source) -> list[str]:
@@ -110,10 +110,36 @@ def _joined() -> list[str]:
         ('touched_at', 'timestamp not null', 'When a mart was refreshed that has changed it.'),
     ]
     return [
-        _table(table.table, table.grain, columns, day.name, ', '.join(key.name for key in table.by)),
+        _table(
+            f'{table.table}_rows',
+            f'{table.grain} See the view {table.table}.',
+            columns,
+            day.name,
+            ', '.join(key.name for key in table.by),
+        ),
         _table('ops.touched_days', 'One row per day that gold.daily_summary has to be built anew for.', days, None, None),
         *_lock(f'{table.name}_lock', f'One row: every refresh of {table.table} changes it first.', lock),
     ]
+
+
+def _summary(timezone: str) -> str:
+    """The view over its rows, which says what the clock decides."""
+    sources = (SOURCES[mart.source] for mart in MARTS if mart.name in DAILY_SUMMARY.marts)
+    ends = [_final_on(source.finality) for source in sources if source.finality]
+    state = f"if(greatest({', '.join(ends)}) <= current_date({literal(timezone)}), 'final', 'provisional')"
+    return (
+        f'create or replace view {DAILY_SUMMARY.table} options (description = {literal(DAILY_SUMMARY.grain)}) as\n'
+        f'select kept.*, {state if ends else "cast(null as string)"} as {identifier(DAILY_SUMMARY.finality.name)}\n'
+        f'from {DAILY_SUMMARY.table}_rows as kept;'
+    )
+
+
+def _final_on(finality: Finality) -> str:
+    """As ``Finality.of`` says, of ``kept.date``."""
+    if finality.of_next_month is None:
+        return f'date_add(kept.date, interval {finality.days + 1} day)'
+    following = 'date_add(date_trunc(kept.date, month), interval 1 month)'
+    return f'date_add({following}, interval {finality.of_next_month - 1} day)'
 
 
 def _ops() -> list[str]:

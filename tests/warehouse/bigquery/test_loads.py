@@ -39,6 +39,7 @@ def assert_gold_is_exact(query: Query, landing: Path) -> None:
             assert value is None or abs(value - right) <= NEAR
 
 
+@pytest.mark.slow
 def test_the_sample_gives_the_gold_of_postgresql_and_again_nothing_new(
     settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,7 +59,9 @@ def test_the_sample_gives_the_gold_of_postgresql_and_again_nothing_new(
     assert query('select sum(money_read) from ops.loads') == [(2 * Decimal('1052.249946'),)]
 
 
-def test_late_rows_restatements_and_rejects_have_their_places(settings: Settings, query: Query) -> None:
+def test_late_rows_restatements_and_rejects_have_their_places(
+    settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
     deliver(settings, 'cms_articles_20251001.csv', article('7'), article('8', 'Eight'))
     deliver(settings, 'ga4_events_20251001.csv', event('u1'), event('u1', session='2'), event('u2', content=''), event('u1'))
     deliver(settings, 'gam_delivery_20251001.csv', ad('top', '0.000000000001'), ad('side', '-2.5'), ad('side', 'x'))
@@ -79,11 +82,19 @@ def test_late_rows_restatements_and_rejects_have_their_places(settings: Settings
     conflicts = query('select revenue_usd, counted_revenue_usd from bronze.gam_delivery_conflicts order by revenue_usd')
     assert conflicts == [(Decimal(8), Decimal('0.000000000001')), (Decimal(9), Decimal('0.000000000001'))]
     assert query('select line, column_name, value from bronze.rejects') == [(4, 'revenue_usd', 'x')]
+    capsys.readouterr()
+    assert main(['show', '--csv', '--sort', 'date']) == 0
+    # Of 7: u1 twice and u3; three ads of 10 impressions each, of 0.000000000001 - 2.5 + 1 dollars.
+    assert capsys.readouterr().out.splitlines()[1:3] == [
+        '2025-10-01,(not set),(not set),(not set),(not set),(not set),,final,1,1,0,0,0,0,0,,',
+        '2025-10-01,7,example.com,Edited,Author,News,2025-10-01T01:00:00+00:00,final,3,3,1,30,0,-1.499999999999,-500,-50,0',
+    ]
     # Every row read has one place, by day as well.
     (total,) = query('select sum(rows_read) from ops.load_days')
     assert total == query('select sum(rows_read) from ops.loads')[0]
 
 
+@pytest.mark.slow
 def test_a_load_that_ends_between_its_jobs_leaves_nothing_half_done(
     settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +118,7 @@ def test_a_load_that_ends_between_its_jobs_leaves_nothing_half_done(
     assert_gold_is_exact(query, settings.data_dir)
 
 
+@pytest.mark.slow
 def test_loads_at_once_insert_each_row_once(settings: Settings, query: Query) -> None:
     deliver(settings, 'ga4_events_20251001.csv', *(event(f'u{n}') for n in range(50)))
     deliver(settings, 'cms_articles_20251001.csv', article('7'))

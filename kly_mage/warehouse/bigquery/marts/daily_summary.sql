@@ -23,7 +23,7 @@ set v_days = array(
     select distinct day from unnest(v_days) as day
     union distinct
     select distinct summary.date
-    from gold.daily_summary as summary
+    from gold.daily_summary_rows as summary
     inner join gold.articles as article on summary.content_id = article.content_id
     where
         summary.site is distinct from coalesce(nullif(article.site, ''), '(not set)')
@@ -34,9 +34,9 @@ set v_days = array(
 );
 end if;
 
-delete from gold.daily_summary where date in unnest(v_days);
+delete from gold.daily_summary_rows where date in unnest(v_days);
 
-insert into gold.daily_summary (
+insert into gold.daily_summary_rows (
     date, content_id, site, title, author, section, publish_timestamp, pageviews, sessions, user_engagements,
     impressions, clicks, revenue_usd, page_rpm_usd, ecpm_usd, ctr
 )

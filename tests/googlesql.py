@@ -1,0 +1,171 @@
+"""The real GoogleSQL for tests: ZetaSQL's analyzer as a local server, which says whether a statement is right.
+
+The server is one file of npm's ``@fivetrandevelopers/zetasql``, its messages are those of PyPI's ``zetasql``. Both are
+installed once per machine, into a folder of the user's cache.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bigquery_emulator import built, free_ports, uv
+
+SERVER, MESSAGES, GRPC = '1.13.0', '0.1.5', '1.74.0'
+_CREATED = re.compile(r'create table if not exists (\w+)\.(\w+) \((.*?)\n\)', re.DOTALL)
+_TEXTS = ('array', 'string')
+# Those of all statements.
+_PARAMETERS = {
+    **dict.fromkeys(('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out'), _TEXTS),
+    **dict.fromkeys(('started_by', 'source', 'error', 'article'), ('string',)),
+    **dict.fromkeys(('start', 'end'), ('date',)),
+}
+_STEP = re.compile(r'\s*(?:--[^\n]*\n\s*)*(?:end if;\s*)*')
+
+
+class GoogleSql:
+    """A connection to the analyzer, and the tables it knows.
+
+    Args:
+        schema: statements that create tables; what is not in them is not there.
+    """
+
+    def __init__(self, port: str, schema: str) -> None:
+        import grpc
+        from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2 as messages
+        from zetasql.wasi._pb2.zetasql.proto import options_pb2, simple_catalog_pb2
+        from zetasql.wasi._pb2.zetasql.public import options_pb2 as public
+        from zetasql.wasi._pb2.zetasql.public import type_pb2
+
+        self._grpc, self._messages, self._types = grpc, messages, type_pb2
+        self._channel = grpc.insecure_channel(f'127.0.0.1:{port}')
+        grpc.channel_ready_future(self._channel).result(timeout=20)
+        asked = messages.LanguageOptionsRequest(maximum_features=True)
+        self._options = self._call('GetLanguageOptions', asked, options_pb2.LanguageOptionsProto)
+        self._options.product_mode = public.PRODUCT_EXTERNAL
+        del self._options.supported_statement_kinds[:]  # none named: all
+        self._catalog = simple_catalog_pb2.SimpleCatalogProto(name='project')
+        self._catalog.builtin_function_options.language_options.CopyFrom(self._options)
+        self._sets: dict[str, Any] = {}
+        for place, name, body in _CREATED.findall(schema):
+            self.add_table(place, name, [(column, self.kind(kind)) for column, kind in re.findall(r'`(\w+)` (\w+)', body)])
+
+    def add_table(self, place: str, name: str, columns: list[tuple[str, Any]]) -> None:
+        """Have a table: in a data set, or a temporary one if ``place`` is empty."""
+        if place and place not in self._sets:
+            self._sets[place] = self._catalog.catalog.add(name=place)
+        table = (self._sets[place] if place else self._catalog).table.add(name=name)
+        for column, kind in columns:
+            table.column.add(name=column, is_writable_column=True).type.CopyFrom(kind)
+
+    def widen(self, place: str, name: str, texts: list[str]) -> None:
+        """Add columns of text to a table."""
+        (table,) = (each for each in self._sets[place].table if each.name == name)
+        for column in texts:
+            table.column.add(name=column, is_writable_column=True).type.CopyFrom(self.kind('string'))
+
+    def refusal(self, statement: str) -> str | None:
+        """Why a statement is none of GoogleSQL; None if it is right. A temporary table it makes is there from then on."""
+        request = self._messages.AnalyzeRequest(sql_statement=statement)
+        request.options.language_options.CopyFrom(self._options)
+        for name, kind in _PARAMETERS.items():
+            request.options.query_parameters.add(name=name).type.CopyFrom(self.kind(*kind))
+        request.simple_catalog.CopyFrom(self._catalog)
+        try:
+            told = self._call('Analyze', request, self._messages.AnalyzeResponse)
+        except self._grpc.RpcError as error:
+            return str(error.details())
+        made = told.resolved_statement.resolved_create_statement_node
+        if named := re.match(r'create temp table (\w+) as', statement):
+            query = made.resolved_create_table_stmt_base_node.resolved_create_table_as_select_stmt_node
+            self.add_table('', named[1], [(each.name, each.column.type) for each in query.output_column_list])
+        elif named := re.match(r'create or replace view (\w+)\.(\w+)', statement):
+            view = made.resolved_create_view_base_node.resolved_create_view_stmt_node.parent
+            self.add_table(named[1], named[2], [(each.name, each.column.type) for each in view.output_column_list])
+        return None
+
+    def refusals(self, script: str) -> list[str]:
+        """Why statements of a script are none of GoogleSQL, each with how it begins.
+
+        A variable is a constant to the analyzer, an assignment and a condition are selected.
+        """
+        found = []
+        for step in re.split(r';\n|(?<= then)\n', script + '\n'):
+            statement = _STEP.sub('', step, count=1).strip().removesuffix(';')
+            if declared := re.fullmatch(r'declare (\w+) (\w+)(?:<(\w+)>)?(?: default .*)?', statement):
+                self._declare(*declared.groups())
+                continue
+            if not statement or statement in ('end if', 'begin transaction', 'commit transaction'):
+                continue
+            if condition := re.fullmatch(r'if (.*) then', statement, re.DOTALL):
+                statement = f'select ({condition[1]})'
+            if assigned := re.fullmatch(r'set \w+ = (.*)', statement, re.DOTALL):
+                statement = f'select {assigned[1]}'
+            if refused := self.refusal(statement):
+                found.append(f'{refused} <- {" ".join(statement.split())[:100]}')
+        return found
+
+    def _declare(self, name: str, kind: str, element: str | None) -> None:
+        from zetasql.wasi._pb2.zetasql.public import value_pb2
+
+        constant = self._catalog.constant.add(name_path=[name])
+        constant.type.CopyFrom(self.kind(kind, element))
+        constant.value.CopyFrom(value_pb2.ValueProto())
+
+    def kind(self, kind: str, element: str | None = None) -> Any:
+        """A type by its name; an array of ``element`` if there is one."""
+        found = self._types.TypeProto(type_kind=getattr(self._types, f'TYPE_{kind.upper()}'))
+        if element:
+            found.array_type.element_type.CopyFrom(self.kind(element))
+        return found
+
+    def _call(self, name: str, request: Any, response: Any) -> Any:
+        call = self._channel.unary_unary(
+            f'/zetasql.local_service.ZetaSqlLocalService/{name}',
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response.FromString,
+        )
+        return call(request, timeout=20)
+
+    def close(self) -> None:
+        self._channel.close()
+
+
+@contextmanager
+def analyzer(schema: str) -> Iterator[GoogleSql]:
+    """The analyzer with the tables that some statements create. Skips the test without npm."""
+    server = built(f'zetasql-{SERVER}', _server) / 'remote_server.so'
+    messages = built(f'zetasql-messages-{MESSAGES}', _messages)
+    if str(messages) not in sys.path:
+        sys.path.append(str(messages))
+    (port,) = free_ports(1)
+    process = subprocess.Popen([str(server), '127.0.0.1', port], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        connection = GoogleSql(port, schema)
+        yield connection
+        connection.close()
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _server(folder: Path) -> None:
+    npm = shutil.which('npm')
+    if npm is None:
+        pytest.skip("GoogleSQL's analyzer needs npm")
+    command = [npm, 'install', '--no-audit', '--no-fund', '--prefix', str(folder)]
+    package = '@fivetrandevelopers/zetasql'
+    subprocess.run([*command, f'{package}@{SERVER}'], check=True, capture_output=True, timeout=300)
+    shutil.move(folder / f'node_modules/{package}/lib/zetasql/remote_server.so', folder)
+    shutil.rmtree(folder / 'node_modules')  # 260 MB that nobody needs
+
+
+def _messages(folder: Path) -> None:
+    packages = [f'zetasql=={MESSAGES}', f'grpcio=={GRPC}']
+    uv('pip', 'install', '--no-deps', '--python', sys.executable, '--target', str(folder), *packages)

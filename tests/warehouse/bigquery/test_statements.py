@@ -1,0 +1,78 @@
+"""Every statement that goes to BigQuery is GoogleSQL, names and types included: the real analyzer says so."""
+
+from collections.abc import Iterator
+from datetime import date
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from kly_mage.common.window import Window
+from kly_mage.declared import SOURCES
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
+from kly_mage.warehouse.bigquery import engine, gold, schema
+from kly_mage.warehouse.bigquery.load_script import load_script
+from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
+from kly_mage.warehouse.postgres.summary import Asked, columns
+from tests.googlesql import GoogleSql, analyzer
+
+MARTS_OF_BIGQUERY = Path(engine.__file__).parent / 'marts'
+
+
+@pytest.fixture(scope='module')
+def schema_text() -> str:
+    return schema.everything('US', 'Asia/Jakarta')
+
+
+@pytest.fixture
+def googlesql(schema_text: str) -> Iterator[GoogleSql]:
+    with analyzer(schema_text) as found:
+        assert found.refusals(schema_text) == []
+        yield found
+
+
+@pytest.mark.parametrize('undeclared', [[], ['device']], ids=['declared columns', 'one more'])
+@pytest.mark.parametrize('name', sorted(SOURCES))
+def test_a_load_is_googlesql(googlesql: GoogleSql, schema_text: str, name: str, undeclared: list[str]) -> None:
+    source = SOURCES[name]
+    staged = staged_columns(source, undeclared)
+    made = ', '.join(f'{column} {kind}' for column, kind, _ in staged)
+    assert googlesql.refusal(f'create table staging.{name}_1 ({made})') is None
+    kinds = [(column, googlesql.kind(kind)) for column, kind, _ in staged]
+    googlesql.add_table('staging', f'{name}_1', kinds)
+    if undeclared:
+        googlesql.widen('bronze', name, undeclared)
+    script = load_script(source, 1, Staged([], date(2025, 10, 1), date(2025, 10, 2)), undeclared)
+    assert googlesql.refusals(script) == []
+
+
+@pytest.mark.parametrize('path', sorted(MARTS_OF_BIGQUERY.glob('*.sql')), ids=lambda path: path.stem)
+def test_a_mart_is_googlesql(googlesql: GoogleSql, path: Path) -> None:
+    assert googlesql.refusals(path.read_text('utf-8')) == []
+
+
+def test_every_table_of_gold_has_its_statements() -> None:
+    assert {path.stem for path in MARTS_OF_BIGQUERY.glob('*.sql')} == {DAILY_SUMMARY.name, *(mart.name for mart in MARTS)}
+
+
+def test_what_show_asks_is_googlesql(googlesql: GoogleSql) -> None:
+    days = Window(date(2025, 10, 1), date(2025, 10, 31))
+    for table, by, article in product((DAILY_SUMMARY, *MARTS), (None, 'day', 'article', 'site'), (None, '7')):
+        if found := columns(table, by):
+            lines, totals, _ = gold.queries(table, Asked(days, article, by, None, 8), *found)
+            assert [googlesql.refusal(lines), googlesql.refusal(totals)] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ('path', 'right', 'wrong'),
+    [
+        ('ga4_daily_summary', 'countif(is_new) as sessions', 'countif(is_knew) as sessions'),
+        ('gam_daily_summary', 'sum(clicks) as clicks', 'string_agg(ad_unit) as clicks'),
+        ('daily_summary', 'from gold.ga4_daily_summary where', 'from gold.ga4_dayly_summary where'),
+        ('daily_summary', "coalesce(nullif(article.site, ''), '(not set)') as site", 'article.publish_timestamp as site'),
+    ],
+)
+def test_the_analyzer_refuses_a_planted_error(googlesql: GoogleSql, path: str, right: str, wrong: str) -> None:
+    text = (MARTS_OF_BIGQUERY / f'{path}.sql').read_text('utf-8')
+    assert right in text
+    assert googlesql.refusals(text.replace(right, wrong)) != []
