@@ -6,7 +6,8 @@ from typing import Any
 import streamlit as st
 
 from kly_mage.common.settings import load_settings
-from kly_mage.common.window import Window
+from kly_mage.common.window import Window, today
+from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY
 from kly_mage.warehouse.postgres.reading import ask, query
 from kly_mage.warehouse.postgres.server import server
@@ -38,6 +39,16 @@ def by_day(days: Window, article: str | None = None) -> Found:
     found = look_up(_settings(), DAILY_SUMMARY, Asked(days, article, DAY), _ask)
     assert found is not None
     return found
+
+
+def provisional(days: Window) -> dict[date, str]:
+    """The days whose numbers are not final, with the sources; only days are asked for that can be, by the declarations."""
+    now, sources = today(load_settings().timezone), [source for source in SOURCES.values() if source.finality]
+    still_open = [day for day in days if any(s.finality and s.finality.of(day) > now for s in sources)]
+    if not still_open:
+        return {}
+    found = rows('provisional', start=still_open[0], end=still_open[-1])
+    return {day: names for day, names, _ in found.rows}
 
 
 @st.cache_data(ttl=SECONDS, show_spinner=False)

@@ -9,7 +9,7 @@ MOST = 200
 
 days = title('Health')
 span = {'start': days.start, 'end': days.end}
-calendar(numbers.rows('calendar', **span), {day: sources for day, sources, _ in numbers.rows('provisional', **span).rows})
+calendar(numbers.rows('calendar', **span), numbers.provisional(days))
 
 checks = numbers.rows('checks', **span)
 looked, when = checks.columns.index('rows_to_look_at'), checks.columns.index('checked_at')

@@ -17,7 +17,7 @@ SHOWN: list[tuple[str, str, Kind]] = [
 days = title('Overview')
 earlier = numbers.before(days)
 now, then = numbers.by_day(days), numbers.by_day(earlier)
-provisional = {day: sources for day, sources, _ in numbers.rows('provisional', start=days.start, end=days.end).rows}
+provisional = numbers.provisional(days)
 
 totals, totals_before = (dict(zip(found.numbers, found.totals, strict=True)) for found in (now, then))
 tiles((label, totals[name], kind, totals_before[name]) for name, label, kind in SHOWN)
