@@ -149,7 +149,7 @@ comment on function ops.begin_daily_summary is 'Makes daily_summary_keys: the ke
 
 _FINISH = """\
 create or replace function ops.finish_daily_summary() returns void language plpgsql
-set search_path to pg_catalog, gold, pg_temp as $finish$
+set search_path to pg_catalog, gold, pg_temp set random_page_cost to 1.1 as $finish$
 declare
     definition text := pg_get_viewdef('daily_summary_definition'::regclass);
     built_from text := (select mart.built_from from ops.watermarks as mart where mart.mart = '{view}');
@@ -184,6 +184,7 @@ begin
         insert into daily_summary_keys
 {everything};
     end if;
+    analyze daily_summary_keys;  -- few keys are looked up, the history is not scanned for them
     if not is_made then
         create table gold.daily_summary_new as select * from daily_summary_definition;
         alter table gold.daily_summary_new add constraint daily_summary_new_key primary key (date, content_id);

@@ -9,6 +9,7 @@ import pytest
 from kly_mage.common.settings import Settings
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import ddl, joined_tables
+from kly_mage.warehouse.postgres.blocks import run_sql
 from kly_mage.warehouse.postgres.connection import connect
 from tests.delivery import ad, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
@@ -111,11 +112,11 @@ def test_a_definition_that_reads_another_table_is_computed_whole(built: Settings
         '    articles.publish_timestamp,\n',
         '    articles.publish_timestamp,\n    (select max(team) from public.teams) as team,\n',
     )
-    runner.run_sql(edited)
+    run_sql(edited)
     assert query('select distinct team from gold.daily_summary') == [(None,)]
     query("insert into public.teams values ('author', 'Sport') returning 1")
     query("update gold.ga4_daily_summary set pageviews = pageviews where content_id = '7' returning 1")
-    runner.run_sql(edited)
+    run_sql(edited)
     assert query('select distinct team from gold.daily_summary') == [('Sport',)]
 
 

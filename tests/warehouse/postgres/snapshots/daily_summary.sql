@@ -77,7 +77,7 @@ begin
 end $begin$;
 comment on function ops.begin_daily_summary is 'Makes daily_summary_keys: the keys whose rows the block has to compute.';
 create or replace function ops.finish_daily_summary() returns void language plpgsql
-set search_path to pg_catalog, gold, pg_temp as $finish$
+set search_path to pg_catalog, gold, pg_temp set random_page_cost to 1.1 as $finish$
 declare
     definition text := pg_get_viewdef('daily_summary_definition'::regclass);
     built_from text := (select mart.built_from from ops.watermarks as mart where mart.mart = 'gold.daily_summary');
@@ -114,6 +114,7 @@ begin
         union
         select "served_date", content_id from gold.gam_daily_summary;
     end if;
+    analyze daily_summary_keys;  -- few keys are looked up, the history is not scanned for them
     if not is_made then
         create table gold.daily_summary_new as select * from daily_summary_definition;
         alter table gold.daily_summary_new add constraint daily_summary_new_key primary key (date, content_id);
