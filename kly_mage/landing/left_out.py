@@ -22,7 +22,7 @@ from kly_mage.common.settings import UTC
 from kly_mage.common.text import counted
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.landing import deliveries, readers, unchanged
+from kly_mage.landing import deliveries, readers, together, unchanged
 from kly_mage.landing.files import LandingFile, files_for
 from kly_mage.landing.unchanged import Recall
 from kly_mage.rows.frames import Frames, gathered
@@ -98,8 +98,6 @@ def read(
                 if file.name in begun:
                     yield readers.whole(source, [_row(file, left_out[file.name])])
                     continue
-                if file.name in skipped:
-                    continue
                 reading = readings.get(file.name)
                 try:
                     for frame in readers.read(
@@ -110,9 +108,22 @@ def read(
                 except LandingError as error:
                     left_out[file.name] = _reason(file, error)
 
-        for is_small, these in groupby(files, key=lambda file: file.size < SMALL_BYTES):
-            found = rows(these)
-            yield from gathered(found) if is_small else found
+        def small_rows(these: Iterable[LandingFile]) -> Iterator[pl.DataFrame]:
+            for known, alike in groupby(these, key=lambda file: file.name in begun):
+                if known:
+                    yield from rows(alike)
+                    continue
+                for some, frame in together.typed(source, alike, timezone):
+                    if frame is None:
+                        yield from rows(some)
+                    elif len(left_out) == len(begun):
+                        days = None if source.any_day else window
+                        yield together.within(frame, some, days, late_days, readings)
+
+        to_read = [file for file in files if file.name not in skipped]
+        for is_small, these in groupby(to_read, key=lambda file: file.size < SMALL_BYTES):
+            walk = (lambda of: gathered(small_rows(of))) if is_small else rows
+            yield from walk(these)
         if more := left_out.keys() - begun:
             raise FileLeftOutError('begins anew without ' + _told({name: left_out[name] for name in sorted(more)}))
         if readings:

@@ -40,6 +40,11 @@ class Money:
         self._money += as_type(Decimal, frame[self._of.money].abs().sum())
         self._count += as_type(int, frame[self._of.per].sum())
 
+    def is_plausible(self, frame: pl.DataFrame) -> bool:
+        """Whether a file that has these typed rows may be meant."""
+        self.add(frame)
+        return self.problem() is None
+
     def problem(self) -> str | None:
         """What is wrong with the sums of the whole file, in a sentence with its remedy; None if nothing is."""
         if self._of is None or self._money * _PER <= self._most * max(self._count, _PER):

@@ -7,6 +7,7 @@ the days a load takes, and what makes a file unusable as a whole.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -40,10 +41,10 @@ from kly_mage.rows.frames import Frames
 if TYPE_CHECKING:
     from kly_mage.declared.mapping import Mapping
 
-_INSTANT = pl.Datetime('us', 'UTC')
+INSTANT = pl.Datetime('us', 'UTC')  # of what tells when a file was delivered and changed
 _SEEN_FILES = 20_000  # of which it is known what they are; a load looks at each several times
 _READERS: dict[Format, Reader] = {CSV: csv, JSON: ndjson}
-_ROW_COLUMNS = {'_delivered_at': _INSTANT, '_file': pl.String(), '_modified_at': _INSTANT, '_line': pl.Int64()}
+_ROW_COLUMNS = {'_delivered_at': INSTANT, '_file': pl.String(), '_modified_at': INSTANT, '_line': pl.Int64()}
 
 
 @dataclass(frozen=True)
@@ -94,16 +95,36 @@ def read(
             for frame in _read_file(source, file, timezone):
                 if reading:
                     reading.days.update(frame['_partition_date'].unique())
-                    frame = _without(frame, reading.loaded)
+                    frame = without(frame, reading.loaded)
                 yield taken(frame, days, own, file.day) if days else frame
 
     return Frames(frames)
 
 
-def _without(frame: pl.DataFrame, days: Collection[date]) -> pl.DataFrame:
+def without(frame: pl.DataFrame, days: Collection[date]) -> pl.DataFrame:
+    """The rows that are of none of these days."""
     if not days:
         return frame
     return frame.filter(~pl.col('_partition_date').is_in(list(days)).fill_null(False))
+
+
+def plain(source: Source, file: LandingFile) -> tuple[dict[str, str], Slice] | None:
+    """The rows of a small text file that has the source's own columns, as they are, and which are spelled otherwise.
+
+    Returns:
+        None of another file, of one that is more than a slice, and where something has to be said of a row of it.
+
+    Raises:
+        LandingError: it cannot be used.
+    """
+    names, _, between = _columns(source, file)
+    if reader_of(file) is not csv or not names or between.mapping or made_of(source, file):
+        return None
+    with contextlib.closing(csv.slices(file, names, source)) as slices:
+        parts = list(itertools.islice(slices, 2))
+    if len(parts) != 1 or parts[0].rejects is not None or parts[0].cut is not None or parts[0].nested:
+        return None
+    return between.spelled, parts[0]
 
 
 def whole(source: Source, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:
@@ -280,9 +301,9 @@ def _frame(
     if part.rejects is not None:
         frame = pl.concat([frame, part.rejects], how='diagonal')
     return frame.with_columns(
-        pl.lit(file.delivered_at).cast(_INSTANT).alias('_delivered_at'),
+        pl.lit(file.delivered_at).cast(INSTANT).alias('_delivered_at'),
         pl.lit(file.name).alias('_file'),
-        pl.lit(file.modified_at).cast(_INSTANT).alias('_modified_at'),
+        pl.lit(file.modified_at).cast(INSTANT).alias('_modified_at'),
     )
 
 

@@ -40,15 +40,16 @@ class Frames:
 
 def gathered(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     """The same rows in the same order, small frames put together: of a thousand small files each would be a frame."""
-    held: list[pl.DataFrame] = []
+    held, rows = list[pl.DataFrame](), 0
     for frame in frames:
-        if held and sum(each.height for each in held) + frame.height > SLICE_ROWS:
+        if held and rows + frame.height > SLICE_ROWS:
             yield _joined(held)
-            held = []
+            held, rows = [], 0
         held.append(frame)
-        if sum(each.height for each in held) >= GATHERED_ROWS:
+        rows += frame.height
+        if rows >= GATHERED_ROWS:
             yield _joined(held)
-            held = []
+            held, rows = [], 0
     if held:
         yield _joined(held)
 
