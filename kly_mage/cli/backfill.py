@@ -22,6 +22,7 @@ from kly_mage.loads import runner, summary
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.postgres import ledger
+from kly_mage.warehouse.postgres.connection import kept
 
 SHOWN_REJECTS = 3
 Load = dict[str, Any]
@@ -51,6 +52,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     shape.add_argument('--dry-run', action='store_true', help='list the days and files, load nothing')
 
 
+@kept()
 def run(options: argparse.Namespace) -> int:
     """Load the days and refresh the marts. 3 if a day, a file or a row needs a look: the lines before the last say which."""
     chosen = [options.pipeline] if options.pipeline else runner.names()

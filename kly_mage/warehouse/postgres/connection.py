@@ -1,6 +1,9 @@
 """Connections to PostgreSQL: one per unit of work, with the session settings the loads rely on."""
 
 import logging
+import os
+import select
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +25,9 @@ RETRY_SECONDS = (0.2, 1.0, 3.0, 8.0, 20.0)  # a server that restarts needs some 
 # What a server says that will soon let us in.
 _PASSING = ('starting up', 'shutting down', 'recovery mode', 'in recovery', 'not yet accepting', 'too many', 'slots')
 REACHED: set[tuple[str | None, int]] = set()  # servers that have let us in: if one does not answer, it is on its way back
+_idle: list[tuple[tuple[object, ...], Connection]] = []  # sessions between two units, where they are kept
+_keeping: list[int] = []  # processes that keep some
+_lock = threading.Lock()
 # What the loads and refreshes rely on, whatever the server's or the user's own settings are.
 _SESSION = (
     '-c timezone=UTC -c datestyle=ISO -c jit=off -c client_min_messages=warning'
@@ -33,17 +39,73 @@ _SESSION = (
 
 @contextmanager
 def connect(settings: Settings) -> Iterator[Connection]:
-    """A connection for one unit of work: committed at the end, rolled back on an error, closed in any case.
+    """A connection for one unit of work: committed at the end, or rolled back and closed on an error.
 
     Raises:
         KlyError: what ``session`` or ``told`` raise.
     """
-    connection = session(settings)
+    connection = _taken(settings) or session(settings)
     try:
         with told(settings, connection), connection:
             yield connection
-    finally:
+    except BaseException:
         connection.close()
+        raise
+    _leave(settings, connection)
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Inside of it the session of a unit of work that is done serves the next one; at its end all are closed.
+
+    A command has some twenty units, and to begin a session costs the server what several of them do. A unit finds what it
+    would in a session of its own: whatever was set, locked or made in another is gone.
+    """
+    _keeping.append(os.getpid())
+    try:
+        yield
+    finally:
+        _keeping.pop()
+        while _idle and not _keeping:
+            _idle.pop()[1].close()
+
+
+def _of(settings: Settings) -> tuple[object, ...]:
+    """What sessions have in common that may serve for one another; a fork has its own."""
+    return os.getpid(), settings.host, settings.port, settings.dbname, settings.user, settings.password, settings.lock_wait
+
+
+def _taken(settings: Settings) -> Connection | None:
+    """An idle session for these settings that the server has not ended; None if there is none."""
+    with _lock:
+        found = next((pair for pair in _idle if pair[0] == _of(settings)), None)
+        if found:
+            _idle.remove(found)
+    if not found:
+        return None
+    poll = select.poll()
+    poll.register(found[1].fileno(), select.POLLIN)
+    if not poll.poll(0):
+        return found[1]
+    found[1].close()  # the server has said something unasked: that it ends the session
+    return _taken(settings)
+
+
+def _leave(settings: Settings, connection: Connection) -> None:
+    """Keep a session for the next unit, or end it."""
+    if os.getpid() not in _keeping:
+        connection.close()
+        return
+    try:
+        connection.set_session('DEFAULT', 'DEFAULT', 'DEFAULT', autocommit=True)
+        with connection.cursor() as cursor:
+            cursor.execute('discard all')
+        connection.autocommit = False
+    except psycopg2.Error:  # the unit is done; the next one gets another
+        connection.close()
+        return
+    with _lock:
+        _idle.append((_of(settings), connection))
 
 
 @contextmanager
