@@ -54,7 +54,7 @@ COMMANDS = {
 }
 
 # What works on BigQuery, and what needs no warehouse. All else says so, instead of asking a PostgreSQL that nobody meant.
-_ON_BIGQUERY = ('backfill', 'show', 'inspect', 'new-source', 'completion', 'stop')
+_ON_BIGQUERY = ('backfill', 'show', 'fetch', 'inspect', 'new-source', 'completion', 'stop')
 
 
 class Command(Protocol):

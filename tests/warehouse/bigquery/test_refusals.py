@@ -21,6 +21,13 @@ def test_a_command_that_is_not_there_yet_names_postgresql(
     assert f'{command} works on PostgreSQL (KLY_WAREHOUSE=postgres), not on BigQuery yet' in capsys.readouterr().err
 
 
+def test_fetch_needs_no_warehouse(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv('KLY_WAREHOUSE', 'bigquery')
+    monkeypatch.delenv('KLY_GA4_DATASET', raising=False)
+    assert main(['fetch', 'ga4', '--start', '2025-10-01', '--end', '2025-10-01']) == 2
+    assert 'KLY_GA4_DATASET' in capsys.readouterr().err
+
+
 def test_a_warehouse_nobody_knows_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv('KLY_WAREHOUSE', 'bigquerry')
     assert main(['show']) == 2
