@@ -55,12 +55,12 @@ def conflicts(
                 undeclared = rowhash.undeclared_columns(source, table_columns(cursor, source))
             values = [column.name for column in source.value_columns]
             query = sql.SQL(
-                "select _file, _line, concat_ws(' ', {key}), {says}, {pairs} from {table} as further {counting}"
+                "select _file, _line, concat_ws(' ', {key}), {says}{pairs} from {table} as further {counting}"
                 ' where accepted_at is null and {days} order by _file, _line limit {limit}'
             ).format(
                 key=sql.SQL(', ').join(map(sql.Identifier, source.hash_columns or ())),
-                pairs=sql.SQL(', ').join(
-                    sql.SQL('{}::text').format(sql.Identifier(prefix + name))
+                pairs=sql.SQL('').join(  # none where the hash is over all that is declared
+                    sql.SQL(', {}::text').format(sql.Identifier(prefix + name))
                     for name in values
                     for prefix in ('', 'counted_')
                 ),

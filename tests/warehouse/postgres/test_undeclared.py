@@ -180,3 +180,16 @@ def test_a_database_of_before_gets_back_what_it_took_for_equal(settings: Setting
     assert_all_agree(settings, capsys)
     assert backfill('2025-10-01', None, '--quiet') == 3
     assert_gold_is_exact(query, settings.data_dir)
+
+
+def test_conflicts_are_listed_where_all_that_is_declared_makes_a_row_the_same(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Then versions differ in undeclared columns alone."""
+    deliver(settings, 'gam_delivery_20251001.csv', f'{ad()},mobile', f'{ad()},desktop', header=DEVICE)
+    assert ads() == 3
+    declared(monkeypatch, hash_columns=GAM_DELIVERY.names)
+    assert main(['migrate']) == 0
+    capsys.readouterr()
+    assert main(['conflicts']) == 3
+    assert 'desktop' in capsys.readouterr().out
