@@ -70,7 +70,7 @@ editor: install
 dashboard: .venv/dashboard
 	@$(OF_SAMPLE)exec $(BIN)/python -m kly_mage dashboard
 
-test: install .venv/dashboard lint
+test: install .venv/dashboard .venv/bigquery lint
 	$(PYTEST) -n 3 -m 'not slow and not mage and not browser and not docker and not walk'
 	KLY_TEST_POSTGRES=15 $(PYTEST) -n 3 -m 'database and not one_version and not slow and not mage and not browser and not docker'
 	# On a busy machine Mage's kernel or a browser may miss its moment: what failed is tried once more, alone.

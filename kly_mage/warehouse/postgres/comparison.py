@@ -116,6 +116,8 @@ class Comparison:
         self.connection.commit()
         # One snapshot for all that follows: a load that ends meanwhile is not seen by halves.
         self.cursor.execute('set transaction isolation level repeatable read')
+        # Held before it is taken: a partition that takes the place of others is empty in older snapshots.
+        self.cursor.execute(sql.SQL('lock table only {} in access share mode').format(bronze_table(self.source)))
         if self.values and (late := LateColumns(self.cursor, self.source)):
             late.as_stored('fresh')
         names, with_gone = [sql.Identifier(name) for name in self.values], bool(self.source.complete)

@@ -7,7 +7,9 @@ from typing import Any
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
+from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import MARTS
+from kly_mage.warehouse.postgres.tables import bronze_table
 
 SHOWN = 20  # differences named per check; the others are counted
 
@@ -43,12 +45,14 @@ class Report:
 
 
 def one_picture(cursor: Cursor) -> None:
-    """Compare everything as it is at one moment, and only read: loads and refreshes go on, a rebuild waits.
+    """Compare everything as it is at one moment, and only read: loads and refreshes go on, a rebuild and ``pack`` wait.
 
-    A truncated table turns empty in older pictures too, so what a rebuild truncates is held before the picture is taken.
+    A table that was truncated, or a partition that took the place of others, is empty in older pictures: both are held
+    before the picture is taken.
     """
     cursor.execute('set transaction isolation level repeatable read, read only')
-    held = [sql.SQL(table) for mart in MARTS for table in mart.tables]
+    held = [sql.SQL('only {}').format(bronze_table(source)) for source in SOURCES.values()]
+    held += [sql.SQL(table) for mart in MARTS for table in mart.tables]
     cursor.execute(sql.SQL('lock table {} in access share mode').format(sql.SQL(', ').join(held)))
 
 

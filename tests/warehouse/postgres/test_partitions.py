@@ -10,8 +10,10 @@ from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
 from kly_mage.warehouse.postgres import partitions
+from kly_mage.warehouse.postgres.bronze_checks import check_bronze
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_partitions
+from kly_mage.warehouse.postgres.differences import Report, one_picture
 from tests.gold import Query, assert_gold_is_exact, gold
 from tests.scenes import deliver, deliver_october, run_days
 
@@ -70,6 +72,23 @@ def test_packed_months_hold_the_same_rows_and_loads_go_on_exactly(
     deliver_october(settings.data_dir, range(1, 7))
     run_days(1, 6)
     assert_gold_is_exact(query, settings.data_dir)
+    assert main(['verify']) == 0
+
+
+@pytest.mark.usefixtures('past')
+def test_a_picture_of_bronze_keeps_its_rows_while_months_are_packed(settings: Settings, query: Query) -> None:
+    packing = threading.Thread(target=lambda: main(['pack']))
+    waits = "select count(*) from pg_locks where not granted and mode = 'AccessExclusiveLock'"
+    report = Report()
+    with connect(settings) as connection, connection.cursor() as cursor:
+        one_picture(cursor)
+        cursor.execute('select 1')  # the picture is taken
+        packing.start()
+        while packing.is_alive() and query(waits) == [(0,)]:
+            pass
+        check_bronze(cursor, report)
+    packing.join()
+    assert report.differences == []
     assert main(['verify']) == 0
 
 
