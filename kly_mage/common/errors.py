@@ -73,6 +73,10 @@ class ReadAgainError(RetryableError):
     """A load counted on rows that were taken out meanwhile; their files have to be read."""
 
 
+class OvertakenError(KlyError):
+    """The rows that a load was given, which it cannot ask for anew, count on what has gone meanwhile."""
+
+
 class FileLeftOutError(Exception):
     """A file turned out to be unusable after rows of it were taken; the same work is to begin anew, without it."""
 

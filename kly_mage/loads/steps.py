@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import LandingError
+from kly_mage.common.errors import LandingError, OvertakenError
 from kly_mage.common.memory import ensure_addresses
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.text import counted
@@ -140,7 +140,12 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         further = [UNDECLARED.name] if source.version_columns else []
         walk = [frame := to_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows', *further)]
         request = replace(request, files=_as_looked_at(settings, source, days, files, frame))
-    done = warehouse(settings).load(request, walk)
+    try:
+        done = warehouse(settings).load(request, walk)
+    except OvertakenError as error:  # in Mage minutes lie between the loader and this, and other loads
+        mage_run.tell(kwargs, f'{error}: its rows are read now', urgent=False)
+        again = read_days(source_name, {**kwargs, 'as_stream': True})
+        done = warehouse(settings).load(replace(request, files=files), again.map(lambda rows: hash_rows(rows, source_name)))
     if isinstance(frames, Frames):
         return done
     missing = summary.missing_days(settings, source, found, days)

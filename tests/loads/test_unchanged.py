@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from kly_mage.__main__ import main
-from kly_mage.common.errors import PipelineError
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
 from kly_mage.landing import csv, readers
@@ -329,17 +328,31 @@ def test_rows_outside_are_said_when_their_files_day_comes_whatever_day_was_loade
     assert last(query, 'outside', 'read') == (1, 1)
 
 
-def test_an_exporter_whose_loader_counted_on_rows_that_are_gone_meanwhile_is_refused(settings: Settings) -> None:
+def test_an_exporter_whose_loader_counted_on_rows_that_are_gone_meanwhile_reads_them(
+    settings: Settings, query: Query
+) -> None:
     """In Mage minutes lie between the two."""
     asked = {'start_date': date(2025, 10, 1), 'end_date': date(2025, 10, 1)}
     deliver(settings, FILE, ad('a'))
     assert ads() == 0
     rows = hash_rows(read_days('gam_delivery', asked), 'gam_delivery')
     unload(settings, pytest.MonkeyPatch())
-    with pytest.raises(PipelineError, match='run load_gam_delivery again'):
-        export_new_rows(rows, 'gam_delivery', asked)
-    rows = hash_rows(read_days('gam_delivery', asked), 'gam_delivery')
     assert export_new_rows(rows, 'gam_delivery', asked)['rows_new'] == 1
+    assert in_bronze(query) == 1
+
+
+def test_an_exporter_beside_whose_loader_another_day_of_the_file_was_found_in_conflict_reads_it(
+    settings: Settings, query: Query
+) -> None:
+    asked = {'start_date': date(2025, 10, 1), 'end_date': date(2025, 10, 1)}
+    further = '2025-10-02'
+    deliver(settings, 'gam_delivery_a.csv', ad('a'), ad('b', '1', day=further), ad('b', '2', day=further))
+    assert ads('2025-10-01') == 0
+    rows = hash_rows(read_days('gam_delivery', asked), 'gam_delivery')
+    assert ads(further) == 3  # of a file with conflicts nothing is kept
+    done = export_new_rows(rows, 'gam_delivery', asked)
+    assert (done['rows_read'], done['rows_already_loaded'], done['rows_unchanged']) == (1, 1, 0)
+    assert_gold_is_exact(query, settings.data_dir)
 
 
 def test_in_mage_an_unchanged_file_is_not_read_and_both_blocks_say_so(

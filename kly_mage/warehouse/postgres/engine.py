@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import PipelineError, ReadAgainError
+from kly_mage.common.errors import OvertakenError, ReadAgainError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
@@ -40,7 +40,7 @@ class Postgres:
             except ReadAgainError as error:
                 if isinstance(frames, Frames):  # walked again, it reads them
                     raise
-                raise PipelineError(f'{error}: run load_{request.source.name} again, and what comes after it') from error
+                raise OvertakenError(str(error)) from error
 
         return retrying(work)
 
