@@ -75,7 +75,8 @@ class Reading:
 def plan(source: Source, files: Collection[LandingFile], window: Window, recall: Recall) -> dict[str, Reading]:
     """What is to be done with each file, by its name.
 
-    Of an export either all files are read or none: which rows count is found out from all of them.
+    Whole days of an export are read always, with whatever lies beside them: a delivery takes rows out of days of which it
+    has none, so the days of its rows do not say what a load has done with it.
 
     Args:
         files: those of a load, without those that are left out.
@@ -84,8 +85,7 @@ def plan(source: Source, files: Collection[LandingFile], window: Window, recall:
         Of every file but those whose bytes cannot be told any more: reading them says why.
     """
     found = {file.name: reading for file in files if (reading := _reading(source, file, window, recall))}
-    of_export = (file for file in files if delivery_of(source, file.name))
-    if any(file.name not in found or found[file.name].is_read for file in of_export):
+    if any(delivery_of(source, file.name) for file in files):
         return {name: Reading(each.file, each.content) for name, each in found.items()}
     return found
 

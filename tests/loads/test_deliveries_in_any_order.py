@@ -184,6 +184,20 @@ def test_deliveries_in_any_order_end_in_the_last_truth_of_each_day(
         run_program(seed, settings, query, monkeypatch)
 
 
+def test_a_delivery_loaded_for_one_day_takes_its_rows_out_of_another_at_the_next_load(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_days(1, 1, 'articles_performance')
+    program, name = Program(0, server(settings), query, monkeypatch), 'events_fresh_20251003_0-0.csv'
+    stays = ('2025-10-03T11:00:00+07:00', 'page_view', 'u1', 's2', 'a', '', '1')
+    goes = ('2025-10-02T12:00:00+07:00', 'page_view', 'u2', 's1', '', 'g', '2')
+    program.write(name, 3, 'events_fresh', [stays, goes])
+    run_days(2, 4, 'articles_performance')
+    program.write(name, 3, 'events_fresh', [stays])
+    run_days(3, 3, 'articles_performance')
+    program.end()
+
+
 @pytest.mark.slow
 def test_many_more_programs(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     run_days(1, 1, 'articles_performance')
