@@ -93,6 +93,12 @@ def test_fetched_tables_load_to_the_gold_of_the_files(
     assert_gold_is_exact(query, flat.parent, 'UTC')
 
 
+WITHOUT_GOOGLE = (
+    "import sys\nfor name in ('bigquery', 'bigquery_storage_v1'):\n    sys.modules[f'google.cloud.{name}'] = None\n"
+)
+"""At the start of an interpreter: as if Google's libraries were not installed."""
+
+
 @pytest.mark.parametrize(
     ('arguments', 'changed', 'said'),
     [
@@ -101,7 +107,7 @@ def test_fetched_tables_load_to_the_gold_of_the_files(
         ([], {'KLY_GA4_DATASET': 'nobody.analytics_1'}, r'error: nobody.analytics_1 is not there .*'),
         ([], {'KLY_GA4_DATASET': 'analytics_1'}, r'error: KLY_GA4_DATASET=.* is no data set of BigQuery, such as .*'),
         ([], {'KLY_GA4_DATASET': ''}, r'error: which data set\? set KLY_GA4_DATASET=.*'),
-        ([], {'PYTHONPATH': ''}, r"error: Google's libraries are not installed \(.*\): make .venv/bigquery"),
+        ([], {'PYTHONPATH': '{}'}, r"error: Google's libraries are not installed \(.*\): make .venv/bigquery"),
         (
             [],
             {'BIGQUERY_STORAGE_EMULATOR_HOST': '', 'GOOGLE_APPLICATION_CREDENTIALS': '/no/key.json'},
@@ -112,6 +118,8 @@ def test_fetched_tables_load_to_the_gold_of_the_files(
 def test_what_cannot_be_is_said_in_one_line_and_leaves_nothing(
     bigquery: dict[str, str], tmp_path: Path, arguments: list[str], changed: dict[str, str], said: str
 ) -> None:
+    (tmp_path / 'sitecustomize.py').write_text(WITHOUT_GOOGLE, 'utf-8')
+    changed = {name: value.format(tmp_path) for name, value in changed.items()}
     environment = bigquery | {'KLY_DATA_DIR': str(tmp_path)} | changed
     told = run('fetch', 'ga4', '--start', '2020-11-01', *arguments, **environment)
     assert re.fullmatch(said + '\n', told.stderr), told.stderr
