@@ -5,10 +5,8 @@ machine. In here comes who sends the cookie of somebody signed in: with the edit
 start, which stands in the address that ``make dashboard`` prints.
 """
 
-import contextlib
 import hashlib
 import hmac
-import http.cookies
 import math
 import secrets
 import time
@@ -21,6 +19,7 @@ import tornado.httputil
 import tornado.template
 import tornado.web
 
+from kly_mage.mage.answering import Answer, answer_first, cookie
 from kly_mage.mage.guard import UNSIGNED_BYTES, OwnHeaders
 from kly_mage.mage.hosts import VARIABLE, Hosts, foreign
 from kly_mage.mage.sign_in import Attempts, Keys
@@ -86,22 +85,12 @@ class Door:
 
 def guard(application: tornado.web.Application, door: Door) -> tornado.web.Application:
     """Let only those in who come to one of our addresses, from our own pages if from a page, and are signed in."""
-    find = application.find_handler
     application.transforms.insert(0, Headers)  # before what packs the answers
-
-    def find_handler(request: tornado.httputil.HTTPServerRequest, **kwargs: Any) -> Any:
-        if (answer := _answer(request, door)) is None:
-            return find(request, **kwargs)
-        request.connection.set_max_body_size(UNSIGNED_BYTES)  # type: ignore[union-attr]
-        return application.get_handler_delegate(request, *answer)
-
-    application.find_handler = find_handler  # type: ignore[method-assign]
+    answer_first(application, lambda request: _answer(request, door), UNSIGNED_BYTES)
     return application
 
 
-def _answer(
-    request: tornado.httputil.HTTPServerRequest, door: Door
-) -> tuple[type[tornado.web.RequestHandler], dict[str, Any]] | None:
+def _answer(request: tornado.httputil.HTTPServerRequest, door: Door) -> Answer | None:
     """The handler that answers instead of Streamlit's, with its arguments; None if Streamlit may."""
     reads, path = request.method in _READING, request.path
     if request.headers.get('Host', '').lower() not in door.here.names:
@@ -129,10 +118,8 @@ def _answer(
 
 
 def _sessions(request: tornado.httputil.HTTPServerRequest, door: Door) -> list[str]:
-    cookies: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
-    with contextlib.suppress(http.cookies.CookieError):
-        cookies.load(request.headers.get('Cookie', ''))
-    return [cookies[door.cookie].value] if door.cookie in cookies else []
+    session = cookie(request, door.cookie)
+    return [] if session is None else [session]
 
 
 def _own_page(place: str) -> str:

@@ -5,8 +5,6 @@ make_app``), and neither ``Host`` nor ``Origin``: ``check_origin`` gives True in
 ``websocket_server.py``, and every answer allows all origins.
 """
 
-import contextlib
-import http.cookies
 import json
 import re
 from typing import Any
@@ -15,6 +13,7 @@ import tornado.httputil
 import tornado.web
 
 from kly_mage.mage import sign_in
+from kly_mage.mage.answering import Answer, answer_first, cookie
 from kly_mage.mage.hosts import VARIABLE, Hosts, foreign
 
 # The sign-in page cannot be shown without these files of Mage's. None of them knows anything about the project.
@@ -47,22 +46,12 @@ HEADERS = {
 
 def guard(application: tornado.web.Application, here: Hosts) -> tornado.web.Application:
     """Let only those in who come to one of our addresses, from our own pages if from a page, and are signed in."""
-    find = application.find_handler
     application.add_transform(OwnHeaders)
-
-    def find_handler(request: tornado.httputil.HTTPServerRequest, **kwargs: Any) -> Any:
-        if (answer := _answer(request, here)) is None:
-            return find(request, **kwargs)
-        request.connection.set_max_body_size(UNSIGNED_BYTES)  # type: ignore[union-attr]
-        return application.get_handler_delegate(request, *answer)
-
-    application.find_handler = find_handler  # type: ignore[method-assign]
+    answer_first(application, lambda request: _answer(request, here), UNSIGNED_BYTES)
     return application
 
 
-def _answer(
-    request: tornado.httputil.HTTPServerRequest, here: Hosts
-) -> tuple[type[tornado.web.RequestHandler], dict[str, Any]] | None:
+def _answer(request: tornado.httputil.HTTPServerRequest, here: Hosts) -> Answer | None:
     """The handler that answers instead of Mage's, with its arguments; None if Mage may."""
     path, reads = request.path, request.method in _READING
     if request.headers.get('Host', '').lower() not in here.names:
@@ -102,12 +91,9 @@ def _tokens(request: tornado.httputil.HTTPServerRequest) -> list[str]:
     found = [headers.get('OAUTH-TOKEN', ''), headers.get('Authorization', '').removeprefix('Bearer ')]
     if request.method == 'GET' and _DOWNLOAD.fullmatch(request.path):
         found += [value.decode('utf-8', 'replace') for value in request.query_arguments.get('token', [])]
-    if request.method in _READING or 'Origin' in headers or headers.get('Sec-Fetch-Site') == 'same-origin':
-        cookies: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
-        with contextlib.suppress(http.cookies.CookieError):
-            cookies.load(headers.get('Cookie', ''))
-        if 'oauth_token' in cookies:
-            found.append(sign_in.inside(cookies['oauth_token'].value))
+    is_ours = request.method in _READING or 'Origin' in headers or headers.get('Sec-Fetch-Site') == 'same-origin'
+    if is_ours and (token := cookie(request, 'oauth_token')) is not None:
+        found.append(sign_in.inside(token))
     return [token for token in found if token]
 
 
