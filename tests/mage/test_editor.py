@@ -123,7 +123,10 @@ def test_the_port_of_an_editor_that_runs_is_known_to_whoever_asks_for_it(env: Pa
     assert editor.address(settings) == f'http://{editor.HOST}:6789'
     settings.local_dir.mkdir()
     # As `python -m kly_mage editor --port 7000` notes itself.
-    with subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)', 'editor']) as other:
+    waits = 'import time; print(flush=True); time.sleep(60)'
+    with subprocess.Popen([sys.executable, '-c', waits, 'editor'], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        other.stdout.readline()  # a process has no arguments yet in the moment after its start
         (settings.local_dir / 'editor.pid').write_text(f'{other.pid}\n7000')
         assert editor.address(settings) == f'http://{editor.HOST}:7000'
         other.kill()
