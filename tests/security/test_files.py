@@ -19,7 +19,7 @@ HEADER = b'served_at,ad_unit,impressions,clicks,revenue_usd\n'
 ROW = b'2025-10-01T12:00:00+07:00,a,1,0,0.5\n'
 SECRET = 'POSTGRES_PASSWORD=hunter2'
 READ = """
-import resource, sys
+import sys
 from pathlib import Path
 from kly_mage.declared import GAM_DELIVERY
 from kly_mage.landing import files, readers
@@ -28,9 +28,11 @@ rows = rejects = 0
 try:
     for frame in readers.read(GAM_DELIVERY, found, None, timezone='Asia/Jakarta', late_days=3):
         rows, rejects = rows + frame.height, rejects + frame['_reject'].count()
-    print(rows, rejects, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10)
+    told = f'{rows} {rejects}'
 except files.LandingError as error:
-    print(error, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10, sep='|')
+    told = str(error)
+# Its own peak: what getrusage calls a peak begins with that of the process that started it.
+print(told, int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) >> 10, sep='|')
 """
 
 
@@ -150,9 +152,9 @@ def test_a_file_made_to_eat_the_machine_is_refused_in_a_sentence(zone: Path, hea
 def test_forty_thousand_rows_of_one_field_too_many_are_rejects_in_seconds(zone: Path) -> None:
     (zone / 'gam_delivery' / 'x.csv').write_bytes(HEADER + ROW.replace(b'\n', b',more\n') * 40_000)
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    rows, rejects, peak = map(int, read(zone).split())
-    assert (rows, rejects) == (40_000, 40_000)
-    assert peak <= 600
+    counts, peak = read(zone).split('|')
+    assert counts == '40000 40000'
+    assert int(peak) <= 600
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < 10
 
 

@@ -47,7 +47,8 @@ def read(zone: Path) -> Cost:
         process.returncode = os.waitstatus_to_exitcode(status)
         assert process.returncode == 0
         told.seek(0)
-        return Cost(told.read(), used.ru_utime + used.ru_stime, used.ru_maxrss >> 10)
+        text, peak = told.read().rsplit('|', 1)
+        return Cost(text, used.ru_utime + used.ru_stime, int(peak))
 
 
 def write(zone: Path, name: str, head: bytes, unit: bytes) -> None:
