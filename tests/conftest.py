@@ -22,20 +22,32 @@ from kly_mage.warehouse.postgres.embedded import EMBEDDED_SETTINGS, start, stop
 
 os.environ['KLY_ENV_FILE'] = os.devnull  # whoever runs the tests may have an .env
 os.environ['KLY_SETTLE_SECONDS'] = '0'  # what a test delivers is complete
+NEWEST = '18'
 REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs PostgreSQL: those tests run on each version of it."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what needs PostgreSQL: those tests run on each version of it.
+
+    On an older version the first and the last case of a test are enough: it is there for what SQL that server understands,
+    and which rows come of each case is shown on the newest one.
+    """
     for item in items:
         if 'postgres' in getattr(item, 'fixturenames', ()):
             item.add_marker('database')
+    if os.environ.get('KLY_TEST_POSTGRES', NEWEST) != NEWEST:
+        cases: dict[str, list[pytest.Item]] = {}
+        for item in items:
+            cases.setdefault(item.nodeid.partition('[')[0], []).append(item)
+        between = {item for all_of_one in cases.values() for item in all_of_one[1:-1]}
+        items[:] = [item for item in items if item not in between]
+        config.hook.pytest_deselected(items=list(between))
 
 
 @pytest.fixture(scope='session')
 def postgres() -> Iterator[str]:
     """The socket folder of a server of this session's own."""
-    version = os.environ.get('KLY_TEST_POSTGRES', '18')
+    version = os.environ.get('KLY_TEST_POSTGRES', NEWEST)
     folder = Path(tempfile.mkdtemp(prefix='kly_pg_', dir='/tmp'))
     folder.chmod(0o755)
     data = folder / 'data'

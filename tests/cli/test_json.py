@@ -11,6 +11,8 @@ from kly_mage.common.settings import REPOSITORY, Settings
 from tests.delivery import ad, article, deliver, event
 from tests.gold import Query
 
+pytestmark = pytest.mark.one_version
+
 Captured = pytest.CaptureFixture[str]
 DAY = ('--start', '2025-10-01')
 

@@ -13,6 +13,8 @@ from kly_mage.common.settings import REPOSITORY, Settings
 from tests.delivery import ad, ads, article, deliver, event
 from tests.gold import Query
 
+pytestmark = pytest.mark.one_version
+
 FULL = Path('/dev/full')
 
 

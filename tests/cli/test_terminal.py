@@ -10,6 +10,8 @@ from kly_mage.common.settings import Settings
 from tests.cli.terminal import COLUMNS, shown
 from tests.delivery import ad, article, backfill, deliver, event
 
+pytestmark = pytest.mark.one_version
+
 LONG = 'Harga Beras Turun di Pasar Induk, Pedagang dan Pembeli Sama-Sama Menunggu Kabar dari Gudang'
 
 

@@ -13,6 +13,8 @@ from kly_mage.loads import runner
 from tests.delivery import ad, ads, deliver
 from tests.gold import Query
 
+pytestmark = pytest.mark.one_version
+
 ENDS = '.csv, .ndjson, .jsonl, .json, .avro (or these and .gz, .zst, .zip) or .parquet'
 
 

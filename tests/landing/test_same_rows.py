@@ -22,6 +22,8 @@ from tests.gold import Query
 from tests.landing.zone import Write, read
 from tests.packing import ENDS, packed
 
+pytestmark = pytest.mark.one_version
+
 TEXTS = ('site', 'ad_unit', 'line_item', 'creative', 'content_id', 'note')
 COLUMNS = ('served_at', *TEXTS, 'impressions', 'clicks', 'revenue_usd')
 Row = dict[str, Any]

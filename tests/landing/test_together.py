@@ -13,6 +13,8 @@ from kly_mage.landing import files as landing
 from kly_mage.landing import left_out, readers, together
 from tests.delivery import HEADERS, ad, article, event
 
+pytestmark = pytest.mark.one_version
+
 DAYS = Window(date(2025, 10, 1), date(2025, 10, 2))
 ADS = {
     'gam_delivery_20251001.csv': [

@@ -11,6 +11,8 @@ from kly_mage.loads import runner
 from tests.delivery import HEADERS, ad, ads, article, backfill, deliver
 from tests.gold import Query, assert_gold_is_exact
 
+pytestmark = pytest.mark.one_version
+
 FILE = 'gam_delivery/gam_delivery_20251001.csv'
 DAYS = {'start_date': '2025-10-01', 'end_date': '2025-10-01'}
 

@@ -15,6 +15,8 @@ from kly_mage.warehouse.postgres import ledger
 from tests.delivery import ad, ads, deliver
 from tests.gold import Query
 
+pytestmark = pytest.mark.one_version
+
 Captured = pytest.CaptureFixture[str]
 STALE = 'nothing is newer than {}, 4 days ago; at most 2 are declared'
 

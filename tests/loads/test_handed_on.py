@@ -14,6 +14,8 @@ from kly_mage.loads.handed_on import to_pandas, to_polars
 from kly_mage.loads.steps import hash_rows, read_days
 from tests.delivery import ad, deliver
 
+pytestmark = pytest.mark.one_version
+
 SOURCE = SOURCES['gam_delivery']
 DAY = {'start_date': '2025-10-01'}
 

@@ -19,6 +19,8 @@ from kly_mage.warehouse.postgres import ledger
 from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 
+pytestmark = pytest.mark.one_version
+
 DAYS = {'start_date': '2025-10-01', 'end_date': '2025-10-04'}
 BAD = 'gam_delivery/gam_delivery_20251002.csv'
 

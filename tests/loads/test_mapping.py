@@ -11,6 +11,8 @@ from kly_mage.common.settings import Settings
 from tests.delivery import ads
 from tests.gold import Query
 
+pytestmark = pytest.mark.one_version
+
 Captured = pytest.CaptureFixture[str]
 OURS = """\
 served_at,ad_unit,line_item,creative,content_id,impressions,clicks,revenue_usd

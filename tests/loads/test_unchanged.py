@@ -18,6 +18,8 @@ from kly_mage.warehouse.postgres import unchanged
 from tests.delivery import ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 
+pytestmark = pytest.mark.one_version
+
 FILE = 'gam_delivery_20251001.csv'
 
 

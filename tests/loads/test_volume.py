@@ -12,6 +12,8 @@ from kly_mage.loads import steps
 from tests.delivery import ad, ads, deliver
 from tests.gold import Query
 
+pytestmark = pytest.mark.one_version
+
 Captured = pytest.CaptureFixture[str]
 USUAL = 30
 

@@ -353,6 +353,7 @@ def test_processes_that_start_on_an_empty_database_at_once(settings: Settings, q
     assert deadlocks(query) == 0
 
 
+@pytest.mark.one_version
 def test_two_overlapping_backfills_and_a_daily_run_three_times(
     settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -311,6 +311,7 @@ def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     place.rmdir()
 
 
+@pytest.mark.one_version
 def test_a_disk_that_is_full_is_said_at_once_and_nothing_is_lost(settings: Settings, small_disk: Path) -> None:
     """A table cannot grow; or the server crashes over its log and cannot recover, for want of room again."""
     rows = [event(f'u{n}', content='a' * 200 + str(n)) for n in range(150_000)]

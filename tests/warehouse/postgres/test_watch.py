@@ -23,6 +23,8 @@ from tests.commands import run
 from tests.gold import Query, assert_gold_is_exact
 from tests.scenes import Background, OpenLoad, deliver_october, load, mart_sql, refresh, run_days, wait_until_blocked
 
+pytestmark = pytest.mark.one_version
+
 DAY = ('--start', '2025-10-01', '--end', '2025-10-01', '--quiet')
 
 
