@@ -21,21 +21,7 @@ set local enable_seqscan = off;
 -- One row per session on an article on a day, or for all events there that name no user or no session: their
 -- session_key is NULL. A table, not a WITH: what follows is then planned for as many rows as there are.
 create temp table session_activity on commit drop as
-with corrections as (
-    select
-        _hashrow,
-        sign,
-        _partition_date,
-        _updated_at
-    from bronze.ga4_events_corrections
-    where
-        _updated_at > (
-            select mart.watermark from ops.watermarks as mart
-            where mart.mart = 'gold.ga4_daily_summary'
-        )
-),
-
-new_events as (
+with new_events as (
     select
         _partition_date as event_date,
         coalesce(nullif(content_id, ''), '(not set)') as content_id,
@@ -52,15 +38,13 @@ new_events as (
     union all
     -- What a newer delivery of its day has taken back (-1), or made count again (1).
     select
-        event._partition_date as event_date,
-        coalesce(nullif(event.content_id, ''), '(not set)') as content_id,
-        hashtextextended(nullif(event.user_pseudo_id, ''), hashtextextended(nullif(event.session_id, ''), 0)) as session,
-        event.event_name,
-        corrections.sign,
-        corrections._updated_at
-    from corrections
-    inner join bronze.ga4_events_of_days(array(select distinct _partition_date from corrections)) as event
-        on corrections._hashrow = event._hashrow
+        _partition_date as event_date,
+        coalesce(nullif(content_id, ''), '(not set)') as content_id,
+        hashtextextended(nullif(user_pseudo_id, ''), hashtextextended(nullif(session_id, ''), 0)) as session,
+        event_name,
+        sign,
+        _updated_at
+    from bronze.ga4_events_to_correct
 )
 
 select

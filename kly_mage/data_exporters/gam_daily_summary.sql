@@ -1,5 +1,5 @@
 -- Grain: one row per serving date and content_id.
--- Inputs: the rows of bronze.gam_delivery that came in since the last refresh (ops.watermarks), and what was restated.
+-- Inputs: the rows of bronze.gam_delivery that came in since the last refresh (ops.watermarks), and what was corrected since.
 -- A re-run is safe: the rows read, their sums and the watermark move in one transaction.
 
 -- Each statement has to see what was committed while the locks were waited for, whatever the database defaults to.
@@ -21,6 +21,7 @@ with new_delivery as (
         impressions,
         clicks,
         revenue_usd,
+        1 as sign,
         _updated_at
     from bronze.gam_delivery
     where
@@ -29,29 +30,25 @@ with new_delivery as (
             where watermarks.mart = 'gold.gam_daily_summary'
         )
     union all
-    -- Where restatements apply: the new version instead of the one counted before.
+    -- What was counted and counts no longer (-1), and what counts in its place (1); empty where the first version counts.
     select
         _partition_date as served_date,
         coalesce(nullif(content_id, ''), '(not set)') as content_id,
-        impressions - counted_impressions as impressions,
-        clicks - counted_clicks as clicks,
-        revenue_usd - counted_revenue_usd as revenue_usd,
+        impressions,
+        clicks,
+        revenue_usd,
+        sign,
         _updated_at
-    from bronze.gam_delivery_restatements
-    where
-        _updated_at > (
-            select watermarks.watermark from ops.watermarks
-            where watermarks.mart = 'gold.gam_daily_summary'
-        )
+    from bronze.gam_delivery_to_correct
 ),
 
 deltas as materialized (
     select
         served_date,
         content_id,
-        sum(impressions) as impressions,
-        sum(clicks) as clicks,
-        sum(revenue_usd) as revenue_usd,
+        sum(sign * impressions) as impressions,
+        sum(sign * clicks) as clicks,
+        sum(sign * revenue_usd) as revenue_usd,
         max(_updated_at) as watermark
     from new_delivery
     group by served_date, content_id

@@ -1,11 +1,16 @@
-"""What a source with deliveries of whole days has beside its table: what they corrected, and a way to the rows of a day."""
+"""What a source that a mart adds up has beside its table: a way to the rows of a day, and what has been corrected of them.
+
+The SQL block of the mart is one text, whatever its source declares: it adds the rows of the view
+``bronze.<source>_to_correct`` with their signs, and there are none where nothing can be corrected.
+"""
 
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.postgres.text import comment, identifier
+from kly_mage.declared.marts import Mart
+from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
 
-def deliveries_ddl(source: Source) -> list[str]:
-    """Table, functions and comments; safe to run again."""
+def corrections_ddl(source: Source) -> list[str]:
+    """The table of a source with ``complete``, and its comments; safe to run again."""
     table = f'bronze.{identifier(f"{source.name}_corrections")}'
     return [
         f'create table if not exists {table} (',
@@ -20,15 +25,53 @@ def deliveries_ddl(source: Source) -> list[str]:
             'table', table, f'One row per change of what counts of bronze.{source.name}, by a newer delivery of its day.'
         ),
         *(comment('column', f'{table}.{name}', text) for name, _, text in _COLUMNS),
+    ]
+
+
+def changes_ddl(source: Source, mart: Mart) -> list[str]:
+    """The functions and the view that the mart's SQL block asks, and their comments; safe to run again."""
+    of_days, view = (f'bronze.{identifier(f"{source.name}_{name}")}' for name in ('of_days', 'to_correct'))
+    corrections = f'bronze.{identifier(f"{source.name}_corrections")}'
+    gone = _GONE.format(corrections=corrections) if source.complete else ''
+    waiting = f'_updated_at > (select watermark from ops.watermarks where mart = {literal(mart.table)})'
+    columns = ', '.join(f'stored.{identifier(name)}' for name in (*source.names, '_partition_date'))
+    if source.complete:
+        changes = (
+            f'with corrected as (select * from {corrections} where {waiting})\n'
+            f'select {columns}, corrected.sign, corrected._updated_at\nfrom corrected\n'
+            f'inner join {of_days}(array(select distinct _partition_date from corrected)) as stored'
+            ' on corrected._hashrow = stored._hashrow'
+        )
+    elif source.value_columns:
+        changes = f'select {columns}, sign, _updated_at\nfrom {restated(source)} as stored\nwhere {waiting}'
+    else:
+        bronze = f'bronze.{identifier(source.name)} as stored'
+        changes = f'select {columns}, 1::smallint as sign, _updated_at\nfrom {bronze}\nwhere false'
+    return [
         _FUNCTIONS.format(
             bronze=f'bronze.{identifier(source.name)}',
             registry=f'bronze.{identifier(f"{source.name}_hashrow")}',
             loaded_at=f'bronze.{identifier(f"{source.name}_loaded_at")}',
-            of_days=f'bronze.{identifier(f"{source.name}_of_days")}',
+            of_days=of_days,
             counted=f'bronze.{identifier(f"{source.name}_counted")}',
-            corrections=table,
+            gone=gone,
         ),
+        f'create or replace view {view} as\n{changes};',
+        comment('view', view, f'One row per change of what counts that {mart.table} has not taken in yet.'),
+        *(comment('column', f'{view}.{identifier(c.name)}', c.description) for c in source.columns),
+        *(comment('column', f'{view}.{name}', text) for name, text in _OF_CHANGES),
     ]
+
+
+def restated(source: Source) -> str:
+    """The relation of what restatements have changed: versions that came to count with sign 1, those before them with -1."""
+    before = {column.name: f'counted_{column.name}' for column in source.value_columns}
+    table = f'bronze.{identifier(f"{source.name}_restatements")}'
+    parts = []
+    for sign, names in (('1', {}), ('-1', before)):
+        columns = (f'{identifier(names.get(name, name))} as {identifier(name)}' for name in source.names)
+        parts.append(f'select {", ".join(columns)}, _partition_date, {sign}::smallint as sign, _updated_at from {table}')
+    return f'(\n    {parts[0]}\n    union all\n    {parts[1]}\n)'
 
 
 _COLUMNS = (
@@ -69,10 +112,16 @@ end $function$;
 comment on function {of_days} is 'All rows of these local days, found without a look at the others.';
 create or replace function {counted}(days date[]) returns setof {bronze} language sql stable rows 100000 as $function$
     select stored.*
-    from {of_days}(days) as stored
+    from {of_days}(days) as stored{gone}
+$function$;
+comment on function {counted} is 'The rows of these local days that count: without what a newer delivery has corrected.';"""
+_GONE = """
     left join (
         select _hashrow from {corrections} where _partition_date = any(days) group by _hashrow having sum(sign) < 0
     ) as gone on stored._hashrow = gone._hashrow
-    where gone._hashrow is null
-$function$;
-comment on function {counted} is 'The rows of these local days that count: without what a newer delivery has corrected.';"""
+    where gone._hashrow is null"""
+_OF_CHANGES = (
+    ('_partition_date', 'Local day of the row.'),
+    ('sign', '-1: it counts no longer; 1: it counts now.'),
+    ('_updated_at', 'Ingestion time of the delivery that changed it.'),
+)

@@ -8,12 +8,13 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared import SOURCES
-from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Distinct, Mart, Measure, Sum
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Distinct, Mart
 from kly_mage.warehouse.postgres.deliveries import gone
+from kly_mage.warehouse.postgres.delivery_tables import restated
 from kly_mage.warehouse.postgres.differences import Report, compare, count
 from kly_mage.warehouse.postgres.gold_checks import gold
 from kly_mage.warehouse.postgres.measures import UNITS, per_row
-from kly_mage.warehouse.postgres.tables import bronze_table, moving_tables, restatements_table
+from kly_mage.warehouse.postgres.tables import bronze_table, moving_tables
 
 
 def check_gold(cursor: Cursor, report: Report) -> None:
@@ -103,44 +104,40 @@ def _keys(mart: Mart, counted: Distinct) -> sql.Composed:
 
 
 def _rows(mart: Mart) -> sql.Composed:
-    """What each row behind the watermark contributes, and what each restatement has changed since."""
+    """What each row behind the watermark contributes, and what restatements have changed since."""
     keys = [sql.SQL('_partition_date as {}').format(sql.Identifier(mart.day.name))]
     keys += [sql.SQL('{} as {}').format(_key(key.column), sql.Identifier(key.name)) for key in mart.by]
     contributions = [
         *(sql.SQL('{} as {}').format(per_row(measure), sql.Identifier(measure.name)) for measure in mart.additive),
         *(sql.SQL('{} as {}').format(_distinct(mart, of), sql.Identifier(of.key)) for of in mart.registries),
     ]
-    changes = [*(_change(mart, measure) for measure in mart.additive), *(sql.SQL('null::bigint') for _ in mart.registries)]
+    parts = [(_counting(mart), contributions)]
+    if SOURCES[mart.source].value_columns:
+        changes = [
+            *(sql.SQL('sign * {}').format(per_row(measure)) for measure in mart.additive),
+            *(sql.SQL('null::bigint') for _ in mart.registries),
+        ]
+        parts.append((sql.SQL('{} as restated').format(sql.SQL(restated(SOURCES[mart.source]))), changes))
     return sql.SQL(' union all ').join(
         sql.SQL('select {} from {} where _updated_at <= {}').format(
             sql.SQL(', ').join([*keys, *amounts]), table, _watermark(mart)
         )
-        for table, amounts in zip(_counting(mart), (contributions, changes), strict=False)
+        for table, amounts in parts
     )
 
 
-def _counting(mart: Mart) -> list[sql.Composed]:
-    """The rows of bronze that counted at the watermark, and the restatements of a source that has them."""
+def _counting(mart: Mart) -> sql.Composed:
+    """The rows of bronze that counted at the watermark."""
     source = SOURCES[mart.source]
-    rows = bronze_table(source)
-    if source.complete:
-        rows = sql.SQL(
-            '(select stored.* from {} as stored left join {} as gone using (_hashrow) where gone._hashrow is null) as rows'
-        ).format(rows, gone(source, sql.SQL('_updated_at <= {}').format(_watermark(mart))))
-    return [rows, *([restatements_table(source)] if source.version_columns else [])]
+    if not source.complete:
+        return bronze_table(source)
+    return sql.SQL(
+        '(select stored.* from {} as stored left join {} as gone using (_hashrow) where gone._hashrow is null) as rows'
+    ).format(bronze_table(source), gone(source, sql.SQL('_updated_at <= {}').format(_watermark(mart))))
 
 
 def _key(column: str | None) -> sql.Composed:
     return sql.SQL("coalesce(nullif({}, ''), {})").format(sql.Identifier(column or ''), sql.Literal(NOT_SET))
-
-
-def _change(mart: Mart, measure: Measure) -> sql.Composable:
-    """By how much a restatement has changed what its row contributes."""
-    if not isinstance(measure.of, Sum) or measure.of.column not in {c.name for c in SOURCES[mart.source].value_columns}:
-        return sql.SQL('0')
-    return sql.SQL('coalesce({}, 0) - coalesce({}, 0)').format(
-        sql.Identifier(measure.of.column), sql.Identifier(f'counted_{measure.of.column}')
-    )
 
 
 def _distinct(mart: Mart, of: Distinct) -> sql.Composable:

@@ -141,7 +141,9 @@ def _conflicts(source: Source) -> str:
     money = next((measure for measure in mart.additive if measure.name == mart.money), None) if mart else None
     column = money.of.column if money and isinstance(money.of, Sum) else None
     revenue = f'sum({identifier(column)})' if column else 'null::numeric'
-    change = f'sum({identifier(column)} - {identifier(f"counted_{column}")})' if column else 'null::numeric'
+    change = '0::numeric' if column else 'null::numeric'  # in the hash: versions of a row agree in it
+    if column in {value.name for value in source.value_columns}:
+        change = f'sum({identifier(column)} - {identifier(f"counted_{column}")})'
     lines = [
         f'{literal(source.name)} as source',
         '_partition_date as day',

@@ -8,9 +8,9 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Column, Source
-from kly_mage.declared.marts import MARTS
+from kly_mage.declared.marts import MARTS, mart_of
 from kly_mage.rows.rowhash import VERSION
-from kly_mage.warehouse.postgres.delivery_tables import deliveries_ddl
+from kly_mage.warehouse.postgres.delivery_tables import changes_ddl, corrections_ddl
 from kly_mage.warehouse.postgres.finality_view import finality_view
 from kly_mage.warehouse.postgres.joined_tables import joined_ddl
 from kly_mage.warehouse.postgres.mart_tables import mart_ddl, restatements_ddl
@@ -69,7 +69,7 @@ def moving_tables(source: Source) -> list[sql.Composed]:
 
 
 def rows_of_days(source: Source) -> sql.Composed:
-    """The quoted name of the function that gives all rows of some days; for a source with ``complete``."""
+    """The quoted name of the function that gives all rows of some days; for a source that a mart adds up."""
     return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_of_days'))
 
 
@@ -179,7 +179,9 @@ def source_ddl(source: Source) -> str:
     if counted:
         lines += _conflicts_ddl(source)
     if source.complete:
-        lines += deliveries_ddl(source)
+        lines += corrections_ddl(source)
+    if mart := mart_of(source.name):
+        lines += changes_ddl(source, mart)
     return '\n'.join(lines)
 
 

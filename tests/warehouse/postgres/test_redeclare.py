@@ -120,6 +120,23 @@ def test_rows_hashed_by_another_rule_are_what_they_had_been_under_it_from_the_st
         assert set(query(f'select {", ".join(names)} from bronze.gam_delivery_conflicts')) == further
 
 
+@pytest.mark.parametrize('columns', [tuple(AD_COLUMNS.split(',')), None], ids=['named', 'all'])
+def test_rows_may_be_hashed_over_all_their_columns_and_need_hold_no_whole_days_from_the_start(
+    settings: Settings, query: Query, declare: Declared, columns: tuple[str, ...] | None
+) -> None:
+    declare(GA4_EVENTS, complete=())
+    declare(GAM_DELIVERY, hash_columns=columns)
+    declare.monkeypatch.setattr(oracle, 'GAM_KEY', tuple(AD_COLUMNS.split(',')))
+    deliver_ads(settings, 0)
+    deliver(settings, 'ga4_events_20251001.csv', event('u1'), event('u2'))
+    for day in range(1, 5):
+        scenes.run_days(day)
+    assert_nothing_is_new(query, settings)
+    (told,) = query("select sum(revenue_in_conflicts) from gold.reconciliation where source = 'gam_delivery'")
+    assert told == (None,)
+    assert main(['reconcile', '--source', 'gam_delivery', '--quiet']) == 0
+
+
 def conflicts(settings: Settings) -> list[dict[str, Any]]:
     """The further versions, as the oracle has them, in the columns of the conflicts table."""
     source = SOURCES['gam_delivery']

@@ -110,3 +110,22 @@ create or replace function bronze."ga4_events_counted"(days date[]) returns seto
     where gone._hashrow is null
 $function$;
 comment on function bronze."ga4_events_counted" is 'The rows of these local days that count: without what a newer delivery has corrected.';
+create or replace view bronze."ga4_events_to_correct" as
+with corrected as (select * from bronze."ga4_events_corrections" where _updated_at > (select watermark from ops.watermarks where mart = 'gold.ga4_daily_summary'))
+select stored."event_timestamp", stored."event_name", stored."user_pseudo_id", stored."session_id", stored."content_id", stored."site", stored."page_location", stored."device_category", stored."country", stored."traffic_source", stored."_partition_date", corrected.sign, corrected._updated_at
+from corrected
+inner join bronze."ga4_events_of_days"(array(select distinct _partition_date from corrected)) as stored on corrected._hashrow = stored._hashrow;
+comment on view bronze."ga4_events_to_correct" is 'One row per change of what counts that gold.ga4_daily_summary has not taken in yet.';
+comment on column bronze."ga4_events_to_correct"."event_timestamp" is 'When the event happened.';
+comment on column bronze."ga4_events_to_correct"."event_name" is 'GA4 event name, such as page_view or user_engagement.';
+comment on column bronze."ga4_events_to_correct"."user_pseudo_id" is 'GA4 client id; NULL when consent was denied.';
+comment on column bronze."ga4_events_to_correct"."session_id" is 'ga_session_id: numbered per user, so a session is (user_pseudo_id, session_id).';
+comment on column bronze."ga4_events_to_correct"."content_id" is 'The article the event belongs to; NULL on pages without one.';
+comment on column bronze."ga4_events_to_correct"."site" is 'Host of the page.';
+comment on column bronze."ga4_events_to_correct"."page_location" is 'URL of the page.';
+comment on column bronze."ga4_events_to_correct"."device_category" is 'mobile, desktop, tablet or smart tv.';
+comment on column bronze."ga4_events_to_correct"."country" is 'Country of the visitor, as GA4 names it.';
+comment on column bronze."ga4_events_to_correct"."traffic_source" is 'Where the visitor came from, such as google or (direct).';
+comment on column bronze."ga4_events_to_correct"._partition_date is 'Local day of the row.';
+comment on column bronze."ga4_events_to_correct".sign is '-1: it counts no longer; 1: it counts now.';
+comment on column bronze."ga4_events_to_correct"._updated_at is 'Ingestion time of the delivery that changed it.';

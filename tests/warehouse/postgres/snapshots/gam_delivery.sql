@@ -203,3 +203,53 @@ comment on column bronze.gam_delivery_restatements."_file" is 'The file it stand
 comment on column bronze.gam_delivery_restatements."_line" is 'The line where it begins, from 1 (the header).';
 comment on column bronze.gam_delivery_restatements."_updated_at" is 'Ingestion time.';
 comment on column bronze.gam_delivery_restatements."_load_id" is 'The load that met it first.';
+create or replace function bronze."gam_delivery_loaded_at"(days date[]) returns timestamptz[] language sql stable
+set enable_seqscan = off set random_page_cost = 1.1 as $function$
+    with local as (
+        select day::timestamp at time zone (select value from ops.settings where name = 'timezone') as start
+        from unnest(days) as day
+    ),
+    utc as (
+        select distinct to_char(day, 'YYYYMMDD') as digits
+        from local, generate_series(
+            date_trunc('day', start at time zone 'UTC'), (start + interval '25 hours') at time zone 'UTC', interval '1 day'
+        ) as day
+    )
+    select coalesce(array_agg(distinct known._updated_at), '{}')
+    from utc
+    inner join bronze."gam_delivery_hashrow" as known
+        on known._hashrow between rpad(utc.digits, 32, '0')::uuid and rpad(utc.digits, 32, 'f')::uuid
+$function$;
+comment on function bronze."gam_delivery_loaded_at" is 'When the rows of these local days came in: the stamps of the loads that brought them.';
+create or replace function bronze."gam_delivery_of_days"(days date[]) returns setof bronze."gam_delivery" language plpgsql stable rows 100000 as $function$
+begin
+    return query execute 'select * from bronze."gam_delivery" where _updated_at = any($1) and _partition_date = any($2)'
+    using bronze."gam_delivery_loaded_at"(days), days;
+end $function$;
+comment on function bronze."gam_delivery_of_days" is 'All rows of these local days, found without a look at the others.';
+create or replace function bronze."gam_delivery_counted"(days date[]) returns setof bronze."gam_delivery" language sql stable rows 100000 as $function$
+    select stored.*
+    from bronze."gam_delivery_of_days"(days) as stored
+$function$;
+comment on function bronze."gam_delivery_counted" is 'The rows of these local days that count: without what a newer delivery has corrected.';
+create or replace view bronze."gam_delivery_to_correct" as
+select stored."served_at", stored."site", stored."ad_unit", stored."line_item", stored."creative", stored."content_id", stored."impressions", stored."clicks", stored."revenue_usd", stored."_partition_date", sign, _updated_at
+from (
+    select "served_at" as "served_at", "site" as "site", "ad_unit" as "ad_unit", "line_item" as "line_item", "creative" as "creative", "content_id" as "content_id", "impressions" as "impressions", "clicks" as "clicks", "revenue_usd" as "revenue_usd", _partition_date, 1::smallint as sign, _updated_at from bronze."gam_delivery_restatements"
+    union all
+    select "served_at" as "served_at", "counted_site" as "site", "ad_unit" as "ad_unit", "line_item" as "line_item", "creative" as "creative", "content_id" as "content_id", "counted_impressions" as "impressions", "counted_clicks" as "clicks", "counted_revenue_usd" as "revenue_usd", _partition_date, -1::smallint as sign, _updated_at from bronze."gam_delivery_restatements"
+) as stored
+where _updated_at > (select watermark from ops.watermarks where mart = 'gold.gam_daily_summary');
+comment on view bronze."gam_delivery_to_correct" is 'One row per change of what counts that gold.gam_daily_summary has not taken in yet.';
+comment on column bronze."gam_delivery_to_correct"."served_at" is 'When the ads were served.';
+comment on column bronze."gam_delivery_to_correct"."site" is 'The site that showed the ads.';
+comment on column bronze."gam_delivery_to_correct"."ad_unit" is 'Ad unit path.';
+comment on column bronze."gam_delivery_to_correct"."line_item" is 'Line item that paid for the impressions.';
+comment on column bronze."gam_delivery_to_correct"."creative" is 'Creative shown.';
+comment on column bronze."gam_delivery_to_correct"."content_id" is 'The article beside the ads; NULL on pages without one.';
+comment on column bronze."gam_delivery_to_correct"."impressions" is 'Ad impressions.';
+comment on column bronze."gam_delivery_to_correct"."clicks" is 'Ad clicks.';
+comment on column bronze."gam_delivery_to_correct"."revenue_usd" is 'Revenue in US dollars; negative for corrections.';
+comment on column bronze."gam_delivery_to_correct"._partition_date is 'Local day of the row.';
+comment on column bronze."gam_delivery_to_correct".sign is '-1: it counts no longer; 1: it counts now.';
+comment on column bronze."gam_delivery_to_correct"._updated_at is 'Ingestion time of the delivery that changed it.';
