@@ -266,21 +266,6 @@ def test_unload_of_a_load_that_corrected_lets_the_delivery_before_count(settings
     assert_all_agree(settings, query)
 
 
-def test_the_eight_page_views_of_the_documentation_count_six(settings: Settings, query: Query) -> None:
-    twins = [event(6), event(6).removesuffix('6') + '66']
-    deliver(settings, 'events_intraday_20251001.csv', event(1), event(2), event(3))
-    load()
-    daily = [event(1, source='google'), event(2, content='7', source='other'), event(4), event(5), event(5), *twins]
-    deliver(settings, 'events_20251001.csv', *daily, event(7))
-    load()
-    deliver(settings, 'events_20251001.csv', *daily)
-    load()
-    deliver(settings, 'events_intraday_20251001-late.csv', event(8))
-    load()
-    assert query(GOLD) == [('2025-10-01', '7', 6, 1, 0)]  # 1, 2, 4, 5, and 6 twice
-    assert_all_agree(settings, query)
-
-
 def test_verify_finds_corrections_changed_by_hand(settings: Settings, query: Query) -> None:
     deliver(settings, 'events_20251001.csv', event(1), event(2))
     load()
