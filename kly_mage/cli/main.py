@@ -19,7 +19,7 @@ from types import FrameType
 from typing import Any, NoReturn, Protocol, cast
 
 from kly_mage import __version__
-from kly_mage.cli import DONE, FAILED, INTERRUPTED, LOOK, TERMINATED, WRONG_USE
+from kly_mage.cli import DONE, FAILED, INTERRUPTED, TERMINATED, WRONG_USE
 from kly_mage.common import interruption
 from kly_mage.common.console import LogFormatter, note
 from kly_mage.common.errors import KlyError, UsageError, first_line
@@ -120,14 +120,12 @@ def run_as_process() -> NoReturn:
     signal.signal(signal.SIGTERM, _terminate)
     interruption.listen()
     code = main()
-    if code not in (DONE, LOOK):
-        # Threads of libraries may still be at what was broken off, and one that meets the interpreter's end aborts it (134).
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError):
-                stream.flush()
-        os._exit(code)
-    gc.freeze()  # the end of the process frees everything; what stays until then need not be searched
-    sys.exit(code)
+    # Threads of libraries may still be at what was broken off (a file of which the beginning was enough, too), and one that
+    # meets the interpreter's end aborts it (134). The end of the process frees everything, faster than the interpreter does.
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def parser(chosen: Iterable[str], prog: str = 'python -m kly_mage') -> argparse.ArgumentParser:

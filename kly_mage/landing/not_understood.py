@@ -21,7 +21,7 @@ from kly_mage.landing.mapping_file import MAPPINGS, mappings
 
 _UNFINISHED = ('.part', '.partial', '.filepart', '.crdownload', '.tmp')
 _ANYBODYS = {'.json'}  # an ending that says nothing in the landing zone itself: a program's notes have it too
-_ALONE = {'lost+found'}  # of a file system's own top folder
+_ALONE = {'lost+found', '__pycache__'}  # of a file system's own top folder; beside a script, which may lie here
 _DAY = re.compile(r'(?<![0-9])((?:19|20)[0-9]{2})([-_.]?)([01][0-9])\2([0-3][0-9])(?![0-9])')
 
 

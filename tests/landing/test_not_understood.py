@@ -81,6 +81,7 @@ def test_it_is_named_with_what_would_be_understood(tmp_path: Path, name: str, re
         'ga4_events/events_20251002-000000000000.jsonl.gz',
         '.archive/',
         'lost+found/',
+        '__pycache__/',
     ],
 )
 def test_what_is_read_as_it_is_named_and_what_nobody_delivers_is_let_alone(tmp_path: Path, name: str) -> None:

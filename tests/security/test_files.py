@@ -19,7 +19,7 @@ HEADER = b'served_at,ad_unit,impressions,clicks,revenue_usd\n'
 ROW = b'2025-10-01T12:00:00+07:00,a,1,0,0.5\n'
 SECRET = 'POSTGRES_PASSWORD=hunter2'
 READ = """
-import sys
+import os, sys
 from pathlib import Path
 from kly_mage.declared import GAM_DELIVERY
 from kly_mage.landing import files, readers
@@ -32,7 +32,8 @@ try:
 except files.LandingError as error:
     told = str(error)
 # Its own peak: what getrusage calls a peak begins with that of the process that started it.
-print(told, int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) >> 10, sep='|')
+print(told, int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0]) >> 10, sep='|', flush=True)
+os._exit(0)  # as the command line ends: a library's thread may be at the file still
 """
 
 
