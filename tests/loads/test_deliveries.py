@@ -14,6 +14,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.loads import unload
 from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
+from kly_mage.warehouse.postgres import deliveries
 from kly_mage.warehouse.postgres.deliveries import Deliveries
 from kly_mage.warehouse.postgres.finality_view import final_on
 from kly_mage.warehouse.postgres.server import server
@@ -222,6 +223,26 @@ def test_a_delivery_as_it_was_is_not_compared(settings: Settings, query: Query, 
     assert load() == 0
     deliver(settings, 'events_20251001.csv', event(2))
     assert load() == 1  # the change is seen
+
+
+def test_a_day_of_which_nobody_has_brought_a_row_is_not_compared(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compared(*args: object) -> None:
+        raise AssertionError('compared')
+
+    monkeypatch.setattr(deliveries, 'KEPT_ROWS', 0)  # as if there were so many of them that they went into a table
+    with monkeypatch.context() as patched:
+        patched.setattr(Deliveries, '_put_met', compared)
+        deliver(settings, 'events_20251001.csv', event(1), event(2))
+        assert load() == 0
+        deliver(settings, 'events_20251002.csv', event(1, day='2025-10-02'))
+        assert load('2025-10-02') == 0  # both days have a part of the first of October in UTC
+        deliver(settings, 'events_20251001.csv', event(1))
+        assert load() == 1  # what is to be corrected is
+    assert load('2025-10-01', '2025-10-02') == 3
+    assert query(GOLD) == [('2025-10-01', '7', 1, 1, 0), ('2025-10-02', '7', 1, 1, 0)]
+    assert_all_agree(settings, query)
 
 
 def test_a_day_counts_only_with_all_files_of_its_delivery(

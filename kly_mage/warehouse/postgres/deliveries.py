@@ -19,14 +19,21 @@ from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
 from kly_mage.common.settings import Settings
-from kly_mage.common.window import Window
+from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
 from kly_mage.landing.deliveries import READ, Delivery, delivery_of, rank
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.contents import Contents
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.counts import Counts
-from kly_mage.warehouse.postgres.tables import corrections_table, loaded_at, rows_of_days, table_columns
+from kly_mage.warehouse.postgres.tables import (
+    bronze_table,
+    corrections_table,
+    loaded_at,
+    registry,
+    rows_of_days,
+    table_columns,
+)
 
 KEPT_ROWS = 500_000  # hashes of rows met that are held in memory, some 20 MB; beyond, a temporary table has them
 _MET = {'_hashrow': pl.Binary(), '_partition_date': pl.Date()}
@@ -55,7 +62,10 @@ class Deliveries:
         self.met: list[pl.DataFrame] = []
         self.in_table = False  # whether the temporary table has rows met
         self.is_corrected = False  # whether rows of these days have ceased to count
+        self.others: set[date] = set()  # days of which other loads may have brought rows: only these can be corrected
+        self.are_sure = False  # whether they have
         if source.complete:
+            self.others = self._days_with_hashes()
             cursor.execute(
                 'select file_day, day, kind, rows, checksum from ops.deliveries where source = %s and day between %s and %s',
                 (source.name, window.start, window.end),
@@ -115,11 +125,13 @@ class Deliveries:
 
     def meet(self, rows: pl.DataFrame) -> None:
         """Take in rows that are to count, with ``_hashrow`` as it is stored."""
-        if not self.read and not self.is_corrected:
+        if not self.others or (not self.read and not self.is_corrected):
             return
-        self.met.append(rows.select(_MET))
+        self.met.append(rows.select(_MET).filter(pl.col('_partition_date').is_in(self.others)))
         if sum(frame.height for frame in self.met) > KEPT_ROWS:
-            self._put_met(self.met)
+            self._make_sure()
+            if self.others:
+                self._put_met(self.met)
             self.met = []
 
     def settle(self, load_id: int, contents: Contents, may_hold: Callable[[str], Window | None], counts: Counts) -> None:
@@ -134,8 +146,10 @@ class Deliveries:
             return
         now = self._in_force(contents, may_hold)
         changed = {place: found for place, found in now.items() if self.noted.get(place) != found}
-        days = sorted({day for _, day in changed} | (contents.moved & set(self.window)))
-        if days and self._has_rows_of_others(days):
+        touched = {day for _, day in changed} | (contents.moved & set(self.window))
+        if touched & self.others:
+            self._make_sure()
+        if days := sorted(touched & self.others):
             self._correct(load_id, [place for place in now if place[1] in days], days, counts)
         execute_values(
             self.cursor,
@@ -157,15 +171,35 @@ class Deliveries:
             (of, day): _Noted(self.read[names[0]].kind, *contents.sum_of(names, day)) for (of, day), names in files.items()
         }
 
-    def _has_rows_of_others(self, days: list[date]) -> bool:
-        """Whether other loads have brought rows of these days: where none has, nothing can be corrected."""
+    def _days_with_hashes(self) -> set[date]:
+        """The days of which bronze may have rows: their hashes, which begin with the day in UTC, are next to each other."""
+        utc = [moved(self.window.start, -1), *self.window, moved(self.window.end, 1)]
+        digits = [f'{day:%Y%m%d}' for day in utc]
         self.cursor.execute(
-            sql.SQL('select exists (select from unnest({}(%s)) as stamp where stamp <> {})').format(
-                loaded_at(self.source), self.stamp
-            ),
-            (days,),
+            sql.SQL(
+                'select day from unnest(%s::date[], %s::uuid[], %s::uuid[]) as utc (day, first, last)'
+                ' where exists (select from {} where _hashrow between first and last)'
+            ).format(registry(self.source)),
+            (utc, [text.ljust(32, '0') for text in digits], [text.ljust(32, 'f') for text in digits]),
         )
-        return bool(self.cursor.fetchone()[0])
+        found = {day for (day,) in self.cursor.fetchall()}
+        return {day for day in self.window if found & {moved(day, -1), day, moved(day, 1)}}
+
+    def _make_sure(self) -> None:
+        """Look into bronze for the rows that other loads have brought of these days."""
+        if self.are_sure:
+            return
+        days = sorted(self.others)
+        self.cursor.execute(sql.SQL('select array_remove({}(%s), {})').format(loaded_at(self.source), self.stamp), (days,))
+        (stamps,) = self.cursor.fetchone()
+        self.cursor.execute(
+            sql.SQL(
+                'select distinct _partition_date from {} where _updated_at = any(%s) and _partition_date = any(%s)'
+            ).format(bronze_table(self.source)),
+            (stamps, days),
+        )
+        self.others, self.are_sure = {day for (day,) in self.cursor.fetchall()}, True
+        self.met = [frame.filter(pl.col('_partition_date').is_in(self.others)) for frame in self.met]
 
     def _correct(self, load_id: int, places: list[tuple[date, date]], days: list[date], counts: Counts) -> None:
         self._put_met([frame.filter(pl.col('_partition_date').is_in(days)) for frame in self.met])
