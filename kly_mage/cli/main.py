@@ -45,6 +45,7 @@ COMMANDS = {
     'rejects': 'rows that cannot be used, with file, line, column and reason',
     'conflicts': 'rows with the key of another row and other values, until somebody has decided',
     'new-source': 'write the files of a further source, to be filled in',
+    'check-bigquery': 'load the sample into data sets of BigQuery that are dropped again, and say what that shows',
     'editor': 'PostgreSQL and the Mage editor on this machine, until Ctrl-C',
     'dashboard': 'the numbers as pages in a browser, on this machine, until Ctrl-C',
     'stop': 'stop the embedded PostgreSQL, and the editor if it runs',
@@ -54,7 +55,7 @@ COMMANDS = {
 }
 
 # What works on BigQuery, and what needs no warehouse. All else says so, instead of asking a PostgreSQL that nobody meant.
-_ON_BIGQUERY = ('backfill', 'show', 'fetch', 'inspect', 'new-source', 'completion', 'stop')
+_ON_BIGQUERY = ('backfill', 'show', 'fetch', 'check-bigquery', 'inspect', 'new-source', 'completion', 'stop')
 
 
 class Command(Protocol):

@@ -55,6 +55,12 @@ def _dataset(text: str) -> str:
     return text
 
 
+def _prefix(text: str) -> str:
+    if not re.fullmatch('[A-Za-z_][A-Za-z0-9_]{0,99}', text):
+        raise ValueError('is no beginning of the name of a data set: letters, digits and _')
+    return text
+
+
 def _percent(text: str) -> Decimal:
     if not re.fullmatch(r'[0-9]{1,3}([.][0-9]{1,6})?', text) or Decimal(text) > 100:
         raise ValueError('is no percentage from 0 to 100')
@@ -149,6 +155,9 @@ class Settings:
 
     bigquery_location: str = _setting('KLY_BIGQUERY_LOCATION', str, 'US')
     """Where the data sets are, such as ``EU`` or ``asia-southeast2``."""
+
+    bigquery_prefix: str = _setting('KLY_BIGQUERY_PREFIX', _prefix, '')
+    """What stands in front of the names of these data sets, such as ``kly_``: for a project that has others of that name."""
 
     bigquery_max_bytes: int = _setting('KLY_BIGQUERY_MAX_BYTES', _whole(10_000_000, 10**16), 100_000_000_000)
     """No job may read more bytes than that: BigQuery refuses it before anything is billed."""

@@ -7,11 +7,14 @@ import re
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from kly_mage.common.errors import SettingsError, UnreachableError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
+from kly_mage.warehouse.bigquery.text import DATA_SETS, placed
 
 logger = logging.getLogger('kly_mage')
 EMULATOR = 'BIGQUERY_EMULATOR_HOST'
@@ -19,6 +22,16 @@ EMULATOR = 'BIGQUERY_EMULATOR_HOST'
 IN_THE_WAY = ('due to concurrent update', 'Could not serialize access')
 TRIES = 8
 ANSWER_SECONDS = 60  # to one request; a job may take longer
+
+
+@dataclass(frozen=True)
+class Job:
+    """What BigQuery says of a job that has run: its ``what``, bytes, and milliseconds of a slot; 0 where it says nothing."""
+
+    what: str
+    bytes: int
+    billed: int
+    slot: int
 
 
 class Client:
@@ -69,10 +82,11 @@ class Client:
             maximum_bytes_billed=self._settings.bigquery_max_bytes,
             labels=_labels(what),
         )
+        sent = placed(text, self._settings.bigquery_prefix)
         for attempt in range(1, TRIES + 1):
-            name = f'kly_mage_{what}_{uuid.uuid4().hex}'
+            name = f'{self.job_prefix}{what}_{uuid.uuid4().hex}'
             try:
-                job = self._client.query(text, job_config=config, job_id=name, timeout=ANSWER_SECONDS, job_retry=None)
+                job = self._client.query(sent, job_config=config, job_id=name, timeout=ANSWER_SECONDS, job_retry=None)
                 return [dict(row) for row in job.result(job_retry=None)]
             except Exception as error:
                 if attempt == TRIES or not any(said in str(error) for said in IN_THE_WAY):
@@ -87,8 +101,9 @@ class Client:
 
         Args:
             columns: name and type of each.
-            name: of the job. BigQuery runs a name once: whoever asks again waits for the first.
+            name: ends the name of the job. BigQuery runs a name once: whoever asks again waits for the first.
         """
+        name = f'{self.job_prefix}{name}'
         config = self._library.LoadJobConfig(
             source_format='PARQUET',
             schema=[self._library.SchemaField(column, kind) for column, kind in columns],
@@ -101,7 +116,7 @@ class Client:
             with path.open('rb') as file:
                 try:
                     job = self._client.load_table_from_file(
-                        file, f'{self._client.project}.{table}', job_config=config, job_id=name, timeout=ANSWER_SECONDS
+                        file, self._full(table), job_config=config, job_id=name, timeout=ANSWER_SECONDS
                     )
                 except Conflict:
                     job = self._client.get_job(name)
@@ -112,9 +127,40 @@ class Client:
     def drop(self, table: str) -> None:
         """Drop a staged table; if that fails, it goes by itself within a day."""
         try:
-            self._client.delete_table(f'{self._client.project}.{table}', not_found_ok=True, timeout=ANSWER_SECONDS)
+            self._client.delete_table(self._full(table), not_found_ok=True, timeout=ANSWER_SECONDS)
         except Exception as error:  # noqa: BLE001 -- what stays there expires
             logger.warning('%s stays until it expires: %s', table, first_line(error))
+
+    def drop_everything(self) -> None:
+        """Drop the data sets with all that is in them.
+
+        Raises:
+            ValueError: they have no prefix, so they are nobody's to throw away.
+        """
+        if not self._settings.bigquery_prefix:
+            raise ValueError(DATA_SETS)
+        try:
+            for name in DATA_SETS:
+                name = f'{self._settings.bigquery_prefix}{name}'
+                self._client.delete_dataset(name, delete_contents=True, not_found_ok=True, timeout=ANSWER_SECONDS)
+        except Exception as error:
+            raise self._told(error) from error
+
+    def jobs(self, since: datetime) -> list[Job]:
+        """The jobs with our prefix that were begun since then, as BigQuery lists them."""
+        try:
+            found = self._client.list_jobs(min_creation_time=since, timeout=ANSWER_SECONDS)
+            return [_job(each, self.job_prefix) for each in found if each.job_id.startswith(self.job_prefix)]
+        except Exception as error:
+            raise self._told(error) from error
+
+    @property
+    def job_prefix(self) -> str:
+        """How the names of jobs begin."""
+        return f'kly_mage_{self._settings.bigquery_prefix}'
+
+    def _full(self, table: str) -> str:
+        return f'{self._client.project}.{self._settings.bigquery_prefix}{table}'
 
     def _parameter(self, name: str, value: Any) -> Any:
         if isinstance(value, list):
@@ -158,6 +204,12 @@ _REMEDIES = (
     ('not found.*project|project.*not', 'KLY_BIGQUERY_PROJECT={project} names no project that these credentials see'),
     ('cancelled|stopped', 'somebody stopped the job; nothing half-done was kept. Run it again'),
 )
+
+
+def _job(found: Any, prefix: str) -> Job:
+    what = found.job_id.removeprefix(prefix).partition('_')[0]
+    numbers = (getattr(found, name, None) or 0 for name in ('total_bytes_processed', 'total_bytes_billed', 'slot_millis'))
+    return Job(what, *numbers)
 
 
 def _labels(what: str) -> dict[str, str]:

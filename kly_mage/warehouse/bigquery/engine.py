@@ -21,7 +21,7 @@ from kly_mage.warehouse.bigquery.load import load
 from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.summary import Asked, Found
 
-_READY: set[tuple[str | None, str]] = set()  # projects whose tables this process has seen to
+_READY: set[tuple[str | None, str, str]] = set()  # projects whose tables this process has seen to
 
 
 class BigQuery:
@@ -33,14 +33,20 @@ class BigQuery:
     @cached_property
     def client(self) -> Client:
         """A client, with all tables there."""
-        client, place = Client(self.settings), (self.settings.bigquery_project, self.settings.timezone)
+        known = self.settings
+        client, place = Client(known), (known.bigquery_project, known.bigquery_prefix, known.timezone)
         if place not in _READY:
-            fixed.hold(client, self.settings)
+            fixed.hold(client, known)
             _READY.add(place)
         return client
 
     def reach(self) -> Settings:
         return self.settings
+
+    def drop_everything(self) -> None:
+        """Drop its data sets with all that is in them; only such with a prefix, which nobody else's have."""
+        Client(self.settings).drop_everything()
+        _READY.clear()
 
     def load(self, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
         return until_whole(lambda: load(self.settings, self.client, request, frames))

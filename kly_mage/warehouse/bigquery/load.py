@@ -38,7 +38,7 @@ def load(settings: Settings, client: Client, request: Request, frames: Iterable[
         with written(source, request.undeclared, frames) as (path, staged):
             request = request.as_read(staged.states)
             if staged.rows:
-                client.load(path, table, staged.columns, f'kly_mage_stage_{source.name}_{load_id}')
+                client.load(path, table, staged.columns, f'stage_{source.name}_{load_id}')
             else:
                 columns = ', '.join(f'{identifier(name)} {kind}' for name, kind in staged.columns)
                 client.run(f'create table {table} ({columns})', what='stage')

@@ -3,6 +3,17 @@
 import re
 from decimal import Decimal
 
+DATA_SETS = ('bronze', 'gold', 'ops', 'staging')
+_NAMED = re.compile(
+    r"'(?:[^'\\]|\\.)*'|--[^\n]*"  # a text or a remark stays as it is
+    rf'|\b(?P<set>{"|".join(DATA_SETS)})(?=\.)|(?<=create schema if not exists )(?P<made>\w+)'
+)
+
+
+def placed(statement: str, prefix: str) -> str:
+    """A statement with the names of its data sets as they are in a project where a prefix stands in front of them."""
+    return _NAMED.sub(lambda found: (prefix if found['set'] or found['made'] else '') + found[0], statement)
+
 
 def identifier(name: str) -> str:
     """A quoted name. Names are declared, or have passed ``is_name``."""
