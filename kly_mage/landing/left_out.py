@@ -87,7 +87,7 @@ def read(
         refuse_all(files, files_for(files, window, late_days), left_out)
         begun = set(left_out)
         usable = [file for file in files if file.name not in begun]
-        readings = unchanged.plan(source, usable, window, recall(usable)) if recall and usable else {}
+        readings = unchanged.plan(source, usable, window, late_days, recall(usable)) if recall and usable else {}
         skipped = {name for name, reading in readings.items() if not reading.is_read}
         announced = deliveries.announced(source, (file for file in usable if file.name not in skipped))
         if announced is not None:

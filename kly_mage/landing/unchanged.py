@@ -62,7 +62,7 @@ class Reading:
         content: what it is.
         is_read: whether it is.
         loaded: days whose rows are not taken again.
-        days: those of all its rows; the walk fills them in.
+        days: those of all its rows, which the walk fills in, and others that it has something to say of.
     """
 
     file: LandingFile
@@ -72,21 +72,28 @@ class Reading:
     days: set[date | None] = field(default_factory=set)
 
 
-def plan(source: Source, files: Collection[LandingFile], window: Window, recall: Recall) -> dict[str, Reading]:
+def plan(
+    source: Source, files: Collection[LandingFile], window: Window, late_days: int, recall: Recall
+) -> dict[str, Reading]:
     """What is to be done with each file, by its name.
 
-    Whole days of an export are read always, with whatever lies beside them: a delivery takes rows out of days of which it
-    has none, so the days of its rows do not say what a load has done with it.
+    A delivery takes rows out of days of which it has none, so it has something to say of every day whose rows it may hold.
+    And what counts of an export is found out from all files together: either none of its files has to be read, or every
+    file is, whatever it is, and for all days.
 
     Args:
         files: those of a load, without those that are left out.
+        late_days: how far back from its own day a file may hold rows, where its source does not say otherwise.
 
     Returns:
         Of every file but those whose bytes cannot be told any more: reading them says why.
     """
     found = {file.name: reading for file in files if (reading := _reading(source, file, window, recall))}
-    if any(delivery_of(source, file.name) for file in files):
-        return {name: Reading(each.file, each.content) for name, each in found.items()}
+    deliveries: dict[str, set[date | None]] = {
+        file.name: set(file.days(late_days) or ()) for file in files if delivery_of(source, file.name)
+    }
+    if any(name not in found or found[name].is_read for name in deliveries):
+        return {name: Reading(each.file, each.content, days=deliveries.get(name, set())) for name, each in found.items()}
     return found
 
 

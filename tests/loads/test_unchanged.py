@@ -15,7 +15,7 @@ from kly_mage.landing import csv, readers
 from kly_mage.loads import depends, runner
 from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
 from kly_mage.warehouse.postgres import unchanged
-from tests.delivery import ad, ads, article, backfill, deliver, event
+from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 
 pytestmark = pytest.mark.one_version
@@ -383,3 +383,32 @@ def test_a_file_that_comes_beside_others_of_its_day_leaves_them_unread(
     assert taken(read) == ['gam_delivery_20251001_b.csv']
     assert last(query, 'new', 'already_loaded', 'unchanged') == (1, 1, 1)
     assert in_bronze(query) == 2
+
+
+def whole_day(settings: Settings, day: int, *rows: str) -> str:
+    """A table of GA4's export of one October day; gives its name."""
+    path = settings.data_dir / f'ga4_events/events_2025100{day}.csv'
+    path.write_text('\n'.join([HEADERS['ga4_events'], *rows, '']), 'utf-8')
+    return path.name
+
+
+def test_whole_days_that_are_as_they_were_are_read_again_only_for_days_that_nobody_has_asked_them_for(
+    settings: Settings, query: Query, read: list[str]
+) -> None:
+    names = [whole_day(settings, day, event(f'u{day}', day=f'2025-10-0{day}')) for day in (2, 3)]
+    backfill('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
+    assert taken(read) == names
+    backfill('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
+    assert taken(read) == []
+    unchanged = "select rows_read, rows_unchanged from ops.loads where source = 'ga4_events' order by load_id desc limit 1"
+    assert query(unchanged) == [(2, 2)]
+    backfill('2025-10-01', '2025-10-02', '--pipeline', 'articles_performance')
+    assert taken(read) == names  # neither has a row of the first, which is said only now
+    backfill('2025-10-01', '2025-10-03', '--pipeline', 'articles_performance')
+    assert taken(read) == []
+    whole_day(settings, 3, event('u3', day='2025-10-03'), event('u2', day='2025-10-02', content='8'))
+    backfill('2025-10-03', '2025-10-03', '--pipeline', 'articles_performance')
+    assert taken(read) == names[1:]  # a load of the third looks at no file of the second
+    backfill('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
+    assert taken(read) == names  # one has a row of the second that nobody has asked for: what counts is told by all of them
+    assert_gold_is_exact(query, settings.data_dir)

@@ -22,6 +22,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
 from kly_mage.landing.deliveries import READ, Delivery, delivery_of, rank
+from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.contents import Contents
 from kly_mage.warehouse.postgres.copy import copy
@@ -96,12 +97,17 @@ class Deliveries:
         """
         if not self.read or not rows.height:
             return rows, rows.clear()
-        days = {name: found.day for name in rows['_file'].unique() if (found := self.read.get(name))}
+        are_several, place = rowhash.of_several_files(rows), ['_file', '_partition_date']
+        names = rows['_file'].unique() if are_several else rows['_file'][:1]
+        days = {name: found.day for name in names if (found := self.read.get(name))}
         if not days:
             return rows, rows.clear()
-        file_day = pl.col('_file').replace_strict(days, default=None, return_dtype=pl.Date).alias('_file_day')
-        rows, place = rows.with_columns(file_day), ['_file', '_partition_date']
-        places = rows.select(place).unique()
+        of_one = pl.lit(next(iter(days.values())), pl.Date)
+        of_each = pl.col('_file').replace_strict(days, default=None, return_dtype=pl.Date)
+        rows = rows.with_columns((of_each if are_several else of_one).alias('_file_day'))
+        places = (
+            rows.select(place).unique() if are_several else rows.select(place).filter(pl.col(place[1]).is_first_distinct())
+        )
         older = places.filter(pl.Series([self.is_older(*each) for each in places.iter_rows()], dtype=pl.Boolean))
         if not older.height:
             return rows, rows.clear()
