@@ -49,6 +49,11 @@ def counts(load: Load, missing: Sequence[date]) -> str:
     return ', '.join(told)
 
 
+def without_place(load: Load) -> int:
+    """How many rows that were read are in none of the places: a load that has any has lost them."""
+    return int(load['rows_read'] - sum(load[f'rows_{part}'] for part in (*ledger.PARTS, 'outside')))
+
+
 def look(load: Load, missing: Sequence[date]) -> list[str]:
     """What of a load needs a look, and where to look; empty if all is well."""
     name, found = load['source'], []
