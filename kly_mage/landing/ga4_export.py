@@ -20,25 +20,31 @@ from polars.datatypes import DataTypeClass
 from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
 from kly_mage.common.timer import timer
-from kly_mage.landing import ga4_parameters
+from kly_mage.landing import ga4_columns, ga4_parameters
 from kly_mage.landing.arrow_text import series
 from kly_mage.landing.files import LandingFile
+from kly_mage.landing.ga4_columns import (
+    IDENTITY,
+    LAST_MICROSECOND,
+    VALUES,
+    Expression,
+    Field,
+    FirstFilled,
+    FirstThere,
+    Host,
+    Instant,
+    Parameter,
+    PathGroup,
+)
 from kly_mage.landing.json_object import is_too_deep
 from kly_mage.landing.slices import Slice, gathered
-
-IDENTITY = ('stream_id', 'batch_page_id', 'batch_ordering_id', 'batch_event_index')
-"""The stream, and where an event stood on its page and in its batch: two events of one batch may agree in all else, to the
-microsecond. Older exports have the latter three as parameters, or not at all."""
-
-PATH = 'path:'
-"""Begins an entry of the article list that is a regular expression over the path of ``page_location``."""
 
 _Kind = pl.DataType | DataTypeClass
 _TEXT = pl.String()
 _SHAPE: dict[str, pl.DataType] = {
     'event_timestamp': _TEXT,
     'event_name': _TEXT,
-    'event_params': pl.List(pl.Struct({'key': _TEXT, 'value': pl.Struct(dict.fromkeys(ga4_parameters.VALUES, _TEXT))})),
+    'event_params': pl.List(pl.Struct({'key': _TEXT, 'value': pl.Struct(dict.fromkeys(VALUES, _TEXT))})),
     'user_pseudo_id': _TEXT,
     'device': pl.Struct({'category': _TEXT, 'web_info': pl.Struct({'hostname': _TEXT})}),
     'geo': pl.Struct({'country': _TEXT}),
@@ -46,21 +52,8 @@ _SHAPE: dict[str, pl.DataType] = {
     **dict.fromkeys(IDENTITY, _TEXT),
 }
 _NESTED = {name: kind for name, kind in _SHAPE.items() if kind.is_nested()}
-# Where columns of the rows come from.
-_PLACES = {
-    'event_name': ('event_name',),
-    'user_pseudo_id': ('user_pseudo_id',),
-    'device_category': ('device', 'category'),
-    'country': ('geo', 'country'),
-    'traffic_source': ('traffic_source', 'source'),
-    '_hostname': ('device', 'web_info', 'hostname'),
-    **{name: (name,) for name in IDENTITY},
-}
-_HOST = r'^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?(\[[^\]/?#]*\]|[^:/?#]*)'
-_PATH = r'^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*([^?#]*)'
 _SURELY_FLAT = 4_000  # bytes of JSON that cannot be nested so deep that polars has no stack for it
 _OTHER_SHAPE = "not of the shape that Google's export gives it"
-_LAST_MICROSECOND = 253_402_300_799_999_999  # of the year 9999
 
 
 AS_TEXT = pl.Struct(_SHAPE)
@@ -72,15 +65,10 @@ def is_export(names: Collection[str]) -> bool:
     return {'event_timestamp', 'event_name', 'event_params'} <= set(names)
 
 
-def columns(names: Collection[str], declared: Sequence[str]) -> list[str]:
-    """The columns of the rows that an export with the columns ``names`` becomes."""
-    return [*declared, *(name for name in IDENTITY if name != 'stream_id' or name in names)]
-
-
 def wanted(names: Collection[str]) -> list[str]:
     """What is to be read of an export with the columns ``names``: columns, or parts of them behind a point."""
-    places = ('event_timestamp', 'event_params', *map('.'.join, _PLACES.values()))
-    return [place for place in places if place.partition('.')[0] in names]
+    places = ['.'.join(place) for place in ga4_columns.places(())]
+    return [place for place in ('event_params', *places) if place.partition('.')[0] in names]
 
 
 def may_have_made(names: Collection[str]) -> bool:
@@ -95,14 +83,12 @@ def flattened(file: LandingFile, parts: Iterable[Slice], article: Sequence[str])
 
     Args:
         parts: nested columns are nested, or the JSON of what they hold; they may lack any but those of ``is_export``.
-        article: where to look for the article, in this order: the name of a parameter, or ``path:`` and a regular
-            expression whose first group is the article. The first that gives a text counts.
+        article: where to look for the article (``ga4_columns.expressions``).
 
     Raises:
         LandingError: a column is of another type than Google's.
     """
-    named = [entry for entry in article if not entry.startswith(PATH)]
-    keys = list(dict.fromkeys(('page_location', 'ga_session_id', *IDENTITY[1:], *named)))
+    keys = ga4_columns.keys(article)
 
     def taken(part: Slice) -> Slice:
         with timer('flatten'):
@@ -110,7 +96,7 @@ def flattened(file: LandingFile, parts: Iterable[Slice], article: Sequence[str])
 
     def flat(part: Slice) -> Slice:
         with timer('flatten'):
-            return replace(part, rows=_flat(part.rows, keys, article))
+            return replace(part, rows=_flat(part.rows, article))
 
     return map(flat, gathered(map(taken, parts)))
 
@@ -145,32 +131,49 @@ def _with_parameters(file: LandingFile, part: Slice, keys: Sequence[str]) -> Sli
     return replace(part, rows=rows.with_columns(found), lines=lines, rejects=some, lists={})
 
 
-def _flat(rows: pl.DataFrame, keys: Sequence[str], article: Sequence[str]) -> pl.DataFrame:
-    parameters = {key: _inside(rows['event_params'], key) for key in keys}
-    texts = {name: _text(_field(rows, place)) for name, place in _PLACES.items()}
-    texts |= {name: texts[name].zip_with(texts[name].is_not_null(), parameters[name]) for name in IDENTITY[1:]}
-    page = parameters['page_location']
-    of_page = _of_pages(page, [entry for entry in article if entry.startswith(PATH)])
-    found = [parameters[entry] if entry in parameters else of_page[entry] for entry in article]
-    return pl.DataFrame(
-        {
-            'event_timestamp': _instants(rows['event_timestamp']),
-            **texts,
-            'session_id': parameters['ga_session_id'],
-            'content_id': _first_filled([*found, _nothing(rows.height)]),
-            'site': _first_filled([of_page['host'], texts['_hostname'], texts['stream_id']]),
-            'page_location': page,
-        }
-    ).drop('_hostname')
+def _flat(rows: pl.DataFrame, article: Sequence[str]) -> pl.DataFrame:
+    expressions = ga4_columns.expressions(article)
+    parts = {part: None for each in expressions.values() for part in ga4_columns.inside(each)}
+    of_pages = _of_pages(rows, [part for part in parts if isinstance(part, PathGroup)])
+
+    def texts(part: Expression) -> pl.Series:
+        match part:
+            case Instant(field):
+                return _instants(_field(rows, field.place))
+            case Field(place):
+                return _text(_field(rows, place))
+            case Parameter(key):
+                return _inside(rows['event_params'], key)
+            case Host(_):
+                return of_pages['host']
+            case PathGroup(_, expression):
+                return of_pages[f'path:{expression}']
+            case FirstThere(of):
+                return _first_there([texts(each) for each in of])
+            case FirstFilled(of):
+                return _first_filled([*map(texts, of), _nothing(rows.height)])
+
+    return pl.DataFrame({name: texts(each) for name, each in expressions.items()})
 
 
-def _of_pages(page: pl.Series, expressions: list[str]) -> pl.DataFrame:
+def _of_pages(rows: pl.DataFrame, groups: list[PathGroup]) -> pl.DataFrame:
     """``host`` and what each expression finds, of every page; each address is looked at once, because events share it."""
+    page = _inside(rows['event_params'], ga4_columns.PAGE.key)
     seen = pl.DataFrame({'page': page.unique()}).with_columns(
-        pl.col('page').str.extract(_HOST).str.to_lowercase().alias('host'), pl.col('page').str.extract(_PATH).alias('path')
+        pl.col('page').str.extract(ga4_columns.HOST_OF).str.to_lowercase().alias('host'),
+        pl.col('page').str.extract(ga4_columns.PATH_OF).alias('path'),
     )
-    seen = seen.with_columns(pl.col('path').str.extract(entry.removeprefix(PATH)).alias(entry) for entry in expressions)
+    seen = seen.with_columns(
+        pl.col('path').str.extract(group.expression).alias(f'path:{group.expression}') for group in groups
+    )
     return pl.DataFrame({'page': page}).join(seen, on='page', how='left', maintain_order='left')
+
+
+def _first_there(texts: list[pl.Series]) -> pl.Series:
+    first, *others = texts
+    for other in others:
+        first = first.zip_with(first.is_not_null(), other)
+    return first
 
 
 def _first_filled(texts: list[pl.Series]) -> pl.Series:
@@ -208,7 +211,7 @@ def _instants(values: pl.Series) -> pl.Series:
         micros = values.dt.epoch('us')
     else:
         micros = values.cast(pl.Int64, strict=False)
-        micros = pl.select(pl.when(micros.is_between(0, _LAST_MICROSECOND)).then(micros)).to_series()
+        micros = pl.select(pl.when(micros.is_between(0, LAST_MICROSECOND)).then(micros)).to_series()
     # pyarrow writes them in a third of polars' time, if it need not think of a zone.
     instants = pl.Series(pc.cast(micros.to_arrow().cast(pa.timestamp('us')), pa.string())) + 'Z'
     if micros.null_count() > values.null_count():

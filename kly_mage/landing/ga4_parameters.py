@@ -14,9 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from kly_mage.landing.arrow_text import series
-
-VALUES = ('string_value', 'int_value', 'double_value', 'float_value')
-"""The fields a value may stand in, in the order they are asked."""
+from kly_mage.landing.ga4_columns import VALUES
 
 
 def texts_of(lists: Any, keys: Sequence[str]) -> list[pl.Series]:

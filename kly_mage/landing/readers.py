@@ -23,7 +23,7 @@ from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared import gam_transfer as transferred
 from kly_mage.declared.base import Source
-from kly_mage.landing import csv, cut, ga4_export, gam_rows, gam_transfer, ndjson
+from kly_mage.landing import csv, cut, ga4_columns, ga4_export, gam_rows, gam_transfer, ndjson
 from kly_mage.landing.columns import problem, spelled
 from kly_mage.landing.contents import format_of
 from kly_mage.landing.files import LandingFile
@@ -229,7 +229,7 @@ def _columns(source: Source, file: LandingFile) -> tuple[list[str], list[str], _
 def _single(source: Source, file: LandingFile, names: list[str]) -> list[str]:
     """The columns of single values that a file's become."""
     if _is_export(source, names):
-        return ga4_export.columns(names, source.names)
+        return ga4_columns.columns(names, source.names)
     return gam_transfer.columns(file, names) if _is_transfer(source, names) else names
 
 

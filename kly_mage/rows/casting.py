@@ -40,7 +40,7 @@ _HINTS = (  # spellings that exports have and ISO 8601 has not, and how it write
     ('^[0-9]{16}$', 'these look like microseconds since 1970, which landing.toml can say'),
     ('^[0-9]{13}$', 'these look like milliseconds since 1970, which landing.toml can say'),
 )
-_REASONS = {
+REASONS = {
     'timestamp': 'not an ISO 8601 timestamp',
     'count': 'not a whole number of at least 0',
     'money': 'not a finite decimal of at most 18 digits before and 12 after the point',
@@ -92,15 +92,15 @@ def cast(
         raw, value = text[column.name], values[column.name]
         if column.kind == 'id' and (raw.str.len_bytes() > ID_LENGTH).any():
             _note(problems, column.name, f'longer than {ID_LENGTH} characters', raw.str.len_chars() > ID_LENGTH)
-        if column.kind in _REASONS and value.null_count() > raw.null_count():
+        if column.kind in REASONS and value.null_count() > raw.null_count():
             if column.kind == 'timestamp':
                 skipped = value.is_null() & typed(raw, column, 'UTC').is_not_null()
                 _note(problems, column.name, f'a time that the clocks of {timezone} skip; write it with its offset', skipped)
             unreadable = value.is_null() & raw.is_not_null() & (raw != '')
             for shape, hint in _HINTS if column.kind == 'timestamp' else ():
                 alike = unreadable & raw.str.contains(shape)
-                _note(problems, column.name, f'{_REASONS[column.kind]}: {hint}', alike)
-            _note(problems, column.name, _REASONS[column.kind], unreadable)
+                _note(problems, column.name, f'{REASONS[column.kind]}: {hint}', alike)
+            _note(problems, column.name, REASONS[column.kind], unreadable)
         if column.required and (value.null_count() or (column.kind in ('text', 'id') and (value == '').any())):
             _note(problems, column.name, 'is missing', raw.is_null() | (raw == ''))
     day = local_days(values[source.day_column], timezone)
