@@ -17,6 +17,8 @@ from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
 from kly_mage.warehouse.postgres import deliveries
 from kly_mage.warehouse.postgres.deliveries import Deliveries
 from kly_mage.warehouse.postgres.finality_view import final_on
+from kly_mage.warehouse.postgres.reading import ask
+from kly_mage.warehouse.postgres.reading import query as query_of_a_page
 from kly_mage.warehouse.postgres.server import server
 from tests.delivery import backfill
 from tests.gold import Query, gold
@@ -128,6 +130,11 @@ def test_what_a_day_said_before_and_says_since_is_one_view(settings: Settings, q
         ('7', 'pageviews', 2, 1),  # one of them is of article 8 now; of 7 one is filled in
         ('7', 'pageviews', 1, 0),
         ('7', 'user_engagements', 1, 0),
+    ]
+    days = {'start': date(2025, 10, 1), 'end': date(2025, 10, 31)}
+    assert [row[2:] for row in ask(server(settings), query_of_a_page('corrections'), days).rows] == [
+        (date(2025, 10, 1), 0, 2, 0),  # newest first; one of article 7 and the engagement
+        (date(2025, 10, 1), 2, 0, 0),
     ]
     known = (
         'select content_id, measure, amount::int from gold.as_of(('

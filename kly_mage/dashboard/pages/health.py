@@ -1,9 +1,10 @@
-"""Health: which days are there, what came late, what cannot be used, and does it add up?"""
+"""Health: which days are there, what came late or was restated, what cannot be used, and does it add up?"""
 
 from kly_mage.dashboard import numbers
 from kly_mage.dashboard.calendar import calendar
 from kly_mage.dashboard.numbers import everything
 from kly_mage.dashboard.parts import Column, link, note, subhead, table, title
+from kly_mage.declared import SOURCES
 
 MOST = 200
 
@@ -47,6 +48,24 @@ table(
     heading='Lateness',
     remark='Distinct rows by how many days after their own day they were first delivered, as the last reconcile has found.',
 )
+
+if SOURCES['ga4_events'].complete:
+    restated = numbers.rows('corrections', **span)
+    table(
+        'restated_events',
+        [
+            Column('restated_at', 'Restated', 'instant'),
+            Column('day', 'Day', 'day', lambda row: link('proof', day=row['day'])),
+            Column('load_id', 'Load', 'number', lambda row: link('proof', load=row['load_id'])),
+            Column('rows_replaced', 'Replaced by another version', 'count'),
+            Column('rows_withdrawn', 'Withdrawn', 'count'),
+            Column('rows_returned', 'Back again', 'count'),
+        ],
+        restated.columns,
+        restated.rows,
+        heading=f'Restated events: {len(restated.rows):,}',
+        remark='What newer deliveries of a day have corrected. The day has the numbers; those of ads are with the ads.',
+    )
 
 rejects = numbers.rows('rejects', **span, limit=MOST)
 table(
