@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 _WITHOUT_END = re.compile(r'Network[A-Za-z]+_[0-9]+_[0-9]{8}_[0-9]{2}(?:\.gz)?')
 
 
+# By source, what was asked for and found last: what follows from a file's name and state is worked out once. A command
+# looks several times, because deliveries do not wait for it, and years of files may lie there.
+_Seen = dict[str, tuple[tuple[int, ...], 'LandingFile']]
+_seen: dict[str, tuple[tuple[object, ...] | None, _Seen]] = {}
+
+
 @dataclass(frozen=True)
 class LandingFile:
     """One file of a source.
@@ -131,43 +137,62 @@ def find_files(source: Source, data_dir: Path, timezone: str, mapping: Path | No
     root, folder = data_dir.resolve(), data_dir / source.name
     if folder.is_symlink() and not folder.resolve().is_relative_to(root):
         raise LandingError(f'{source.name}: the folder is a link out of the landing zone {data_dir}; nothing in it is read')
-    paths = [path for path in folder.iterdir() if is_delivery(path.name)] if folder.is_dir() else []
-    paths += [path for end in ENDS if os.path.lexists(path := data_dir / f'{source.name}{end}')]
-    if not paths and not folder.is_dir():
+    names = [f'{source.name}/{path.name}' for path in folder.iterdir() if is_delivery(path.name)] if folder.is_dir() else []
+    names += [name for end in ENDS if os.path.lexists(data_dir / (name := f'{source.name}{end}'))]
+    if not names and not folder.is_dir():
         raise LandingError(f'nothing for {source.name} in {data_dir}: expected {source.name}/*.csv or {source.name}.csv')
-    zone, files, given = ZoneInfo(timezone), [], mappings(mapping or data_dir / MAPPINGS)
-    real_folders = {data_dir: root, folder: folder.resolve()}
-    for path in paths:
-        real, status, problem = _look(path, root, real_folders[path.parent])
-        if status is None:
+    zone, given = ZoneInfo(timezone), mappings(mapping or data_dir / MAPPINGS)
+    asked = (source, data_dir, root, folder := folder.resolve(), timezone, given)
+    before, seen = _seen.get(source.name, (None, {})), _Seen()
+    for name in names:
+        try:
+            here = os.lstat(f'{data_dir}/{name}')
+        except FileNotFoundError:
             continue  # it has gone meanwhile
-        shown, day, modified = printable(str(path.relative_to(data_dir))), day_in_name(source, path.name), _instant(status)
-        if digits := _digits(source, path.name):
-            problem = problem or (None if day else f'{digits} is not a day; name the file {source.name}_YYYYMMDD.csv')
-        if shown != str(path.relative_to(data_dir)):
-            problem = problem or 'its name holds characters that cannot be shown; rename it'
-        delivered = modified
-        if day:
-            kind = timedelta(minutes=_rank(source, path.name))
-            delivered = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) + kind
-        covers = _covered(source, day, zone) if day else None
-        files.append(
-            LandingFile(
-                real,
-                shown,
-                day,
-                status.st_size,
-                modified,
-                status.st_ino,
-                delivered,
-                root,
-                problem,
-                covers,
-                source.late_days,
-                mapping_of(source, path.name, given),
-            )
-        )
+        state = (here.st_mode, here.st_dev, here.st_ino, here.st_size, here.st_mtime_ns)
+        known = before[1].get(name) if before[0] == asked else None
+        if not known or known[0] != state or stat.S_ISLNK(here.st_mode):  # where a link leads, it does not say itself
+            real, there, problem = _look(name, here, root, folder)
+            known = state, _as_found(source, name, there, (root, real, problem), zone, given)
+        seen[name] = known
+    _seen[source.name] = asked, seen
+    files = [file for _, file in seen.values()]
     return sorted(files, key=lambda file: (file.delivered_at, file.name))
+
+
+def _as_found(
+    source: Source,
+    name: str,
+    status: os.stat_result,
+    where: tuple[Path, Path, str | None],
+    zone: ZoneInfo,
+    given: tuple[Mapping, ...],
+) -> LandingFile:
+    """What the name and the state of a file tell; nothing is opened."""
+    (root, real, problem), shown = where, printable(name)
+    day, modified = day_in_name(source, name), _instant(status)
+    if digits := _digits(source, name):
+        problem = problem or (None if day else f'{digits} is not a day; name the file {source.name}_YYYYMMDD.csv')
+    if shown != name:
+        problem = problem or 'its name holds characters that cannot be shown; rename it'
+    delivered = modified
+    if day:
+        kind = timedelta(minutes=_rank(source, name))
+        delivered = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) + kind
+    return LandingFile(
+        real,
+        shown,
+        day,
+        status.st_size,
+        modified,
+        status.st_ino,
+        delivered,
+        root,
+        problem,
+        _covered(source, day, zone) if day else None,
+        source.late_days,
+        mapping_of(source, name, given),
+    )
 
 
 def single(source: Source, path: Path, mapping: Path) -> LandingFile:
@@ -262,22 +287,22 @@ def _names(beginnings: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(f'({either})_([0-9]{{8}})')
 
 
-def _look(path: Path, root: Path, folder: Path) -> tuple[Path, os.stat_result | None, str | None]:
+def _look(name: str, here: os.stat_result, root: Path, folder: Path) -> tuple[Path, os.stat_result, str | None]:
     """Where a path leads, what is there, and why it is not read; nothing is opened.
 
     Args:
-        folder: that of the path, no link in it.
+        name: in the landing zone.
+        here: what stands under that name itself.
+        root: the landing zone, no link in it.
+        folder: that of the source, no link in it.
     """
+    first, _, last = name.rpartition('/')
+    path = (folder if first else root) / last
+    if stat.S_ISREG(here.st_mode):
+        return path, here, None
     try:
-        here = path.lstat()
-    except FileNotFoundError:
-        return path, None, None
-    try:
-        if stat.S_ISLNK(here.st_mode):
-            real = path.resolve(strict=True)
-            there = real.lstat()
-        else:  # of ten thousand files in a folder, the way to it is walked once
-            real, there = folder / path.name, here
+        real = path.resolve(strict=True)
+        there = real.lstat()
     except (OSError, RuntimeError):  # a circle of links is a RuntimeError
         return path, here, 'a link that leads nowhere; it is not read'
     if not real.is_relative_to(root):
