@@ -1,11 +1,17 @@
 """A few days of GA4's export that are delivered, and delivered again: restated, moved, withdrawn, with new events."""
 
+from dataclasses import replace
 from pathlib import Path
+
+import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.checks.reconciliation.check import reconcile
 from kly_mage.checks.verify import rebuild, verify
 from kly_mage.common.settings import Settings
+from kly_mage.declared import SOURCES
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
+from tests import oracle
 from tests.gold import Query, assert_gold_is_exact, gold
 
 DAYS = 6
@@ -21,6 +27,19 @@ BACKFILL = (
     '--quiet',
 )
 HEADER = 'event_timestamp,event_name,user_pseudo_id,session_id,content_id,traffic_source'
+
+
+def ads_hold_whole_days(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    """Declare that a file of Ad Manager holds so many days whole, for the product and for the oracle."""
+    whole = replace(
+        GAM_DELIVERY,
+        complete=('gam_delivery',),
+        whole_days=days,
+        hash_columns=None,
+        key_columns=GAM_DELIVERY.hash_columns or (),
+    )
+    monkeypatch.setitem(SOURCES, 'gam_delivery', whole)
+    monkeypatch.setattr(oracle, 'WHOLE_DAYS', days)
 
 
 def event(day: int, n: int, content: str | None = None, source: str = '') -> str:

@@ -8,7 +8,8 @@ The terms:
 
 record     one CSV record of a landing file
 reject     a record that cannot be typed or lacks a required value
-superseded a record of one of GA4's tables of a day, where another one holds that day whole; such a table is not read here
+superseded a record of one of GA4's tables of a day, where another one holds that day whole; such a table is not read here.
+           Where a file of GAM holds the last WHOLE_DAYS days whole: a record of an older file, in no other place here
 outside    a record of a file whose own day is none of those the file covers, nor one of the late_days before: no load
            looks at it
 distinct   what counts: the first delivery of each row
@@ -82,6 +83,7 @@ DAY_COLUMN = {'ga4_events': 'event_timestamp', 'gam_delivery': 'served_at'}
 GAM_KEY = ('served_at', 'ad_unit', 'line_item', 'creative', 'content_id')
 GAM_NUMBERS = ('site', 'impressions', 'clicks', 'revenue_usd')
 NEWEST_COUNTS = False
+WHOLE_DAYS: int | None = None  # rows are then the same if all they say is, and each of the newest word on its day counts
 # A file dated f covers the local day f; of these sources the days that its day f in another zone touches, and so many after.
 FILE_ZONE: dict[str, ZoneInfo] = {}
 EARLY_DAYS: dict[str, int] = {}
@@ -345,8 +347,15 @@ class Row:
 
 def accepted_rows(landing: Path, source: str, zone: ZoneInfo, late_days: int, result: Expected) -> Iterator[Row]:
     """The rows of a source that count or repeat one that does, in the order of delivery; notes all others."""
-    counts = result.rows.setdefault(source, Counts())
-    for path in files_of(landing, source, zone):
+    counts, paths = result.rows.setdefault(source, Counts()), files_of(landing, source, zone)
+    whole = WHOLE_DAYS if source == 'gam_delivery' else None
+    late = timedelta(days=max(late_days, (whole or 1) - 1))
+    dates = {found for path in paths if (found := file_date(source, path))} if whole else set()
+
+    def newest_word(day: date) -> date | None:
+        return max((each for each in dates if timedelta() <= each - day < timedelta(days=whole or 0)), default=None)
+
+    for path in paths:
         dated = file_date(source, path)
         span = covered(source, dated, zone) if dated else None
         lines = records(path)
@@ -369,8 +378,11 @@ def accepted_rows(landing: Path, source: str, zone: ZoneInfo, late_days: int, re
                 continue
             instant = values.get(DAY_COLUMN.get(source, ''))
             day = instant.astimezone(zone).date() if instant else None
-            if day and span and not span[0] - timedelta(days=late_days) <= day <= span[1]:
+            if day and span and not span[0] - late <= day <= span[1]:
                 counts.outside += 1
+                continue
+            if day and dated and (newest := newest_word(day)) and dated < newest:
+                counts.read -= 1
                 continue
             undeclared = tuple(
                 (name, text) for name, text in sorted(record.items()) if name not in COLUMNS[source] and text is not None
@@ -434,7 +446,7 @@ def gam_of(
         lambda: {'impressions': 0, 'clicks': 0, 'revenue_usd': Decimal(0)}
     )
     for row in rows:
-        key = tuple(row.values[column] for column in GAM_KEY)
+        key = row.identity() if WHOLE_DAYS else tuple(row.values[column] for column in GAM_KEY)
         numbers: dict[str, Any] = {column: row.values[column] for column in GAM_NUMBERS}
         numbers['undeclared'] = row.undeclared
         known = versions.setdefault(key, [])

@@ -34,9 +34,9 @@ with new_delivery as (
     select
         _partition_date as served_date,
         coalesce(nullif(content_id, ''), '(not set)') as content_id,
-        impressions,
-        clicks,
-        revenue_usd,
+        sign * impressions as impressions,
+        sign * clicks as clicks,
+        sign * revenue_usd as revenue_usd,
         sign,
         _updated_at
     from bronze.gam_delivery_to_correct
@@ -46,12 +46,39 @@ deltas as materialized (
     select
         served_date,
         content_id,
-        sum(sign * impressions) as impressions,
-        sum(sign * clicks) as clicks,
-        sum(sign * revenue_usd) as revenue_usd,
+        sum(impressions) as impressions,
+        sum(clicks) as clicks,
+        sum(revenue_usd) as revenue_usd,
+        sum(sign) <= 0 as is_lessened,
         max(_updated_at) as watermark
     from new_delivery
     group by served_date, content_id
+),
+
+-- Where rows were taken back: what is left there. Empty unless a newer delivery has corrected a day.
+left_over as materialized (
+    select distinct
+        deltas.served_date,
+        deltas.content_id
+    from deltas
+    inner join bronze.gam_delivery_counted(array(select distinct served_date from deltas where is_lessened)) as delivery
+        on
+            deltas.served_date = delivery._partition_date
+            and deltas.content_id = coalesce(nullif(delivery.content_id, ''), '(not set)')
+    where deltas.is_lessened
+),
+
+changes as (
+    select
+        deltas.served_date,
+        deltas.content_id,
+        deltas.impressions,
+        deltas.clicks,
+        deltas.revenue_usd,
+        deltas.is_lessened and left_over.content_id is null as is_empty
+    from deltas
+    left join left_over
+        on deltas.served_date = left_over.served_date and deltas.content_id = left_over.content_id
 ),
 
 progress as (
@@ -63,12 +90,13 @@ progress as (
 )
 
 merge into gold.gam_daily_summary as target
-using deltas as source
+using changes as source
 on target.served_date = source.served_date and target.content_id = source.content_id
+when matched and source.is_empty then delete
 when matched then update set
     impressions = target.impressions + source.impressions,
     clicks = target.clicks + source.clicks,
     revenue_usd = trim_scale(target.revenue_usd + source.revenue_usd),
     _updated_at = clock_timestamp()
-when not matched then insert (served_date, content_id, impressions, clicks, revenue_usd, _updated_at)
+when not matched and not source.is_empty then insert (served_date, content_id, impressions, clicks, revenue_usd, _updated_at)
 values (source.served_date, source.content_id, source.impressions, source.clicks, trim_scale(source.revenue_usd), clock_timestamp());

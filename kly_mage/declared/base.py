@@ -154,7 +154,10 @@ class Source:
             day the files of the first are delivered first, those of the source's own name last. In a name ``#`` is a
             number, and its files have no place in that order.
         complete: of these, and of the source's own name, those whose files hold a day whole: what counts of a day is what
-            the newest delivery of such a kind holds (``landing/deliveries.py``). Files of the others only add to it.
+            the newest delivery of such a kind holds (``landing/deliveries.py``). Files of the others only add to it. Such a
+            source is hashed over all columns: its rows have versions, and not the first of them counts.
+        whole_days: how many days, its own the last of them, such a file holds whole: a report of the last seven days is the
+            newest delivery of each of them. None where its day is one of another zone, whose rows are of two local days.
         key_columns: what two versions of one row share. It says whether a row that the newest delivery lacks has got another
             version or is gone; no number depends on it. Undeclared columns may be among them.
         volume: how many rows a day should bring; None where that says nothing, as for a source of ``any_day``.
@@ -179,6 +182,7 @@ class Source:
     rules: tuple[Rule, ...] = ()
     exports: tuple[str, ...] = ()
     complete: tuple[str, ...] = ()
+    whole_days: int | None = None
     key_columns: tuple[str, ...] = ()
     volume: Volume | None = None
     freshness: Freshness | None = None
@@ -189,9 +193,27 @@ class Source:
     late_days: int | None = None
     restatements: Literal['keep', 'apply'] = 'keep'
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot be.
+
+        Raises:
+            ValueError: what holds whole days is hashed over some columns only, or days are said to be whole of no file.
+        """
+        if self.complete and self.hash_columns is not None:
+            raise ValueError(
+                f'{self.name}: with complete, let key_columns name what hash_columns does: the hash is over all'
+            )
+        if self.whole_days is not None and not (self.complete and self.whole_days > 0):
+            raise ValueError(f'{self.name}: whole_days is at least 1, of the files that complete names')
+
     def late(self, setting: int) -> int:
         """How many days before a file's own its rows may be, where ``KLY_LATE_DAYS`` is ``setting``."""
-        return setting if self.late_days is None else self.late_days
+        return max(setting if self.late_days is None else self.late_days, (self.whole_days or 1) - 1)
+
+    @property
+    def may_be_corrected(self) -> bool:
+        """Whether rows of bronze may count no longer, or again, because of what is delivered later."""
+        return bool(self.complete)
 
     @property
     def value_columns(self) -> tuple[Column, ...]:
@@ -207,6 +229,11 @@ class Source:
         Empty if the hash is over all columns.
         """
         return () if self.hash_columns is None else (*self.value_columns, UNDECLARED)
+
+    @property
+    def knows_places(self) -> bool:
+        """Whether the warehouse keeps where a row stood: which version counts goes by that, or may once it is redeclared."""
+        return self.versioned or bool(self.version_columns) or self.whole_days is not None
 
     @property
     def applies_restatements(self) -> bool:

@@ -1,8 +1,9 @@
 """Deliveries of whole days: which files make one, and which delivery of a day is newer than another.
 
 An export has several tables of one day: what came in as the day went on, and what Google makes of the day. A source
-declares which kinds of them hold the day whole (``Source.complete``). All files of one kind and day are one delivery, and it
-counts as a whole or not at all: if one of its files is left out, so are the others.
+declares which kinds of them hold the day whole (``Source.complete``), and how many days before it, too
+(``Source.whole_days``). All files of one kind and day are one delivery, and it counts as a whole or not at all: if one of
+its files is left out, so are the others.
 
 A load has to know which deliveries its rows are of before the first of them comes, also where a file holds none of its days.
 So each file of a delivery is announced by a row of its own, which goes where the rows go, like that of a file left out.
@@ -15,6 +16,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from kly_mage.common.window import moved
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile, day_in_name, kind_in_name
 
@@ -27,15 +29,30 @@ class Delivery(NamedTuple):
 
     Attributes:
         day: whose rows it holds, as its name says: a day of the export's own.
-        rank: a higher one takes the place of a lower one.
+        rank: of two of one day, that of a higher one takes the place of that of a lower one.
         kind: how the names of its files begin.
         is_complete: whether it holds the day whole.
+        whole_days: as of its source.
     """
 
     day: date
     rank: int
     kind: str
     is_complete: bool
+    whole_days: int | None
+
+    @property
+    def order(self) -> tuple[date, int]:
+        """Where it stands among the deliveries of a place: the greatest is the newest."""
+        return self.day, self.rank
+
+    def place(self, day: date) -> tuple[date, date]:
+        """What it delivers anew with its rows of a local day: the day of the export's own, and that local day."""
+        return (self.day if self.whole_days is None else day), day
+
+    def holds_whole(self, day: date) -> bool:
+        """Whether it holds all there is of its place of a local day."""
+        return self.is_complete and (self.whole_days is None or 0 <= (self.day - day).days < self.whole_days)
 
 
 def rank(source: Source, kind: str) -> int:
@@ -52,7 +69,14 @@ def delivery_of(source: Source, name: str) -> Delivery | None:
     kind, day = kind_in_name(source, name), day_in_name(source, name)
     if not source.complete or kind is None or day is None or kind not in {*source.exports, *source.complete}:
         return None
-    return Delivery(day, rank(source, kind), kind, kind in source.complete)
+    return Delivery(day, rank(source, kind), kind, kind in source.complete, source.whole_days)
+
+
+def days_whole(source: Source, name: str) -> list[date]:
+    """The days that a file of this name stands for: its own, and those before it that it holds whole."""
+    own, delivery = day_in_name(source, name), delivery_of(source, name)
+    further = (delivery.whole_days or 1) if delivery and delivery.is_complete else 1
+    return [moved(own, -n) for n in range(further)] if own else []
 
 
 def incomplete(source: Source, files: Iterable[LandingFile], left_out: dict[str, str]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -57,7 +57,7 @@ class LandingFile:
         root: the landing zone, no link in it.
         problem: why it is not read, in a few words; None if it is.
         covers: the local days of its own day and those that its source brings early; None for an undated file.
-        late_days: how many days before those its rows may be, if its source says so.
+        late: how many days before those its rows may be, by what ``KLY_LATE_DAYS`` says.
         mapping: what its columns are, if ``landing.toml`` says so.
     """
 
@@ -71,7 +71,7 @@ class LandingFile:
     root: Path
     problem: str | None = None
     covers: Window | None = None
-    late_days: int | None = None
+    late: Callable[[int], int] = field(default=int, compare=False)
     mapping: Mapping | None = field(default=None, hash=False)
 
     @property
@@ -83,8 +83,7 @@ class LandingFile:
         """The days whose rows it may hold, None for any: those it covers and ``late_days`` before, or as its source says."""
         if self.covers is None:
             return None
-        late = late_days if self.late_days is None else self.late_days
-        return Window(moved(self.covers.start, -late), self.covers.end)
+        return Window(moved(self.covers.start, -self.late(late_days)), self.covers.end)
 
     def open(self) -> BinaryIO:
         """Its bytes, as they are on the disk.
@@ -190,7 +189,7 @@ def _as_found(
         root,
         problem,
         _covered(source, day, zone) if day else None,
-        source.late_days,
+        source.late,
         mapping_of(source, name, given),
     )
 

@@ -36,14 +36,19 @@ class CrashedError(Exception):
 
 
 class Program:
-    """One landing zone, and what happens to it."""
+    """One landing zone, and what happens to it: here, to GA4's export."""
+
+    source, mart, pipeline, header = 'ga4_events', 'ga4_daily_summary', 'articles_performance', HEADER
+    steps = ('deliver', 'deliver', 'deliver', 'run', 'load', 'refresh', 'crash', 'rebuild', 'unload', 'repair')
+    fewest, most = 4, 12
+    begins = False  # whether nothing happens before the first delivery
 
     def __init__(self, seed: int, settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
         self.random, self.settings, self.query, self.monkeypatch = random.Random(seed), settings, query, monkeypatch
         self.files: dict[str, tuple[int, str, list[Row]]] = {}  # day, kind and rows, by name
         self.told: list[str] = []
         empty_warehouse(query)
-        for path in (settings.data_dir / 'ga4_events').iterdir():
+        for path in (settings.data_dir / self.source).iterdir():
             path.unlink()
 
     def row(self, day: int) -> Row:
@@ -82,40 +87,40 @@ class Program:
     def withdraw(self, day: int, kind: str) -> None:
         for name in [name for name, (of, each, _) in self.files.items() if (of, each) == (day, kind)]:
             del self.files[name]
-            (self.settings.data_dir / 'ga4_events' / name).unlink()
+            (self.settings.data_dir / self.source / name).unlink()
 
     def write(self, name: str, day: int, kind: str, rows: list[Row]) -> None:
         self.files[name] = (day, kind, rows)
-        path = self.settings.data_dir / 'ga4_events' / name
-        path.write_text('\n'.join([HEADER, *(','.join(row) for row in rows), '']), 'utf-8')
+        path = self.settings.data_dir / self.source / name
+        path.write_text('\n'.join([self.header, *(','.join(row) for row in rows), '']), 'utf-8')
 
     def step(self) -> str:
         start = self.random.randint(1, DAYS)
         end = self.random.randint(start, DAYS)
-        what = self.random.choice(
-            ('deliver', 'deliver', 'deliver', 'run', 'load', 'refresh', 'crash', 'rebuild', 'unload', 'repair')
-        )
-        if what == 'deliver':
+        what = self.random.choice(self.steps)
+        if what == 'deliver' or (self.begins and not self.files):
             return self.deliver()
         if not self.files:
             return 'nothing'
         if what == 'run':
-            run_days(start, end, 'articles_performance')
+            run_days(start, end, self.pipeline)
         elif what == 'load':
-            load(self.settings, 'ga4_events', start, end)
+            load(self.settings, self.source, start, end)
         elif what == 'refresh':
-            refresh('ga4_daily_summary')
+            refresh(self.mart)
         elif what == 'crash':
             with self.monkeypatch.context() as patched:
                 patched.setattr(ledger, 'finish', self.crash)
                 with pytest.raises(CrashedError):
-                    load(self.settings, 'ga4_events', start, end)
+                    load(self.settings, self.source, start, end)
         elif what == 'rebuild':
             rebuild(self.settings)
         elif what == 'repair':
-            report = reconcile(self.settings, ['ga4_events'], Window(date(2025, 10, start), date(2025, 10, end)))
+            report = reconcile(self.settings, [self.source], Window(date(2025, 10, start), date(2025, 10, end)))
             what += f': {list(repair(self.settings, report))}'
-        elif done := self.query("select load_id from ops.loads where source = 'ga4_events' and status = 'done' order by 1"):
+        elif done := self.query(
+            f"select load_id from ops.loads where source = '{self.source}' and status = 'done' order by 1"
+        ):
             (chosen,) = self.random.choice(done)
             what += f' {chosen}'
             try:
@@ -127,6 +132,12 @@ class Program:
     @staticmethod
     def crash(*args: Any) -> None:
         raise CrashedError
+
+    def assert_gold_is_true(self) -> None:
+        found = self.query(
+            'select event_date::text, content_id, pageviews, sessions, user_engagements from gold.ga4_daily_summary'
+        )
+        assert sorted(found) == self.truth()
 
     def truth(self) -> list[tuple[Any, ...]]:
         rows: set[Row] = set()
@@ -149,24 +160,20 @@ class Program:
 
     def end(self) -> None:
         """Whatever has happened: after all days have been loaded, gold is what the files say, and everything agrees."""
-        run_days(1, DAYS, 'articles_performance')
-        found = self.query(
-            'select event_date::text, content_id, pageviews, sessions, user_engagements from gold.ga4_daily_summary'
-        )
-        assert sorted(found) == self.truth()
+        run_days(1, DAYS, self.pipeline)
+        self.assert_gold_is_true()
         assert verify(self.settings).differences == []
         before = gold(self.query)
         rebuild(self.settings)
         assert gold(self.query) == before
-        report = reconcile(self.settings, ['ga4_events'])
+        report = reconcile(self.settings, [self.source])
         assert [each.text for each in report.findings if each.wrong and each.kind not in ('no file', 'file gone')] == []
         assert all(line.adds_up for line in report.lines)
 
 
-def run_program(seed: int, settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = Program(seed, server(settings), query, monkeypatch)
+def run_program(program: Program, seed: int) -> None:
     try:
-        for _ in range(program.random.randint(4, 12)):
+        for _ in range(program.random.randint(program.fewest, program.most)):
             program.told.append(program.step())
             assert verify(program.settings).differences == []
         if program.files:
@@ -181,7 +188,7 @@ def test_deliveries_in_any_order_end_in_the_last_truth_of_each_day(
 ) -> None:
     run_days(1, 1, 'articles_performance')
     for seed in range(15):
-        run_program(seed, settings, query, monkeypatch)
+        run_program(Program(seed, server(settings), query, monkeypatch), seed)
 
 
 def test_a_delivery_loaded_for_one_day_takes_its_rows_out_of_another_at_the_next_load(
@@ -202,4 +209,4 @@ def test_a_delivery_loaded_for_one_day_takes_its_rows_out_of_another_at_the_next
 def test_many_more_programs(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     run_days(1, 1, 'articles_performance')
     for seed in range(1000, 1250):
-        run_program(seed, settings, query, monkeypatch)
+        run_program(Program(seed, server(settings), query, monkeypatch), seed)

@@ -55,7 +55,7 @@ def _explain_files(of: Comparison, files: list[LandingFile], causes: Causes) -> 
         if not (of.settings.data_dir / name).exists():
             day = day_in_name(of.source, name)
             near = of.window is None or (
-                day and of.window.start <= day and (day - of.window.end).days <= of.settings.late_days
+                day and of.window.start <= day and (day - of.window.end).days <= of.source.late(of.settings.late_days)
             )
             if near:
                 causes.gone.append((name, day))

@@ -3,7 +3,9 @@
 from kly_mage.dashboard import charts, numbers
 from kly_mage.dashboard.numbers import everything
 from kly_mage.dashboard.parts import Column, choice, link, table, title
+from kly_mage.declared import SOURCES
 
+is_whole = SOURCES['gam_delivery'].may_be_corrected
 BY = {'ad_unit': 'Ad unit', 'line_item': 'Line item', 'creative': 'Creative', 'site': 'Site'}
 MOST = 500
 
@@ -30,38 +32,39 @@ table(
     totals={name: sum(row[at[name]] or 0 for row in found.rows) for name in found.columns[1:5]},
 )
 
-conflicts = numbers.rows('conflicts', start=days.start, end=days.end, limit=MOST)
-count = conflicts.rows[0][-1] if conflicts.rows else 0
-table(
-    'conflicts',
-    [
-        Column('day', 'Day', 'day', lambda row: link('proof', day=row['day'])),
-        Column('ad_unit', 'Ad unit'),
-        Column('line_item', 'Line item'),
-        Column('content_id', 'Article', 'text', lambda row: link('articles', article=row['content_id'])),
-        Column('counted_impressions', 'Impressions that count', 'count'),
-        Column('impressions', 'and the others', 'count'),
-        Column('counted_revenue_usd', 'Revenue that counts, USD', 'money'),
-        Column('revenue_usd', 'and the other, USD', 'money'),
-        Column('file', 'File'),
-        Column('line', 'Line', 'count'),
-        Column('state', 'State'),
-    ],
-    conflicts.columns,
-    conflicts.rows,
-    heading=f'Conflicts: {count:,}',
-    remark='Rows with the key of another and other values: the first counts, the others wait (command conflicts).',
-    whole=lambda: everything('conflicts', start=days.start, end=days.end, limit=None),
-)
+if not is_whole:
+    conflicts = numbers.rows('conflicts', start=days.start, end=days.end, limit=MOST)
+    count = conflicts.rows[0][-1] if conflicts.rows else 0
+    table(
+        'conflicts',
+        [
+            Column('day', 'Day', 'day', lambda row: link('proof', day=row['day'])),
+            Column('ad_unit', 'Ad unit'),
+            Column('line_item', 'Line item'),
+            Column('content_id', 'Article', 'text', lambda row: link('articles', article=row['content_id'])),
+            Column('counted_impressions', 'Impressions that count', 'count'),
+            Column('impressions', 'and the others', 'count'),
+            Column('counted_revenue_usd', 'Revenue that counts, USD', 'money'),
+            Column('revenue_usd', 'and the other, USD', 'money'),
+            Column('file', 'File'),
+            Column('line', 'Line', 'count'),
+            Column('state', 'State'),
+        ],
+        conflicts.columns,
+        conflicts.rows,
+        heading=f'Conflicts: {count:,}',
+        remark='Rows with the key of another and other values: the first counts, the others wait (command conflicts).',
+        whole=lambda: everything('conflicts', start=days.start, end=days.end, limit=None),
+    )
 
-restated = numbers.rows('restatements', start=days.start, end=days.end)
+restated = numbers.rows('corrections_gam' if is_whole else 'restatements', start=days.start, end=days.end)
 table(
     'restatements',
     [
         Column('restated_at', 'Restated', 'instant'),
         Column('day', 'Day', 'day', lambda row: link('proof', day=row['day'])),
         Column('load_id', 'Load', 'number', lambda row: link('proof', load=row['load_id'])),
-        Column('count_rows', 'Rows', 'count'),
+        *([] if is_whole else [Column('count_rows', 'Rows', 'count')]),
         Column('impressions', 'Impressions, by', 'count'),
         Column('clicks', 'Clicks, by', 'count'),
         Column('revenue_usd', 'Revenue by, USD', 'money'),
@@ -69,5 +72,7 @@ table(
     restated.columns,
     restated.rows,
     heading=f'Restatements: {len(restated.rows):,}',
-    remark="What newer versions of rows have changed, where the declaration lets them count (restatements='apply').",
+    remark='What files delivered later have changed, each of which holds some days whole.'
+    if is_whole
+    else "What newer versions of rows have changed, where the declaration lets them count (restatements='apply').",
 )

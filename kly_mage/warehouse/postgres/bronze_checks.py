@@ -33,7 +33,7 @@ def _check_source(cursor: Cursor, source: Source, report: Report) -> None:
     report.add(table, _rows_that_changed(cursor, source))
     report.add(table, _rows_against_registry(cursor, source))
     report.add(table, _rows_against_ledger(cursor, source))
-    if source.complete:
+    if source.may_be_corrected:
         report.add(f'{table}_corrections', _corrections_against_registry(cursor, source))
     if source.version_columns:
         report.add(f'{table}_conflicts', _conflicts_against_registry(cursor, source))

@@ -120,7 +120,7 @@ class Comparison:
         self.cursor.execute(sql.SQL('lock table only {} in access share mode').format(bronze_table(self.source)))
         if self.values and (late := LateColumns(self.cursor, self.source)):
             late.as_stored('fresh')
-        names, with_gone = [sql.Identifier(name) for name in self.values], bool(self.source.complete)
+        names, with_gone = [sql.Identifier(name) for name in self.values], bool(self.source.may_be_corrected)
         columns = table_columns(self.cursor, self.source)
         self.cursor.execute(
             sql.SQL(

@@ -41,9 +41,10 @@ _MET = {'_hashrow': pl.Binary(), '_partition_date': pl.Date()}
 
 
 class _Noted(NamedTuple):
-    """The delivery in force for the rows of one local day in the files of one day of the export."""
+    """The delivery in force for the rows of one local day in the files of one day of the export (``Delivery.place``)."""
 
     kind: str
+    named_day: date
     rows: int
     checksum: int
 
@@ -65,14 +66,16 @@ class Deliveries:
         self.is_corrected = False  # whether rows of these days have ceased to count
         self.others: set[date] = set()  # days of which other loads may have brought rows: only these can be corrected
         self.are_sure = False  # whether they have
-        if source.complete:
+        if source.may_be_corrected:
             self.others = self._days_with_hashes()
             cursor.execute(
-                'select file_day, day, kind, rows, checksum from ops.deliveries where source = %s and day between %s and %s',
+                'select file_day, day, kind, coalesce(named_day, file_day), rows, checksum from ops.deliveries'
+                ' where source = %s and day between %s and %s',
                 (source.name, window.start, window.end),
             )
             self.noted = {
-                (of, day): _Noted(kind, rows, int(checksum)) for of, day, kind, rows, checksum in cursor.fetchall()
+                (of, day): _Noted(kind, named, rows, int(checksum))
+                for of, day, kind, named, rows, checksum in cursor.fetchall()
             }
             cursor.execute(
                 sql.SQL('select exists (select from {} where _partition_date between %s and %s)').format(
@@ -104,7 +107,10 @@ class Deliveries:
             return rows, rows.clear()
         of_one = pl.lit(next(iter(days.values())), pl.Date)
         of_each = pl.col('_file').replace_strict(days, default=None, return_dtype=pl.Date)
-        rows = rows.with_columns((of_each if are_several else of_one).alias('_file_day'))
+        file_day = of_each if are_several else of_one
+        if self.source.whole_days is not None:
+            file_day = pl.when(file_day.is_not_null()).then(pl.col('_partition_date'))
+        rows = rows.with_columns(file_day.alias('_file_day'))
         places = (
             rows.select(place).unique() if are_several else rows.select(place).filter(pl.col(place[1]).is_first_distinct())
         )
@@ -119,15 +125,21 @@ class Deliveries:
         own = self.read.get(file)
         if own is None or day is None:
             return False
-        ranks = [found.rank for found in self.read.values() if found.day == own.day and found.is_complete]
-        if known := self.noted.get((own.day, day)):
-            ranks.append(rank(self.source, known.kind))
-        return max(ranks, default=-1) > own.rank
+        newest = max(self._whole(own.place(day)), default=own.order)
+        if known := self.noted.get(own.place(day)):
+            newest = max(newest, (known.named_day, rank(self.source, known.kind)))
+        return newest > own.order
 
     def may_lose_rows(self, file: str, day: date | None) -> bool:
         """Whether rows of a local day that a file held and holds no longer are corrected here."""
         own = self.read.get(file)
-        return own is not None and (own.is_complete or self.is_older(file, day))
+        return own is not None and day is not None and (bool(self._whole(own.place(day))) or self.is_older(file, day))
+
+    def _whole(self, place: tuple[date, date]) -> list[tuple[date, int]]:
+        """The order of the deliveries that this load has read and that hold all there is of a place."""
+        return [
+            found.order for found in self.read.values() if found.holds_whole(place[1]) and found.place(place[1]) == place
+        ]
 
     def meet(self, rows: pl.DataFrame) -> None:
         """Take in rows that are to count, with ``_hashrow`` as it is stored."""
@@ -159,22 +171,24 @@ class Deliveries:
             self._correct(load_id, [place for place in now if place[1] in days], days, counts)
         execute_values(
             self.cursor,
-            'insert into ops.deliveries (source, file_day, day, kind, rows, checksum, load_id) values %s'
-            ' on conflict (source, file_day, day) do update set kind = excluded.kind, rows = excluded.rows,'
-            ' checksum = excluded.checksum, load_id = excluded.load_id',
+            'insert into ops.deliveries (source, file_day, day, kind, named_day, rows, checksum, load_id) values %s'
+            ' on conflict (source, file_day, day) do update set kind = excluded.kind, named_day = excluded.named_day,'
+            ' rows = excluded.rows, checksum = excluded.checksum, load_id = excluded.load_id',
             [(self.source.name, *place, *found, load_id) for place, found in sorted(changed.items())],
         )
 
     def _in_force(self, contents: Contents, may_hold: Callable[[str], Window | None]) -> dict[tuple[date, date], _Noted]:
-        """By day of the export and local day: what the newest complete delivery holds, if this load has read it."""
+        """By place: what the newest complete delivery holds, if this load has read it."""
         files: dict[tuple[date, date], list[str]] = {}
         for name, found in self.read.items():
             days = may_hold(name)
             for day in days if days and found.is_complete else ():
-                if day in self.window and not self.is_older(name, day):
-                    files.setdefault((found.day, day), []).append(name)
+                if day in self.window and found.holds_whole(day) and not self.is_older(name, day):
+                    files.setdefault(found.place(day), []).append(name)
+        newest = {place: self.read[names[0]] for place, names in files.items()}
         return {
-            (of, day): _Noted(self.read[names[0]].kind, *contents.sum_of(names, day)) for (of, day), names in files.items()
+            place: _Noted(newest[place].kind, newest[place].day, *contents.sum_of(names, place[1]))
+            for place, names in files.items()
         }
 
     def _days_with_hashes(self) -> set[date]:
@@ -260,16 +274,19 @@ class InForce:
 
     def __init__(self, settings: Settings, source: Source) -> None:
         self.source = source
-        self.kinds: list[tuple[date, date, str]] = []
-        if source.complete:
+        self.found: list[tuple[tuple[date, date], tuple[date, int]]] = []  # place and order
+        if source.may_be_corrected:
             with connect(settings) as connection, connection.cursor() as cursor:
-                cursor.execute('select file_day, day, kind from ops.deliveries where source = %s', (source.name,))
-                self.kinds = cursor.fetchall()
+                cursor.execute(
+                    'select file_day, day, coalesce(named_day, file_day), kind from ops.deliveries where source = %s',
+                    (source.name,),
+                )
+                self.found = [((of, day), (named, rank(source, kind))) for of, day, named, kind in cursor.fetchall()]
 
     def days_of_newer(self, file: str) -> list[date]:
         """The local days of which a newer delivery than a file's is in force."""
-        own = delivery_of(self.source, file) if self.kinds else None
-        return [day for of, day, kind in self.kinds if own and of == own.day and rank(self.source, kind) > own.rank]
+        own = delivery_of(self.source, file) if self.found else None
+        return [place[1] for place, order in self.found if own and place == own.place(place[1]) and order > own.order]
 
 
 def gone(source: Source, condition: sql.Composable = sql.SQL('true')) -> sql.Composable:  # noqa: B008 -- it never changes

@@ -30,12 +30,14 @@ def corrections_ddl(source: Source) -> list[str]:
 
 def changes_ddl(source: Source, mart: Mart) -> list[str]:
     """The functions and the view that the mart's SQL block asks, and their comments; safe to run again."""
-    of_days, view = (f'bronze.{identifier(f"{source.name}_{name}")}' for name in ('of_days', 'to_correct'))
-    corrections = f'bronze.{identifier(f"{source.name}_corrections")}'
-    gone = _GONE.format(corrections=corrections) if source.complete else ''
+    of_days, view, gone = (f'bronze.{identifier(f"{source.name}_{name}")}' for name in ('of_days', 'to_correct', 'gone'))
+    bronze, corrections = f'bronze.{identifier(source.name)}', f'bronze.{identifier(f"{source.name}_corrections")}'
+    nothing = f'from {bronze} as stored\nwhere false'
+    rows_gone = f'select _hashrow, _partition_date, null::text as last_why\n{nothing}'
     waiting = f'_updated_at > (select watermark from ops.watermarks where mart = {literal(mart.table)})'
     columns = ', '.join(f'stored.{identifier(name)}' for name in (*source.names, '_partition_date'))
-    if source.complete:
+    if source.may_be_corrected:
+        rows_gone = _GONE.format(corrections=corrections)
         changes = (
             f'with corrected as (select * from {corrections} where {waiting})\n'
             f'select {columns}, corrected.sign, corrected._updated_at\nfrom corrected\n'
@@ -45,11 +47,13 @@ def changes_ddl(source: Source, mart: Mart) -> list[str]:
     elif source.value_columns:
         changes = f'select {columns}, sign, _updated_at\nfrom {restated(source)} as stored\nwhere {waiting}'
     else:
-        bronze = f'bronze.{identifier(source.name)} as stored'
-        changes = f'select {columns}, 1::smallint as sign, _updated_at\nfrom {bronze}\nwhere false'
+        changes = f'select {columns}, 1::smallint as sign, _updated_at\n{nothing}'
     return [
+        f'create or replace view {gone} as\n{rows_gone};',
+        comment('view', gone, f'One row per row of bronze.{source.name} that does not count, by what was delivered later.'),
+        *(comment('column', f'{gone}.{name}', text) for name, text in _OF_GONE),
         _FUNCTIONS.format(
-            bronze=f'bronze.{identifier(source.name)}',
+            bronze=bronze,
             registry=f'bronze.{identifier(f"{source.name}_hashrow")}',
             loaded_at=f'bronze.{identifier(f"{source.name}_loaded_at")}',
             of_days=of_days,
@@ -112,14 +116,21 @@ end $function$;
 comment on function {of_days} is 'All rows of these local days, found without a look at the others.';
 create or replace function {counted}(days date[]) returns setof {bronze} language sql stable rows 100000 as $function$
     select stored.*
-    from {of_days}(days) as stored{gone}
+    from {of_days}(days) as stored
+    left join (select _hashrow from {gone} where _partition_date = any(days)) as gone on stored._hashrow = gone._hashrow
+    where gone._hashrow is null
 $function$;
 comment on function {counted} is 'The rows of these local days that count: without what a newer delivery has corrected.';"""
-_GONE = """
-    left join (
-        select _hashrow from {corrections} where _partition_date = any(days) group by _hashrow having sum(sign) < 0
-    ) as gone on stored._hashrow = gone._hashrow
-    where gone._hashrow is null"""
+_GONE = """\
+select _hashrow, _partition_date, (array_agg(why order by _load_id desc))[1] as last_why
+from {corrections}
+group by _hashrow, _partition_date
+having sum(sign) < 0"""
+_OF_GONE = (
+    ('_hashrow', 'The row.'),
+    ('_partition_date', 'Its local day.'),
+    ('last_why', 'superseded: the newest delivery has another version of it; withdrawn: it has none.'),
+)
 _OF_CHANGES = (
     ('_partition_date', 'Local day of the row.'),
     ('sign', '-1: it counts no longer; 1: it counts now.'),

@@ -19,7 +19,7 @@ def corrected(cursor: Cursor, source: Source, load_ids: Iterable[int]) -> list[d
     """
     if source.finality is None:
         return []
-    changes = [corrections_table(source)] if source.complete else []
+    changes = [corrections_table(source)] if source.may_be_corrected else []
     # Without it there are only rows completed in a column declared later: no number that was told has changed by them.
     changes += [restatements_table(source)] if source.applies_restatements else []
     if not changes:

@@ -37,7 +37,7 @@ _NOTHING = "select '' as source, null::date as day, null::date as final_on, null
 
 def _days(mart: Mart, source: Source) -> str:
     day, name = f'mart.{identifier(mart.day.name)}', identifier
-    changes = [f'bronze.{name(f"{source.name}_corrections")}'] if source.complete else []
+    changes = [f'bronze.{name(f"{source.name}_corrections")}'] if source.may_be_corrected else []
     changes += [f'bronze.{name(f"{source.name}_restatements")}'] if source.value_columns else []
     last = [f'(select max(_updated_at) from {table} as change where change._partition_date = {day})' for table in changes]
     corrected_at = f'greatest({", ".join(last)})' if last else 'null::timestamptz'

@@ -129,7 +129,7 @@ def _rows(mart: Mart) -> sql.Composed:
 def _counting(mart: Mart) -> sql.Composed:
     """The rows of bronze that counted at the watermark."""
     source = SOURCES[mart.source]
-    if not source.complete:
+    if not source.may_be_corrected:
         return bronze_table(source)
     return sql.SQL(
         '(select stored.* from {} as stored left join {} as gone using (_hashrow) where gone._hashrow is null) as rows'

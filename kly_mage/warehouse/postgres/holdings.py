@@ -27,7 +27,7 @@ def in_no_file(of: Comparison) -> Iterator[Count]:
 
 def earlier(of: Comparison) -> Iterator[Count]:
     """What of bronze counts no longer: another version does (``replaced``), or none (``withdrawn``)."""
-    if not of.source.complete:
+    if not of.source.may_be_corrected:
         return iter(())
     place = sql.SQL("case last_why when 'withdrawn' then 'withdrawn' else 'replaced' end")
     rows = sql.SQL('{} as stored inner join {} as gone using (_hashrow)').format(bronze_table(of.source), gone(of.source))
@@ -36,7 +36,7 @@ def earlier(of: Comparison) -> Iterator[Count]:
 
 def counting(source: Source) -> sql.Composable:
     """The rows of bronze that count, as the relation ``stored``."""
-    if not source.complete:
+    if not source.may_be_corrected:
         return sql.SQL('{} as stored').format(bronze_table(source))
     return sql.SQL(
         '(select stored.* from {} as stored left join {} as gone using (_hashrow) where last_why is null) as stored'

@@ -29,7 +29,7 @@ def view_ddl() -> str:
     parts = {
         'stored': _union(_stored(source, everything) for source in SOURCES.values()),
         'conflicts': _union(_conflicts(source) for source in SOURCES.values() if source.version_columns) or _NO_CONFLICTS,
-        'earlier': _union(_earlier(source) for source in SOURCES.values() if source.complete) or _NO_DELIVERIES,
+        'earlier': _union(_earlier(source) for source in SOURCES.values() if source.may_be_corrected) or _NO_DELIVERIES,
         'marts': _union(_mart(mart, [other for other in joined if other is not mart], everything) for mart in MARTS),
         'rejected money': _rejected_money(),
         'any day': _names(source.name for source in SOURCES.values() if source.any_day),
@@ -109,8 +109,10 @@ def _stored(source: Source, columns: dict[str, Measure]) -> str:
         f'{_money(amount, f"{amount} < 0")} as revenue_negative',
     ]
     counting = ''
-    if source.complete:
-        known += f'\n    left join {_gone(source)} as gone\n        on stored._hashrow = gone._hashrow'
+    if source.may_be_corrected:
+        known += (
+            f'\n    left join bronze.{identifier(f"{source.name}_gone")} as gone\n        on stored._hashrow = gone._hashrow'
+        )
         counting = '\n    where gone._hashrow is null'
     return f'{_select(lines)}\n    from {table} as stored{known}{counting}\n    group by stored._partition_date'
 
@@ -123,15 +125,8 @@ def _earlier(source: Source) -> str:
         "count(*) filter (where last_why <> 'withdrawn') as replaced",
         "count(*) filter (where last_why = 'withdrawn') as withdrawn",
     ]
-    return f'{_select(lines)}\n    from {_gone(source)} as gone\n    group by gone._partition_date'
-
-
-def _gone(source: Source) -> str:
     return (
-        '(\n        select\n            _hashrow,\n            min(_partition_date) as _partition_date,\n'
-        '            (array_agg(why order by _load_id desc))[1] as last_why\n'
-        f'        from bronze.{identifier(f"{source.name}_corrections")}\n'
-        '        group by _hashrow\n        having sum(sign) < 0\n    )'
+        f'{_select(lines)}\n    from bronze.{identifier(f"{source.name}_gone")} as gone\n    group by gone._partition_date'
     )
 
 

@@ -122,7 +122,7 @@ def _note_late(cursor: Cursor, source: Source, before: _Before) -> None:
 def _tidy(cursor: Cursor, source: Source) -> None:
     """Columns of the registry and of the further versions that are no values any more go."""
     values = [column.name for column in source.version_columns]
-    has_order = bool(values) or source.versioned
+    has_order = source.knows_places
     kept = {'_hashrow', '_updated_at', *(place.COLUMNS if has_order else ()), *values}
     known = f'{source.name}_hashrow'
     stale = [(known, name) for name in column_types(cursor, f'bronze.{known}') if name not in kept]

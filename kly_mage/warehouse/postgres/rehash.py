@@ -17,6 +17,7 @@ from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import hash_sql, place, undeclared
 from kly_mage.warehouse.postgres.declarations import column_types
 from kly_mage.warehouse.postgres.deliveries import rehash_corrections
+from kly_mage.warehouse.postgres.first_or_newest import FirstOrNewest
 from kly_mage.warehouse.postgres.tables import (
     bronze_table,
     conflicts_table,
@@ -81,7 +82,8 @@ class Rehash:
     def run(self) -> Moved:
         """Hash everything again; the key of the conflicts is missing meanwhile and has to be made again."""
         self._judge()
-        moved = self._count()
+        moved, counting = self._count(), FirstOrNewest(self.cursor, self.source, self.old_values)
+        counting.find()
         if self.has_further:
             self._find_restatements()
             self._to_conflicts()
@@ -92,8 +94,9 @@ class Rehash:
         )
         if self.has_further:
             self._to_bronze()
-        if self.source.complete:
+        if self.source.may_be_corrected:
             rehash_corrections(self.cursor, self.source)
+        counting.note()
         self._register()
         if self.source.applies_restatements:
             self._restate()
@@ -226,7 +229,7 @@ class Rehash:
 
     def _register(self) -> None:
         """The registry, of what is in bronze now; what was restated counts as it did."""
-        placed = place.COLUMNS if self.source.versioned or self.values else ()
+        placed = place.COLUMNS if self.source.knows_places else ()
         where, joined = 'last{}' if self.source.versioned else 'judged.{}', sql.SQL('')
         columns = {name: where.format(name) for name in placed}
         if not placed:

@@ -47,7 +47,7 @@ def _beside(source: Source) -> list[sql.Composed]:
     tables = [registry(source)]
     if source.version_columns:
         tables += [conflicts_table(source), restatements_table(source)]
-    return [*tables, corrections_table(source)] if source.complete else tables
+    return [*tables, corrections_table(source)] if source.may_be_corrected else tables
 
 
 def note_removed(cursor: Cursor, source: Source) -> None:

@@ -60,7 +60,7 @@ def _changes(mart: Mart, source: Source) -> list[str]:
     bronze, content = f'bronze.{identifier(source.name)}', next((k.column for k in mart.by if k.name == 'content_id'), None)
     own = [(measure.name, f'({_own(measure)})') for measure in mart.additive]
     parts = [_select(source, content, f'{bronze} as stored', 'stored', 'false', own)]
-    if source.complete:
+    if source.may_be_corrected:
         rows = f'bronze.{identifier(f"{source.name}_corrections")} as corrected'
         rows += f'\n        inner join {bronze} as stored on corrected._hashrow = stored._hashrow'
         signed = [(name, f'{amount} * corrected.sign') for name, amount in own]

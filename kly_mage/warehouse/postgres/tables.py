@@ -65,7 +65,7 @@ def corrections_table(source: Source) -> sql.Composed:
 def moving_tables(source: Source) -> list[sql.Composed]:
     """What a refresh of the source's mart takes in: bronze, and what has changed of its rows since."""
     further = [restatements_table(source)] if source.value_columns else []
-    return [bronze_table(source), *further, *([corrections_table(source)] if source.complete else [])]
+    return [bronze_table(source), *further, *([corrections_table(source)] if source.may_be_corrected else [])]
 
 
 def rows_of_days(source: Source) -> sql.Composed:
@@ -137,7 +137,7 @@ def source_ddl(source: Source) -> str:
     columns += [
         (column, kind, f'{text} {rule}' if column == '_hashrow' else text) for column, (kind, text) in SYSTEM_COLUMNS.items()
     ]
-    if source.complete:
+    if source.may_be_corrected:
         columns.append(('_file_day', 'date', 'Day of the export whose files brought the row; NULL if it came otherwise.'))
     columns += [_column(UNDECLARED)] if source.version_columns else []
     lines = [
@@ -156,8 +156,10 @@ def source_ddl(source: Source) -> str:
         ('_hashrow', 'uuid primary key', 'Hash of a row in bronze.'),
         ('_updated_at', 'timestamptz not null', 'Leads to the row: its _updated_at.'),
     ]
-    if source.versioned or counted:
-        what = 'the last row that delivered it' if source.versioned else 'the version that counts'
+    if source.knows_places:
+        what = (
+            'the version that counts' if counted else f'the {"last" if source.versioned else "first"} row that delivered it'
+        )
         keys += [
             (
                 '_delivered_at',
@@ -178,7 +180,7 @@ def source_ddl(source: Source) -> str:
     ]
     if counted:
         lines += _conflicts_ddl(source)
-    if source.complete:
+    if source.may_be_corrected:
         lines += corrections_ddl(source)
     if mart := mart_of(source.name):
         lines += changes_ddl(source, mart)

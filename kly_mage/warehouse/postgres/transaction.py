@@ -191,7 +191,7 @@ class Transaction:
             pl.lit(self.load_id, pl.Int64).alias('_load_id'),
         )
         keys = ['_hashrow', '_updated_at']
-        if self.source.versioned or self.source.version_columns:
+        if self.source.knows_places:
             keys += [*place.COLUMNS, *(column.name for column in self.source.version_columns)]
         with timer('registry'):
             self._copy(stamped.select(keys)[rowhash.order(stamped['_hashrow'])], registry(self.source))

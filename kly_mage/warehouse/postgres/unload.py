@@ -181,7 +181,7 @@ def _restatements(cursor: Cursor, what: Selection) -> int:
     Raises:
         UsageError: a later load has corrected them again.
     """
-    if what.source.complete:
+    if what.source.may_be_corrected:
         return _corrections(cursor, what)
     if not what.source.version_columns:
         return 0

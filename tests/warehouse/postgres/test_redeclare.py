@@ -17,11 +17,15 @@ from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.transaction import Transaction
 from tests import oracle, scenes
+from tests.corrections import ads_hold_whole_days
 from tests.delivery import HEADERS, ad, ads, deliver, event
 from tests.gold import Query, assert_gold_is_exact, gold
 
 AD_COLUMNS = 'served_at,site,ad_unit,line_item,creative,content_id,impressions,clicks,revenue_usd'
-COUNTS = 'rows_read = rows_new + rows_unchanged + rows_duplicate + rows_already_loaded + rows_rejected + rows_conflicting'
+COUNTS = (
+    'rows_read = rows_new + rows_unchanged + rows_duplicate + rows_already_loaded + rows_rejected + rows_conflicting'
+    ' + rows_superseded'
+)
 
 
 class Declared:
@@ -135,6 +139,44 @@ def test_rows_may_be_hashed_over_all_their_columns_and_need_hold_no_whole_days_f
     (told,) = query("select sum(revenue_in_conflicts) from gold.reconciliation where source = 'gam_delivery'")
     assert told == (None,)
     assert main(['reconcile', '--source', 'gam_delivery', '--quiet']) == 0
+
+
+@pytest.mark.parametrize('restatements', ['keep', 'apply'])
+def test_ads_that_turn_to_whole_days_count_as_before_until_their_files_are_read_again_and_so_on_the_way_back(
+    settings: Settings, query: Query, declare: Declared, monkeypatch: pytest.MonkeyPatch, restatements: str
+) -> None:
+    declare(GAM_DELIVERY, restatements=restatements)
+    deliver_ads(settings, 1)
+    for day in range(1, 5):
+        assert ads(f'2025-10-0{day}', None, '--quiet') in (0, 3)
+    before = gold(query)
+    ads_hold_whole_days(monkeypatch, 2)
+    assert main(['migrate']) == 0
+    assert gold(query) == before
+    assert_all_is_well(settings)
+    assert query('select count(*) from bronze.gam_delivery where _file_day is distinct from _partition_date') == [(0,)]
+    assert ads('2025-10-01', '2025-10-04', '--quiet') in (0, 3)
+    assert gold(query) != before
+    assert_gold_is_exact(query, settings.data_dir)
+    assert_all_is_well(settings)
+    assert query('select distinct why from bronze.gam_delivery_corrections order by 1') == [
+        ('returned',),
+        ('superseded',),
+        ('withdrawn',),
+    ]
+    if restatements == 'apply':  # then it is not known any more of every row where it stood first
+        return
+    monkeypatch.setattr(oracle, 'WHOLE_DAYS', None)
+    declare(GAM_DELIVERY)
+    assert main(['migrate']) == 0
+    assert_nothing_is_new(query, settings)
+    assert query('select count(*) from bronze.gam_delivery_corrections') == [(0,)]
+
+
+def assert_all_is_well(settings: Settings) -> None:
+    report = verify(settings)
+    assert report is not None
+    assert report.differences == report.waiting == []
 
 
 def conflicts(settings: Settings) -> list[dict[str, Any]]:

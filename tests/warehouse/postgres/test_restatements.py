@@ -83,6 +83,20 @@ def test_two_rows_of_one_file_are_no_restatement(settings: Settings, query: Quer
     assert {(2,), (6,)} <= set(conflicts)  # the table keeps every further version, restated or not
 
 
+def test_a_row_that_moves_to_another_article_takes_its_numbers_along(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = tuple(name for name in GAM_DELIVERY.hash_columns or () if name != 'content_id')
+    monkeypatch.setitem(SOURCES, 'gam_delivery', replace(GAM_DELIVERY, hash_columns=key, restatements='apply'))
+    deliver(settings.data_dir, 'gam_delivery_20251001.csv', row(0, 10, '1.00'))
+    run_days(1, 1, 'ads_revenue')
+    deliver(settings.data_dir, 'gam_delivery_20251002.csv', row(0, 12, '1.50', 'a2'))
+    run_days(1, 1, 'ads_revenue')
+    day = date(2025, 10, 1)
+    assert found(query) == {(day, 'a1'): (0, Decimal(0)), (day, 'a2'): (12, Decimal('1.50'))}
+    assert main(['verify']) == 0
+
+
 def test_by_default_the_first_version_counts(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SOURCES, 'gam_delivery', GAM_DELIVERY)
     for day in (1, 2):

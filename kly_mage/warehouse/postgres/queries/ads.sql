@@ -23,8 +23,11 @@ sums as (
         sum(stored.clicks)::bigint as clicks,
         sum(stored.revenue_usd) as revenue_usd
     from bronze.gam_delivery as stored
+    left join bronze.gam_delivery_gone as gone
+        on stored._hashrow = gone._hashrow and gone._partition_date between :start and :end
     where
         stored._partition_date between :start and :end
+        and gone._hashrow is null
         and stored._updated_at >= (select span.first_moment from span)
         and stored._updated_at <= (select span.last_moment from span)
         and (:article = '' or coalesce(nullif(stored.content_id, ''), '(not set)') = :article)

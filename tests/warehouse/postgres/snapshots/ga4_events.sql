@@ -77,6 +77,15 @@ comment on column bronze."ga4_events_corrections"._partition_date is 'Local day 
 comment on column bronze."ga4_events_corrections"._file_day is 'The day of the export whose files brought the row.';
 comment on column bronze."ga4_events_corrections"._updated_at is 'Ingestion time of the delivery that changed it: refreshes go by it.';
 comment on column bronze."ga4_events_corrections"._load_id is 'The load that read that delivery.';
+create or replace view bronze."ga4_events_gone" as
+select _hashrow, _partition_date, (array_agg(why order by _load_id desc))[1] as last_why
+from bronze."ga4_events_corrections"
+group by _hashrow, _partition_date
+having sum(sign) < 0;
+comment on view bronze."ga4_events_gone" is 'One row per row of bronze.ga4_events that does not count, by what was delivered later.';
+comment on column bronze."ga4_events_gone"._hashrow is 'The row.';
+comment on column bronze."ga4_events_gone"._partition_date is 'Its local day.';
+comment on column bronze."ga4_events_gone".last_why is 'superseded: the newest delivery has another version of it; withdrawn: it has none.';
 create or replace function bronze."ga4_events_loaded_at"(days date[]) returns timestamptz[] language sql stable
 set enable_seqscan = off set random_page_cost = 1.1 as $function$
     with local as (
@@ -104,9 +113,7 @@ comment on function bronze."ga4_events_of_days" is 'All rows of these local days
 create or replace function bronze."ga4_events_counted"(days date[]) returns setof bronze."ga4_events" language sql stable rows 100000 as $function$
     select stored.*
     from bronze."ga4_events_of_days"(days) as stored
-    left join (
-        select _hashrow from bronze."ga4_events_corrections" where _partition_date = any(days) group by _hashrow having sum(sign) < 0
-    ) as gone on stored._hashrow = gone._hashrow
+    left join (select _hashrow from bronze."ga4_events_gone" where _partition_date = any(days)) as gone on stored._hashrow = gone._hashrow
     where gone._hashrow is null
 $function$;
 comment on function bronze."ga4_events_counted" is 'The rows of these local days that count: without what a newer delivery has corrected.';

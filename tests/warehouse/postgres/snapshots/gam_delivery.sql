@@ -203,6 +203,14 @@ comment on column bronze.gam_delivery_restatements."_file" is 'The file it stand
 comment on column bronze.gam_delivery_restatements."_line" is 'The line where it begins, from 1 (the header).';
 comment on column bronze.gam_delivery_restatements."_updated_at" is 'Ingestion time.';
 comment on column bronze.gam_delivery_restatements."_load_id" is 'The load that met it first.';
+create or replace view bronze."gam_delivery_gone" as
+select _hashrow, _partition_date, null::text as last_why
+from bronze."gam_delivery" as stored
+where false;
+comment on view bronze."gam_delivery_gone" is 'One row per row of bronze.gam_delivery that does not count, by what was delivered later.';
+comment on column bronze."gam_delivery_gone"._hashrow is 'The row.';
+comment on column bronze."gam_delivery_gone"._partition_date is 'Its local day.';
+comment on column bronze."gam_delivery_gone".last_why is 'superseded: the newest delivery has another version of it; withdrawn: it has none.';
 create or replace function bronze."gam_delivery_loaded_at"(days date[]) returns timestamptz[] language sql stable
 set enable_seqscan = off set random_page_cost = 1.1 as $function$
     with local as (
@@ -230,6 +238,8 @@ comment on function bronze."gam_delivery_of_days" is 'All rows of these local da
 create or replace function bronze."gam_delivery_counted"(days date[]) returns setof bronze."gam_delivery" language sql stable rows 100000 as $function$
     select stored.*
     from bronze."gam_delivery_of_days"(days) as stored
+    left join (select _hashrow from bronze."gam_delivery_gone" where _partition_date = any(days)) as gone on stored._hashrow = gone._hashrow
+    where gone._hashrow is null
 $function$;
 comment on function bronze."gam_delivery_counted" is 'The rows of these local days that count: without what a newer delivery has corrected.';
 create or replace view bronze."gam_delivery_to_correct" as

@@ -45,15 +45,7 @@ stored as (
     from bronze."ga4_events" as stored
     left join known_content
         on stored."content_id" = known_content.content_id
-    left join (
-        select
-            _hashrow,
-            min(_partition_date) as _partition_date,
-            (array_agg(why order by _load_id desc))[1] as last_why
-        from bronze."ga4_events_corrections"
-        group by _hashrow
-        having sum(sign) < 0
-    ) as gone
+    left join bronze."ga4_events_gone" as gone
         on stored._hashrow = gone._hashrow
     where gone._hashrow is null
     group by stored._partition_date
@@ -97,15 +89,7 @@ earlier as (
         gone._partition_date as day,
         count(*) filter (where last_why <> 'withdrawn') as replaced,
         count(*) filter (where last_why = 'withdrawn') as withdrawn
-    from (
-        select
-            _hashrow,
-            min(_partition_date) as _partition_date,
-            (array_agg(why order by _load_id desc))[1] as last_why
-        from bronze."ga4_events_corrections"
-        group by _hashrow
-        having sum(sign) < 0
-    ) as gone
+    from bronze."ga4_events_gone" as gone
     group by gone._partition_date
 ),
 
