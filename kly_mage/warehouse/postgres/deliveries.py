@@ -300,13 +300,17 @@ def gone(source: Source, condition: sql.Composable = sql.SQL('true')) -> sql.Com
 def rehash_corrections(cursor: Cursor, source: Source) -> None:
     """Put the corrections under new hashes, which ``judged`` has (``Rehash``).
 
-    Of rows that are one row now, one may have counted and the other not: they count, and the next load of their day says.
+    Of rows that are one row now, some may have counted and others not: then it counts, as the newest delivery holds it.
     """
     cursor.execute(
         sql.SQL(
-            'delete from {corrections} as corrected using judged where corrected._hashrow = judged.old'
-            ' and exists (select from judged as other where other.hash = judged.hash and other.old <> judged.old);'
+            'delete from {corrections} as corrected using judged inner join ('
+            '     select hash, bool_and(gone._hashrow is not null) as is_gone'
+            '     from judged left join {gone} as gone on judged.old = gone._hashrow'
+            '     where is_stored group by hash having count(*) > 1'
+            ' ) as merged using (hash)'
+            ' where corrected._hashrow = judged.old and not (merged.is_gone and judged.rank = 1);'
             'update {corrections} as corrected set _hashrow = judged.hash from judged'
             ' where corrected._hashrow = judged.old and judged.hash <> judged.old'
-        ).format(corrections=corrections_table(source))
+        ).format(corrections=corrections_table(source), gone=gone(source))
     )
