@@ -136,6 +136,20 @@ def test_a_source_is_a_declaration_to_fill_in(settings: Settings, query: Query, 
     assert [row[1:3] for row in query(preview)] == [('a2', 10), ('a1', 7), ('(not set)', 5)]  # of both days loaded last
     assert 'newsletters' in json.loads(run(project, 'status', '--json').stdout)['sources']
 
+    # Its files may hold their day whole, too: what is delivered again without a row takes it out of gold.
+    declared = project / 'kly_mage' / 'declared' / 'newsletters.py'
+    text = declared.read_text('utf-8')
+    whole = "    day_column='sent_at',\n    complete=('newsletters',),\n    whole_days=1,\n"
+    declared.write_text(text.replace("    day_column='sent_at',\n", whole), 'utf-8')
+    path = settings.data_dir / 'newsletters' / 'newsletters_20251003.csv'
+    for rows, counted in ((['a1,3', 'a1,4', 'a2,5'], [('a1', 7), ('a2', 5)]), (['a1,3'], [('a1', 3)])):
+        lines = [f'2025-10-03T08:00:00+07:00,{row}' for row in rows]
+        path.write_text('\n'.join(['sent_at,content_id,opened', *lines, '']), 'utf-8')
+        run(project, 'backfill', '--start', '2025-10-03', '--pipeline', 'ads_revenue')
+        assert [row[1:] for row in query(mart) if row[0] == '2025-10-03'] == counted
+    verified = run(project, 'verify')
+    assert verified.returncode == 0, verified.stdout
+
 
 def test_the_tests_of_a_project_with_one_more_source_pass_as_they_are(project: Path) -> None:
     filled_in(project)

@@ -1,21 +1,26 @@
 """The SQL blocks of a mart: its refresh to start from, for measures that add up, and the preview of what it has built."""
 
-from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Mart, Measure, Rows, Sum
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Key, Mart, Measure, Rows, Sum
 from kly_mage.warehouse.postgres.text import literal
 
 
 def mart_block(mart: Mart) -> str:
-    """The text of the block. What a declaration cannot say (distinct keys, restatements) is written into it by hand."""
-    names = [measure.name for measure in mart.additive]
+    """The text of the block. What a declaration cannot say (distinct keys) is written into it by hand."""
+    names, keys = [measure.name for measure in mart.additive], [f'{_key(key)} as {key.name}' for key in mart.by]
     return _BLOCK.format(
         mart=mart.name,
         source=mart.source,
         day=mart.day.name,
         grain=', '.join(mart.key),
-        keys=''.join(f"        coalesce(nullif({k.column}, ''), {literal(NOT_SET)}) as {k.name},\n" for k in mart.by),
-        rows=''.join(f'        {_per_row(measure)},\n' for measure in mart.additive),
+        keys=''.join(f'        {key},\n' for key in keys),
+        rows=''.join(f'        {_named(measure)},\n' for measure in mart.additive),
+        changes=''.join(f'        sign * {_per_row(measure)} as {measure.name},\n' for measure in mart.additive),
         key_lines=''.join(f'        {name},\n' for name in mart.key),
         sums=''.join(f'        sum({name}) as {name},\n' for name in names),
+        left_keys=',\n'.join(f'        deltas.{name}' for name in mart.key),
+        left=''.join(f'\n            and deltas.{key.name} = {_key(key, "stored.")}' for key in mart.by),
+        own=''.join(f'        deltas.{name},\n' for name in (*mart.key, *names)),
+        same_left=' and '.join(f'deltas.{name} = left_over.{name}' for name in mart.key),
         same=' and '.join(f'target.{name} = source.{name}' for name in mart.key),
         updates=''.join(f'    {m.name} = {_sum(f"target.{m.name} + source.{m.name}", m)},\n' for m in mart.additive),
         columns=', '.join((*mart.key, *names)),
@@ -52,13 +57,22 @@ def preview_joined() -> str:
     )
 
 
+def _key(key: Key, of: str = '') -> str:
+    return f"coalesce(nullif({of}{key.column}, ''), {literal(NOT_SET)})"
+
+
 def _per_row(measure: Measure) -> str:
     match measure.of:
         case Rows(column, value):
-            return f'({column} = {literal(value)})::int as {measure.name}'
+            return f'({column} = {literal(value)})::int'
         case Sum(column):
-            return column if column == measure.name else f'{column} as {measure.name}'
+            return column
     raise TypeError(f'{measure.name} does not add up over rows')
+
+
+def _named(measure: Measure) -> str:
+    amount = _per_row(measure)
+    return amount if amount == measure.name else f'{amount} as {measure.name}'
 
 
 def _sum(amount: str, measure: Measure) -> str:
@@ -67,7 +81,7 @@ def _sum(amount: str, measure: Measure) -> str:
 
 _BLOCK = """\
 -- Grain: one row per {grain}.
--- Inputs: the rows of bronze.{source} that came in since the last refresh (ops.watermarks).
+-- Inputs: the rows of bronze.{source} that came in since the last refresh (ops.watermarks), and what was corrected since.
 -- A re-run is safe: the rows read, their sums and the watermark move in one transaction.
 
 -- Each statement has to see what was committed while the locks were waited for, whatever the database defaults to.
@@ -85,20 +99,48 @@ lock table only bronze.{source} in share mode;
 with new_rows as (
     select
         _partition_date as {day},
-{keys}{rows}        _updated_at
+{keys}{rows}        1 as sign,
+        _updated_at
     from bronze.{source}
     where
         _updated_at > (
             select watermarks.watermark from ops.watermarks
             where watermarks.mart = 'gold.{mart}'
         )
+    union all
+    -- What was counted and counts no longer (-1), and what counts in its place (1).
+    select
+        _partition_date as {day},
+{keys}{changes}        sign,
+        _updated_at
+    from bronze.{source}_to_correct
 ),
 
 deltas as materialized (
     select
-{key_lines}{sums}        max(_updated_at) as watermark
+{key_lines}{sums}        sum(sign) <= 0 as is_lessened,
+        max(_updated_at) as watermark
     from new_rows
     group by {grain}
+),
+
+-- Where rows were taken back: what is left there.
+left_over as materialized (
+    select distinct
+{left_keys}
+    from deltas
+    inner join bronze.{source}_counted(array(select distinct {day} from deltas where is_lessened)) as stored
+        on
+            deltas.{day} = stored._partition_date{left}
+    where deltas.is_lessened
+),
+
+changes as (
+    select
+{own}        deltas.is_lessened and left_over.{day} is null as is_empty
+    from deltas
+    left join left_over
+        on {same_left}
 ),
 
 progress as (
@@ -110,11 +152,12 @@ progress as (
 )
 
 merge into gold.{mart} as target
-using deltas as source
+using changes as source
 on {same}
+when matched and source.is_empty then delete
 when matched then update set
 {updates}    _updated_at = clock_timestamp()
-when not matched then insert ({columns}, _updated_at)
+when not matched and not source.is_empty then insert ({columns}, _updated_at)
 values ({values}, clock_timestamp());
 """
 # In the editor, which has no run, the days are those that somebody has just loaded there.
