@@ -11,7 +11,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import MOST_DAYS, Window, moved, today
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
-from kly_mage.landing.deliveries import days_whole
+from kly_mage.landing.deliveries import days_held_before
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.readers import is_empty
 from kly_mage.warehouse.postgres import freshness
@@ -186,7 +186,7 @@ class _Calendar:
         """The state of one day."""
         own = [file for file in self.files if file.day == day]
         if self.source.whole_days:  # a later file may hold it
-            own = own or [file for file in self.files if day in days_whole(self.source, file.name)]
+            own = own or [file for file in self.files if day in days_held_before(self.source, [file.name])]
         names = tuple(file.name for file in own)
         asked = [load for load in self.loads if load.start <= day <= load.end]
         taken_out = max((load.load_id for load in asked if load.status == 'unload'), default=0)

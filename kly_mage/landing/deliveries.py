@@ -66,17 +66,20 @@ def delivery_of(source: Source, name: str) -> Delivery | None:
     Args:
         name: with or without its folder; the file need not be there.
     """
+    if not source.complete:
+        return None
     kind, day = kind_in_name(source, name), day_in_name(source, name)
-    if not source.complete or kind is None or day is None or kind not in {*source.exports, *source.complete}:
+    if kind is None or day is None or kind not in {*source.exports, *source.complete}:
         return None
     return Delivery(day, rank(source, kind), kind, kind in source.complete, source.whole_days)
 
 
-def days_whole(source: Source, name: str) -> list[date]:
-    """The days that a file of this name stands for: its own, and those before it that it holds whole."""
-    own, delivery = day_in_name(source, name), delivery_of(source, name)
-    further = (delivery.whole_days or 1) if delivery and delivery.is_complete else 1
-    return [moved(own, -n) for n in range(further)] if own else []
+def days_held_before(source: Source, names: Iterable[str]) -> set[date]:
+    """The days before their own that files of these names hold whole."""
+    if not source.whole_days:
+        return set()
+    found = [delivery for name in names if (delivery := delivery_of(source, name)) and delivery.is_complete]
+    return {moved(delivery.day, -n) for delivery in found for n in range(1, source.whole_days)}
 
 
 def incomplete(source: Source, files: Iterable[LandingFile], left_out: dict[str, str]) -> dict[str, str]:

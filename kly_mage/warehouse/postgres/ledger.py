@@ -15,7 +15,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.landing.deliveries import days_whole
+from kly_mage.landing.deliveries import days_held_before
 from kly_mage.landing.files import LandingFile, day_in_name
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.postgres import finality, freshness, outside, unchanged
@@ -295,8 +295,8 @@ def missing_days(settings: Settings, source: Source, files: Iterable[LandingFile
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute('select file from ops.files where source = %s', (source.name,))
         read = [name for (name,) in cursor.fetchall()]
-        seen = {day for name in read for day in days_whole(source, name)}
-        if any(day_in_name(source, name) is None for name in read) or any(file.day is None for file in found):
+        seen = {day_in_name(source, name) for name in read} | days_held_before(source, read)
+        if None in seen or any(file.day is None for file in found):
             cursor.execute(
                 'select distinct day from ops.load_days inner join ops.loads using (load_id)'
                 ' where source = %s and day = any(%s) and load_days.rows_read > 0',
@@ -312,10 +312,8 @@ def days_without_file(source: Source, files: Iterable[LandingFile], window: Wind
     Nobody publishes every day: a source that is loaded whole (``any_day``) from an undated file misses no day.
     """
     found = list(files)
-    if source.any_day and any(file.day is None for file in found):
-        return []
-    dated = {day for file in found for day in days_whole(source, file.name)}
-    return [day for day in window if day not in dated]
+    dated = {file.day for file in found} | days_held_before(source, (file.name for file in found))
+    return [] if source.any_day and None in dated else [day for day in window if day not in dated]
 
 
 def ranges(days: Iterable[date]) -> list[Window]:
