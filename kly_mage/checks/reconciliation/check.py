@@ -57,7 +57,7 @@ def reconcile(
             _Account(comparison, Reading(settings, SOURCES[name], window), report, progress).settle()
             if days and files[name]:
                 report.causes[name].without_file = ledger.missing_days(settings, SOURCES[name], files[name], days)
-        facts = file_checks.facts(connection, report.sources)
+        facts = file_checks.facts(connection, report.sources, window)
         report.days = file_checks.days(connection, window)
     for line in report.lines:
         line.facts = facts.get((line.source, line.day), {})

@@ -20,7 +20,7 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, mart_of
 from kly_mage.rows import measures as of_frame
 from kly_mage.rows import rowhash
-from kly_mage.warehouse.postgres import hash_sql
+from kly_mage.warehouse.postgres import few_days, hash_sql
 from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.completion import LateColumns
 from kly_mage.warehouse.postgres.connection import connect
@@ -60,6 +60,7 @@ class Comparison:
 
     def __init__(self, connection: Connection, settings: Settings, source: Source, window: Window | None) -> None:
         self.connection, self.settings, self.source, self.window = connection, settings, source, window
+        self.bronze: sql.Composable = bronze_table(source)  # of few days: the relation of their rows alone (``find``)
         self.cursor = connection.cursor()
         self.mart = mart_of(source.name)
         self.measures = self.mart.additive if self.mart else ()
@@ -118,6 +119,7 @@ class Comparison:
         self.cursor.execute('set transaction isolation level repeatable read')
         # Held before it is taken: a partition that takes the place of others is empty in older snapshots.
         self.cursor.execute(sql.SQL('lock table only {} in access share mode').format(bronze_table(self.source)))
+        self.bronze = few_days.rows(self.cursor, self.source, self.window)
         if self.values and (late := LateColumns(self.cursor, self.source)):
             late.as_stored('fresh')
         names, with_gone = [sql.Identifier(name) for name in self.values], bool(self.source.may_be_corrected)
@@ -165,7 +167,7 @@ class Comparison:
                 ),
                 day=sql.Identifier(self.source.day_column),
                 zone=sql.Literal(self.settings.timezone),
-                bronze=bronze_table(self.source),
+                bronze=self.bronze,
                 gone=sql.SQL('left join {} as gone using (_hashrow)').format(gone(self.source))
                 if with_gone
                 else sql.SQL(''),
@@ -177,6 +179,8 @@ class Comparison:
 
     def _find_elsewhere(self) -> None:
         """Place the versions that bronze does not hold as they are."""
+        if few_days.is_few(self.source, self.window):
+            few_days.find_moved(self.cursor, self.source)
         if self.values:
             self.cursor.execute(
                 sql.SQL(

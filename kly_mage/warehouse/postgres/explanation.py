@@ -64,7 +64,7 @@ def in_no_file(of: Comparison, limit: int) -> list[tuple[date | None, str, bool]
             'select _partition_date, _hashrow::text, exists ('
             '     select from {} as known where known._hashrow = stored._hashrow'
             ' ) from {} where {} and {} order by 1 limit {}'
-        ).format(registry(of.source), counting(of.source), of.days('_partition_date'), IN_NO_FILE, sql.Literal(limit))
+        ).format(registry(of.source), counting(of), of.days('_partition_date'), IN_NO_FILE, sql.Literal(limit))
     )
     found: list[tuple[date | None, str, bool]] = of.cursor.fetchall()
     return found

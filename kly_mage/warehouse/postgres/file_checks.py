@@ -9,8 +9,11 @@ from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
 from kly_mage.common.window import Window
+from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import MARTS
+from kly_mage.warehouse.postgres import few_days
 from kly_mage.warehouse.postgres.comparison import Comparison
+from kly_mage.warehouse.postgres.reconciliation_view import query_of_days
 
 
 def keep(of: Comparison, records: list[dict[str, object]]) -> None:
@@ -29,10 +32,14 @@ def keep(of: Comparison, records: list[dict[str, object]]) -> None:
     )
 
 
-def facts(connection: Connection, sources: list[str]) -> dict[tuple[str, date | None], dict[str, Any]]:
-    """The rows of ``gold.reconciliation`` by source and day."""
+def facts(
+    connection: Connection, sources: list[str], window: Window | None
+) -> dict[tuple[str, date | None], dict[str, Any]]:
+    """The rows of ``gold.reconciliation`` by source and day; of a few days, of these alone."""
+    few = window and all(few_days.is_few(SOURCES[name], window) for name in sources if not SOURCES[name].any_day)
+    view = f'({query_of_days(window)}) as reconciliation' if window and few else 'gold.reconciliation'
     with connection.cursor() as cursor:
-        cursor.execute('select * from gold.reconciliation where source = any(%s)', (sources,))
+        cursor.execute(sql.SQL('select * from {} where source = any({})').format(sql.SQL(view), sql.Literal(sources)))
         names = [column.name for column in cursor.description]
         return {(row[0], row[1]): dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
 

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 
 from psycopg2 import sql
 
-from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.comparison import Comparison, Count
 from kly_mage.warehouse.postgres.deliveries import gone
-from kly_mage.warehouse.postgres.tables import bronze_table
 
 IN_NO_FILE = sql.SQL(
     "not exists (select from versions where versions._hashrow = stored._hashrow and place in ('bronze', 'changed'))"
@@ -17,12 +15,12 @@ IN_NO_FILE = sql.SQL(
 
 def stored(of: Comparison) -> Iterator[Count]:
     """What of bronze counts (``stored``)."""
-    return _counts(of, sql.SQL("'stored'"), counting(of.source), sql.SQL('true'))
+    return _counts(of, sql.SQL("'stored'"), counting(of), sql.SQL('true'))
 
 
 def in_no_file(of: Comparison) -> Iterator[Count]:
     """What of bronze counts and no file holds (``in_no_file``)."""
-    return _counts(of, sql.SQL("'in_no_file'"), counting(of.source), IN_NO_FILE)
+    return _counts(of, sql.SQL("'in_no_file'"), counting(of), IN_NO_FILE)
 
 
 def earlier(of: Comparison) -> Iterator[Count]:
@@ -30,17 +28,17 @@ def earlier(of: Comparison) -> Iterator[Count]:
     if not of.source.may_be_corrected:
         return iter(())
     place = sql.SQL("case last_why when 'withdrawn' then 'withdrawn' else 'replaced' end")
-    rows = sql.SQL('{} as stored inner join {} as gone using (_hashrow)').format(bronze_table(of.source), gone(of.source))
+    rows = sql.SQL('{} as stored inner join {} as gone using (_hashrow)').format(of.bronze, gone(of.source))
     return _counts(of, place, rows, sql.SQL('true'))
 
 
-def counting(source: Source) -> sql.Composable:
+def counting(of: Comparison) -> sql.Composable:
     """The rows of bronze that count, as the relation ``stored``."""
-    if not source.may_be_corrected:
-        return sql.SQL('{} as stored').format(bronze_table(source))
+    if not of.source.may_be_corrected:
+        return sql.SQL('{} as stored').format(of.bronze)
     return sql.SQL(
         '(select stored.* from {} as stored left join {} as gone using (_hashrow) where last_why is null) as stored'
-    ).format(bronze_table(source), gone(source))
+    ).format(of.bronze, gone(of.source))
 
 
 def _counts(of: Comparison, place: sql.SQL, rows: sql.Composable, condition: sql.SQL) -> Iterator[Count]:

@@ -6,8 +6,10 @@ PostgreSQL adds a column to a view without dropping it.
 """
 
 from collections.abc import Iterable
+from datetime import date
 from pathlib import Path
 
+from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, Measure, Rows, Sum, mart_of
@@ -23,14 +25,24 @@ _CONTENT = 'content_id'  # by which gold.daily_summary joins marts, and the CMS 
 
 def view_ddl() -> str:
     """The statements that make the view and describe its columns."""
+    return _filled()
+
+
+def query_of_days(window: Window) -> str:
+    """The view's query for a few days: it looks at their rows alone, where the view would count all first."""
+    _, _, query = _filled(window).partition('create or replace view gold.reconciliation as\n')
+    return query.partition('\nfrom counted;')[0] + f'\nfrom counted\nwhere coalesce(day {_between(window)}, true)'
+
+
+def _filled(window: Window | None = None) -> str:
     joined = [mart for mart in MARTS if mart.name in DAILY_SUMMARY.marts]
     first, everything = _columns(joined), _columns(MARTS)
     further = {column: measure for column, measure in everything.items() if column not in first}
     parts = {
-        'stored': _union(_stored(source, everything) for source in SOURCES.values()),
+        'stored': _union(_stored(source, everything, window) for source in SOURCES.values()),
         'conflicts': _union(_conflicts(source) for source in SOURCES.values() if source.version_columns) or _NO_CONFLICTS,
         'earlier': _union(_earlier(source) for source in SOURCES.values() if source.may_be_corrected) or _NO_DELIVERIES,
-        'marts': _union(_mart(mart, [other for other in joined if other is not mart], everything) for mart in MARTS),
+        'marts': _union(_mart(mart, [other for other in joined if other is not mart], everything, window) for mart in MARTS),
         'rejected money': _rejected_money(),
         'any day': _names(source.name for source in SOURCES.values() if source.any_day),
         'joined without money': _names(mart.source for mart in joined if not mart.money),
@@ -80,9 +92,11 @@ def _comments(columns: dict[str, Measure]) -> Iterable[str]:
 # --- steps --------------------------------------------------------------------------------------------------------------
 
 
-def _stored(source: Source, columns: dict[str, Measure]) -> str:
+def _stored(source: Source, columns: dict[str, Measure], window: Window | None) -> str:
     """What bronze holds of a source, by day."""
     table, mart = f'bronze.{identifier(source.name)}', mart_of(source.name)
+    if window and mart:
+        table = f'bronze.{identifier(f"{source.name}_of_days")}(array[{", ".join(map(_day, window))}])'
     own = {_column(mart, measure): measure for measure in mart.additive} if mart else {}
     content = next((key.column for key in mart.by if key.name == _CONTENT), None) if mart else None
     money = own.get('revenue')
@@ -149,7 +163,7 @@ def _conflicts(source: Source) -> str:
     return f'{_select(lines)}\n    from bronze.{identifier(f"{source.name}_conflicts")}\n    group by _partition_date'
 
 
-def _mart(mart: Mart, others: list[Mart], columns: dict[str, Measure]) -> str:
+def _mart(mart: Mart, others: list[Mart], columns: dict[str, Measure], window: Window | None) -> str:
     """What a mart holds, by day; of a mart that ``gold.daily_summary`` joins, also the keys that stand on its side alone."""
     day = f'mart.{identifier(mart.day.name)}'
     own = {_column(mart, measure): measure.name for measure in mart.additive}
@@ -169,7 +183,8 @@ def _mart(mart: Mart, others: list[Mart], columns: dict[str, Measure]) -> str:
         f'{_count(alone)} as one_sided',
         f'{_money(f"mart.{identifier(mart.telling)}" if mart.telling else None, alone)} as one_sided_amount',
     ]
-    return f'{_select(lines)}\n    from {mart.table} as mart{joins}\n    group by {day}'
+    days = f'\n    where {day} {_between(window)}' if window else ''
+    return f'{_select(lines)}\n    from {mart.table} as mart{joins}{days}\n    group by {day}'
 
 
 def _rejected_money() -> str:
@@ -192,6 +207,14 @@ def _union(selects: Iterable[str]) -> str:
 
 def _select(lines: list[str]) -> str:
     return '    select\n' + ',\n'.join(f'        {line}' for line in lines)
+
+
+def _day(day: date) -> str:
+    return f"date '{day}'"
+
+
+def _between(window: Window) -> str:
+    return f'between {_day(window.start)} and {_day(window.end)}'
 
 
 def _names(sources: Iterable[str]) -> str:

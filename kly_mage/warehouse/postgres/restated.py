@@ -48,7 +48,7 @@ def not_the_newest(of: Comparison, limit: int) -> list[tuple[date | None, str]]:
             here=_version(of.source, 'newest'),
             broken=broken(of.source),
             unnoted=_unnoted(of.source),
-            bronze=bronze_table(of.source),
+            bronze=of.bronze,
             days=of.days('_partition_date'),
             limit=sql.Literal(limit),
         )
@@ -119,7 +119,7 @@ def _by_the_files(of: Comparison) -> Iterator[Count]:
             ' where {} and {} group by 1'
         ).format(
             _changes(of, 'known', 'stored'),
-            bronze_table(of.source),
+            of.bronze,
             registry(of.source),
             IN_NO_FILE,
             of.days('_partition_date'),

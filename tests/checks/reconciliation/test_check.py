@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES as SOURCES_DECLARED
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import csv as landing_csv
-from kly_mage.warehouse.postgres import comparison
+from kly_mage.warehouse.postgres import comparison, few_days
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.server import create_database
 from tests.gold import Query
@@ -587,10 +588,32 @@ def test_where_restatements_apply_gold_is_the_newest_version_and_accounted_for(
 def test_a_range_of_days_is_that_part_of_the_whole(october: Path, said: Said) -> None:
     whole, part = said(), said('--start', '2025-10-02', '--end', '2025-10-03')
     assert october
+
+    def told(day: dict[str, Any]) -> dict[str, Any]:
+        facts = {name: fact for name, fact in day['facts'].items() if name != 'files_checked_at'}
+        return day['rows'] | {'facts': facts}
+
     for name in ('ga4_events', 'gam_delivery'):
-        days = {day['day']: day['rows'] for day in whole['sources'][name]['days']}
-        of_range = {day['day']: day['rows'] for day in part['sources'][name]['days']}
+        days = {day['day']: told(day) for day in whole['sources'][name]['days']}
+        of_range = {day['day']: told(day) for day in part['sources'][name]['days']}
         assert of_range == {day: days[day] for day in ('2025-10-02', '2025-10-03')}
+
+
+def test_an_account_of_a_day_looks_at_the_loads_that_brought_its_rows(
+    october: Path, settings: Settings, said: Said, query: Query
+) -> None:
+    path = october / 'gam_delivery' / 'gam_delivery_20251010.csv'
+    path.write_text((october / 'gam_delivery' / 'gam_delivery_20251004.csv').read_text().replace('2025-10-04', '2025-10-10'))
+    backfill(10, 10)
+    day = Window(date(2025, 10, 10), date(2025, 10, 10))
+    with connect(settings) as connection, connection.cursor() as cursor:
+        rows = few_days.rows(cursor, GAM_DELIVERY, day).as_string(cursor)
+    stamps = query("select distinct _updated_at::text from bronze.gam_delivery where _partition_date = '2025-10-10'")
+    assert len(stamps) == 1
+    assert rows.count('::timestamptz') == 2, 'one stamp, and the type of their list'
+    query("update bronze.gam_delivery set _partition_date = '2025-10-02' where _partition_date = '2025-10-10'")
+    of_day = said('--start', '2025-10-10', '--end', '2025-10-10')
+    assert wrong(of_day)['changed']['text'].startswith('gam_delivery 2025-10-10: 3 rows were changed in bronze')
 
 
 def test_a_day_without_its_file_is_no_complete_account_though_every_cent_of_the_others_is_there(

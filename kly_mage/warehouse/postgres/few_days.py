@@ -1,0 +1,48 @@
+"""The rows of bronze of a few days, found by the loads that brought them: what is asked of a day then costs a day.
+
+The registry has the hashes of a day together, and with each the stamp of its load. What somebody has put into bronze by hand
+under a stamp of his own, or under another day, it does not lead to: a look at all days finds that.
+"""
+
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor
+
+from kly_mage.common.window import Window
+from kly_mage.declared.base import Source
+from kly_mage.declared.marts import mart_of
+from kly_mage.warehouse.postgres.tables import bronze_table, loaded_at, registry
+
+_MOST = 31  # days: of more, all of bronze is read at once
+
+
+def is_few(source: Source, window: Window | None) -> bool:
+    """Whether days are looked at by themselves: there is a way to the rows of a source that a mart adds up."""
+    return bool(window and mart_of(source.name) and (window.end - window.start).days < _MOST)
+
+
+def rows(cursor: Cursor, source: Source, window: Window | None) -> sql.Composable:
+    """The relation of the rows of these days, with ``xmin``; all of bronze where they are not few."""
+    if window is None or not is_few(source, window):
+        return bronze_table(source)
+    days = list(window)
+    cursor.execute(sql.SQL('select {}(%s::date[])').format(loaded_at(source)), (days,))
+    return sql.SQL(
+        '(select *, xmin from {} where _updated_at = any({}::timestamptz[]) and _partition_date = any({}::date[]))'
+    ).format(bronze_table(source), sql.Literal(cursor.fetchone()[0]), sql.Literal(days))
+
+
+def find_moved(cursor: Cursor, source: Source) -> None:
+    """Of the ``versions`` that these days do not hold, those that stand under another day now have been changed."""
+    cursor.execute(
+        sql.SQL(
+            'select array_agg(distinct known._updated_at) from versions inner join {} as known using (_hashrow)'
+            " where place = 'not_loaded'"
+        ).format(registry(source))
+    )
+    if stamps := cursor.fetchone()[0]:
+        cursor.execute(
+            sql.SQL(
+                "update versions set place = 'suspect' from {} as stored where place = 'not_loaded'"
+                ' and stored._hashrow = versions._hashrow and stored._updated_at = any({}::timestamptz[])'
+            ).format(bronze_table(source), sql.Literal(stamps))
+        )
