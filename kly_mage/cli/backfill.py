@@ -19,6 +19,7 @@ from kly_mage.landing import files as landing
 from kly_mage.landing.left_out import at_first_sight, refuse_all
 from kly_mage.landing.not_understood import not_understood
 from kly_mage.loads import runner, summary
+from kly_mage.loads.found import find_files
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.postgres import ledger
@@ -98,12 +99,7 @@ def _due(settings: Settings, sources: list[Source]) -> Window:
     """What the daily trigger would load now, in one range for all sources."""
 
     def waiting(days: Window) -> date | None:
-        found = (
-            warehouse(settings).first_waiting(
-                source, landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping), days
-            )
-            for source in sources
-        )
+        found = (warehouse(settings).first_waiting(source, find_files(settings, source), days) for source in sources)
         return min((day for day in found if day), default=None)
 
     late_days = max(source.late(settings.late_days) for source in sources)
@@ -197,18 +193,16 @@ def _sources(chosen: list[str]) -> list[Source]:
 
 
 def _missing(settings: Settings, source: Source, days: Window) -> list[date]:
-    return summary.missing_days(
-        settings, source, landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping), days
-    )
+    return summary.missing_days(settings, source, find_files(settings, source), days)
 
 
 def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
     """Say which files a load of these days would read; the headers are checked, nothing else is looked at."""
     look = False
     for source in sources:
-        files = landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
+        files = find_files(settings, source)
         near = landing.files_for(files, days, settings.late_days)
-        left_out = at_first_sight(source, near, settings.settle_seconds)
+        left_out = at_first_sight(source, [file for file in near if not file.is_table], settings.settle_seconds)
         refuse_all(near, near, left_out)
         absent = set(ledger.days_without_file(source, files, days))
         of_days: dict[date | None, list[landing.LandingFile]] = {}
@@ -238,7 +232,8 @@ def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
 
 
 def _names(files: list[landing.LandingFile]) -> str:
-    return ', '.join(f'{file.name} ({counted(file.size, "byte")})' for file in files) or 'no file'
+    told = (file.name if file.is_table else f'{file.name} ({counted(file.size, "byte")})' for file in files)
+    return ', '.join(told) or 'no file'
 
 
 def _progress(settings: Settings, loads: list[Load], days: Window, missing: dict[str, list[date]]) -> Iterable[str]:

@@ -5,10 +5,11 @@ Google's libraries are an extra (requirements-bigquery.txt) and imported only by
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from kly_mage.common.errors import FetchError
@@ -37,6 +38,7 @@ class Remote:
         bytes: of its rows, those that have just been streamed in too: what reading all of it is billed as.
         rows: without those that have just been streamed in.
         is_streaming: whether rows are still on their way into it.
+        fields: its columns, and the fields inside of them behind points.
     """
 
     name: str
@@ -44,6 +46,7 @@ class Remote:
     bytes: int
     rows: int
     is_streaming: bool
+    fields: frozenset[str] = frozenset()
 
 
 class Dataset:
@@ -57,16 +60,21 @@ class Dataset:
         self.project, _, self.name = full_name.rpartition('.')
         os.environ.setdefault('GRPC_VERBOSITY', 'NONE')  # or it writes to the terminal by itself
         try:
-            from google.cloud import bigquery, bigquery_storage_v1
+            from google.cloud import bigquery
         except ImportError as error:
             raise FetchError(
                 f"Google's libraries are not installed ({printable(str(error), 80)}): make .venv/bigquery"
             ) from None
         with self._told():
-            credentials = _credentials()
+            self._credentials = _credentials()
             self._patience = {'timeout': _SECONDS, 'retry': bigquery.DEFAULT_RETRY.with_timeout(_SECONDS)}
-            self._client = bigquery.Client(project=self.project, credentials=credentials)
-            self._storage = bigquery_storage_v1.BigQueryReadClient(**(_emulator() or {'credentials': credentials}))
+            self._client = bigquery.Client(project=self.project, credentials=self._credentials)
+
+    @cached_property
+    def _storage(self) -> Any:
+        from google.cloud import bigquery_storage_v1
+
+        return bigquery_storage_v1.BigQueryReadClient(**(_emulator() or {'credentials': self._credentials}))
 
     def tables(self) -> list[str]:
         """The names of its tables."""
@@ -85,7 +93,7 @@ class Dataset:
                 return None
         streaming = found.streaming_buffer
         size = (found.num_bytes or 0) + (streaming.estimated_bytes or 0 if streaming else 0)
-        return Remote(name, found.modified, size, found.num_rows or 0, bool(streaming))
+        return Remote(name, found.modified, size, found.num_rows or 0, bool(streaming), frozenset(_places(found.schema)))
 
     def rows(self, name: str) -> tuple[Any, Iterator[Any]]:
         """The schema of a table, and all its rows as they are now, in batches of Arrow."""
@@ -134,6 +142,12 @@ class Dataset:
             ) from None
         except (api.GoogleAPIError, ConnectionError) as error:
             raise FetchError(f'BigQuery does not answer as it should ({_said(error)}): try it again later') from None
+
+
+def _places(fields: Iterable[Any], before: str = '') -> Iterator[str]:
+    for field in fields:
+        yield before + field.name
+        yield from _places(field.fields, f'{before}{field.name}.')
 
 
 def refused(project: str, dataset: str, kind: str, said: str) -> str:

@@ -55,7 +55,7 @@ def plan(dataset: Dataset, landing: Path, days: Window) -> Plan:
     Raises:
         FetchError: BigQuery refuses it, or something else has the name of a file.
     """
-    names = [name for name in dataset.tables() if _is_export(name) and _day(name) in days]
+    names = [name for name in dataset.tables() if is_export(name) and day_of(name) in days]
     waiting, unchanged = [], 0
     for name in sorted(names, key=lambda name: (name[-8:], name)):
         table = dataset.table(name)
@@ -65,7 +65,7 @@ def plan(dataset: Dataset, landing: Path, days: Window) -> Plan:
             unchanged += 1
         else:
             waiting.append(table)
-    with_some = {_day(name) for name in names}
+    with_some = {day_of(name) for name in names}
     return Plan(waiting, unchanged, [day for day in days if day not in with_some])
 
 
@@ -97,12 +97,14 @@ def file_of(landing: Path, table: str) -> Path:
     return landing / GA4_EVENTS.name / f'{table}-000000000000.parquet'
 
 
-def _is_export(table: str) -> bool:
+def is_export(table: str) -> bool:
+    """Whether a table of that name is one of GA4's export."""
     kind = kind_in_name(GA4_EVENTS, table)
-    return kind in GA4_EVENTS.exports and table == f'{kind}_{table[-8:]}' and _day(table) is not None
+    return kind in GA4_EVENTS.exports and table == f'{kind}_{table[-8:]}' and day_of(table) is not None
 
 
-def _day(table: str) -> date | None:
+def day_of(table: str) -> date | None:
+    """The day in a table's name."""
     return day_in_name(GA4_EVENTS, table)
 
 

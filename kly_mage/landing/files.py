@@ -59,6 +59,7 @@ class LandingFile:
         covers: the local days of its own day and those that its source brings early; None for an undated file.
         late: how many days before those its rows may be, by what ``KLY_LATE_DAYS`` says.
         mapping: what its columns are, if ``landing.toml`` says so.
+        is_table: whether it is no file but a table of the warehouse, which nobody opens here.
     """
 
     path: Path
@@ -73,6 +74,7 @@ class LandingFile:
     covers: Window | None = None
     late: Callable[[int], int] = field(default=int, compare=False)
     mapping: Mapping | None = field(default=None, hash=False)
+    is_table: bool = False
 
     @property
     def signature(self) -> tuple[str, int, datetime]:
@@ -91,8 +93,8 @@ class LandingFile:
         Raises:
             LandingError: it is not to be read, or it is not the file any more that was found.
         """
-        if self.problem:
-            raise LandingError(f'{self.name}: {self.problem}')
+        if self.problem or self.is_table:
+            raise LandingError(f'{self.name}: {self.problem or "a table, no file"}')
         try:
             stream = os.fdopen(inside.descend(self.root, self.path.relative_to(self.root).parts), 'rb')
         except OSError as error:
@@ -174,10 +176,7 @@ def _as_found(
         problem = problem or (None if day else f'{digits} is not a day; name the file {source.name}_YYYYMMDD.csv')
     if shown != name:
         problem = problem or 'its name holds characters that cannot be shown; rename it'
-    delivered = modified
-    if day:
-        kind = timedelta(minutes=_rank(source, name))
-        delivered = datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) + kind
+    delivered = _delivered(source, name, day, zone) if day else modified
     return LandingFile(
         real,
         shown,
@@ -192,6 +191,13 @@ def _as_found(
         source.late,
         mapping_of(source, name, given),
     )
+
+
+def table(source: Source, name: str, day: date, timezone: str) -> LandingFile:
+    """A table of an export as if it were a file; its bytes and when it was changed are for others to fill in."""
+    zone, never = ZoneInfo(timezone), datetime(1970, 1, 1, tzinfo=UTC)
+    covers, delivered = _covered(source, day, zone), _delivered(source, name, day, zone)
+    return LandingFile(Path(name), name, day, 0, never, 0, delivered, Path(), None, covers, source.late, is_table=True)
 
 
 def single(source: Source, path: Path, mapping: Path) -> LandingFile:
@@ -263,6 +269,10 @@ def _covered(source: Source, day: date, zone: ZoneInfo) -> Window:
         end = datetime(day.year, day.month, day.day, 23, 59, 59, 999999, tzinfo=cut).astimezone(zone)
         first, last = start.date(), end.date()
     return Window(first, moved(last, source.early_days))
+
+
+def _delivered(source: Source, name: str, day: date, zone: ZoneInfo) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(UTC) + timedelta(minutes=_rank(source, name))
 
 
 def _digits(source: Source, name: str) -> str | None:

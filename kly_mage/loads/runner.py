@@ -17,6 +17,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.loads.handed_on import to_pandas, typed
 from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.choice import warehouse
+from kly_mage.warehouse.in_place import InPlace
 
 logger = logging.getLogger('kly_mage')
 _FOLDERS = {'data_loader': 'data_loaders', 'transformer': 'transformers', 'data_exporter': 'data_exporters'}
@@ -187,6 +188,10 @@ def _as_in_mage(block: Block, function: Callable[..., Any]) -> Callable[..., Any
         kinds: dict[str, pl.DataType] = {}
         given = list[Any]()
         for one in inputs:
+            if isinstance(one, InPlace):
+                raise PipelineError(
+                    f'block {block.uuid} takes rows that stay in BigQuery: leave KLY_GA4_DATASET out, or the block'
+                )
             rows = pl.concat(one, how='diagonal') if isinstance(one, Frames) else one
             if isinstance(rows, pl.DataFrame):
                 kinds |= rows.schema

@@ -28,11 +28,13 @@ from kly_mage.landing.not_understood import not_understood
 from kly_mage.landing.unchanged import files_unchanged
 from kly_mage.loads import mage_run, summary
 from kly_mage.loads.depends import recalling
+from kly_mage.loads.found import find_files
 from kly_mage.loads.handed_on import to_pandas, to_polars
 from kly_mage.loads.progress import reading, silent
 from kly_mage.rows import rowhash
 from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.choice import warehouse
+from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.postgres.request import Request
 
 Kwargs = Mapping[str, Any]
@@ -42,7 +44,8 @@ def read_days(source_name: str, kwargs: Kwargs) -> Any:
     """The rows of the days a block is asked for, typed; rows that cannot be used have ``_reject`` filled.
 
     Returns:
-        A pandas frame; on the command line (``as_stream``), ``Frames`` of polars.
+        A pandas frame; on the command line (``as_stream``), ``Frames`` of polars; ``InPlace`` if the rows stand in the
+        warehouse already.
 
     Raises:
         WindowError: the block's arguments name no day.
@@ -53,6 +56,8 @@ def read_days(source_name: str, kwargs: Kwargs) -> Any:
     ensure_addresses()
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
+    if (there := warehouse(settings).in_place(source)) is not None:
+        return there
     files, _ = _files(settings, source, days)
     left_out = landing_left_out.at_first_sight(source, files, settings.settle_seconds)
     frames = landing_left_out.read(
@@ -96,6 +101,8 @@ def hash_rows(frame: Any, source_name: str) -> Any:
     Returns:
         A frame of the same kind.
     """
+    if isinstance(frame, InPlace):
+        return frame
     source = SOURCES[source_name]
     rows = to_polars(frame, source, 'load')
     with timer('hash'):
@@ -123,7 +130,8 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
     files, found = _files(settings, source, days)
-    columns, _ = landing_left_out.undeclared_columns(source, files)
+    in_place = isinstance(frames, InPlace)
+    columns = frames.undeclared if in_place else landing_left_out.undeclared_columns(source, files)[0]
     request = Request(
         source=source,
         window=days,
@@ -134,6 +142,8 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         started_by=str(kwargs.get('started_by') or kwargs.get('trigger_name') or 'editor'),
         pipeline_run=str(kwargs['pipeline_run_id']) if kwargs.get('pipeline_run_id') else None,
     )
+    if in_place:
+        return warehouse(settings).load_in_place(request)
     if isinstance(frames, Frames):
         walk: Any = frames
     else:
@@ -161,7 +171,7 @@ def _server() -> Settings:
 
 def _window(settings: Settings, source: Source, kwargs: Kwargs) -> Window:
     def waiting(days: Window) -> date | None:
-        files = landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
+        files = find_files(settings, source)
         return warehouse(settings).first_waiting(source, files, days)
 
     return window({**kwargs, **mage_run.asked(kwargs)}, settings.timezone, source.late(settings.late_days), waiting)
@@ -172,7 +182,7 @@ def _files(settings: Settings, source: Source, days: Window) -> tuple[list[landi
 
     For a source of ``any_day`` the former are also those that were never read so far.
     """
-    files = landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
+    files = find_files(settings, source)
     near = landing.files_for(files, days, settings.late_days)
     if not source.any_day:
         return near, files

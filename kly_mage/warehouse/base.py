@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands ove
     from kly_mage.declared.base import Source
     from kly_mage.declared.marts import Joined, Mart
     from kly_mage.landing.files import LandingFile
+    from kly_mage.warehouse.in_place import InPlace
     from kly_mage.warehouse.postgres.request import Request
     from kly_mage.warehouse.postgres.summary import Asked, Found
 
@@ -27,6 +28,12 @@ class Warehouse(Protocol):
 
     def load(self, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
         """Load rows, all or nothing; gives what ``warehouse/postgres/load.py`` says of a load."""
+
+    def in_place(self, source: Source) -> InPlace | None:
+        """What stands of a source in the warehouse itself; None if its rows come from files."""
+
+    def load_in_place(self, request: Request) -> dict[str, Any]:
+        """Load rows of such tables, which the request names as its files; gives what ``load`` does."""
 
     def refresh(self, mart: str, text: Callable[[], str]) -> None:
         """Bring a table of gold up to date.

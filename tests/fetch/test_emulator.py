@@ -23,34 +23,6 @@ from tests.gold import Query, assert_gold_is_exact
 
 pytestmark = pytest.mark.one_version
 DAYS = [f'202011{day:02}' for day in range(1, 5)]
-LOAD = """
-import io, json, sys
-import pyarrow as pa
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery
-
-def field(name, kind):
-    repeated = pa.types.is_list(kind)
-    kind = kind.value_type if repeated else kind
-    inner = [field(part.name, part.type) for part in kind] if pa.types.is_struct(kind) else ()
-    names = {pa.string(): 'STRING', pa.int64(): 'INTEGER', pa.float64(): 'FLOAT', pa.bool_(): 'BOOLEAN'}
-    mode = 'REPEATED' if repeated else 'NULLABLE'
-    return bigquery.SchemaField(name, 'RECORD' if inner else names[kind], mode, fields=inner)
-
-from tests.ga4_export import SCHEMA, events
-from pathlib import Path
-client = bigquery.Client(project='local', credentials=AnonymousCredentials())
-client.create_dataset('analytics_1', timeout=20)
-config = bigquery.LoadJobConfig(
-    schema=[field(part.name, part.type) for part in SCHEMA],
-    source_format='NEWLINE_DELIMITED_JSON', ignore_unknown_values=True,
-)
-for path in map(Path, sys.argv[1:]):
-    lines = '\\n'.join(json.dumps(event) for event in events(path)).encode()
-    client.load_table_from_file(
-        io.BytesIO(lines), f'local.analytics_1.{path.name.partition(".")[0]}', job_config=config, timeout=60
-    ).result(timeout=60)
-"""
 
 
 @pytest.fixture(scope='module')
@@ -66,7 +38,12 @@ def bigquery() -> Iterator[dict[str, str]]:
             'KLY_GA4_DATASET': 'local.analytics_1',
         }
         paths = [str(REAL_DATA / f'ga4_export/events_{day}.ndjson.gz') for day in DAYS]
-        subprocess.run([sys.executable, '-c', LOAD, *paths], env=os.environ | environment, check=True, timeout=120)
+        subprocess.run(
+            [sys.executable, '-m', 'tests.ga4_dataset', 'local', *paths],
+            env=os.environ | environment,
+            check=True,
+            timeout=120,
+        )
         yield environment
 
 

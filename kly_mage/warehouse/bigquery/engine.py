@@ -15,9 +15,10 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
-from kly_mage.warehouse.bigquery import fixed, gold, ledger
+from kly_mage.warehouse.bigquery import fixed, ga4_tables, gold, ledger
 from kly_mage.warehouse.bigquery.client import Client
-from kly_mage.warehouse.bigquery.load import load
+from kly_mage.warehouse.bigquery.load import load, load_in_place
+from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.summary import Asked, Found
 
@@ -50,6 +51,12 @@ class BigQuery:
 
     def load(self, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
         return until_whole(lambda: load(self.settings, self.client, request, frames))
+
+    def in_place(self, source: Source) -> InPlace | None:
+        return ga4_tables.in_place(self.settings, source)
+
+    def load_in_place(self, request: Request) -> dict[str, Any]:
+        return load_in_place(self.settings, self.client, request)
 
     def refresh(self, mart: str, text: Callable[[], str]) -> None:
         path = Path(__file__).parent / 'marts' / f'{mart}.sql'

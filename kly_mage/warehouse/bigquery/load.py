@@ -1,7 +1,7 @@
 """A load: rows are staged by a load job, and a script of one transaction gives each its place."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -12,6 +12,7 @@ from kly_mage.common.errors import LimitError, UsageError, first_line
 from kly_mage.common.settings import Settings
 from kly_mage.declared.base import Source
 from kly_mage.landing.deliveries import delivery_of
+from kly_mage.warehouse.bigquery import ga4_tables
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.load_script import load_script
 from kly_mage.warehouse.bigquery.schema import COUNTS
@@ -32,16 +33,35 @@ def load(settings: Settings, client: Client, request: Request, frames: Iterable[
         LimitError: a file brings a column that BigQuery cannot call so.
     """
     refuse(request)
-    source, load_id = request.source, time.time_ns() // 1000
-    table = f'staging.{source.name}_{load_id}'
-    try:
-        with written(source, request.undeclared, frames) as (path, staged):
-            request = request.as_read(staged.states)
+    with written(request.source, request.undeclared, frames) as (path, staged):
+
+        def stage(table: str) -> tuple[Request, Staged]:
             if staged.rows:
-                client.load(path, table, staged.columns, f'stage_{source.name}_{load_id}')
+                client.load(path, table, staged.columns, table.replace('.', '_'))
             else:
                 columns = ', '.join(f'{identifier(name)} {kind}' for name, kind in staged.columns)
                 client.run(f'create table {table} ({columns})', what='stage')
+            return request.as_read(staged.states), staged
+
+        return _placed(client, request, stage)
+
+
+def load_in_place(settings: Settings, client: Client, request: Request) -> dict[str, Any]:
+    """The same of rows that stand in BigQuery already.
+
+    Raises:
+        UsageError: the source asks for what loads do on PostgreSQL only.
+    """
+    refuse(request)
+    return _placed(client, request, lambda table: ga4_tables.stage(settings, client, request, table))
+
+
+def _placed(client: Client, request: Request, stage: Callable[[str], tuple[Request, Staged]]) -> dict[str, Any]:
+    """Have rows staged, and give them their places."""
+    source, load_id = request.source, time.time_ns() // 1000
+    table = f'staging.{source.name}_{load_id}'
+    try:
+        request, staged = stage(table)
         _add_columns(client, source, request.undeclared)
         script = load_script(source, load_id, staged, request.undeclared)
         (told,) = client.run(script, _values(request, staged), what='load')
@@ -67,7 +87,7 @@ def refuse(request: Request) -> None:
     if stops:
         raise UsageError(f'{source.name}: rules of level stop are not held on BigQuery yet: {elsewhere}')
     for file in request.files:
-        if delivery_of(source, file.name):
+        if delivery_of(source, file.name) and not file.is_table:
             raise UsageError(
                 f'{file.name}: whole days that correct each other are not loaded into BigQuery yet: {elsewhere}'
             )

@@ -14,6 +14,7 @@ from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
 from kly_mage.rows.frames import Frames
+from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.postgres import blocks, ledger, outside, rejects, summary
 from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
@@ -43,6 +44,12 @@ class Postgres:
                 raise OvertakenError(str(error)) from error
 
         return retrying(work)
+
+    def in_place(self, source: Source) -> InPlace | None:
+        return None  # PostgreSQL has nothing that a load did not bring
+
+    def load_in_place(self, request: Request) -> dict[str, Any]:
+        raise AssertionError(request.source.name)  # there is nothing
 
     def refresh(self, mart: str, text: Callable[[], str]) -> None:
         blocks.run_sql(text())

@@ -1,0 +1,136 @@
+"""GA4's export where it stands: which of its tables a load reads, and the script that stages their rows.
+
+What counts of a day is its newest whole delivery (docs/whole-days.md), and BigQuery takes back no rows yet. So a day is
+loaded from one table alone, once Google does not write it again; one that has been written again all the same is left out.
+"""
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+
+from kly_mage.common.errors import UsageError
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import today
+from kly_mage.declared.base import Source
+from kly_mage.declared.ga4_events import GA4_EVENTS
+from kly_mage.fetch.bigquery import Dataset, Remote
+from kly_mage.fetch.ga4 import day_of, is_export
+from kly_mage.landing.deliveries import delivery_of
+from kly_mage.landing.files import LandingFile, is_delivery, table
+from kly_mage.landing.ga4_columns import IDENTITY
+from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.bigquery.ga4_select import rows_of, selected
+from kly_mage.warehouse.bigquery.ledger import files_read
+from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
+from kly_mage.warehouse.bigquery.text import identifier
+from kly_mage.warehouse.in_place import InPlace
+from kly_mage.warehouse.postgres.request import Request
+
+_NOT_YET = 'BigQuery takes back no rows yet, so it is loaded when Google does not write it again'
+
+
+def in_place(settings: Settings, source: Source) -> InPlace | None:
+    """The tables of the data set, one a day; None if there is none, or the source is another one.
+
+    Raises:
+        FetchError: BigQuery refuses it.
+        UsageError: there are files of the source, too.
+    """
+    if settings.ga4_dataset is None or source is not GA4_EVENTS:
+        return None
+    folder = settings.data_dir / source.name
+    if folder.is_dir() and any(is_delivery(path.name) for path in folder.iterdir()):
+        raise UsageError(
+            f'KLY_GA4_DATASET says that {source.name} come from BigQuery, and {folder} holds files of them: move '
+            'these away, or leave KLY_GA4_DATASET out'
+        )
+    newest: dict[date, str] = {}
+    for name in filter(is_export, Dataset(settings.ga4_dataset).tables()):
+        day = day_of(name)
+        if day and (day not in newest or _order(source, name) > _order(source, newest[day])):
+            newest[day] = name
+    return InPlace([table(source, name, day, settings.timezone) for day, name in sorted(newest.items())], list(IDENTITY))
+
+
+def stage(settings: Settings, client: Client, request: Request, staging: str) -> tuple[Request, Staged]:
+    """Stage the rows that a load takes of the tables it is asked for, and say what is known of them.
+
+    Args:
+        staging: the table to be made.
+
+    Returns:
+        The request with the tables as they are now, and what is known of the rows.
+    """
+    source, dataset = request.source, Dataset(settings.ga4_dataset or '')
+    found, left_out = _chosen(settings, client, request, dataset)
+    columns = [(name, kind) for name, kind, _ in staged_columns(source, request.undeclared)]
+    made = ', '.join(f'{identifier(name)} {kind}' for name, kind in columns)
+    filled = ', '.join(map(identifier, selected(source)))
+    statements = [f'create table {staging} ({made})']
+    for file, remote in found:
+        rows = _rows(settings, request, dataset, file, remote)
+        statements.append(f'insert into {staging} ({filled})\n{rows}')
+    client.run(';\n'.join((*statements, '')), what='stage')
+    states = {file.name: remote.modified for file, remote in found}
+    files = [replace(file, size=remote.bytes, modified_at=remote.modified) for file, remote in found]
+    # By UTC the rows are of these days, or of one beside them.
+    first, last = request.window.start - timedelta(days=1), request.window.end + timedelta(days=1)
+    return replace(request, files=files), Staged(columns, first, last, states, left_out)
+
+
+def _chosen(
+    settings: Settings, client: Client, request: Request, dataset: Dataset
+) -> tuple[list[tuple[LandingFile, Remote]], dict[str, str]]:
+    """The tables that are read, and why others of the days asked for are not."""
+    source, now = request.source, today(settings.timezone)
+    loaded = {name: modified for name, _, modified in files_read(client, source)}
+    of_day = {day_of(name): name for name in loaded if is_export(name)}
+    found, left_out = [], dict[str, str]()
+    for file in request.files:
+        remote, reason = None, _unfinished(source, file, now)
+        if reason is None and (remote := dataset.table(file.name)) is not None:
+            reason = _changed(file, remote, loaded, of_day)
+        if reason is not None and file.day in request.window:
+            left_out[file.name] = reason
+        elif reason is None and remote is not None:
+            found.append((file, remote))
+    return found, left_out
+
+
+def _unfinished(source: Source, file: LandingFile, now: date) -> str | None:
+    final = source.finality.of(file.day) if source.finality and file.day else now
+    return f'it may be written again until {final - timedelta(days=1)}; {_NOT_YET}' if now < final else None
+
+
+def _changed(file: LandingFile, remote: Remote, loaded: dict[str, datetime], of_day: dict[date | None, str]) -> str | None:
+    if (before := of_day.get(file.day, file.name)) != file.name:
+        return f'its day is loaded from {before}, which counts; BigQuery takes back no rows yet'
+    if (then := loaded.get(file.name, remote.modified)) != remote.modified:
+        return (
+            f'it was written again at {remote.modified:%Y-%m-%d %H:%M} UTC, and loaded as of {then:%Y-%m-%d %H:%M}, which '
+            'counts; BigQuery takes back no rows yet'
+        )
+    return None
+
+
+def _rows(settings: Settings, request: Request, dataset: Dataset, file: LandingFile, remote: Remote) -> str:
+    may_hold, own = file.days(settings.late_days), file.day
+    assert may_hold  # as a table of an export has
+    assert own
+    return rows_of(
+        request.source,
+        '.'.join(map(identifier, (dataset.project, dataset.name, file.name))),
+        remote.fields,
+        file=file.name,
+        delivered_at=f'{file.delivered_at:%Y-%m-%d %H:%M:%S}+00',
+        days=request.window,
+        may_hold=may_hold,
+        own=own,
+        timezone=settings.timezone,
+        article=settings.ga4_article,
+    )
+
+
+def _order(source: Source, name: str) -> tuple[bool, int]:
+    """Of the tables of a day the last one counts: whole ones before others."""
+    delivery = delivery_of(source, name)
+    return (delivery.is_complete, delivery.rank) if delivery else (False, -1)
