@@ -205,6 +205,10 @@ class Source:
             )
         if self.whole_days is not None and not (self.complete and self.whole_days > 0):
             raise ValueError(f'{self.name}: whole_days is at least 1, of the files that complete names')
+        if self.whole_days is not None and self.file_timezone is not None:
+            raise ValueError(
+                f'{self.name}: files whose day is one of another zone hold no local day whole: without whole_days'
+            )
 
     def late(self, setting: int) -> int:
         """How many days before a file's own its rows may be, where ``KLY_LATE_DAYS`` is ``setting``."""

@@ -47,7 +47,7 @@ class AdsProgram(Program):
 
     def deliver(self) -> str:
         if self.random.random() < 0.15:  # of no day: it only adds
-            name, rows = f'gam_delivery_extra{len(self.files)}.csv', [self.row(DAYS) for _ in range(2)]
+            name, rows = f'gam_delivery_extra{len(self.told)}.csv', [self.row(DAYS) for _ in range(2)]
             self.write(name, 0, 'extra', rows)
             return f'deliver {name}: {rows}'
         day, parts = self.random.randint(1, DAYS), self.random.randint(1, 2)

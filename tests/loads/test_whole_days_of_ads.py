@@ -99,4 +99,6 @@ def test_what_holds_whole_days_is_hashed_over_all_columns() -> None:
     with pytest.raises(ValueError, match='whole_days is at least 1, of the files that complete names'):
         replace(GAM_DELIVERY, whole_days=7)
     whole = replace(GAM_DELIVERY, hash_columns=None, complete=('gam_delivery',), whole_days=7)
+    with pytest.raises(ValueError, match='files whose day is one of another zone hold no local day whole'):
+        replace(whole, file_timezone='UTC')
     assert (whole.late(3), whole.late(9)) == (6, 9)  # the 7 days of a file are its own and 6 before

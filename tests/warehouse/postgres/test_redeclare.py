@@ -147,6 +147,10 @@ def test_ads_that_turn_to_whole_days_count_as_before_until_their_files_are_read_
 ) -> None:
     declare(GAM_DELIVERY, restatements=restatements)
     deliver_ads(settings, 1)
+    for path in sorted((settings.data_dir / 'gam_delivery').iterdir())[1:]:  # versions differ in what is not declared, too
+        header, *rows = path.read_text('utf-8').splitlines()
+        said = [f'{row},{["", "x", "y"][n % 3]}' for n, row in enumerate(rows)]
+        path.write_text('\n'.join([f'{header},campaign', *said, '']), 'utf-8')
     for day in range(1, 5):
         assert ads(f'2025-10-0{day}', None, '--quiet') in (0, 3)
     before = gold(query)
