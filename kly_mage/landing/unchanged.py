@@ -15,11 +15,12 @@ from datetime import date
 from typing import Any, NamedTuple
 
 import polars as pl
+import xxhash
 
 from kly_mage.common.errors import LandingError
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.landing.deliveries import delivery_of
+from kly_mage.landing.deliveries import Delivery, delivery_of
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.fingerprint import fingerprint
 
@@ -88,7 +89,12 @@ def plan(
     Returns:
         Of every file but those whose bytes cannot be told any more: reading them says why.
     """
-    found = {file.name: reading for file in files if (reading := _reading(source, file, window, recall))}
+    together = _files_together(source, files)
+    found = {
+        file.name: reading
+        for file in files
+        if (reading := _reading(source, file, window, recall, together.get(file.name, '')))
+    }
     deliveries: dict[str, set[date | None]] = {
         file.name: set(file.days(late_days) or ()) for file in files if delivery_of(source, file.name)
     }
@@ -97,9 +103,23 @@ def plan(
     return found
 
 
-def _reading(source: Source, file: LandingFile, window: Window, recall: Recall) -> Reading | None:
+def _files_together(source: Source, files: Collection[LandingFile]) -> dict[str, str]:
+    """By the name of a file: of which files its delivery is, if there are others; it is another one without them."""
+    deliveries: dict[Delivery, list[str]] = {}
+    for file in files:
+        if found := delivery_of(source, file.name):
+            deliveries.setdefault(found, []).append(file.name)
+    return {
+        name: f' {len(names)} {xxhash.xxh3_128_hexdigest(json.dumps(sorted(names)).encode())}'
+        for delivery, names in deliveries.items()
+        for name in names
+        if delivery.is_complete and len(names) > 1
+    }
+
+
+def _reading(source: Source, file: LandingFile, window: Window, recall: Recall, together: str) -> Reading | None:
     try:
-        content = f'{fingerprint(file)} {recall.depends_on(file)}'
+        content = f'{fingerprint(file)} {recall.depends_on(file)}{together}'
     except LandingError:
         return None
     kept = recall.kept.get(file.name)

@@ -412,3 +412,16 @@ def test_whole_days_that_are_as_they_were_are_read_again_only_for_days_that_nobo
     backfill('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
     assert taken(read) == names  # one has a row of the second that nobody has asked for: what counts is told by all of them
     assert_gold_is_exact(query, settings.data_dir)
+
+
+def test_whole_days_of_which_a_part_is_taken_away_are_read(settings: Settings, query: Query, read: list[str]) -> None:
+    for part, user in ((0, 'u1'), (1, 'u2')):
+        path = settings.data_dir / f'ga4_events/events_20251003-{part}.csv'
+        path.write_text('\n'.join([HEADERS['ga4_events'], event(user, day='2025-10-03'), '']), 'utf-8')
+    backfill('2025-10-01', '2025-10-03', '--pipeline', 'articles_performance')
+    taken(read)
+    path.unlink()
+    backfill('2025-10-01', '2025-10-03', '--pipeline', 'articles_performance')
+    assert taken(read) == ['events_20251003-0.csv']
+    assert query('select pageviews::int from gold.ga4_daily_summary') == [(1,)]
+    assert_gold_is_exact(query, settings.data_dir)
