@@ -13,12 +13,14 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
+from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
 from kly_mage.warehouse.postgres.reading import ask
 from kly_mage.warehouse.postgres.reading import query as question
 from kly_mage.warehouse.postgres.server import server
 from tests.corrections import ads_hold_whole_days
 from tests.delivery import ads, deliver
 from tests.gold import Query, assert_gold_is_exact
+from tests.scenes import refresh
 
 GOLD = (
     'select extract(day from served_date)::int, content_id, impressions, revenue_usd::text from gold.gam_daily_summary'
@@ -91,6 +93,24 @@ def test_a_report_of_the_last_three_days_takes_the_place_of_those_before_it(
     ]
     (of_ads,) = status.status(settings, [SOURCES['gam_delivery']], Window(date(2025, 10, 1), date(2025, 10, 4)))
     assert [day.state for day in of_ads.days] == ['loaded', 'loaded', 'loaded', 'empty day']
+
+
+def test_the_blocks_of_mage_correct_alike(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
+    ads_hold_whole_days(monkeypatch, 2)
+    days = {'start_date': '2025-10-01', 'end_date': '2025-10-02'}
+    deliver(settings, 'gam_delivery_20251001.csv', row(1, 'l1', 'a', 10, '1.00'), row(1, 'l2', 'b', 5, '0.50'))
+    for wanted in ([(1, 'a', 10, '1'), (1, 'b', 5, '0.5')], [(1, 'a', 11, '1.1'), (2, 'b', 6, '0.6')]):
+        done = export_new_rows(hash_rows(read_days('gam_delivery', days), 'gam_delivery'), 'gam_delivery', days)
+        refresh('gam_daily_summary')
+        refresh('daily_summary')
+        assert query(GOLD) == wanted
+        deliver(settings, 'gam_delivery_20251002.csv', row(1, 'l1', 'a', 11, '1.10'), row(2, 'l2', 'b', 6, '0.60'))
+    assert '2 superseded, 1 of bronze replaced, 1 of bronze withdrawn; needs a look' in str(done['line'])
+    assert query('select distinct _file from bronze.gam_delivery_hashrow order by 1') == [
+        ('gam_delivery/gam_delivery_20251001.csv',),
+        ('gam_delivery/gam_delivery_20251002.csv',),
+    ]
+    assert verify(server(settings)).differences == []
 
 
 def test_what_holds_whole_days_is_hashed_over_all_columns() -> None:

@@ -11,6 +11,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres.declarations import column_types
+from kly_mage.warehouse.postgres.deliveries import rehash_corrections
 from kly_mage.warehouse.postgres.tables import (
     bronze_table,
     conflicts_table,
@@ -63,6 +64,8 @@ class FirstOrNewest:
 
     def note(self) -> None:
         """Write down what does not count, and of which rows a file of whole days is the newest word."""
+        if self.source.may_be_corrected:
+            rehash_corrections(self.cursor, self.source)
         if self.is_turned:
             self._do(
                 'insert into {corrections} (_hashrow, sign, why, _partition_date, _file_day, _updated_at, _load_id)'

@@ -16,7 +16,6 @@ from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import hash_sql, place, undeclared
 from kly_mage.warehouse.postgres.declarations import column_types
-from kly_mage.warehouse.postgres.deliveries import rehash_corrections
 from kly_mage.warehouse.postgres.first_or_newest import FirstOrNewest
 from kly_mage.warehouse.postgres.tables import (
     bronze_table,
@@ -94,8 +93,6 @@ class Rehash:
         )
         if self.has_further:
             self._to_bronze()
-        if self.source.may_be_corrected:
-            rehash_corrections(self.cursor, self.source)
         counting.note()
         self._register()
         if self.source.applies_restatements:
@@ -119,7 +116,15 @@ class Rehash:
             known = registry(self.source)
         restated, further = sql.SQL('false'), sql.SQL('')
         if self.has_further:
-            restated = self._sql('exists (select from {restatements} as r where r._hashrow = stored._hashrow)')
+            # A first version that counts again, because a newer file has it, has the place of that file: its load has met
+            # others before.
+            restated = self._sql(
+                '(exists (select from {restatements} as r where r._hashrow = stored._hashrow)'
+                ' or exists (select from {conflicts} as f where f._hashrow = stored._hashrow'
+                '     and f._load_id = stored._load_id and ({further}) < ({known})))',
+                further=place.row_of('f'),
+                known=place.row_of('place'),
+            )
             further = self._sql(
                 ' union all select hash, _hashrow, false, at, _load_id, _updated_at, _partition_date, {place} {values}'
                 ' from ({hashed}) as further',
