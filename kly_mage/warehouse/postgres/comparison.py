@@ -60,9 +60,8 @@ class Comparison:
 
     def __init__(self, connection: Connection, settings: Settings, source: Source, window: Window | None) -> None:
         self.connection, self.settings, self.source, self.window = connection, settings, source, window
-        self.bronze: sql.Composable = bronze_table(source)  # of few days: the relation of their rows alone (``find``)
-        self.cursor = connection.cursor()
-        self.mart = mart_of(source.name)
+        self.bronze: sql.Composable = bronze_table(source)  # of few days: their rows alone (``find``)
+        self.with_superseded, self.cursor, self.mart = False, connection.cursor(), mart_of(source.name)
         self.measures = self.mart.additive if self.mart else ()
         # What is kept of a row: the columns the hash leaves out, and the measures that are not among them.
         self.values = {column.name: POSTGRES_TYPES[column.kind] for column in source.version_columns}
@@ -88,6 +87,7 @@ class Comparison:
             *(pl.col(name) for name in self.values),
             *(of_frame.per_row(measure).alias(measure.name) for measure in self.further),
         )
+        self.with_superseded |= bool(rows['_superseded'].any())
         copy(self.cursor, named, 'fresh ({})'.format(', '.join(f'"{name}"' for name in named.columns)))
 
     def put_rejects(self, rows: pl.DataFrame, day: date | None) -> None:
@@ -110,13 +110,14 @@ class Comparison:
     def find(self) -> None:
         """Find each distinct version of a row in bronze, the registry and the conflicts table."""
         sums = ''.join(f', sum("{m.name}") as "{m.name}"' for m in self.measures)
+        older = f'{self.with_superseded} and is_superseded'
         self.cursor.execute(
-            f'create temp table superseded as select day, count(*) as rows{sums} from fresh where is_superseded'
-            ' group by day; delete from fresh where is_superseded; analyze fresh'
+            f'create temp table superseded as select day, count(*) as rows{sums} from fresh where {older} group by day;'
+            f' delete from fresh where {older}; analyze fresh'
         )
         self.connection.commit()
         # One snapshot for all that follows: a load that ends meanwhile is not seen by halves.
-        self.cursor.execute('set transaction isolation level repeatable read')
+        self.cursor.execute("set transaction isolation level repeatable read; set local work_mem = '256MB'")
         # Held before it is taken: a partition that takes the place of others is empty in older snapshots.
         self.cursor.execute(sql.SQL('lock table only {} in access share mode').format(bronze_table(self.source)))
         self.bronze = few_days.rows(self.cursor, self.source, self.window)
@@ -179,8 +180,7 @@ class Comparison:
 
     def _find_elsewhere(self) -> None:
         """Place the versions that bronze does not hold as they are."""
-        if few_days.is_few(self.source, self.window):
-            few_days.find_moved(self.cursor, self.source)
+        few_days.find_moved(self.cursor, self.source, self.window)
         if self.values:
             self.cursor.execute(
                 sql.SQL(

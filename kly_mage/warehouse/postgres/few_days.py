@@ -31,8 +31,10 @@ def rows(cursor: Cursor, source: Source, window: Window | None) -> sql.Composabl
     ).format(bronze_table(source), sql.Literal(cursor.fetchone()[0]), sql.Literal(days))
 
 
-def find_moved(cursor: Cursor, source: Source) -> None:
+def find_moved(cursor: Cursor, source: Source, window: Window | None) -> None:
     """Of the ``versions`` that these days do not hold, those that stand under another day now have been changed."""
+    if not is_few(source, window):
+        return
     cursor.execute(
         sql.SQL(
             'select array_agg(distinct known._updated_at) from versions inner join {} as known using (_hashrow)'

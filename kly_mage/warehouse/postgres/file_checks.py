@@ -36,10 +36,13 @@ def facts(
     connection: Connection, sources: list[str], window: Window | None
 ) -> dict[tuple[str, date | None], dict[str, Any]]:
     """The rows of ``gold.reconciliation`` by source and day; of a few days, of these alone."""
-    few = window and all(few_days.is_few(SOURCES[name], window) for name in sources if not SOURCES[name].any_day)
-    view = f'({query_of_days(window)}) as reconciliation' if window and few else 'gold.reconciliation'
+    view: sql.Composable = sql.SQL('gold.reconciliation')
+    of_marts = [SOURCES[mart.source] for mart in MARTS]
     with connection.cursor() as cursor:
-        cursor.execute(sql.SQL('select * from {} where source = any({})').format(sql.SQL(view), sql.Literal(sources)))
+        if window and all(few_days.is_few(source, window) for source in of_marts):
+            rows = {source.name: few_days.rows(cursor, source, window).as_string(cursor) for source in of_marts}
+            view = sql.SQL(f'({query_of_days(window, rows)}) as reconciliation')
+        cursor.execute(sql.SQL('select * from {} where source = any({})').format(view, sql.Literal(sources)))
         names = [column.name for column in cursor.description]
         return {(row[0], row[1]): dict(zip(names, row, strict=True)) for row in cursor.fetchall()}
 

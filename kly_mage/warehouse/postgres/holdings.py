@@ -7,6 +7,7 @@ from psycopg2 import sql
 from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.comparison import Comparison, Count
 from kly_mage.warehouse.postgres.deliveries import gone
+from kly_mage.warehouse.postgres.tables import corrections_table
 
 IN_NO_FILE = sql.SQL(
     "not exists (select from versions where versions._hashrow = stored._hashrow and place in ('bronze', 'changed'))"
@@ -25,7 +26,7 @@ def in_no_file(of: Comparison) -> Iterator[Count]:
 
 def earlier(of: Comparison) -> Iterator[Count]:
     """What of bronze counts no longer: another version does (``replaced``), or none (``withdrawn``)."""
-    if not of.source.may_be_corrected:
+    if not of.source.may_be_corrected or not _is_corrected(of):
         return iter(())
     place = sql.SQL("case last_why when 'withdrawn' then 'withdrawn' else 'replaced' end")
     rows = sql.SQL('{} as stored inner join {} as gone using (_hashrow)').format(of.bronze, gone(of.source))
@@ -34,11 +35,17 @@ def earlier(of: Comparison) -> Iterator[Count]:
 
 def counting(of: Comparison) -> sql.Composable:
     """The rows of bronze that count, as the relation ``stored``."""
-    if not of.source.may_be_corrected:
+    if not of.source.may_be_corrected or not _is_corrected(of):
         return sql.SQL('{} as stored').format(of.bronze)
     return sql.SQL(
         '(select stored.* from {} as stored left join {} as gone using (_hashrow) where last_why is null) as stored'
     ).format(of.bronze, gone(of.source))
+
+
+def _is_corrected(of: Comparison) -> bool:
+    """Whether anything ever was: as long as it was not, nobody needs to look who counts."""
+    of.cursor.execute(sql.SQL('select exists (select from {})').format(corrections_table(of.source)))
+    return bool(of.cursor.fetchone()[0])
 
 
 def _counts(of: Comparison, place: sql.SQL, rows: sql.Composable, condition: sql.SQL) -> Iterator[Count]:

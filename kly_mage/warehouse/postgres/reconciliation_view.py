@@ -5,7 +5,7 @@ up has a column of its own name. Measures of marts beyond those that ``gold.dail
 PostgreSQL adds a column to a view without dropping it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from pathlib import Path
 
@@ -28,18 +28,22 @@ def view_ddl() -> str:
     return _filled()
 
 
-def query_of_days(window: Window) -> str:
-    """The view's query for a few days: it looks at their rows alone, where the view would count all first."""
-    _, _, query = _filled(window).partition('create or replace view gold.reconciliation as\n')
+def query_of_days(window: Window, rows: Mapping[str, str]) -> str:
+    """The view's query for a few days: it looks at their rows alone, where the view would count all first.
+
+    Args:
+        rows: by source, the relation of the rows of these days.
+    """
+    _, _, query = _filled(window, rows).partition('create or replace view gold.reconciliation as\n')
     return query.partition('\nfrom counted;')[0] + f'\nfrom counted\nwhere coalesce(day {_between(window)}, true)'
 
 
-def _filled(window: Window | None = None) -> str:
+def _filled(window: Window | None = None, rows: Mapping[str, str] | None = None) -> str:
     joined = [mart for mart in MARTS if mart.name in DAILY_SUMMARY.marts]
     first, everything = _columns(joined), _columns(MARTS)
     further = {column: measure for column, measure in everything.items() if column not in first}
     parts = {
-        'stored': _union(_stored(source, everything, window) for source in SOURCES.values()),
+        'stored': _union(_stored(source, everything, rows or {}) for source in SOURCES.values()),
         'conflicts': _union(_conflicts(source) for source in SOURCES.values() if source.version_columns) or _NO_CONFLICTS,
         'earlier': _union(_earlier(source) for source in SOURCES.values() if source.may_be_corrected) or _NO_DELIVERIES,
         'marts': _union(_mart(mart, [other for other in joined if other is not mart], everything, window) for mart in MARTS),
@@ -92,11 +96,9 @@ def _comments(columns: dict[str, Measure]) -> Iterable[str]:
 # --- steps --------------------------------------------------------------------------------------------------------------
 
 
-def _stored(source: Source, columns: dict[str, Measure], window: Window | None) -> str:
+def _stored(source: Source, columns: dict[str, Measure], rows: Mapping[str, str]) -> str:
     """What bronze holds of a source, by day."""
-    table, mart = f'bronze.{identifier(source.name)}', mart_of(source.name)
-    if window and mart:
-        table = f'bronze.{identifier(f"{source.name}_of_days")}(array[{", ".join(map(_day, window))}])'
+    table, mart = rows.get(source.name, f'bronze.{identifier(source.name)}'), mart_of(source.name)
     own = {_column(mart, measure): measure for measure in mart.additive} if mart else {}
     content = next((key.column for key in mart.by if key.name == _CONTENT), None) if mart else None
     money = own.get('revenue')
