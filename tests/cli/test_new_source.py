@@ -141,12 +141,12 @@ def test_a_source_is_a_declaration_to_fill_in(settings: Settings, query: Query, 
     text = declared.read_text('utf-8')
     whole = "    day_column='sent_at',\n    complete=('newsletters',),\n    whole_days=1,\n"
     declared.write_text(text.replace("    day_column='sent_at',\n", whole), 'utf-8')
-    path = settings.data_dir / 'newsletters' / 'newsletters_20251003.csv'
-    for rows, counted in ((['a1,3', 'a1,4', 'a2,5'], [('a1', 7), ('a2', 5)]), (['a1,3'], [('a1', 3)])):
-        lines = [f'2025-10-03T08:00:00+07:00,{row}' for row in rows]
+    path = settings.data_dir / 'newsletters' / 'newsletters_20251002.csv'
+    for rows, counted in ((['a2,10', 'a3,4'], [('a2', 10), ('a3', 4)]), (['a1,3', 'a3,4'], [('a1', 3), ('a3', 4)])):
+        lines = [f'2025-10-02T08:00:00+07:00,{row}' for row in rows]
         path.write_text('\n'.join(['sent_at,content_id,opened', *lines, '']), 'utf-8')
-        run(project, 'backfill', '--start', '2025-10-03', '--pipeline', 'ads_revenue')
-        assert [row[1:] for row in query(mart) if row[0] == '2025-10-03'] == counted
+        run(project, 'backfill', '--start', '2025-10-02', '--pipeline', 'ads_revenue')
+        assert [row[1:] for row in query(mart) if row[0] == '2025-10-02'] == counted
     verified = run(project, 'verify')
     assert verified.returncode == 0, verified.stdout
 

@@ -40,6 +40,9 @@ def derive(cursor: Cursor, ddl: str) -> None:
     for name, source in SOURCES.items():
         before[name].bring_along(cursor, source)
         _note_late(cursor, source, before[name])
+        if source.whole_days and before[name].columns and '_file_day' not in before[name].columns:
+            # Declared later, of a source that had been hashed over all columns: which files its rows are of is not known.
+            cursor.execute(sql.SQL('update {} set _file_day = _partition_date').format(bronze_table(source)))
 
 
 def carry_through(cursor: Cursor, changes: list[Change], ddl: str, timezone: str, block: Block) -> list[str]:
