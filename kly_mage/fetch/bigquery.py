@@ -4,7 +4,6 @@ Google's libraries are an extra (requirements-bigquery.txt) and imported only by
 """
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,20 +12,16 @@ from functools import cached_property
 from typing import Any
 
 from kly_mage.common.errors import FetchError
-from kly_mage.common.redaction import redacted
 from kly_mage.common.text import printable
+from kly_mage.fetch.refusals import of_export, refusal
 
 STORAGE_EMULATOR = 'BIGQUERY_STORAGE_EMULATOR_HOST'
 """Host and port of an emulator of the Storage Read API; that of the rest is Google's own ``BIGQUERY_EMULATOR_HOST``."""
 
 _SECONDS = 60.0  # that an answer may take, asked again where that may help
 _PAGE = 1_000  # tables named at once
+_REGION = 'tables are read where they are, so ask from a project that may use that region'
 _SCOPES = ('https://www.googleapis.com/auth/bigquery',)
-_LIMITS = ('TooManyRequests', 'ResourceExhausted')
-_ROLES = (
-    ('readsessions', 'BigQuery Read Session User (roles/bigquery.readSessionUser) on the project {0}'),
-    ('', 'BigQuery Data Viewer (roles/bigquery.dataViewer) on the data set {0}.{1}'),
-)
 
 
 @dataclass(frozen=True)
@@ -58,6 +53,7 @@ class Dataset:
 
     def __init__(self, full_name: str) -> None:
         self.project, _, self.name = full_name.rpartition('.')
+        self._asked = of_export(full_name, '--max-bytes or KLY_FETCH_MAX_BYTES', _REGION)
         os.environ.setdefault('GRPC_VERBOSITY', 'NONE')  # or it writes to the terminal by itself
         try:
             from google.cloud import bigquery
@@ -119,56 +115,18 @@ class Dataset:
     @contextmanager
     def _told(self) -> Iterator[None]:
         """What Google's libraries raise, in one line with what to do about it."""
-        from google.api_core import exceptions as api
-        from google.auth import exceptions as auth
-
         try:
             yield
-        except auth.DefaultCredentialsError:
-            raise FetchError(
-                'no credentials for Google Cloud: run `gcloud auth application-default login`, or let '
-                'GOOGLE_APPLICATION_CREDENTIALS name the key file of a service account'
-            ) from None
-        except auth.RefreshError as error:
-            raise FetchError(f'Google refuses the credentials ({_said(error)}): sign in again, or make a new key') from None
-        except auth.GoogleAuthError as error:
-            raise FetchError(f'Google cannot be asked for access ({_said(error)}): is there a network?') from None
-        except (api.Forbidden, api.Unauthorized, api.TooManyRequests) as error:
-            raise FetchError(refused(self.project, self.name, type(error).__name__, _said(error))) from None
-        except api.NotFound as error:
-            raise FetchError(
-                f'{self.project}.{self.name} is not there ({_said(error)}): KLY_GA4_DATASET is PROJECT.analytics_NUMBER, '
-                "as GA4's admin pages name it under BigQuery links"
-            ) from None
-        except (api.GoogleAPIError, ConnectionError) as error:
-            raise FetchError(f'BigQuery does not answer as it should ({_said(error)}): try it again later') from None
+        except Exception as error:
+            if found := refusal(error, self._asked):
+                raise FetchError(found.text) from None
+            raise
 
 
 def _places(fields: Iterable[Any], before: str = '') -> Iterator[str]:
     for field in fields:
         yield before + field.name
         yield from _places(field.fields, f'{before}{field.name}.')
-
-
-def refused(project: str, dataset: str, kind: str, said: str) -> str:
-    """What to do about an answer that is a refusal.
-
-    Args:
-        kind: the name of the error.
-        said: what Google says of it.
-    """
-    if kind in _LIMITS or re.search(r'quota|rate.?limit', said, re.IGNORECASE):
-        return f'a quota of the project {project} is used up ({said}): try it again later, or have it raised'
-    if re.search(r'has not been used|is disabled', said):
-        return f'an API of the project {project} is off ({said}): enable the BigQuery API and the BigQuery Storage API'
-    role = next(role for right, role in _ROLES if right in said.lower()).format(project, dataset)
-    return f'not allowed ({said}): the account needs {role}'
-
-
-def _said(error: BaseException) -> str:
-    """An error in a few words, on one line, without what nobody else may know."""
-    text = str(getattr(error, 'message', None) or error or type(error).__name__)
-    return printable(redacted(' '.join(re.sub(r'^[A-Z]+ https?://\S+: ', '', text).split())), 200)
 
 
 def _credentials() -> Any:

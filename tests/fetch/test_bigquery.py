@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from kly_mage.fetch.bigquery import refused
+from kly_mage.fetch.refusals import of_export, refused
 from tests.bigquery_emulator import client_folder
 from tests.commands import run
 
@@ -25,17 +25,28 @@ DENIED = 'Access Denied: Dataset shop:analytics_1: Permission bigquery.tables.li
             "Permission 'bigquery.readsessions.create' denied on resource 'projects/shop'",
             'BigQuery Read Session User (roles/bigquery.readSessionUser) on the project shop',
         ),
-        ('Forbidden', 'Quota exceeded: tables.list', 'try it again later, or have it raised'),
-        ('ResourceExhausted', 'too much', 'try it again later, or have it raised'),
+        (
+            'Forbidden',
+            'Quota exceeded: tables.list',
+            'wait until it is free again, or have it raised; nothing half-done was kept',
+        ),
+        ('ResourceExhausted', 'too much', 'wait until it is free again, or have it raised; nothing half-done was kept'),
         (
             'PermissionDenied',
             'BigQuery Storage API has not been used in project 1 before or it is disabled.',
             'enable the BigQuery API and the BigQuery Storage API',
         ),
+        (
+            'InvalidArgument',
+            'Dataset shop:analytics_1 is in a different location: EU',
+            'go there; nothing half-done was kept',
+        ),
+        ('NotFound', 'Not found: Project shop', "as GA4's admin pages name it under BigQuery links"),
+        ('NotFound', 'Not found: Dataset shop:analytics_1', "as GA4's admin pages name it under BigQuery links"),
     ],
 )
 def test_a_refusal_names_its_remedy(kind: str, said: str, remedy: str) -> None:
-    told = refused('shop', 'analytics_1', kind, said)
+    told = refused(kind, said, of_export('shop.analytics_1', 'KLY_FETCH_MAX_BYTES', 'go there'))
     assert f'({said})' in told
     assert told.endswith(remedy)
 

@@ -80,8 +80,12 @@ WITHOUT_GOOGLE = (
     ('arguments', 'changed', 'said'),
     [
         (['--max-bytes', '5'], {}, r'error: 1 table of [\d,]+ bytes would be read, 5 may be: .*; nothing was read'),
-        ([], {'KLY_GA4_DATASET': 'local.analytics_2'}, r'error: local.analytics_2 is not there \(Not found: Dataset .*'),
-        ([], {'KLY_GA4_DATASET': 'nobody.analytics_1'}, r'error: nobody.analytics_1 is not there .*'),
+        (
+            [],
+            {'KLY_GA4_DATASET': 'local.analytics_2'},
+            r'error: the data set local.analytics_2 is not there \(Not found: Dataset .*',
+        ),
+        ([], {'KLY_GA4_DATASET': 'nobody.analytics_1'}, r'error: the data set nobody.analytics_1 is not there .*'),
         ([], {'KLY_GA4_DATASET': 'analytics_1'}, r'error: KLY_GA4_DATASET=.* is no data set of BigQuery, such as .*'),
         ([], {'KLY_GA4_DATASET': ''}, r'error: which data set\? set KLY_GA4_DATASET=.*'),
         ([], {'PYTHONPATH': '{}'}, r"error: Google's libraries are not installed \(.*\): make .venv/bigquery"),

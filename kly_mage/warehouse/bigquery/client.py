@@ -3,7 +3,6 @@
 import logging
 import os
 import random
-import re
 import time
 import uuid
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 from kly_mage.common.errors import SettingsError, UnreachableError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
+from kly_mage.fetch.refusals import Asked, refusal
 from kly_mage.warehouse.bigquery.text import DATA_SETS, placed
 
 logger = logging.getLogger('kly_mage')
@@ -21,6 +21,9 @@ EMULATOR = 'BIGQUERY_EMULATOR_HOST'
 # How BigQuery says that another transaction has changed the same table first. Nothing of ours is kept then.
 IN_THE_WAY = ('due to concurrent update', 'Could not serialize access')
 TRIES = 8
+_OWNER, _CAP = 'BigQuery Data Owner (roles/bigquery.dataOwner)', 'KLY_BIGQUERY_MAX_BYTES'
+_REGION = 'KLY_BIGQUERY_LOCATION has to name where they are, from the first load on'
+_NAMES = 'set KLY_BIGQUERY_PROJECT to the id of the project, as the Google Cloud console shows it'
 ANSWER_SECONDS = 60  # to one request; a job may take longer
 
 
@@ -47,7 +50,6 @@ class Client:
             raise SettingsError('KLY_WAREHOUSE=bigquery needs KLY_BIGQUERY_PROJECT, the project that holds the data sets')
         try:
             from google.auth.credentials import AnonymousCredentials
-            from google.auth.exceptions import DefaultCredentialsError
             from google.cloud import bigquery
         except ImportError:
             raise SettingsError(
@@ -55,16 +57,19 @@ class Client:
                 'requirements-bigquery.txt names'
             ) from None
         self._library, self._settings = bigquery, settings
+        names = ', '.join(f'{settings.bigquery_prefix}{name}' for name in DATA_SETS)
+        self._asked = Asked(
+            *(settings.bigquery_project, f'the data sets {names}', _OWNER, _NAMES, _CAP, _REGION),
+            own=True,
+            reads=settings.ga4_dataset,
+        )
         known: dict[str, Any] = {'project': settings.bigquery_project, 'location': settings.bigquery_location}
         if os.environ.get(EMULATOR):
             known |= {'credentials': AnonymousCredentials(), 'client_options': {'api_endpoint': os.environ[EMULATOR]}}
         try:
             self._client = bigquery.Client(**known)
-        except DefaultCredentialsError:
-            raise WarehouseError(
-                'no credentials for Google Cloud: run gcloud auth application-default login, or let '
-                'GOOGLE_APPLICATION_CREDENTIALS name the file with the key of a service account'
-            ) from None
+        except Exception as error:  # noqa: BLE001 -- what is none of Google's is raised as it is
+            raise self._told(error) from None
 
     def run(self, text: str, values: dict[str, Any] | None = None, *, what: str) -> list[dict[str, Any]]:
         """Run a query or a script; again, after a while, if another transaction was in the way.
@@ -170,40 +175,10 @@ class Client:
 
     def _told(self, error: Exception) -> Exception:
         """The error as one line with its remedy; as it is, if it is none of Google's."""
-        from google.api_core.exceptions import GoogleAPICallError
-        from google.auth.exceptions import GoogleAuthError
-        from requests.exceptions import ConnectionError as NoConnectionError
-
-        said, project = first_line(error), self._settings.bigquery_project
-        said = re.sub(r'^\d+ (?:GET|POST|PUT|PATCH|DELETE) \S+: ', '', said)
-        if isinstance(error, GoogleAuthError):
-            return WarehouseError(f'Google takes no credentials of ours ({said}): gcloud auth application-default login')
-        if isinstance(error, NoConnectionError):
-            return UnreachableError('BigQuery does not answer: look at the network of this machine, and run it again')
-        if not isinstance(error, GoogleAPICallError):
+        found = refusal(error, self._asked)
+        if found is None:
             return error
-        for words, remedy in _REMEDIES:
-            if re.search(words, said, re.IGNORECASE):
-                return WarehouseError(f'BigQuery refuses ({said}): {remedy.format(project=project)}')
-        return WarehouseError(f'BigQuery refuses: {said}')
-
-
-# What it says, and what to do; the first that fits.
-_REMEDIES = (
-    (
-        'bytes billed|bytesBilledLimitExceeded',
-        'more bytes than KLY_BIGQUERY_MAX_BYTES would be read; nothing was written. Load fewer days at once, or raise it',
-    ),
-    ('quota|rate limit', 'wait until the quota is free again, or ask for a higher one; nothing half-done was kept'),
-    (
-        'permission|denied',
-        'whoever runs this needs roles/bigquery.jobUser on project {project} and roles/bigquery.dataOwner on its data sets '
-        'bronze, gold, ops and staging',
-    ),
-    ('not found.*location|location', 'KLY_BIGQUERY_LOCATION has to name where the data sets of {project} are'),
-    ('not found.*project|project.*not', 'KLY_BIGQUERY_PROJECT={project} names no project that these credentials see'),
-    ('cancelled|stopped', 'somebody stopped the job; nothing half-done was kept. Run it again'),
-)
+        return UnreachableError(found.text) if found.passes else WarehouseError(found.text)
 
 
 def _job(found: Any, prefix: str) -> Job:

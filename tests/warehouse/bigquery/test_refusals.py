@@ -1,12 +1,13 @@
 """What BigQuery refuses, and what is not there: one line, with what to do."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from kly_mage.__main__ import main
-from kly_mage.common.errors import UsageError, WarehouseError
-from kly_mage.common.settings import Settings
+from kly_mage.common.errors import UnreachableError, UsageError, WarehouseError
+from kly_mage.common.settings import Settings, load_settings
 from kly_mage.warehouse.bigquery import client as client_module
 from kly_mage.warehouse.bigquery.client import Client
 from tests.delivery import ad, ads, deliver
@@ -82,29 +83,120 @@ def test_another_transaction_in_the_way_is_waited_for_and_nothing_else(
     refusals['load'] = [Forbidden('Access Denied: Table p:bronze.gam_delivery: User does not have permission')]
     assert ads() == 1
     assert asked.count('load') == 1
-    assert 'roles/bigquery.jobUser' in capsys.readouterr().err
+    assert 'roles/bigquery.dataOwner' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ('said', 'remedy'),
-    [
-        ('Query exceeded limit for bytes billed: 10. 20 or higher required.', 'KLY_BIGQUERY_MAX_BYTES'),
-        ('Quota exceeded: too many table update operations', 'wait until the quota is free'),
-        ('Not found: Dataset p:bronze was not found in location EU', 'KLY_BIGQUERY_LOCATION'),
-        ('Job execution was cancelled: User requested cancellation', 'somebody stopped the job'),
-    ],
-)
-def test_a_refusal_names_its_remedy(settings: Settings, said: str, remedy: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from google.api_core.exceptions import BadRequest
+REFUSALS = [
+    (
+        'BadRequest',
+        'Query exceeded limit for bytes billed: 10. 20 or higher required.',
+        'more bytes than KLY_BIGQUERY_MAX_BYTES',
+    ),
+    (
+        'Forbidden',
+        'Quota exceeded: too many table update operations',
+        'a quota of the project shop is used up: wait until it is',
+    ),
+    ('TooManyRequests', 'Exceeded rate limits: too many api requests', 'a quota of the project shop is used up'),
+    (
+        'NotFound',
+        'Not found: Dataset p:bronze was not found in location EU',
+        'KLY_BIGQUERY_LOCATION has to name where they are',
+    ),
+    ('BadRequest', 'Cannot read and write in different locations: source: EU, destination: US', 'KLY_BIGQUERY_LOCATION'),
+    ('BadRequest', 'Job execution was cancelled: User requested cancellation', 'somebody stopped the job'),
+    (
+        'Forbidden',
+        'Access Denied: Project shop: User does not have bigquery.jobs.create permission',
+        'roles/bigquery.jobUser',
+    ),
+    ('Forbidden', 'Access Denied: User does not have bigquery.datasets.create permission in project', 'roles/bigquery.user'),
+    (
+        'Forbidden',
+        'Access Denied: Table shop:bronze.gam_delivery: Permission bigquery.tables.updateData denied on table',
+        'roles/bigquery.dataOwner\\) on the data sets bronze, gold, ops, staging',
+    ),
+    (
+        'Forbidden',
+        'Access Denied: Table news:analytics_7.events_20251001: User does not have permission to query table',
+        'roles/bigquery.dataViewer\\) on the data set news.analytics_7',
+    ),
+    ('NotFound', 'Not found: Project shop', 'shop names no project that these credentials see'),
+    ('NotFound', 'Not found: Table shop:bronze.gam_delivery was not found', 'something was changed or dropped by hand'),
+    ('BadRequest', 'Unrecognized name: revenue_usd at [3:5]', 'something was changed or dropped by hand'),
+    ('BadRequest', 'Value of type STRING cannot be inserted into column clicks, which has type INT64', 'by hand'),
+    (
+        'Forbidden',
+        'Billing has not been enabled for this project. DML queries are not allowed in the free tier.',
+        'link one',
+    ),
+    ('Forbidden', 'BigQuery API has not been used in project 1 before or it is disabled.', 'enable the BigQuery API'),
+    ('ServiceUnavailable', 'The service is currently unavailable', 'look at the network of this machine, and try it again'),
+    ('BadRequest', 'Something new', 'BigQuery refuses: Something new'),
+]
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Client:
+    """Of a project of which nothing is asked."""
+    monkeypatch.setenv('BIGQUERY_EMULATOR_HOST', 'http://127.0.0.1:1')
+    return Client(replace(load_settings(), bigquery_project='shop', ga4_dataset='news.analytics_7'))
+
+
+@pytest.mark.parametrize(('kind', 'said', 'remedy'), REFUSALS, ids=lambda value: value[:30])
+def test_a_refusal_names_its_remedy_in_one_line(
+    client: Client, kind: str, said: str, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from google.api_core import exceptions
     from google.cloud.bigquery import Client as Google
 
     def refuse(self: Any, text: str, **given: Any) -> Any:
-        raise BadRequest(said)
+        raise getattr(exceptions, kind)(f'{said}\nLocation: US\nJob ID: 7')
 
     monkeypatch.setattr(Google, 'query', refuse)
     with pytest.raises(WarehouseError, match=remedy) as refused:
-        Client(settings).run('select 1', what='test')
+        client.run('select 1', what='test')
     assert '\n' not in str(refused.value)
+    assert said[:20] in str(refused.value)
+    assert 'Job ID' not in str(refused.value)
+
+
+def test_secrets_of_an_answer_are_not_printed(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from google.auth.exceptions import RefreshError
+    from google.cloud.bigquery import Client as Google
+
+    monkeypatch.setenv('KLY_ALERT_WEBHOOK', 'https://hooks.example/s3cr3t')
+
+    def refuse(self: Any, text: str, **given: Any) -> Any:
+        raise RefreshError('invalid_grant: access_token=ya29.abcdef https://hooks.example/s3cr3t \x1b[31m')
+
+    monkeypatch.setattr(Google, 'query', refuse)
+    with pytest.raises(WarehouseError, match='Google refuses the credentials') as refused:
+        client.run('select 1', what='test')
+    for secret in ('ya29', 's3cr3t', '\x1b'):
+        assert secret not in str(refused.value)
+
+
+def test_no_network_is_no_fault_of_the_call(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from google.api_core.exceptions import RetryError
+    from google.cloud.bigquery import Client as Google
+    from requests.exceptions import ConnectionError as NoConnectionError
+
+    for error in (NoConnectionError('refused'), RetryError('Timeout of 60.0s exceeded', None)):
+
+        def refuse(self: Any, text: str, error: Exception = error, **given: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(Google, 'query', refuse)
+        with pytest.raises(UnreachableError, match='BigQuery does not answer'):
+            client.run('select 1', what='test')
+
+
+def test_missing_credentials_are_said_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv('BIGQUERY_EMULATOR_HOST', raising=False)
+    monkeypatch.setenv('GOOGLE_APPLICATION_CREDENTIALS', '/no/key.json')
+    with pytest.raises(WarehouseError, match='no credentials for Google Cloud: run `gcloud auth'):
+        Client(replace(load_settings(), bigquery_project='shop'))
 
 
 def test_days_that_wait_are_not_guessed(settings: Settings) -> None:
