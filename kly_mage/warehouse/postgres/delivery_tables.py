@@ -74,7 +74,9 @@ def restated(source: Source) -> str:
     parts = []
     for sign, names in (('1', {}), ('-1', before)):
         columns = (f'{identifier(names.get(name, name))} as {identifier(name)}' for name in source.names)
-        parts.append(f'select {", ".join(columns)}, _partition_date, {sign}::smallint as sign, _updated_at from {table}')
+        parts.append(
+            f'select {", ".join(columns)}, _partition_date, {sign}::smallint as sign, _updated_at, _load_id from {table}'
+        )
     return f'(\n    {parts[0]}\n    union all\n    {parts[1]}\n)'
 
 

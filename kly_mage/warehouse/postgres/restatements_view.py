@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import MARTS, NOT_SET, Mart, Measure, Sum
+from kly_mage.warehouse.postgres.delivery_tables import restated
 from kly_mage.warehouse.postgres.measures import per_row
 from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
@@ -65,7 +66,10 @@ def _changes(mart: Mart, source: Source) -> list[str]:
         rows += f'\n        inner join {bronze} as stored on corrected._hashrow = stored._hashrow'
         signed = [(name, f'{amount} * corrected.sign') for name, amount in own]
         parts.append(_select(source, content, rows, 'corrected', 'true', signed))
-    if source.value_columns:
+    if content in {column.name for column in source.value_columns}:  # a version may be of another article
+        signed = [(name, f'{amount} * stored.sign') for name, amount in own]
+        parts.append(_select(source, content, f'{restated(source)} as stored', 'stored', 'true', signed))
+    elif source.value_columns:
         rows = f'bronze.{identifier(f"{source.name}_restatements")} as stored'
         parts.append(_select(source, content, rows, 'stored', 'true', list(_differences(mart, source))))
     return parts

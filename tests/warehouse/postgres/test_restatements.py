@@ -94,6 +94,8 @@ def test_a_row_that_moves_to_another_article_takes_its_numbers_along(
     run_days(1, 1, 'ads_revenue')
     day = date(2025, 10, 1)
     assert found(query) == {(day, 'a1'): (0, Decimal(0)), (day, 'a2'): (12, Decimal('1.50'))}
+    moved = "select content_id, before, after from gold.restatements where measure = 'impressions' order by 1"
+    assert query(moved) == [('a1', 10, 0), ('a2', 0, 12)]
     assert main(['verify']) == 0
 
 

@@ -245,9 +245,9 @@ comment on function bronze."gam_delivery_counted" is 'The rows of these local da
 create or replace view bronze."gam_delivery_to_correct" as
 select stored."served_at", stored."site", stored."ad_unit", stored."line_item", stored."creative", stored."content_id", stored."impressions", stored."clicks", stored."revenue_usd", stored."_partition_date", sign, _updated_at
 from (
-    select "served_at" as "served_at", "site" as "site", "ad_unit" as "ad_unit", "line_item" as "line_item", "creative" as "creative", "content_id" as "content_id", "impressions" as "impressions", "clicks" as "clicks", "revenue_usd" as "revenue_usd", _partition_date, 1::smallint as sign, _updated_at from bronze."gam_delivery_restatements"
+    select "served_at" as "served_at", "site" as "site", "ad_unit" as "ad_unit", "line_item" as "line_item", "creative" as "creative", "content_id" as "content_id", "impressions" as "impressions", "clicks" as "clicks", "revenue_usd" as "revenue_usd", _partition_date, 1::smallint as sign, _updated_at, _load_id from bronze."gam_delivery_restatements"
     union all
-    select "served_at" as "served_at", "counted_site" as "site", "ad_unit" as "ad_unit", "line_item" as "line_item", "creative" as "creative", "content_id" as "content_id", "counted_impressions" as "impressions", "counted_clicks" as "clicks", "counted_revenue_usd" as "revenue_usd", _partition_date, -1::smallint as sign, _updated_at from bronze."gam_delivery_restatements"
+    select "served_at" as "served_at", "counted_site" as "site", "ad_unit" as "ad_unit", "line_item" as "line_item", "creative" as "creative", "content_id" as "content_id", "counted_impressions" as "impressions", "counted_clicks" as "clicks", "counted_revenue_usd" as "revenue_usd", _partition_date, -1::smallint as sign, _updated_at, _load_id from bronze."gam_delivery_restatements"
 ) as stored
 where _updated_at > (select watermark from ops.watermarks where mart = 'gold.gam_daily_summary');
 comment on view bronze."gam_delivery_to_correct" is 'One row per change of what counts that gold.gam_daily_summary has not taken in yet.';
