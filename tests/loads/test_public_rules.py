@@ -1,5 +1,6 @@
 """docs/whole-days.md says what public rules count of a day of GA4's export, and what is counted here: all of it is so."""
 
+import itertools
 import re
 from collections import Counter
 from datetime import date, timedelta
@@ -88,9 +89,9 @@ def counted(rows: pl.DataFrame) -> list[int]:
 
 
 def column_of_the_page(rule: str) -> list[int]:
-    lines = [
-        re.split(r' *\| *', line.strip('| \n')) for line in PAGE.read_text('utf-8').splitlines() if line.startswith('|')
-    ]
+    of_views = itertools.dropwhile(lambda line: not line.startswith('| page view |'), PAGE.read_text('utf-8').splitlines())
+    table = itertools.takewhile(lambda line: line.startswith('|'), of_views)
+    lines = [re.split(r' *\| *', line.strip('| ')) for line in table]
     at = lines[0].index(rule)
     return [int(re.split(r'\D', line[at])[0]) for line in lines[2:]]
 
