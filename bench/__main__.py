@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from bench import corrections, export, history, oracle, report, scan
+from bench import corrections, export, history, oracle, places, report, scan, workers
 from bench.contestants import Contestant, Floor, Folder, Ours, Yardstick, database
 from bench.data import Job, write
 from bench.measure import Cost, Meter
@@ -58,6 +58,18 @@ def main(arguments: list[str] | None = None) -> int:
                     continue
                 if name == 'corrections':
                     told.corrections(corrections.run(host, meter, work, _job('month', options.rows), options.repeat))
+                    continue
+                if name == 'smallfiles':
+                    job = _job('month', options.rows)
+                    told.places(name, job, places.small_files(host, meter, work, job, options.repeat))
+                    continue
+                if name == 'rejects':
+                    job = _job('month', options.rows or 750_000)
+                    told.places(name, job, places.rejects(host, meter, work, job, options.repeat))
+                    continue
+                if name == 'workers':
+                    job = _job('month', options.rows)
+                    told.workers(job, workers.run(host, meter, work, job, options.repeat))
                     continue
                 job = _job(name, options.rows)
                 kinds = [Yardstick, Ours, Floor, *(folders if name == 'month' else [])]
@@ -121,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         'jobs',
         nargs='*',
-        choices=[*JOBS, 'scan', 'export', 'corrections', 'history', 'history3y', []],
+        choices=[*JOBS, 'scan', 'export', 'corrections', 'history', 'history3y', 'smallfiles', 'rejects', 'workers', []],
         help='month, day, scan, export and corrections, if none is named',
     )
     parser.add_argument('--rows', type=int, metavar='N', help='events per job instead of 1 or 5 million')

@@ -14,7 +14,7 @@ import polars as pl
 
 from bench import oracle
 from bench.contestants import Ours, backfill, database, fresh
-from bench.data import LATE_SHARE, Job, articles, events
+from bench.data import LATE_SHARE, Job, articles, events, local_day
 from bench.measure import Cost, Meter
 
 STEPS = {
@@ -74,8 +74,8 @@ def _write(zones: Path, job: Job) -> Path:
     if (zones / 'complete').exists():
         return zones
     middle, size = _middle(job), round(job.rows * LATE_SHARE)
-    on_time, late = (frame.with_columns(_day()) for frame in events(job))
-    more = events(Job(size, 1, middle), seed=size)[0].with_columns(_day())
+    on_time, late = (frame.with_columns(local_day()) for frame in events(job))
+    more = events(Job(size, 1, middle), seed=size)[0].with_columns(local_day())
     of_day, grown = pl.concat([on_time.filter(pl.col('day') == middle), more]), pl.concat([on_time, late])
     tables = {
         'first': on_time,
@@ -94,11 +94,6 @@ def _write(zones: Path, job: Job) -> Path:
             frame.write_csv(zones / step / 'ga4_events' / f'{kind}_{day:%Y%m%d}.csv')
     (zones / 'complete').touch()
     return zones
-
-
-def _day() -> pl.Expr:
-    instant = pl.col('event_timestamp').str.to_datetime('%Y-%m-%dT%H:%M:%S%.6fZ', time_zone='UTC')
-    return instant.dt.convert_time_zone('Asia/Jakarta').dt.date().alias('day')
 
 
 def _restated(rows: pl.DataFrame, size: int) -> pl.DataFrame:

@@ -81,6 +81,12 @@ def write(job: Job, folder: Path) -> dict[str, Path]:
     return files
 
 
+def local_day() -> pl.Expr:
+    """The day of an event where its readers are, as the column ``day``."""
+    instant = pl.col('event_timestamp').str.to_datetime('%Y-%m-%dT%H:%M:%S%.6fZ', time_zone='UTC')
+    return instant.dt.convert_time_zone('Asia/Jakarta').dt.date().alias('day')
+
+
 def _distinct(random: np.random.Generator, rows: int, job: Job) -> pl.DataFrame:
     """``rows`` different events in the order of time."""
     kinds = list(_LOOKS)

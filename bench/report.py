@@ -18,7 +18,9 @@ from bench.export import WAYS as EXPORT_WAYS
 from bench.export import Export
 from bench.history import Point
 from bench.measure import Cost, median
+from bench.places import WAYS as PLACES
 from bench.scan import WAYS, Scan
+from bench.workers import Team
 
 TARGETS = {
     'month': {'first': 0.60, 'again': 0.30, 'late': 0.60},
@@ -188,6 +190,45 @@ class Report:
             stages = {stage: median(costs, lambda c, s=stage: c.stages.get(s, 0.0)) for stage in costs[0].stages}
             told = ', '.join(f'{stage} {seconds:.2f}' for stage, seconds in stages.items())
             self._add(f'- Seconds by stage, {step} (stages overlap): {told}')
+
+    def places(self, name: str, job: Job, costs: dict[str, list[Cost]]) -> None:
+        """What small files or rejects cost beside one file of good rows, the first way."""
+        first = next(iter(costs.values()))
+        self._add(
+            '',
+            f'## {name}: {job.rows:,} events over {job.days} days, median of {len(first)}',
+            '',
+            '| way | seconds | to the first | CPU s | to the first | client MB |',
+            '|---|---|---|---|---|---|',
+        )
+        base, base_cpu = (median(first, what) for what in (lambda c: c.seconds, lambda c: c.cpu))
+        for way, of_way in costs.items():
+            seconds, cpu, peak = (
+                median(of_way, what) for what in (lambda c: c.seconds, lambda c: c.cpu, lambda c: c.peak_mb)
+            )
+            self._add(f'| {way} | {seconds:.2f} | {seconds / base:.2f} | {cpu:.2f} | {cpu / base_cpu:.2f} | {peak:.0f} |')
+        self._add('', *(f'- {way}: {says}' for way, says in PLACES.items() if way in costs))
+
+    def workers(self, job: Job, teams: list[Team]) -> None:
+        """What days side by side cost, and what their sessions wait for."""
+        first = teams[0].costs
+        self._add(
+            '',
+            f'## workers: {job.rows:,} events in {job.days} daily files by processes side by side, median of {len(first)}',
+            '',
+            '| processes | seconds | to one | CPU s | to one | their MB | seconds their sessions waited, by what for |',
+            '|---|---|---|---|---|---|---|',
+        )
+        base, base_cpu = (median(first, what) for what in (lambda c: c.seconds, lambda c: c.cpu))
+        for team in teams:
+            seconds, cpu, peak = (
+                median(team.costs, what) for what in (lambda c: c.seconds, lambda c: c.cpu, lambda c: c.peak_mb)
+            )
+            waits = ', '.join(f'{what} {time / len(team.costs):.2f}' for what, time in team.waits.most_common(5))
+            self._add(
+                f'| {team.size} | {seconds:.2f} | {seconds / base:.2f} | {cpu:.2f} | {cpu / base_cpu:.2f} | {peak:.0f} |'
+                f' {waits} |'
+            )
 
     def write(self, path: Path) -> None:
         """Keep it."""
