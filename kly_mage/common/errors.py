@@ -1,5 +1,7 @@
 """What can go wrong, one exception per kind of mistake. Each message names the cause and the remedy."""
 
+from collections.abc import Iterable
+
 
 class KlyError(Exception):
     """Something a person can repair; the command line shows the message without a traceback."""
@@ -70,7 +72,15 @@ class RetryableError(Exception):
 
 
 class ReadAgainError(RetryableError):
-    """A load counted on rows that were taken out meanwhile; their files have to be read."""
+    """A load counted on rows that were taken out meanwhile; their files have to be read.
+
+    Attributes:
+        files: those of which something is kept that does not say enough.
+    """
+
+    def __init__(self, told: str, files: Iterable[str] = ()) -> None:
+        super().__init__(told)
+        self.files = sorted(files)
 
 
 class OvertakenError(KlyError):

@@ -35,11 +35,13 @@ class Kept(NamedTuple):
         content: as it was.
         days: those whose rows are loaded.
         waiting: those of which it has rows, or something to say, that no load has taken.
+        rows: those of which loads have taken usable rows.
     """
 
     content: str
     days: frozenset[date]
     waiting: frozenset[date]
+    rows: frozenset[date]
 
 
 class Recall(NamedTuple):
@@ -79,8 +81,9 @@ def plan(
     """What is to be done with each file, by its name.
 
     A delivery takes rows out of days of which it has none, so it has something to say of every day whose rows it may hold.
-    And what counts of an export is found out from all files together: either none of its files has to be read, or every
-    file is, whatever it is, and for all days.
+    What counts of a day of an export is found out from all its files together: none of them has to be read, or all are, for
+    all days, with the files that have had rows of the days that these cover. Where a file holds several days whole, that
+    goes for all files. If rows of still other days cease to count, the warehouse asks for the rest (``Deliveries``).
 
     Args:
         files: those of a load, without those that are left out.
@@ -98,9 +101,23 @@ def plan(
     deliveries: dict[str, set[date | None]] = {
         file.name: set(file.days(late_days) or ()) for file in files if delivery_of(source, file.name)
     }
-    if any(name not in found or found[name].is_read for name in deliveries):
-        return {name: Reading(each.file, each.content, days=deliveries.get(name, set())) for name, each in found.items()}
+    to_read = {_whose(source, name) for name in deliveries if name not in found or found[name].is_read}
+    # What such a table loses may stand in a file that has rows of its days, too.
+    days = {day for file in files if file.covers and _whose(source, file.name) in to_read for day in file.covers}
+    beside = {name for name in found if (kept := recall.kept.get(name)) and kept.rows & days}
+    to_read |= {_whose(source, name) for name in beside & deliveries.keys()}
+    for name, reading in found.items():
+        if name in beside or _whose(source, name) in to_read:
+            found[name] = Reading(reading.file, reading.content, days=deliveries.get(name, set()))
     return found
+
+
+def _whose(source: Source, name: str) -> date | str | None:
+    """What a file is read with: the day of an export, or all files; None for one that is read by itself."""
+    found = delivery_of(source, name)
+    if source.whole_days is not None:
+        return 'all'
+    return found.day if found else None
 
 
 def _files_together(source: Source, files: Collection[LandingFile]) -> dict[str, str]:

@@ -408,9 +408,9 @@ def test_whole_days_that_are_as_they_were_are_read_again_only_for_days_that_nobo
     assert taken(read) == []
     whole_day(settings, 3, event('u3', day='2025-10-03'), event('u2', day='2025-10-02', content='8'))
     backfill('2025-10-03', '2025-10-03', '--pipeline', 'articles_performance')
-    assert taken(read) == names[1:]  # a load of the third looks at no file of the second
+    assert taken(read) == names[1:]
     backfill('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
-    assert taken(read) == names  # one has a row of the second that nobody has asked for: what counts is told by all of them
+    assert taken(read) == names[1:]  # it has a row of the second, too, which nobody has asked for
     assert_gold_is_exact(query, settings.data_dir)
 
 
@@ -424,4 +424,41 @@ def test_whole_days_of_which_a_part_is_taken_away_are_read(settings: Settings, q
     backfill('2025-10-01', '2025-10-03', '--pipeline', 'articles_performance')
     assert taken(read) == ['events_20251003-0.csv']
     assert query('select pageviews::int from gold.ga4_daily_summary') == [(1,)]
+    assert_gold_is_exact(query, settings.data_dir)
+
+
+def test_a_daily_run_over_an_export_reads_the_tables_of_the_new_day_alone(
+    settings: Settings, query: Query, read: list[str]
+) -> None:
+    for day in range(1, 5):
+        late = [event(f'late{day}', day=f'2025-10-0{day - 1}')] if day > 1 else []
+        path = settings.data_dir / f'ga4_events/events_intraday_2025100{day}.csv'
+        path.write_text('\n'.join([HEADERS['ga4_events'], event(f'u{day}', day=f'2025-10-0{day}'), '']), 'utf-8')
+        backfill(f'2025-10-0{day}', None, '--pipeline', 'articles_performance')
+        taken(read)
+        name = whole_day(settings, day, event(f'u{day}', day=f'2025-10-0{day}', content='8'), *late)
+        runner.run(['articles_performance'], ds=f'2025-10-0{day + 1}', env='prod', lag_days=1, lookback_days=3)
+        assert taken(read) == [name, path.name]
+    assert query('select count(*) from bronze.ga4_events_corrections') == [(4,)]
+    assert_gold_is_exact(query, settings.data_dir)
+
+
+def test_rows_that_a_table_loses_are_looked_for_in_the_tables_of_other_days_too(
+    settings: Settings, query: Query, read: list[str]
+) -> None:
+    days = ('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
+    of_both = event('u2', day='2025-10-02')
+    whole_day(settings, 3, of_both, event('u3', day='2025-10-03'))
+    backfill(*days)
+    whole_day(settings, 2, of_both)
+    backfill(*days)
+    taken(read)
+    whole_day(settings, 3, event('u3', day='2025-10-03', content='8'))
+    backfill(*days)
+    assert taken(read) == ['events_20251002.csv', 'events_20251003.csv']
+    assert query('select why, count(*) from bronze.ga4_events_corrections group by 1') == [('superseded', 1)]
+    assert query('select event_date::text, pageviews::int from gold.ga4_daily_summary order by 1') == [
+        ('2025-10-02', 1),
+        ('2025-10-03', 1),
+    ]
     assert_gold_is_exact(query, settings.data_dir)

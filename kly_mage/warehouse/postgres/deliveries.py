@@ -9,7 +9,7 @@ row of ``bronze.<source>_corrections``, which the marts add like new rows, with 
 Days are those of the rows, as for all loads: a load of one day corrects what the files around it hold of this day.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 from psycopg2.extras import execute_values
 
+from kly_mage.common.errors import ReadAgainError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
@@ -152,13 +153,24 @@ class Deliveries:
                 self._put_met(self.met)
             self.met = []
 
-    def settle(self, load_id: int, contents: Contents, may_hold: Callable[[str], Window | None], counts: Counts) -> None:
+    def settle(
+        self,
+        load_id: int,
+        contents: Contents,
+        may_hold: Callable[[str], Window | None],
+        counts: Counts,
+        unread: Mapping[date, set[str]],
+    ) -> None:
         """Correct what counts, in the load's transaction, and note which deliveries are in force.
 
         Args:
             contents: settled.
             may_hold: the days whose rows a file may hold.
             counts: gets the rows of bronze whose place another version takes, that are withdrawn, and that are back.
+            unread: the files with rows of a day that were not read, because they are as they were.
+
+        Raises:
+            ReadAgainError: rows would cease to count that a file may have that was not read.
         """
         if not self.read and not self.is_corrected:
             return
@@ -168,7 +180,7 @@ class Deliveries:
         if touched & self.others:
             self._make_sure()
         if days := sorted(touched & self.others):
-            self._correct(load_id, [place for place in now if place[1] in days], days, counts)
+            self._correct(load_id, [place for place in now if place[1] in days], days, counts, unread)
         execute_values(
             self.cursor,
             'insert into ops.deliveries (source, file_day, day, kind, named_day, rows, checksum, load_id) values %s'
@@ -221,7 +233,14 @@ class Deliveries:
         self.others, self.are_sure = {day for (day,) in self.cursor.fetchall()}, True
         self.met = [frame.filter(pl.col('_partition_date').is_in(self.others)) for frame in self.met]
 
-    def _correct(self, load_id: int, places: list[tuple[date, date]], days: list[date], counts: Counts) -> None:
+    def _correct(
+        self,
+        load_id: int,
+        places: list[tuple[date, date]],
+        days: list[date],
+        counts: Counts,
+        unread: Mapping[date, set[str]],
+    ) -> None:
         self._put_met([frame.filter(pl.col('_partition_date').is_in(days)) for frame in self.met])
         names = set(table_columns(self.cursor, self.source))
         self.cursor.execute('set local enable_hashjoin = on; set local enable_seqscan = on')
@@ -243,8 +262,8 @@ class Deliveries:
                 "  union all select _hashrow, 1, _partition_date, _file_day, 'returned' from stored where is_met and is_gone"
                 '), noted as ('
                 '  insert into {corrections} (_hashrow, sign, _partition_date, _file_day, why, _updated_at, _load_id)'
-                '  select *, {stamp}, {load_id} from changes returning why'
-                ') select why, count(*) from noted group by why'
+                '  select *, {stamp}, {load_id} from changes returning why, sign, _partition_date'
+                ') select why, count(*), array_agg(distinct _partition_date) filter (where sign < 0) from noted group by why'
             ).format(
                 key=sql.SQL(', ').join(sql.Identifier(name) for name in self.source.key_columns if name in names),
                 rows=rows_of_days(self.source),
@@ -256,7 +275,11 @@ class Deliveries:
             ),
             ([of for of, _ in places], [day for _, day in places]),
         )
-        found = dict(self.cursor.fetchall())
+        found: dict[str, int] = {}
+        for why, rows, gone_of in self.cursor.fetchall():
+            found[why] = rows
+            if files := {file for day in gone_of or () for file in unread.get(day, ())}:
+                raise ReadAgainError(f'{self.source.name}: rows that files have that were not read cease to count', files)
         counts.rows_replaced += found.get('superseded', 0)
         counts.rows_withdrawn += found.get('withdrawn', 0)
         counts.rows_returned += found.get('returned', 0)

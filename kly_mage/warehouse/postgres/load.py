@@ -18,7 +18,7 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import LimitError
+from kly_mage.common.errors import LimitError, ReadAgainError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import today
 from kly_mage.landing.readers import columns
@@ -28,6 +28,7 @@ from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_columns, ensure_partitions, ensure_schema, summarize_partitions
 from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.transaction import Transaction
+from kly_mage.warehouse.postgres.unchanged import read_again
 
 logger = logging.getLogger('kly_mage')
 
@@ -76,7 +77,7 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
             }
             contents, deliveries = transaction.contents, transaction.deliveries
             contents.settle(cursor, load_id, looked_at, request.window, deliveries.may_lose_rows, unchanged.is_skipped)
-            deliveries.settle(load_id, contents, looked_at.get, counts)
+            deliveries.settle(load_id, contents, looked_at.get, counts, unchanged.unread)
             ledger.finish(cursor, request, load_id, counts, transaction.left_out)
             final = finality.corrected(cursor, source, [load_id])
             far_off = volume.check(cursor, source, request.window)
@@ -85,6 +86,8 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
             ledger.remember_files(cursor, request, load_id, transaction.files_read, transaction.left_out, kept)
     except BaseException as error:
         ledger.fail(settings, load_id, error)
+        if isinstance(error, ReadAgainError) and error.files:
+            read_again(settings, source, error.files)
         raise
     done = {'load_id': load_id, 'source': source.name, 'days': str(request.window), **counts.summary()}
     done |= {

@@ -10,7 +10,7 @@ from kly_mage.landing.unchanged import Kept
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.retry import retrying
-from kly_mage.warehouse.postgres.unchanged import KEPT_OF, days_of
+from kly_mage.warehouse.postgres.unchanged import KEPT_OF, days_of, has_rows
 
 
 def recall(settings: Settings, source: Source, files: Collection[LandingFile]) -> dict[str, Kept]:
@@ -24,6 +24,11 @@ def recall(settings: Settings, source: Source, files: Collection[LandingFile]) -
             return found
 
     return {
-        file: Kept(content, days_of(held['days']), days_of(day for day in held['seen'] if day not in held['days']))
+        file: Kept(
+            content,
+            days_of(held['days']),
+            days_of(day for day in held['seen'] if day not in held['days']),
+            days_of(day for day, counts in held['days'].items() if has_rows(counts)),
+        )
         for file, content, held in retrying(work)
     }

@@ -19,11 +19,13 @@ import polars as pl
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import ReadAgainError
+from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing import unchanged as announcements
 from kly_mage.landing.files import day_in_name
 from kly_mage.warehouse.postgres import locks
+from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.counts import Counts
 
 _NO_DAY = ''
@@ -46,6 +48,7 @@ class Unchanged:
         self.cursor, self.source, self.window = cursor, source, window
         self.told: dict[str, dict[str, Any]] = {}  # what is announced, by the file's name
         self.not_kept: set[str] = set()
+        self.unread: dict[date, set[str]] = {}  # files with usable rows of a day that were not read; once counted
 
     def begin(self, frame: pl.DataFrame, states: dict[str, datetime]) -> pl.DataFrame:
         """Take note of the files that are announced; gives the other rows.
@@ -104,6 +107,8 @@ class Unchanged:
                 continue
             if not self.source.any_day and day and day not in self.window:
                 continue
+            if day and has_rows(of_day):
+                self.unread.setdefault(day, set()).add(file)
             for kind in ('rows_unchanged', *_KEPT):
                 if kind == 'rejects_accepted':
                     counts.rejects_accepted += of_day.get(kind, 0)
@@ -157,6 +162,12 @@ def drop(cursor: Cursor, source: str, condition: str = 'true', *values: Any) -> 
     )
 
 
+def read_again(settings: Settings, source: Source, files: list[str]) -> None:
+    """Let the next load read these files."""
+    with connect(settings) as connection, connection.cursor() as cursor:
+        drop(cursor, source.name, 'file = any(%s)', files)
+
+
 def decide(cursor: Cursor, sources: Iterable[str]) -> None:
     """Keep loads from counting rejects of these sources until the transaction ends; the next ones read their files again."""
     for source in sorted(sources):
@@ -186,6 +197,11 @@ def _numbers(counts: dict[str, Any]) -> dict[str, Any]:
     told = {'rows_unchanged': unchanged} | {kind: counts.get(kind, 0) for kind in _KEPT}
     found: dict[str, Any] = {kind: count for kind, count in told.items() if count}
     return found | ({'money': str(counts['money'])} if 'money' in counts else {})
+
+
+def has_rows(of_day: dict[str, Any]) -> bool:
+    """Whether a load has taken usable rows of a day, by what is kept of them."""
+    return bool(of_day.get('rows_unchanged') or of_day.get('rows_duplicate'))
 
 
 def days_of(texts: Iterable[str]) -> frozenset[date]:
