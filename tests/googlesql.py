@@ -44,6 +44,8 @@ class GoogleSql:
         from zetasql.wasi._pb2.zetasql.public import options_pb2 as public
         from zetasql.wasi._pb2.zetasql.public import type_pb2
 
+        self.scans: list[tuple[str, tuple[str, ...]]] = []
+        """What the statements that were right read: tables, in the order of the statements, and the columns of each."""
         self._grpc, self._messages, self._types = grpc, messages, type_pb2
         self._channel = grpc.insecure_channel(f'127.0.0.1:{port}')
         grpc.channel_ready_future(self._channel).result(timeout=20)
@@ -129,6 +131,7 @@ class GoogleSql:
         """Why a statement is none of GoogleSQL; None if it is right. A temporary table it makes is there from then on."""
         request = self._messages.AnalyzeRequest(sql_statement=statement)
         request.options.language_options.CopyFrom(self._options)
+        request.options.prune_unused_columns = True
         for name, kind in _PARAMETERS.items():
             request.options.query_parameters.add(name=name).type.CopyFrom(self.kind(*kind))
         request.simple_catalog.CopyFrom(self._catalog)
@@ -136,6 +139,7 @@ class GoogleSql:
             told = self._call('Analyze', request, self._messages.AnalyzeResponse)
         except self._grpc.RpcError as error:
             return str(error.details())
+        self.scans += _scans(told.resolved_statement)
         made = told.resolved_statement.resolved_create_statement_node
         if named := re.match(r'create temp table (\w+) as', statement):
             query = made.resolved_create_table_stmt_base_node.resolved_create_table_as_select_stmt_node
@@ -190,6 +194,17 @@ class GoogleSql:
 
     def close(self) -> None:
         self._channel.close()
+
+
+def _scans(message: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The tables that an analyzed statement reads, and the columns of each."""
+    if message.DESCRIPTOR.name == 'ResolvedTableScanProto':
+        yield message.table.name, tuple(column.name for column in message.parent.column_list)
+    into = message.DESCRIPTOR.name == 'ResolvedInsertStmtProto'
+    for field, value in message.ListFields():
+        if field.message_type is not None and not (into and field.name == 'table_scan'):  # what is filled is not read
+            for each in value if field.is_repeated else [value]:
+                yield from _scans(each)
 
 
 def _plain(cell: Any) -> Any:

@@ -65,6 +65,7 @@ def rows_of(
     texts = {name: _text(expression, fields) for name, expression in expressions.items()}
     undeclared = [name for name in expressions if name not in source.names]
     kinds = {**{column.name: column.kind for column in source.columns}, **dict.fromkeys(undeclared, 'text')}
+    which, reject = _reject(source, _own(source, undeclared))
     first, last = max(days.start, may_hold.start), min(days.end, may_hold.end)
     inside = f'_partition_date between {_day(first)} and {_day(last)}' if first <= last else 'false'
     outside = f'_partition_date not between {_day(may_hold.start)} and {_day(may_hold.end)}' if own in days else 'false'
@@ -74,7 +75,8 @@ def rows_of(
         texts=',\n        '.join(f'{text} as {identifier(name)}' for name, text in texts.items()),
         instant=_INSTANT,
         timezone=literal(timezone),
-        reject=_reject(source, _own(source, undeclared)),
+        which=which,
+        reject=reject,
         hashed=hash_expression(source, kinds),
         outside_text=literal(OUTSIDE),
         is_outside=f'ifnull({outside}, false)',
@@ -145,8 +147,8 @@ def _day(day: date) -> str:
     return f"date '{day}'"
 
 
-def _reject(source: Source, names: list[str]) -> str:
-    """Why a row cannot be used, as ``casting.cast`` says it: the first thing that is wrong; null if nothing is."""
+def _reject(source: Source, names: list[str]) -> tuple[str, str]:
+    """Which is the first thing that is wrong with a row, by number, and what ``casting.cast`` says of it; or nulls."""
     problems = [(f'strpos({identifier(name)}, {_NUL}) > 0', name, 'holds a NUL byte') for name in names]
     for column in source.columns:
         name = identifier(column.name)
@@ -156,13 +158,16 @@ def _reject(source: Source, names: list[str]) -> str:
             problems.append((f"{name} <> '' and _instant is null", column.name, REASONS['timestamp']))
         if column.required:
             problems.append((f"ifnull({name}, '') = ''", column.name, 'is missing'))
-    row = f'struct({", ".join(f"{_printable(name)} as {identifier(name)}" for name in names)})'
-    cases = (
-        f'when {condition} then to_json_string(struct({literal(name)} as `column`, {_printable(name)} as `value`,'
-        f' {literal(reason)} as `reason`, {row} as `row`))'
-        for condition, name, reason in problems
+    which = ' '.join(f'when {condition} then {number}' for number, (condition, _, _) in enumerate(problems))
+    columns = ', '.join(literal(name) for _, name, _ in problems)
+    values = ', '.join(_printable(name) for _, name, _ in problems)
+    reasons = ', '.join(literal(reason) for _, _, reason in problems)
+    row = ', '.join(f'{_printable(name)} as {identifier(name)}' for name in names)
+    told = (
+        f'to_json_string(struct([{columns}][offset(_which)] as `column`, [{values}][offset(_which)] as `value`,'
+        f' [{reasons}][offset(_which)] as `reason`, struct({row}) as `row`))'
     )
-    return f'case {" ".join(cases)} end'
+    return f'case {which} end', f'if(_which is null, null, {told})'
 
 
 def _printable(name: str) -> str:
@@ -190,9 +195,16 @@ instants as (
     from texts
 ),
 
+problems as (
+    select *, {which} as _which from instants
+),
+
 judged as (
-    select * replace (_instant as event_timestamp), date(_instant, {timezone}) as _partition_date, {reject} as _reject
-    from instants
+    select
+        * except (_which) replace (_instant as event_timestamp),
+        date(_instant, {timezone}) as _partition_date,
+        {reject} as _reject
+    from problems
 ),
 
 placed as (

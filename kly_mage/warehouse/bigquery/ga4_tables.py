@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings
-from kly_mage.common.window import today
+from kly_mage.common.window import Window, today
 from kly_mage.declared.base import Source
 from kly_mage.declared.ga4_events import GA4_EVENTS
 from kly_mage.fetch.bigquery import Dataset, Remote
@@ -19,12 +19,13 @@ from kly_mage.landing.files import LandingFile, is_delivery, table
 from kly_mage.landing.ga4_columns import IDENTITY
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.ga4_select import rows_of, selected
-from kly_mage.warehouse.bigquery.ledger import files_read
+from kly_mage.warehouse.bigquery.ledger import read_as
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.bigquery.text import identifier
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.postgres.request import Request
 
+_TABLES = 20  # read by one script, whose text may have a megabyte
 _NOT_YET = 'BigQuery takes back no rows yet, so it is loaded when Google does not write it again'
 
 
@@ -65,16 +66,20 @@ def stage(settings: Settings, client: Client, request: Request, staging: str) ->
     columns = [(name, kind) for name, kind, _ in staged_columns(source, request.undeclared)]
     made = ', '.join(f'{identifier(name)} {kind}' for name, kind in columns)
     filled = ', '.join(map(identifier, selected(source)))
-    statements = [f'create table {staging} ({made})']
-    for file, remote in found:
-        rows = _rows(settings, request, dataset, file, remote)
-        statements.append(f'insert into {staging} ({filled})\n{rows}')
-    client.run(';\n'.join((*statements, '')), what='stage')
+    client.run(f'create table {staging} ({made})', what='stage')
+    for at in range(0, len(found), _TABLES):
+        rows = [_rows(settings, request, dataset, *each) for each in found[at : at + _TABLES]]
+        client.run(''.join(f'insert into {staging} ({filled})\n{each};\n' for each in rows), what='stage')
     states = {file.name: remote.modified for file, remote in found}
     files = [replace(file, size=remote.bytes, modified_at=remote.modified) for file, remote in found]
-    # By UTC the rows are of these days, or of one beside them.
-    first, last = request.window.start - timedelta(days=1), request.window.end + timedelta(days=1)
+    first, last = _utc_days(settings, request, files)
     return replace(request, files=files), Staged(columns, first, last, states, left_out)
+
+
+def _utc_days(settings: Settings, request: Request, files: list[LandingFile]) -> tuple[date | None, date | None]:
+    """The days of the rows by UTC: those that the tables may hold and the load is asked for, or one beside them."""
+    held = [day for file in files for day in file.days(settings.late_days) or () if day in request.window]
+    return (min(held) - timedelta(days=1), max(held) + timedelta(days=1)) if held else (None, None)
 
 
 def _chosen(
@@ -82,7 +87,8 @@ def _chosen(
 ) -> tuple[list[tuple[LandingFile, Remote]], dict[str, str]]:
     """The tables that are read, and why others of the days asked for are not."""
     source, now = request.source, today(settings.timezone)
-    loaded = {name: modified for name, _, modified in files_read(client, source)}
+    reads = read_as(client, source)
+    loaded = {name: modified for name, modified, _ in reads}
     of_day = {day_of(name): name for name in loaded if is_export(name)}
     found, left_out = [], dict[str, str]()
     for file in request.files:
@@ -91,9 +97,18 @@ def _chosen(
             reason = _changed(file, remote, loaded, of_day)
         if reason is not None and file.day in request.window:
             left_out[file.name] = reason
-        elif reason is None and remote is not None:
+        elif reason is None and remote is not None and not _is_taken(settings, request, file, remote, reads):
             found.append((file, remote))
     return found, left_out
+
+
+def _is_taken(
+    settings: Settings, request: Request, file: LandingFile, remote: Remote, reads: list[tuple[str, datetime, Window]]
+) -> bool:
+    """Whether loads have taken all rows of these days that a table holds: it is not read, and paid for, again."""
+    may_hold = file.days(settings.late_days) or request.window
+    taken = [days for name, modified, days in reads if (name, modified) == (file.name, remote.modified)]
+    return all(any(day in days for days in taken) for day in may_hold if day in request.window)
 
 
 def _unfinished(source: Source, file: LandingFile, now: date) -> str | None:

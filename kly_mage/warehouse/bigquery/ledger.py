@@ -23,6 +23,19 @@ def files_read(client: Client, source: Source) -> set[tuple[str, int, datetime]]
     return {(row['file'], row['size'], row['modified_at']) for row in rows}
 
 
+READ_AS = (
+    'select files.file, files.modified_at, loads.start_day, loads.end_day from ops.load_files as files'
+    ' inner join ops.loads as loads on files.source = loads.source and files.load_id = loads.load_id'
+    " where files.source = @source and loads.status = 'done' order by files.load_id"
+)
+
+
+def read_as(client: Client, source: Source) -> list[tuple[str, datetime, Window]]:
+    """Which files loads have read, as of when, and for which days, in the order of the loads."""
+    rows = client.run(READ_AS, {'source': source.name}, what='files')
+    return [(row['file'], row['modified_at'], Window(row['start_day'], row['end_day'])) for row in rows]
+
+
 def missing_days(client: Client, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
     """The days without a file of their own, now or when they were loaded; see ``warehouse/postgres/ledger.py``."""
     absent = days_without_file(source, files, days)

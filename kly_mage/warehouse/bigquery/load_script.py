@@ -47,7 +47,9 @@ def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[s
         'registry_values': ', '.join(
             ['incoming._hashrow', 'incoming._utc_day', 'v_stamp', *(f'incoming.{n}' for n in _kept(source))]
         ),
-        'registry_rows': _REDELIVERED if source.versioned else "select * from placed where _place = 'new'",
+        'registry_rows': _REDELIVERED
+        if source.versioned
+        else f"select {', '.join(['_hashrow', '_utc_day', *_kept(source)])} from placed where _place = 'new'",
         'redelivered': _AGAIN.format(
             later=_FURTHER.format(
                 'incoming._file > target._file or (incoming._file = target._file and incoming._line > target._line)'

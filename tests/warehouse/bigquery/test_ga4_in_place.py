@@ -87,7 +87,7 @@ def test_four_real_days_are_the_gold_of_their_files_and_again_nothing_new(
         "select rows_read, rows_new, rows_already_loaded from ops.loads where source = 'ga4_events' order by load_id"
     ) == [
         (found, found, 0),
-        (found, 0, found),
+        (0, 0, 0),  # no table has changed
     ]
 
 
@@ -110,7 +110,9 @@ class Tables:
         return Remote(name, self.modified, 1_000, 12, False, PLACES)
 
 
-def staged(monkeypatch: pytest.MonkeyPatch, now: str, loaded: dict[str, datetime], end: int = 2) -> tuple[list[str], Staged]:
+def staged(
+    monkeypatch: pytest.MonkeyPatch, now: str, loaded: dict[str, datetime], read_for: int = 2
+) -> tuple[list[str], Staged]:
     """What a load of the first two days sends, and knows then."""
     sent = list[str]()
 
@@ -121,11 +123,12 @@ def staged(monkeypatch: pytest.MonkeyPatch, now: str, loaded: dict[str, datetime
 
     monkeypatch.setattr(ga4_tables, 'Dataset', Tables)
     monkeypatch.setattr(ga4_tables, 'today', lambda timezone: date.fromisoformat(now))
-    monkeypatch.setattr(ga4_tables, 'files_read', lambda client, source: {(name, 1_000, at) for name, at in loaded.items()})
+    before = Window(date(2025, 9, 20), date(2025, 10, read_for))
+    monkeypatch.setattr(ga4_tables, 'read_as', lambda client, source: [(name, at, before) for name, at in loaded.items()])
     settings = replace(load_settings(), ga4_dataset='shop.analytics_1', data_dir=Path('/nowhere'))
     there = ga4_tables.in_place(settings, GA4_EVENTS)
     assert there is not None
-    days = Window(date(2025, 10, 1), date(2025, 10, end))
+    days = Window(date(2025, 10, 1), date(2025, 10, 2))
     request = Request(GA4_EVENTS, days, files_for(there.files, days, 3), [], there.undeclared, 'test')
     request, found = ga4_tables.stage(settings, Sent(), request, 'staging.t')  # type: ignore[arg-type]
     assert [file.name for file in request.files] == list(found.states)
@@ -133,11 +136,23 @@ def staged(monkeypatch: pytest.MonkeyPatch, now: str, loaded: dict[str, datetime
 
 
 def test_a_day_is_read_from_its_newest_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    (script,), found = staged(monkeypatch, '2025-11-05', {})
+    (_, script), found = staged(monkeypatch, '2025-11-05', {})
     assert list(found.states) == ['events_20251001', 'events_intraday_20251002', 'events_20251003']
     assert found.left_out == {}
     assert script.count('`shop`.`analytics_1`.`events_20251001`') == 1
     assert 'events_fresh' not in script
+
+
+def test_a_table_that_loads_have_taken_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = dict.fromkeys(('events_20251001', 'events_20251003'), Tables.modified)
+    (_, script), found = staged(monkeypatch, '2025-11-05', loaded)
+    assert list(found.states) == ['events_intraday_20251002']
+    assert 'events_20251001' not in script
+    # Of the second day's table, rows of the first and second are asked for: by UTC of a day more on each side.
+    assert (found.first, found.last) == (date(2025, 9, 30), date(2025, 10, 3))
+    # The table of the third may hold rows of the second, which no load was asked for then.
+    _, found = staged(monkeypatch, '2025-11-05', loaded, read_for=1)
+    assert list(found.states) == ['events_intraday_20251002', 'events_20251003']
 
 
 def test_a_table_that_may_be_written_again_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +183,7 @@ def test_a_day_that_is_loaded_from_another_table_stays_as_it_is(monkeypatch: pyt
 
 
 def test_what_stages_the_rows_is_googlesql(monkeypatch: pytest.MonkeyPatch) -> None:
-    (script,), _ = staged(monkeypatch, '2025-11-05', {})
+    (_, script), _ = staged(monkeypatch, '2025-11-05', {})
     with analyzer('') as googlesql:
         googlesql.add_nested('', 'events', READ)
         text = re.sub('`shop`.`analytics_1`.`[a-z_0-9]+`', 'events', script)

@@ -10,7 +10,7 @@ import pytest
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
-from kly_mage.warehouse.bigquery import engine, gold, schema
+from kly_mage.warehouse.bigquery import engine, gold, ledger, look, schema
 from kly_mage.warehouse.bigquery.load_script import load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.postgres.summary import Asked, columns
@@ -53,6 +53,11 @@ def test_a_mart_is_googlesql(googlesql: GoogleSql, path: Path) -> None:
 
 def test_every_table_of_gold_has_its_statements() -> None:
     assert {path.stem for path in MARTS_OF_BIGQUERY.glob('*.sql')} == {DAILY_SUMMARY.name, *(mart.name for mart in MARTS)}
+
+
+def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> None:
+    asked = [ledger.READ_AS, look.summary_statement(), *map(look.counts_statement, SOURCES.values())]
+    assert [googlesql.refusal(statement) for statement in asked] == [None] * len(asked)
 
 
 def test_what_show_asks_is_googlesql(googlesql: GoogleSql) -> None:

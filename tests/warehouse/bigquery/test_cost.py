@@ -1,0 +1,80 @@
+"""What a load and a refresh read, worked out from the columns that GoogleSQL's analyzer says each statement takes."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from kly_mage.declared import SOURCES
+from kly_mage.warehouse.bigquery import engine, schema
+from kly_mage.warehouse.bigquery.load_script import load_script
+from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
+from tests.googlesql import GoogleSql, analyzer
+
+# Bytes of a value, as Google documents them; a text has two and its own, of which these are usual ones.
+WIDTHS = {'int64': 8, 'date': 8, 'timestamp': 8, 'bignumeric': 32, 'numeric': 16, 'bool': 1}
+TEXTS = {
+    **{'_hashrow': 34, 'session_key': 34, 'event_name': 13, 'user_pseudo_id': 24, 'session_id': 12, 'content_id': 10},
+    **{'site': 20, 'page_location': 80, 'device_category': 8, 'country': 11, 'traffic_source': 10, '_file': 17, '_place': 5},
+}
+
+
+@pytest.fixture
+def googlesql() -> Iterator[GoogleSql]:
+    text = schema.everything('US', 'Asia/Jakarta')
+    with analyzer(text) as found:
+        assert found.refusals(text) == []
+        found.scans.clear()
+        yield found
+
+
+def bytes_of(scans: list[tuple[str, tuple[str, ...]]], table: str, kinds: dict[str, str]) -> int:
+    """Bytes that statements read of each row of a table."""
+    read = [name for scanned, names in scans if scanned == table for name in names]
+    return sum(WIDTHS.get(kinds.get(name, 'string'), TEXTS.get(name, 0)) for name in read)
+
+
+def test_a_load_of_events_reads_of_each_row_what_is_documented(googlesql: GoogleSql) -> None:
+    source = SOURCES['ga4_events']
+    kinds = {name: kind for name, kind, _ in staged_columns(source, [])}
+    googlesql.add_table('staging', 'ga4_events_1', [(name, googlesql.kind(kind)) for name, kind in kinds.items()])
+    assert googlesql.refusals(load_script(source, 1, Staged([], date(2025, 10, 1), date(2025, 10, 2)), [])) == []
+    staged = bytes_of(googlesql.scans, 'ga4_events_1', kinds)
+    placed = bytes_of(googlesql.scans, 'placed', kinds | {'_nth': 'int64', '_nth_of_version': 'int64'})
+    known = bytes_of(googlesql.scans, 'ga4_events_hashrow', {'_utc_day': 'date', '_updated_at': 'timestamp'})
+    documented = (PAGE.read_text('utf-8')).replace(',', '')
+    assert f'{staged + placed} bytes of each event' in documented
+    assert f'{known} of each hash' in documented
+
+
+def test_a_refresh_of_events_reads_of_each_row_what_is_documented(googlesql: GoogleSql) -> None:
+    assert googlesql.refusals((Path(engine.__file__).parent / 'marts/ga4_daily_summary.sql').read_text('utf-8')) == []
+    kinds = {'_partition_date': 'date', 'event_date': 'date', '_updated_at': 'timestamp', 'is_new': 'bool'}
+    kinds |= dict.fromkeys(('pageviews', 'sessions', 'user_engagements'), 'int64')
+    documented = (PAGE.read_text('utf-8')).replace(',', '')
+    new = bytes_of(googlesql.scans, 'ga4_events', kinds)
+    steps = bytes_of(googlesql.scans, 'session_activity', kinds) + bytes_of(googlesql.scans, 'judged', kinds)
+    counted = bytes_of(googlesql.scans, 'ga4_daily_sessions', kinds)
+    assert f'{new} bytes of each new event' in documented
+    assert f'{steps} of each of their sessions' in documented
+    assert f'{counted} of each session of the days touched' in documented
+
+
+def test_the_year_on_the_page_adds_up() -> None:
+    events, sessions, table = 10_000_000, 3_000_000, 12_000_000_000
+    load = 850 * events + 687 * events + 92 * 6 * events
+    refresh = 75 * events + 154 * sessions + 42 * 4 * sessions  # late rows touch four days
+    years = {
+        'here': 365 * (load + refresh),
+        'dbt-ga4': 365 * 4 * table,
+        'all of': sum(day * table for day in range(1, 366)),
+    }
+    lines = PAGE.read_text('utf-8').splitlines()
+    for name, read in years.items():
+        (line,) = (line for line in lines if line.startswith(f'| {name}'))
+        terabytes = f'{read / 1e12:.1f}' if read < 1e14 else f'{read / 1e12:.0f}'
+        assert line.endswith(f'| {terabytes} TB | {read / 2**40 * 6.25:,.0f} |')
+
+
+PAGE = Path(__file__).parents[3] / 'docs/bigquery.md'
