@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from kly_mage.__main__ import main
-from kly_mage.checks.bigquery import JOBS, SAMPLE, Finding, Report, Sample, check, fingerprint, throw_away
+from kly_mage.checks.bigquery import JOBS, SAMPLE, Finding, Report, Sample, check, fingerprint, of_formula, throw_away
 from kly_mage.cli.check_bigquery import say_report
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import REPOSITORY, Settings
@@ -109,6 +109,17 @@ def test_the_data_sets_go_after_ctrl_c(
     with pytest.raises(KeyboardInterrupt):
         check(ours, sample, lambda line: None)
     assert data_sets() == []
+
+
+def test_what_loads_have_read_is_compared_with_the_formula() -> None:
+    # 58,125 rows, three times 687 bytes of each and twice 92.
+    def found(read: int) -> tuple[str, bool | None]:
+        told = of_formula([Job('load', read - 1, 0, 0), Job('load', 1, 0, 0), Job('refresh', 10**12, 0, 0)], SAMPLE)
+        return told.expected, told.is_right
+
+    assert found(130_000_000) == ('130,490,625', True)
+    assert found(300_000_000) == ('130,490,625', None)
+    assert of_formula([], SAMPLE).is_right is None
 
 
 def test_only_data_sets_with_a_prefix_can_be_thrown_away(settings: Settings) -> None:

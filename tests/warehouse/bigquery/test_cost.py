@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from kly_mage.checks.bigquery import EVENT_BYTES, HASH_BYTES
 from kly_mage.declared import SOURCES
 from kly_mage.warehouse.bigquery import engine, schema
 from kly_mage.warehouse.bigquery.load_script import load_script
@@ -43,6 +44,7 @@ def test_a_load_of_events_reads_of_each_row_what_is_documented(googlesql: Google
     staged = bytes_of(googlesql.scans, 'ga4_events_1', kinds)
     placed = bytes_of(googlesql.scans, 'placed', kinds | {'_nth': 'int64', '_nth_of_version': 'int64'})
     known = bytes_of(googlesql.scans, 'ga4_events_hashrow', {'_utc_day': 'date', '_updated_at': 'timestamp'})
+    assert (staged + placed, known) == (EVENT_BYTES, HASH_BYTES)
     documented = (PAGE.read_text('utf-8')).replace(',', '')
     assert f'{staged + placed} bytes of each event' in documented
     assert f'{known} of each hash' in documented
