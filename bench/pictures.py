@@ -98,7 +98,7 @@ def _curves(title: str, curves: dict[str, list[tuple[float, float]]], up: str, a
         ElementTree.SubElement(picture, 'polyline', {'points': way, 'fill': 'none', 'stroke': colour, 'stroke-width': '2'})
         for a, b in points:
             ElementTree.SubElement(picture, 'circle', {'cx': f'{x(a):.1f}', 'cy': f'{y(b):.1f}', 'r': '3', 'fill': colour})
-            _text(picture, x(a) + 6, y(b) + 4, f'{b:.2f}')
+            _text(picture, x(a) + 2, y(b) - 7, f'{b:.2f}')
     _legend(picture, curves)
     return picture
 
