@@ -37,7 +37,7 @@ def load(settings: Settings, client: Client, request: Request, frames: Iterable[
 
         def stage(table: str) -> tuple[Request, Staged]:
             if staged.rows:
-                client.load(path, table, staged.columns, table.replace('.', '_'))
+                client.load(path, table, staged.columns, table.replace('staging.', 'stage_'))
             else:
                 columns = ', '.join(f'{identifier(name)} {kind}' for name, kind in staged.columns)
                 client.run(f'create table {table} ({columns})', what='stage')
