@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from bench import corrections, export, history, oracle, places, report, scan, workers
+from bench import corrections, dashboard, export, history, oracle, places, report, scan, workers
 from bench.contestants import Contestant, Floor, Folder, Ours, Yardstick, database
 from bench.data import Job, write
 from bench.measure import Cost, Meter
@@ -70,6 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
                 if name == 'workers':
                     job = _job('month', options.rows)
                     told.workers(job, workers.run(host, meter, work, job, options.repeat))
+                    continue
+                if name == 'dashboard':
+                    told.dashboard(*dashboard.run(host, meter, work, options.repeat))
                     continue
                 job = _job(name, options.rows)
                 kinds = [Yardstick, Ours, Floor, *(folders if name == 'month' else [])]
@@ -133,7 +136,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         'jobs',
         nargs='*',
-        choices=[*JOBS, 'scan', 'export', 'corrections', 'history', 'history3y', 'smallfiles', 'rejects', 'workers', []],
+        choices=[
+            *JOBS,
+            'scan',
+            'export',
+            'corrections',
+            'history',
+            'history3y',
+            'smallfiles',
+            'rejects',
+            'workers',
+            'dashboard',
+            [],
+        ],
         help='month, day, scan, export and corrections, if none is named',
     )
     parser.add_argument('--rows', type=int, metavar='N', help='events per job instead of 1 or 5 million')

@@ -212,7 +212,15 @@ def backfill(host: str, name: str, landing: Path, start: Any, end: Any, cost: Co
 
 def command(host: str, name: str, landing: Path, arguments: list[str], cost: Cost, done: tuple[int, ...] = (0,)) -> str:
     """``python -m kly_mage ARGUMENTS`` as a whole process; gives what it said on stderr."""
-    environment = {
+    code, told = run_process([sys.executable, '-m', 'kly_mage', *arguments], environment(host, name, landing), cost)
+    if code not in done:
+        raise RuntimeError(f'kly_mage failed with {code}:\n{told[-3000:]}')
+    return told
+
+
+def environment(host: str, name: str, landing: Path) -> dict[str, str]:
+    """What a command of the project needs beside this process's own environment."""
+    return {
         'PYTHONPATH': str(REPOSITORY),
         'KLY_ENV_FILE': os.devnull,
         'KLY_DATA_DIR': str(landing),
@@ -224,10 +232,6 @@ def command(host: str, name: str, landing: Path, arguments: list[str], cost: Cos
         'POSTGRES_USER': 'postgres',
         'POSTGRES_PASSWORD': '',
     }
-    code, told = run_process([sys.executable, '-m', 'kly_mage', *arguments], environment, cost)
-    if code not in done:
-        raise RuntimeError(f'kly_mage failed with {code}:\n{told[-3000:]}')
-    return told
 
 
 def _size(host: str, name: str, condition: str) -> int:

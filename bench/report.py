@@ -13,6 +13,7 @@ from psycopg2.extensions import connection as Connection
 from bench.contestants import REPOSITORY, Contestant, Yardstick
 from bench.corrections import STEPS as CORRECTIONS
 from bench.corrections import Corrections
+from bench.dashboard import AIM, Opened
 from bench.data import Job
 from bench.export import WAYS as EXPORT_WAYS
 from bench.export import Export
@@ -229,6 +230,20 @@ class Report:
                 f'| {team.size} | {seconds:.2f} | {seconds / base:.2f} | {cpu:.2f} | {cpu / base_cpu:.2f} | {peak:.0f} |'
                 f' {waits} |'
             )
+
+    def dashboard(self, rows: int, opened: list[Opened]) -> None:
+        """How long pages take."""
+        self._add(
+            '',
+            f'## dashboard: pages over {rows:,} rows of gold.daily_summary, from a click until drawn, median of'
+            f' {len(opened[0].costs)}',
+            '',
+            '| days | page | seconds | aim | server CPU s | rows read without an index |',
+            '|---|---|---|---|---|---|',
+        )
+        for page in opened:
+            seconds, cpu = (median(page.costs, what) for what in (lambda c: c.seconds, lambda c: c.cpu))
+            self._add(f'| {page.days} | {page.page} | {seconds:.2f} | {AIM:.0f} | {cpu:.2f} | {page.scanned:,} |')
 
     def write(self, path: Path) -> None:
         """Keep it."""

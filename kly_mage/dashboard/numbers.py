@@ -1,6 +1,6 @@
 """Where the pages have their numbers from: the queries in ``warehouse/postgres/queries``, and what ``show`` asks."""
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import streamlit as st
@@ -39,6 +39,19 @@ def by_day(days: Window, article: str | None = None) -> Found:
     found = look_up(_settings(), DAILY_SUMMARY, Asked(days, article, DAY), _ask)
     assert found is not None
     return found
+
+
+def moments(source: str, days: Window, article: str = '') -> dict[str, datetime | None]:
+    """When loads brought rows of some days, as the queries of bronze take it: ``first`` and ``last``."""
+    found = rows('span', source=source, start=days.start, end=days.end, article=article)
+    return dict(zip(found.columns, found.rows[0], strict=True))
+
+
+def changes(day: date, article: str) -> Table:
+    """What each load has changed of a day's numbers, or of an article's, by what bronze holds from when they ran."""
+    events, ads = (moments(source, Window(day, day), article) for source in ('ga4_events', 'gam_delivery'))
+    asked = {'eventsfrom': events['first'], 'eventsto': events['last'], 'adsfrom': ads['first'], 'adsto': ads['last']}
+    return rows('changes_fast', day=day, article=article, **asked)
 
 
 def provisional(days: Window) -> dict[date, str]:

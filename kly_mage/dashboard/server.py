@@ -80,6 +80,7 @@ def serve(settings: Settings, port: int, told: Callable[[Addresses], None], host
         KlyError: the warehouse cannot be reached, or ``KLY_EDITOR_HOSTS`` holds something that is no address.
     """
     try:
+        from streamlit.runtime.pages_manager import PagesManager
         from streamlit.web import bootstrap
         from streamlit.web.server import Server
     except ImportError:
@@ -94,6 +95,9 @@ def serve(settings: Settings, port: int, told: Callable[[Addresses], None], host
         def _create_app(self) -> Any:
             return guard(super()._create_app(), door)
 
+    # Until main.py runs for the first time, Streamlit takes the folder `pages` for a menu of its own: who opened another
+    # page first saw it without our menu, style and days.
+    PagesManager.uses_pages_directory = False
     bootstrap.load_config_options(_OPTIONS | {'server_address': host, 'server_port': port})
 
     async def run() -> None:

@@ -1,20 +1,18 @@
 """One dashboard over the sample for all tests: ``python -m kly_mage dashboard`` on a database of the tests' own."""
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from kly_mage.common.settings import REPOSITORY
 from tests.conftest import administer
+from tests.dashboard.served import serving
 from tests.mage.server import free_port
 from tests.security.conftest import Attacker
 
@@ -66,36 +64,12 @@ def dashboard(postgres: str) -> Iterator[Dashboard]:
             'POSTGRES_DBNAME': name,
             'POSTGRES_USER': 'postgres',
             'HOME': folder,
-            'PYTHONUNBUFFERED': '1',
         }
         served = Dashboard(port, f'http://127.0.0.1:{port}', '', environment)
         loaded = served.command('backfill', '--start', '2025-10-01', '--end', '2025-10-31')
         assert loaded.returncode == 3, loaded.stderr  # the sample has rejects and conflicts
-        with Path(folder, 'log').open('w+') as log:
-            process = subprocess.Popen(
-                [sys.executable, '-m', 'kly_mage', 'dashboard'],
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                cwd=REPOSITORY,
-            )
-            said = ''
-            for line in process.stdout or ():
-                said += line
-                if 'Ctrl-C' in line:
-                    break
-            log.seek(0)
-            assert 'Ctrl-C' in said, said + log.read()
-            address = next(word for word in said.split() if 'token=' in word)
-            served.token = parse_qs(urlsplit(address).query)['token'][0]
+        with serving(environment) as served.token:
             yield served
-            process.send_signal(signal.SIGINT)
-            left, _ = process.communicate(timeout=30)
-            log.seek(0)
-            assert (process.returncode, 'the dashboard is stopped' in left) == (0, True), left + log.read()
-            log.seek(0)
-            assert 'Traceback' not in (told := log.read()), told
     administer(postgres, f'drop database {name} with (force)')
 
 

@@ -19,8 +19,8 @@ def test_the_changes_of_a_day_are_those_of_gold_changes(
 ) -> None:
     for name, value in dashboard.environment.items():
         monkeypatch.setenv(name, value)
-    settings, asked = load_settings(), {'day': date(2025, 10, 2), 'article': article}
-    fast, slow = (ask(settings, query(name), asked) for name in ('changes_fast', 'changes'))
+    asked = {'day': date(2025, 10, 2), 'article': article}
+    fast, slow = numbers.changes(**asked), ask(load_settings(), query('changes'), asked)
     assert fast.columns == slow.columns
     assert [row[:2] + row[3:] for row in fast.rows] == [row[:2] + row[3:] for row in slow.rows] != []
 

@@ -52,6 +52,7 @@ class Visit:
         self.page.on('pageerror', lambda error: self._hear('error', str(error)))
         self.page.on('request', lambda request: self._ask(request.url))
         self.page.goto(f'{self.url}/proof?token={dashboard.token}')
+        self.page.locator('.kly-name').wait_for()  # the menu is there, whichever page of a new server is opened first
         self.page.locator('h1').wait_for()
         assert 'token' not in self.page.url
 

@@ -31,7 +31,6 @@ def all_of_them() -> None:
         limit = choice('Rows', 'rows', {'50': '50', '200': '200', '1000': '1,000'})
     only = {name: chosen(name) for name in ('site', 'section', 'author')}
     asked = {'start': days.start, 'end': days.end, 'search': search, 'sort': sort, **only}
-    asked['filtered'] = bool(search or any(only.values()))
     found = numbers.rows('articles', limit=int(limit), **asked)
     if any(only.values()):
         note(', '.join(f'{name} {value}' for name, value in only.items() if value), ('all articles', link('articles')))
@@ -85,7 +84,8 @@ def one(article: str) -> None:
         remark='A day leads to its files, loads and rows.',
         totals=totals,
     )
-    beside = numbers.rows('ads', by='line_item', article=article, start=days.start, end=days.end)
+    brought = numbers.moments('gam_delivery', days, article)
+    beside = numbers.rows('ads', by='line_item', article=article, start=days.start, end=days.end, **brought)
     table(
         f'article_{article}_ads',
         [

@@ -57,7 +57,7 @@ def of_day(day: date, article: str) -> None:
         )
     gold = numbers.by_day(Window(day, day), article or None)
     totals = dict(zip(gold.numbers, gold.totals, strict=True))
-    changes = numbers.rows('changes_fast', day=day, article=article)
+    changes = numbers.changes(day, article)
     if not _adds_up(changes, totals):  # corrections, or a clock that was set: ask all of bronze
         changes = numbers.rows('changes', day=day, article=article)
     verdict = 'They add up to gold.' if _adds_up(changes, totals) else 'They do not add up to gold: run verify.'
@@ -100,7 +100,8 @@ def of_day(day: date, article: str) -> None:
 
 def _rows(day: date, article: str) -> None:
     asked: dict[str, Any] = {'day': day, 'article': article}
-    ads = numbers.rows('rows_gam', **asked, limit=MOST)
+    served = asked | numbers.moments('gam_delivery', Window(day, day), article)
+    ads = numbers.rows('rows_gam', **served, limit=MOST)
     table(
         f'proof_{day}_gam_delivery',
         [
@@ -118,9 +119,10 @@ def _rows(day: date, article: str) -> None:
         ads.rows,
         heading='Rows of ads',
         remark=f'The first {MOST}; the file has all.' if len(ads.rows) == MOST else '',
-        whole=lambda: numbers.everything('rows_gam', **asked, limit=None),
+        whole=lambda: numbers.everything('rows_gam', **served, limit=None),
     )
-    events = numbers.rows('rows_ga4', **asked, limit=MOST)
+    seen = asked | numbers.moments('ga4_events', Window(day, day), article)
+    events = numbers.rows('rows_ga4', **seen, limit=MOST)
     table(
         f'proof_{day}_ga4_events',
         [
@@ -137,7 +139,7 @@ def _rows(day: date, article: str) -> None:
         events.rows,
         heading='Rows of events',
         remark=f'The first {MOST}; the file has all.' if len(events.rows) == MOST else '',
-        whole=lambda: numbers.everything('rows_ga4', **asked, limit=None),
+        whole=lambda: numbers.everything('rows_ga4', **seen, limit=None),
     )
 
 

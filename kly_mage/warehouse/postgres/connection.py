@@ -83,12 +83,17 @@ def _taken(settings: Settings) -> Connection | None:
             _idle.remove(found)
     if not found:
         return None
-    poll = select.poll()
-    poll.register(found[1].fileno(), select.POLLIN)
-    if not poll.poll(0):
+    if not was_ended(found[1]):
         return found[1]
-    found[1].close()  # the server has said something unasked: that it ends the session
+    found[1].close()
     return _taken(settings)
+
+
+def was_ended(connection: Connection) -> bool:
+    """Whether the server has said something unasked to an idle session: that it ends it."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _leave(settings: Settings, connection: Connection) -> None:

@@ -35,3 +35,16 @@ def test_a_cast_is_no_value() -> None:
     assert '%(start)s' in text
     assert '::bigint' in text
     assert ':start' not in text.replace('%(start)s', '')
+
+
+def test_a_session_serves_one_query_after_another_and_a_new_one_the_next_where_the_server_has_ended_it(
+    settings: Settings,
+) -> None:
+    def asked() -> int:
+        return int(ask(settings, 'select pg_backend_pid()', {}).rows[0][0])
+
+    first = asked()
+    assert asked() == first
+    with connect(settings) as other, other.cursor() as cursor:
+        cursor.execute('select pg_terminate_backend(%s, 5000)', (first,))
+    assert asked() != first

@@ -1,16 +1,6 @@
--- What ads delivered on some days, by ad unit, line item, creative or site; of one article where one is asked for. Rows of bronze lie by the day they
--- came in: only the days are looked at on which a load brought rows of these days, with a day to spare for clocks that were set.
-with span as materialized (
-    select
-        min(load.started_at) - interval '1 day' as first_moment,
-        max(load.finished_at) + interval '1 day' as last_moment
-    from ops.load_days as load_day
-    inner join ops.loads as load
-        on load_day.load_id = load.load_id
-    where load.source = 'gam_delivery' and load_day.day between :start and :end and load_day.rows_new > 0
-),
-
-sums as (
+-- What ads delivered on some days, by ad unit, line item, creative or site; of one article where one is asked for. Between the moments that `span`
+-- tells of these days.
+with sums as (
     select
         case :by
             when 'ad_unit' then stored.ad_unit
@@ -28,8 +18,8 @@ sums as (
     where
         stored._partition_date between :start and :end
         and gone._hashrow is null
-        and stored._updated_at >= (select span.first_moment from span)
-        and stored._updated_at <= (select span.last_moment from span)
+        and stored._updated_at >= :first
+        and stored._updated_at <= :last
         and (:article = '' or coalesce(nullif(stored.content_id, ''), '(not set)') = :article)
     group by name
 )

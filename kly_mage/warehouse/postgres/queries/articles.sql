@@ -1,21 +1,6 @@
--- The articles of some days, best first: what was read and earned. Names are looked up for those alone that are shown.
--- Where title, site, section or author are asked for, the articles that have them are found first.
-with chosen as materialized (
-    select article.content_id
-    from gold.articles as article
-    where
-        :filtered
-        and (
-            :search = ''
-            or article.content_id = :search
-            or position(lower(:search) in lower(article.title)) > 0
-        )
-        and (:site = '' or coalesce(nullif(article.site, ''), '(not set)') = :site)
-        and (:section = '' or coalesce(nullif(article.section, ''), '(not set)') = :section)
-        and (:author = '' or coalesce(nullif(article.author, ''), '(not set)') = :author)
-),
-
-sums as (
+-- The articles of some days, best first: what was read and earned. A summary's row says what its article is called now, so it is searched as it is;
+-- names are looked up for those alone that are shown.
+with sums as materialized (
     select
         summary.content_id,
         max(summary.date) as last_day,
@@ -27,46 +12,43 @@ sums as (
     from gold.daily_summary as summary
     where
         summary.date between :start and :end
+        and (:site = '' or summary.site = :site)
+        and (:section = '' or summary.section = :section)
+        and (:author = '' or summary.author = :author)
         and (
-            not :filtered
-            or summary.content_id in (select chosen.content_id from chosen)
-            or (:search = summary.content_id and :site || :section || :author in ('', '(not set)'))
-            -- An article that the CMS does not know has no name but this.
-            or (
-                '(not set)' in (:site, :section, :author)
-                and summary.site || summary.section || summary.author = '(not set)(not set)(not set)'
-                and :site in ('', '(not set)') and :section in ('', '(not set)') and :author in ('', '(not set)')
-                and :search in ('', summary.content_id)
-            )
+            :search = ''
+            or summary.content_id = :search
+            or position(lower(:search) in lower(summary.title)) > 0
         )
     group by summary.content_id
+),
+
+totals as (
+    select
+        count(*) as articles,
+        sum(sums.pageviews)::bigint as all_pageviews,
+        sum(sums.revenue_usd) as all_revenue_usd
+    from sums
 ),
 
 ratios as (
     select
         sums.*,
-        round(sums.revenue_usd * 1000 / nullif(sums.pageviews, 0), 6) as page_rpm_usd,
-        count(*) over () as articles,
-        sum(sums.pageviews) over ()::bigint as all_pageviews,
-        sum(sums.revenue_usd) over () as all_revenue_usd
+        case :sort
+            when 'revenue_usd' then sums.revenue_usd
+            when 'page_rpm_usd' then sums.revenue_usd * 1000 / nullif(sums.pageviews, 0)
+            when 'sessions' then sums.sessions
+            when 'impressions' then sums.impressions
+            else sums.pageviews
+        end as rank
     from sums
 ),
 
 best as (
-    select
-        ratios.*,
-        row_number() over (
-            order by
-                case :sort
-                    when 'revenue_usd' then ratios.revenue_usd
-                    when 'page_rpm_usd' then ratios.page_rpm_usd
-                    when 'sessions' then ratios.sessions
-                    when 'impressions' then ratios.impressions
-                    else ratios.pageviews
-                end desc nulls last,
-                ratios.content_id asc
-        ) as place
+    select ratios.*
     from ratios
+    order by ratios.rank desc nulls last, ratios.content_id asc
+    limit :limit
 )
 
 select
@@ -80,12 +62,12 @@ select
     best.impressions,
     best.clicks,
     best.revenue_usd,
-    best.page_rpm_usd,
-    best.articles,
-    best.all_pageviews,
-    best.all_revenue_usd
+    round(best.revenue_usd * 1000 / nullif(best.pageviews, 0), 6) as page_rpm_usd,
+    totals.articles,
+    totals.all_pageviews,
+    totals.all_revenue_usd
 from best
+cross join totals
 inner join gold.daily_summary as named
     on best.content_id = named.content_id and best.last_day = named.date
-where :limit::bigint is null or best.place <= :limit::bigint
-order by best.place
+order by best.rank desc nulls last, best.content_id asc

@@ -1,32 +1,14 @@
--- What each load has changed of the numbers of a day, of one article where one is asked for: as gold.changes says, but only out of the days on
--- which a load brought rows of that day. The page compares the sum with gold, and asks gold.changes itself where it differs.
-with span as materialized (
-    select
-        load.source,
-        min(load.started_at) - interval '1 day' as first_moment,
-        max(load.finished_at) + interval '1 day' as last_moment
-    from ops.load_days as load_day
-    inner join ops.loads as load
-        on load_day.load_id = load.load_id
-    where load_day.day = :day and load_day.rows_new > 0
-    group by load.source
-),
-
-ga4 as (
+-- What each load has changed of the numbers of a day, of one article where one is asked for: as gold.changes says, but only between the
+-- moments that `span` tells of it. The page compares the sum with gold, and asks gold.changes itself where it differs.
+with ga4 as (
     select
         stored._load_id as load_id,
         stored.event_name
     from bronze.ga4_events as stored
     where
         stored._partition_date = :day
-        and stored._updated_at >= (
-            select span.first_moment from span
-            where span.source = 'ga4_events'
-        )
-        and stored._updated_at <= (
-            select span.last_moment from span
-            where span.source = 'ga4_events'
-        )
+        and stored._updated_at >= :eventsfrom
+        and stored._updated_at <= :eventsto
         and (:article = '' or coalesce(nullif(stored.content_id, ''), '(not set)') = :article)
 ),
 
@@ -39,14 +21,8 @@ gam as (
     from bronze.gam_delivery as stored
     where
         stored._partition_date = :day
-        and stored._updated_at >= (
-            select span.first_moment from span
-            where span.source = 'gam_delivery'
-        )
-        and stored._updated_at <= (
-            select span.last_moment from span
-            where span.source = 'gam_delivery'
-        )
+        and stored._updated_at >= :adsfrom
+        and stored._updated_at <= :adsto
         and (:article = '' or coalesce(nullif(stored.content_id, ''), '(not set)') = :article)
 )
 

@@ -1,14 +1,4 @@
--- Stored ad rows of a day, of one article where one is asked for.
-with span as materialized (
-    select
-        min(load.started_at) - interval '1 day' as first_moment,
-        max(load.finished_at) + interval '1 day' as last_moment
-    from ops.load_days as load_day
-    inner join ops.loads as load
-        on load_day.load_id = load.load_id
-    where load.source = 'gam_delivery' and load_day.day = :day and load_day.rows_new > 0
-)
-
+-- Stored ad rows of a day, of one article where one is asked for, between the moments that `span` tells of it.
 select
     stored.served_at,
     stored.ad_unit,
@@ -26,8 +16,8 @@ left join bronze.gam_delivery_hashrow as delivery
     on stored._hashrow = delivery._hashrow
 where
     stored._partition_date = :day
-    and stored._updated_at >= (select span.first_moment from span)
-    and stored._updated_at <= (select span.last_moment from span)
+    and stored._updated_at >= :first
+    and stored._updated_at <= :last
     and (:article = '' or coalesce(nullif(stored.content_id, ''), '(not set)') = :article)
 order by stored.revenue_usd desc, stored._hashrow asc
 limit :limit
