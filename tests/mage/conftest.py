@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page
 
+from kly_mage.mage.alerts import WEBHOOK
 from kly_mage.mage.editor import EMAIL
 from tests.mage.browser import browser_page, sign_in
 from tests.mage.server import Server, Webhook, running_editor
@@ -50,3 +51,12 @@ def page(editor: tuple[Server, Webhook]) -> Iterator[Page]:
     with browser_page() as opened:
         sign_in(opened, editor[0].url, EMAIL, editor[0].password)
         yield opened
+
+
+@pytest.fixture
+def alerted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
+    """What alerts of this process call."""
+    called = Webhook()
+    monkeypatch.setenv(WEBHOOK, called.url)
+    yield called
+    called.close()

@@ -1,7 +1,6 @@
 """A failed block in one line: what it says, where it goes, what it never tells."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,14 +8,6 @@ import pytest
 from kly_mage.common.errors import LandingError
 from kly_mage.mage import alerts
 from tests.mage.server import Webhook
-
-
-@pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    server = Webhook()
-    monkeypatch.setenv(alerts.WEBHOOK, server.url)
-    yield server
-    server.close()
 
 
 def failure(error: BaseException) -> dict[str, Any]:
@@ -41,11 +32,11 @@ def test_the_line_says_what_when_why_and_what_to_do() -> None:
     )
 
 
-def test_it_is_logged_and_posted(webhook: Webhook, caplog: pytest.LogCaptureFixture) -> None:
+def test_it_is_logged_and_posted(alerted: Webhook, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         line = alerts.report(failure(LandingError('gone')))
     assert line in caplog.text
-    assert webhook.posts == [{'text': line, 'pipeline': 'ads_revenue', 'block': 'load_gam_delivery', 'pipeline_run': 7}]
+    assert alerted.posts == [{'text': line, 'pipeline': 'ads_revenue', 'block': 'load_gam_delivery', 'pipeline_run': 7}]
 
 
 @pytest.mark.parametrize(
@@ -58,12 +49,12 @@ def test_it_is_logged_and_posted(webhook: Webhook, caplog: pytest.LogCaptureFixt
         'FATAL: geheim%2F99',
     ],
 )
-def test_a_secret_is_never_told(webhook: Webhook, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+def test_a_secret_is_never_told(alerted: Webhook, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv('POSTGRES_PASSWORD', 'geheim99')
     monkeypatch.setenv('SOME_TOKEN', 'geheim%2F99')
     line = alerts.report(failure(RuntimeError(text)))
     assert 'geheim' not in line
-    assert 'geheim99' not in str(webhook.posts)
+    assert 'geheim99' not in str(alerted.posts)
 
 
 def test_a_webhook_that_does_not_answer_fails_nothing_and_is_not_named(
@@ -90,9 +81,9 @@ def test_the_logger_of_a_run_is_told_which_block_and_the_plain_one_of_the_editor
     assert alerts.report({**failure(RuntimeError('in_the_editor')), 'logger': logging.getLogger('x')}) in caplog.text
 
 
-def test_a_block_tried_in_the_editor_calls_nobody(webhook: Webhook) -> None:
+def test_a_block_tried_in_the_editor_calls_nobody(alerted: Webhook) -> None:
     alerts.report({**failure(RuntimeError('x')), 'env': 'dev'})
-    assert webhook.posts == []
+    assert alerted.posts == []
 
 
 def loaded(*look: str) -> dict[str, Any]:
@@ -102,14 +93,14 @@ def loaded(*look: str) -> dict[str, Any]:
 RUN = {'pipeline_uuid': 'ads_revenue', 'block_uuid': 'export_gam_delivery', 'trigger_name': 'daily', 'pipeline_run_id': 7}
 
 
-def test_a_green_run_that_needs_a_look_is_posted_and_one_that_needs_none_is_not(webhook: Webhook) -> None:
+def test_a_green_run_that_needs_a_look_is_posted_and_one_that_needs_none_is_not(alerted: Webhook) -> None:
     load = loaded('rows cannot be used')
     assert alerts.tell(load, RUN) is load  # it stays the block's output
     text = f'ads_revenue: run 7 (daily) has loaded {load["line"]}'
-    assert webhook.posts == [{'text': text, 'pipeline': 'ads_revenue', 'block': 'export_gam_delivery', 'pipeline_run': 7}]
+    assert alerted.posts == [{'text': text, 'pipeline': 'ads_revenue', 'block': 'export_gam_delivery', 'pipeline_run': 7}]
     alerts.tell(loaded(), RUN)
     alerts.tell(load, {**RUN, 'pipeline_run_id': None, 'env': 'dev'})  # played in the editor
-    assert len(webhook.posts) == 1
+    assert len(alerted.posts) == 1
 
 
 def test_the_line_goes_to_the_log_of_a_run_and_in_the_editor_below_the_block(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,6 @@
 """The exporters as Mage runs them: what they say of a load, to whom, and what their own tests take for a loss."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,21 +10,12 @@ from kly_mage.__main__ import main
 from kly_mage.common.settings import PROJECT, Settings
 from kly_mage.loads import mage_run
 from kly_mage.loads.steps import hash_rows, read_days
-from kly_mage.mage import alerts
 from tests.delivery import HEADERS, ad, deliver, event
 from tests.gold import Query
 from tests.mage.server import Webhook
 
 DAY = {'start_date': '2025-10-01', 'end_date': '2025-10-01'}
 RUN = {'pipeline_uuid': 'articles_performance', 'pipeline_run_id': 7, 'trigger_name': 'daily', 'env': 'prod'}
-
-
-@pytest.fixture
-def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
-    server = Webhook()
-    monkeypatch.setenv(alerts.WEBHOOK, server.url)
-    yield server
-    server.close()
 
 
 @pytest.fixture(autouse=True)
@@ -56,17 +47,17 @@ def whole_day(settings: Settings, *rows: str) -> None:
 
 @pytest.mark.one_version
 def test_a_correction_after_the_day_was_final_lands_and_calls_somebody(
-    settings: Settings, query: Query, webhook: Webhook
+    settings: Settings, query: Query, alerted: Webhook
 ) -> None:
     export = block('ga4_events')
     whole_day(settings, event('u1'), event('u2'))
     assert export()['look'] == []
-    assert webhook.posts == []
+    assert alerted.posts == []
     whole_day(settings, event('u1'), event('u2', content='8'))  # in October's tables nothing has changed since the fifth
     done = export()
     said = 'days that were final are corrected (2025-10-01; gold.restatements says by how much)'
     assert said in done['look']
-    (post,) = webhook.posts
+    (post,) = alerted.posts
     assert said in post['text']
     assert post['text'].startswith('articles_performance: run 7 (daily) has loaded ga4_events 2025-10-01: 2 read')
     assert query('select content_id from bronze.ga4_events_counted(array[%s::date]) order by 1', '2025-10-01') == [

@@ -12,7 +12,7 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.warehouse.postgres import place
 from kly_mage.warehouse.postgres.copy import copy
-from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table
+from kly_mage.warehouse.postgres.tables import tables_of
 
 
 class LateColumns:
@@ -141,13 +141,7 @@ class LateColumns:
     # --- spelling -------------------------------------------------------------------------------------------------------
 
     def _do(self, statement: str, **parts: sql.Composable) -> None:
-        tables = {
-            'bronze': bronze_table(self.source),
-            'registry': registry(self.source),
-            'conflicts': conflicts_table(self.source),
-            'restatements': restatements_table(self.source),
-        }
-        self.cursor.execute(sql.SQL(statement).format(**tables, **parts))
+        self.cursor.execute(sql.SQL(statement).format(**tables_of(self.source), **parts))
 
     def _strict(self, kept: str, other: str) -> sql.Composed:
         """The condition that two versions are the same in the columns that were always declared."""

@@ -13,12 +13,8 @@ from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres.declarations import column_types
 from kly_mage.warehouse.postgres.deliveries import rehash_corrections
 from kly_mage.warehouse.postgres.tables import (
-    bronze_table,
-    conflicts_table,
-    corrections_table,
     exists,
-    registry,
-    restatements_table,
+    tables_of,
 )
 
 
@@ -90,11 +86,4 @@ class FirstOrNewest:
         return sql.SQL(', ').join(sql.Identifier(table, name) for name in self.values)
 
     def _do(self, statement: str, **parts: sql.Composable) -> None:
-        tables = {
-            'bronze': bronze_table(self.source),
-            'registry': registry(self.source),
-            'conflicts': conflicts_table(self.source),
-            'restatements': restatements_table(self.source),
-            'corrections': corrections_table(self.source),
-        }
-        self.cursor.execute(sql.SQL(statement).format(**tables, **parts))
+        self.cursor.execute(sql.SQL(statement).format(**tables_of(self.source), **parts))

@@ -18,12 +18,10 @@ from kly_mage.warehouse.postgres import hash_sql, place, undeclared
 from kly_mage.warehouse.postgres.declarations import column_types
 from kly_mage.warehouse.postgres.first_or_newest import FirstOrNewest
 from kly_mage.warehouse.postgres.tables import (
-    bronze_table,
-    conflicts_table,
     exists,
     registry,
-    restatements_table,
     table_columns,
+    tables_of,
 )
 from kly_mage.warehouse.postgres.text import identifier
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
@@ -67,12 +65,7 @@ class Rehash:
     def __init__(self, cursor: Cursor, source: Source, old_values: list[str], timezone: str) -> None:
         self.cursor, self.source, self.old_values, self.timezone = cursor, source, old_values, timezone
         self.values = [column.name for column in source.version_columns]
-        self.tables = {
-            'bronze': bronze_table(source),
-            'registry': registry(source),
-            'conflicts': conflicts_table(source),
-            'restatements': restatements_table(source),
-        }
+        self.tables = tables_of(source)
         self.columns = table_columns(cursor, source)
         self.undeclared = rowhash.undeclared_columns(source, self.columns)
         self.own = [*source.names, UNDECLARED.name] if source.version_columns else list(source.names)

@@ -62,6 +62,17 @@ def corrections_table(source: Source) -> sql.Composed:
     return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_corrections'))
 
 
+def tables_of(source: Source) -> dict[str, sql.Composable]:
+    """The quoted names of all of them, as a statement's placeholders call them."""
+    return {
+        'bronze': bronze_table(source),
+        'registry': registry(source),
+        'conflicts': conflicts_table(source),
+        'restatements': restatements_table(source),
+        'corrections': corrections_table(source),
+    }
+
+
 def moving_tables(source: Source) -> list[sql.Composed]:
     """What a refresh of the source's mart takes in: bronze, and what has changed of its rows since."""
     further = [restatements_table(source)] if source.value_columns else []

@@ -13,7 +13,11 @@ from kly_mage.declared.base import Source
 from kly_mage.rows.rowhash import undeclared_columns
 from kly_mage.warehouse.postgres import hash_sql, place
 from kly_mage.warehouse.postgres.declarations import column_types
-from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table, table_columns
+from kly_mage.warehouse.postgres.tables import (
+    conflicts_table,
+    table_columns,
+    tables_of,
+)
 from kly_mage.warehouse.postgres.text import identifier, literal
 
 
@@ -48,10 +52,7 @@ def bring_along(
         return
     newly = [column.name for column in source.value_columns if column.name in newly]
     parts = {
-        'bronze': bronze_table(source),
-        'registry': registry(source),
-        'conflicts': conflicts_table(source),
-        'restatements': restatements_table(source),
+        **tables_of(source),
         'now': sql.SQL(hash_sql.undeclared_columns(source, columns)),
         'says': sql.SQL(hash_sql.undeclared({name: said(name, further) for name in names})),
         'newly': _list(newly, ', {}'),
