@@ -21,6 +21,8 @@ PAGES = [
     'articles',
     f'articles?article={ARTICLE}',
     'sites',
+    'sections',
+    'authors',
     'ads',
     'health',
     'proof?day=2025-10-02',
