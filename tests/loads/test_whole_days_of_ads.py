@@ -79,7 +79,9 @@ def test_a_report_of_the_last_three_days_takes_the_place_of_those_before_it(
     assert main(['reconcile', '--source', 'gam_delivery', '--quiet']) == 0
     assert capsys.readouterr().out == 'every cent accounted for\n'
     days = {'start': date(2025, 10, 1), 'end': date(2025, 10, 4)}  # as the page of ads asks
-    by_line_item = ask(settings, question('ads'), days | {'by': 'line_item', 'article': ''}).rows
+    span = ask(settings, question('span'), days | {'source': 'gam_delivery', 'article': ''})
+    brought = dict(zip(span.columns, span.rows[0], strict=True))
+    by_line_item = ask(settings, question('ads'), days | brought | {'by': 'line_item', 'article': ''}).rows
     assert [(name, rows, revenue) for name, rows, *_, revenue, _, _ in by_line_item] == [
         ('l1', 3, Decimal('6.3')),  # 1.20 + 2.10 + 3.00
         ('l3', 1, Decimal('0.3')),

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg2
 import psycopg2.errors
@@ -22,13 +22,13 @@ _IN_THE_WAY = (
     psycopg2.errors.DeadlockDetected,
     psycopg2.errors.UniqueViolation,
 )
-# A load may meet these through no fault of its own, and the next try finds another world.
-TRANSIENT = (
-    RetryableError,
-    psycopg2.OperationalError,
-    psycopg2.InterfaceError,
-    *_IN_THE_WAY,
-)
+
+
+def _broke(error: Any) -> bool:
+    """Whether the connection is gone. One that ends while rows are on their way or a COMMIT is, has no class of its own."""
+    if isinstance(error, psycopg2.OperationalError | psycopg2.InterfaceError):
+        return True
+    return type(error) is psycopg2.DatabaseError and error.pgcode is None
 
 
 def stays(error: BaseException) -> bool:
@@ -54,7 +54,10 @@ def retrying(work: Callable[[], T]) -> T:
             return work()
         except PERMANENT:
             raise
-        except TRANSIENT as error:
+        except (RetryableError, psycopg2.Error) as error:
+            # A load may meet these through no fault of its own, and the next try finds another world.
+            if not isinstance(error, (RetryableError, *_IN_THE_WAY)) and not _broke(error):
+                raise
             logger.warning('%s; trying again in %s s', first_line(error), seconds)
             time.sleep(seconds)
             if not isinstance(error, _IN_THE_WAY):
@@ -63,7 +66,9 @@ def retrying(work: Callable[[], T]) -> T:
         return work()
     except (*PERMANENT, *_IN_THE_WAY):
         raise
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as error:
+    except psycopg2.Error as error:
+        if not _broke(error):
+            raise
         raise UnreachableError(
             f'PostgreSQL went away and did not come back within {sum(RETRY_SECONDS):.0f} s ({said(error)}); '
             'nothing half-done was kept: see its log, start it, and run it again'
