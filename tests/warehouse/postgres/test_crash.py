@@ -25,7 +25,7 @@ from kly_mage.common.errors import RetryableError, UnreachableError, WarehouseEr
 from kly_mage.common.settings import REPOSITORY, Settings, load_settings
 from kly_mage.warehouse.postgres import ledger, retry
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.embedded import stop_embedded
+from kly_mage.warehouse.postgres.embedded import start, stop_embedded
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import server
 from tests import corrections, killer
@@ -267,7 +267,7 @@ def test_postgresql_is_killed_under_a_load_that_corrects(own: Settings, victim: 
     corrections.deliver_after(own.data_dir)
     assert killed_at(moment, victim) in (0, 3)  # it has tried again by itself
     # A session goes on for a moment without its server: a load at its end may not have met the kill. The next one starts it.
-    own = server(load_settings())
+    start(own.local_dir / 'postgres')
     corrections.assert_all_agree(own, query_of(own))
 
 
