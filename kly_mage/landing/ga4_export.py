@@ -135,25 +135,26 @@ def _flat(rows: pl.DataFrame, article: Sequence[str]) -> pl.DataFrame:
     expressions = ga4_columns.expressions(article)
     parts = {part: None for each in expressions.values() for part in ga4_columns.inside(each)}
     of_pages = _of_pages(rows, [part for part in parts if isinstance(part, PathGroup)])
+    return pl.DataFrame({name: _texts(each, rows, of_pages) for name, each in expressions.items()})
 
-    def texts(part: Expression) -> pl.Series:
-        match part:
-            case Instant(field):
-                return _instants(_field(rows, field.place))
-            case Field(place):
-                return _text(_field(rows, place))
-            case Parameter(key):
-                return _inside(rows['event_params'], key)
-            case Host(_):
-                return of_pages['host']
-            case PathGroup(_, expression):
-                return of_pages[f'path:{expression}']
-            case FirstThere(of):
-                return _first_there([texts(each) for each in of])
-            case FirstFilled(of):
-                return _first_filled([*map(texts, of), _nothing(rows.height)])
 
-    return pl.DataFrame({name: texts(each) for name, each in expressions.items()})
+# Not inside of the one above: a function that calls itself there keeps the rows of a slice until Python looks for circles.
+def _texts(part: Expression, rows: pl.DataFrame, of_pages: pl.DataFrame) -> pl.Series:
+    match part:
+        case Instant(field):
+            return _instants(_field(rows, field.place))
+        case Field(place):
+            return _text(_field(rows, place))
+        case Parameter(key):
+            return _inside(rows['event_params'], key)
+        case Host(_):
+            return of_pages['host']
+        case PathGroup(_, expression):
+            return of_pages[f'path:{expression}']
+        case FirstThere(of):
+            return _first_there([_texts(each, rows, of_pages) for each in of])
+        case FirstFilled(of):
+            return _first_filled([*(_texts(each, rows, of_pages) for each in of), _nothing(rows.height)])
 
 
 def _of_pages(rows: pl.DataFrame, groups: list[PathGroup]) -> pl.DataFrame:
