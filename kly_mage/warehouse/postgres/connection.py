@@ -2,8 +2,6 @@
 
 import logging
 import os
-import select
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +15,7 @@ from kly_mage.common.errors import UnreachableError, WarehouseError
 from kly_mage.common.interruption import ended_by
 from kly_mage.common.settings import Settings
 from kly_mage.warehouse.postgres import refusals
+from kly_mage.warehouse.postgres.idle import Idle
 from kly_mage.warehouse.postgres.watch import Watch, session_name
 
 logger = logging.getLogger('kly_mage')
@@ -25,9 +24,8 @@ RETRY_SECONDS = (0.2, 1.0, 3.0, 8.0, 20.0)  # a server that restarts needs some 
 # What a server says that will soon let us in.
 _PASSING = ('starting up', 'shutting down', 'recovery mode', 'in recovery', 'not yet accepting', 'too many', 'slots')
 REACHED: set[tuple[str | None, int]] = set()  # servers that have let us in: if one does not answer, it is on its way back
-_idle: list[tuple[tuple[object, ...], Connection]] = []  # sessions between two units, where they are kept
+_idle = Idle()  # sessions between two units, where they are kept
 _keeping: list[int] = []  # processes that keep some
-_lock = threading.Lock()
 # What the loads and refreshes rely on, whatever the server's or the user's own settings are.
 _SESSION = (
     '-c timezone=UTC -c datestyle=ISO -c jit=off -c client_min_messages=warning'
@@ -44,7 +42,7 @@ def connect(settings: Settings) -> Iterator[Connection]:
     Raises:
         KlyError: what ``session`` or ``told`` raise.
     """
-    connection = _taken(settings) or session(settings)
+    connection = _idle.take(_of(settings)) or session(settings)
     try:
         with told(settings, connection), connection:
             yield connection
@@ -66,34 +64,13 @@ def kept() -> Iterator[None]:
         yield
     finally:
         _keeping.pop()
-        while _idle and not _keeping:
-            _idle.pop()[1].close()
+        if not _keeping:
+            _idle.close()
 
 
 def _of(settings: Settings) -> tuple[object, ...]:
-    """What sessions have in common that may serve for one another; a fork has its own."""
-    return os.getpid(), settings.host, settings.port, settings.dbname, settings.user, settings.password, settings.lock_wait
-
-
-def _taken(settings: Settings) -> Connection | None:
-    """An idle session for these settings that the server has not ended; None if there is none."""
-    with _lock:
-        found = next((pair for pair in _idle if pair[0] == _of(settings)), None)
-        if found:
-            _idle.remove(found)
-    if not found:
-        return None
-    if not was_ended(found[1]):
-        return found[1]
-    found[1].close()
-    return _taken(settings)
-
-
-def was_ended(connection: Connection) -> bool:
-    """Whether the server has said something unasked to an idle session: that it ends it."""
-    poll = select.poll()
-    poll.register(connection.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
+    """What sessions have in common that may serve for one another."""
+    return settings.host, settings.port, settings.dbname, settings.user, settings.password, settings.lock_wait
 
 
 def _leave(settings: Settings, connection: Connection) -> None:
@@ -109,8 +86,7 @@ def _leave(settings: Settings, connection: Connection) -> None:
     except psycopg2.Error:  # the unit is done; the next one gets another
         connection.close()
         return
-    with _lock:
-        _idle.append((_of(settings), connection))
+    _idle.leave(_of(settings), connection)
 
 
 @contextmanager

@@ -5,7 +5,6 @@ For whoever looks at the warehouse from a page: it never waits for a load, nor a
 
 import logging
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -20,8 +19,9 @@ from psycopg2.extensions import connection as Connection
 from kly_mage.common.errors import NotBuiltError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
 from kly_mage.warehouse.postgres import refusals
-from kly_mage.warehouse.postgres.connection import connect, open_connection, was_ended
+from kly_mage.warehouse.postgres.connection import connect, open_connection
 from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.idle import Idle
 from kly_mage.warehouse.postgres.summary import Table
 from kly_mage.warehouse.postgres.watch import session_name
 
@@ -31,9 +31,7 @@ _SCHEMAS = ('bronze', 'gold', 'ops')
 _VALUE = re.compile(r'(?<![:\w]):([a-z]+)\b')
 SECONDS = 30  # after which a query is given up
 # Sessions between two queries: a new one learns about hundreds of partitions first, which costs more than most queries.
-_idle: list[tuple[Settings, Connection]] = []
-_MOST_IDLE = 4
-_lock = threading.Lock()
+_idle = Idle(most=4)
 _SESSION = (
     f'-c timezone=UTC -c datestyle=ISO -c jit=off -c default_transaction_read_only=on -c statement_timeout={SECONDS}s'
     ' -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s'
@@ -87,10 +85,12 @@ def reading(settings: Settings) -> Iterator[Connection]:
         WarehouseError: the server cannot be reached, a query took too long, or a right is lacking.
         NotBuiltError: a table is not there yet.
     """
-    connection, is_kept = _taken(settings) or _opened(settings), False
+    connection = _idle.take(settings) or _opened(settings)
+    is_well = False
     try:
         yield connection
         connection.commit()
+        is_well = True
     except psycopg2.errors.UndefinedTable as error:
         raise NotBuiltError(f'{first_line(error)}: run a backfill first') from error
     except psycopg2.errors.ObjectNotInPrerequisiteState as error:
@@ -99,26 +99,11 @@ def reading(settings: Settings) -> Iterator[Connection]:
         raise WarehouseError(f'given up after {SECONDS} s: choose fewer days') from error
     except psycopg2.Error as error:
         raise WarehouseError(first_line(error)) from error
-    else:
-        with _lock:
-            if is_kept := len(_idle) < _MOST_IDLE:
-                _idle.append((settings, connection))
     finally:
-        if not is_kept:
+        if is_well:
+            _idle.leave(settings, connection)
+        else:
             connection.close()
-
-
-def _taken(settings: Settings) -> Connection | None:
-    """An idle session for these settings that the server has not ended; None if there is none."""
-    with _lock:
-        found = next((pair for pair in _idle if pair[0] == settings), None)
-        if found is None:
-            return None
-        _idle.remove(found)
-    if not was_ended(found[1]):
-        return found[1]
-    found[1].close()
-    return _taken(settings)
 
 
 def _opened(settings: Settings) -> Connection:
