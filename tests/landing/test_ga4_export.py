@@ -1,5 +1,6 @@
 """GA4's BigQuery export: what becomes of nested events, whatever the tags of a publisher have sent."""
 
+import gc
 import gzip
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,19 @@ def sample(tmp_path: Path) -> Path:
 
 def test_every_event_is_a_row_that_can_be_used(sample: Path) -> None:
     assert rows(sample, '_line', '_reject') == [(line, None) for line in range(1, 13)]
+
+
+def test_the_rows_of_a_slice_are_free_once_they_are_flat(sample: Path) -> None:
+    """Frames in a circle stay until Python looks for circles, which it seldom does: a load kept all it had read."""
+    gc.collect()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        rows(sample, 'event_name')
+        gc.collect()
+        assert [type(each) for each in gc.garbage if isinstance(each, pl.DataFrame | pl.Series)] == []
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 def test_microseconds_since_1970_are_an_instant(sample: Path) -> None:
