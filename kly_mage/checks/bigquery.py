@@ -210,9 +210,9 @@ def _environment(settings: Settings) -> dict[str, str]:
 def _of_loads(first: list[_Load], second: list[_Load], sample: Sample) -> Iterator[Finding]:
     for name, new in sample.new.items():
         each = [load.new.get(name, 0) for load in first]
-        yield _finding(f'{name}: new, two loads', f'{new:,}', ' + '.join(f'{n:,}' for n in each), sum(each) == new)
+        yield Finding(f'{name}: new, two loads', f'{new:,}', ' + '.join(f'{n:,}' for n in each), sum(each) == new)
     again = sum(sum(load.new.values()) for load in second)
-    yield _finding('new, third load', '0', f'{again:,}', again == 0)
+    yield Finding('new, third load', '0', f'{again:,}', again == 0)
     waits = sum(load.waits for load in first)
     yield Finding('waits for each other', 'some', f'{waits:,}', True if waits else None)
 
@@ -220,11 +220,11 @@ def _of_loads(first: list[_Load], second: list[_Load], sample: Sample) -> Iterat
 def _of_gold(warehouse: BigQuery, sample: Sample) -> Iterator[Finding]:
     for name, new in sample.new.items():
         rows, hashes = look.counts(warehouse.client, SOURCES[name])
-        yield _finding(f'bronze.{name}: rows, hashes', f'{new:,}, {new:,}', f'{rows:,}, {hashes:,}', rows == hashes == new)
+        yield Finding(f'bronze.{name}: rows, hashes', f'{new:,}, {new:,}', f'{rows:,}, {hashes:,}', rows == hashes == new)
     found = look.summary(warehouse.client)
     rows, told = len(found), fingerprint(found)
-    yield _finding('gold.daily_summary: rows', f'{sample.rows:,}', f'{rows:,}', rows == sample.rows)
-    yield _finding('gold.daily_summary: fingerprint', sample.fingerprint, told, told == sample.fingerprint)
+    yield Finding('gold.daily_summary: rows', f'{sample.rows:,}', f'{rows:,}', rows == sample.rows)
+    yield Finding('gold.daily_summary: fingerprint', sample.fingerprint, told, told == sample.fingerprint)
 
 
 def _of_bytes(warehouse: BigQuery, jobs: list[Job], since: datetime) -> Iterator[Finding]:
@@ -234,7 +234,7 @@ def _of_bytes(warehouse: BigQuery, jobs: list[Job], since: datetime) -> Iterator
     except WarehouseError:
         yield Finding('INFORMATION_SCHEMA.JOBS', f'{of_jobs:,} bytes', 'not to be seen', None)
         return
-    yield _finding('INFORMATION_SCHEMA.JOBS', f'{of_jobs:,} bytes', f'{listed:,} bytes', listed >= of_jobs)
+    yield Finding('INFORMATION_SCHEMA.JOBS', f'{of_jobs:,} bytes', f'{listed:,} bytes', listed >= of_jobs)
 
 
 def of_formula(jobs: list[Job], sample: Sample) -> Finding:
@@ -246,10 +246,6 @@ def of_formula(jobs: list[Job], sample: Sample) -> Finding:
     rows = sum(sample.new.values())
     formula, found = rows * (3 * EVENT_BYTES + 2 * HASH_BYTES), sum(job.bytes for job in jobs if job.what == 'load')
     return Finding('loads: bytes, by the formula', f'{formula:,}', f'{found:,}', True if 0 < found < 2 * formula else None)
-
-
-def _finding(what: str, expected: str, found: str, is_right: bool) -> Finding:
-    return Finding(what, expected, found, is_right)
 
 
 def by_what(jobs: list[Job]) -> dict[str, tuple[int, int, int, int]]:
