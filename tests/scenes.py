@@ -21,8 +21,8 @@ from kly_mage.loads import runner
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import load as bronze
 from kly_mage.warehouse.postgres.blocks import run_sql
-from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
+from kly_mage.warehouse.request import Request
 from tests.gold import Query
 
 PATIENCE = 60.0

@@ -14,15 +14,13 @@ from kly_mage.landing import files as landing
 from kly_mage.landing.deliveries import days_held_before
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.readers import is_empty
+from kly_mage.warehouse.outside import Outside
 from kly_mage.warehouse.postgres import freshness
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.contents import Changed, changed_files
+from kly_mage.warehouse.postgres.contents import changed_files
 from kly_mage.warehouse.postgres.ddl import ensure_schema
-from kly_mage.warehouse.postgres.freshness import Stale
-from kly_mage.warehouse.postgres.outside import Outside, by_load
+from kly_mage.warehouse.postgres.outside import by_load
 from kly_mage.warehouse.postgres.standing import (
-    Load,
-    Standing,
     files_seen,
     files_with_rejects,
     files_with_rows,
@@ -31,7 +29,8 @@ from kly_mage.warehouse.postgres.standing import (
     rows_of_days,
     standing,
 )
-from kly_mage.warehouse.postgres.volume import FarOff, far_off
+from kly_mage.warehouse.postgres.volume import far_off
+from kly_mage.warehouse.standing import Changed, FarOff, Load, Stale, Standing
 
 # State, its sign in the calendar, what it means, whether the day is missing in the warehouse.
 STATES = {

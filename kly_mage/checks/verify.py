@@ -6,10 +6,11 @@ from kly_mage.warehouse.postgres import gold_checks
 from kly_mage.warehouse.postgres.bronze_checks import check_bronze
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema, is_made
-from kly_mage.warehouse.postgres.differences import Report, one_picture
+from kly_mage.warehouse.postgres.differences import one_picture
 from kly_mage.warehouse.postgres.gold_truth import check_gold
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.report import Report
 
 
 def rebuild(settings: Settings) -> dict[str, int]:

@@ -12,7 +12,7 @@ from kly_mage.common.errors import KlyError, UsageError, WarehouseError, WindowE
 from kly_mage.common.records import say_json
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.text import counted
-from kly_mage.common.window import DAILY, Window, daily, today
+from kly_mage.common.window import DAILY, Window, daily, ranges, spans, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing import files as landing
@@ -22,7 +22,7 @@ from kly_mage.loads import runner, summary
 from kly_mage.loads.found import find_files
 from kly_mage.loads.progress import progress
 from kly_mage.warehouse.choice import warehouse
-from kly_mage.warehouse.postgres import ledger
+from kly_mage.warehouse.ledger import PARTS, days_without_file, word
 from kly_mage.warehouse.postgres.connection import kept
 
 SHOWN_REJECTS = 3
@@ -113,7 +113,7 @@ def _missing_in(settings: Settings, pipeline: str, days: Window | None) -> list[
     from kly_mage.checks.status import status  # only who asks for it pays for its import
 
     found = status(settings, _sources([pipeline]), days)
-    return ledger.ranges({day.day for source in found for day in source.missing})
+    return ranges({day.day for source in found for day in source.missing})
 
 
 def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: list[dict[str, Any]]) -> int:
@@ -204,7 +204,7 @@ def _plan(settings: Settings, sources: list[Source], days: Window) -> int:
         near = landing.files_for(files, days, settings.late_days)
         left_out = at_first_sight(source, [file for file in near if not file.is_table], settings.settle_seconds)
         refuse_all(near, near, left_out)
-        absent = set(ledger.days_without_file(source, files, days))
+        absent = set(days_without_file(source, files, days))
         of_days: dict[date | None, list[landing.LandingFile]] = {}
         for file in near:
             of_days.setdefault(file.day, []).append(file)
@@ -245,7 +245,7 @@ def _progress(settings: Settings, loads: list[Load], days: Window, missing: dict
         yield f'{day}  ' + '; '.join(
             f'{name} {"missing" if day in missing[name] else _parts(of_day.get(name, {}))}' for name in names
         )
-    others = {name: dict.fromkeys(('read', *ledger.PARTS), 0) for name in names}
+    others = {name: dict.fromkeys(('read', *PARTS), 0) for name in names}
     for of_day in counts.values():
         for name, numbers in of_day.items():
             others[name] = {part: others[name][part] + count for part, count in numbers.items()}
@@ -254,7 +254,7 @@ def _progress(settings: Settings, loads: list[Load], days: Window, missing: dict
 
 
 def _parts(numbers: dict[str, int]) -> str:
-    told = ', '.join(f'{numbers[part]:,} {ledger.word(part)}' for part in ledger.PARTS if numbers.get(part))
+    told = ', '.join(f'{numbers[part]:,} {word(part)}' for part in PARTS if numbers.get(part))
     return f'{_rows(numbers["read"])} ({told})' if told else 'no rows'
 
 
@@ -263,7 +263,7 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
     for load in loads:
         name = load['source']
         if missing[name]:
-            yield f'{name}: no file, or one without rows, for {ledger.spans(missing[name])}'
+            yield f'{name}: no file, or one without rows, for {spans(missing[name])}'
         if count := load['rows_rejected'] - load['rejects_accepted']:
             yield f'{name}: {_rows(count)} cannot be used; python -m kly_mage rejects --source {name} lists them'
             for reject in warehouse(settings).rejects(load['load_id'], SHOWN_REJECTS):
@@ -281,7 +281,7 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
                 f'has no other version: bronze.{name}_corrections has them'
             )
         if load['final_days']:
-            told = ledger.spans(map(date.fromisoformat, load['final_days']))
+            told = spans(map(date.fromisoformat, load['final_days']))
             yield f'{name}: days that were final are corrected: {told}; gold.restatements says by how much'
         if load['files_changed']:
             yield from warehouse(settings).changed(SOURCES[name], days, SHOWN_REJECTS)

@@ -22,8 +22,9 @@ from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
 from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
-from kly_mage.warehouse.postgres.decisions import Conflict, accept_conflicts, conflicts, conflicts_waiting
+from kly_mage.warehouse.postgres.decisions import accept_conflicts, conflicts, conflicts_waiting
 from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.waiting import Conflict
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

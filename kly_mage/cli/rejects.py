@@ -25,8 +25,9 @@ from kly_mage.landing.formats import location
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.loads.rejects import retry
 from kly_mage.warehouse.postgres.decisions import accept_rejects
-from kly_mage.warehouse.postgres.rejects import Cause, Waiting, causes, waiting
+from kly_mage.warehouse.postgres.rejects import causes, waiting
 from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.waiting import Cause, Waiting
 
 SHOWN_CHARACTERS = 50  # of a long value
 SHOWN_CAUSES = 20

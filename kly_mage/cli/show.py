@@ -16,7 +16,7 @@ from kly_mage.common.tables import Column, cents, say_table
 from kly_mage.common.text import counted
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Joined, Mart, marts_alone
 from kly_mage.warehouse.choice import warehouse
-from kly_mage.warehouse.postgres.summary import ARTICLE, DAY, Asked, Found, columns
+from kly_mage.warehouse.gold import ARTICLE, DAY, Asked, Found, columns
 
 TEXT_CHARACTERS = 26  # of a title
 SHOWN_ROWS = 8

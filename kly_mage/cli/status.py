@@ -13,9 +13,9 @@ from kly_mage.common.records import say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import say_styled
 from kly_mage.common.text import counted
+from kly_mage.common.window import spans
 from kly_mage.declared import SOURCES
 from kly_mage.landing.not_understood import not_understood
-from kly_mage.warehouse.postgres.ledger import spans
 from kly_mage.warehouse.postgres.server import server
 
 _COLOURS = {'loaded': 'green', 'late': 'yellow', 'file removed': 'yellow', 'empty day': 'green', 'running': 'cyan'}

@@ -11,7 +11,7 @@ from kly_mage.common.settings import load_settings
 from kly_mage.common.text import counted
 from kly_mage.loads import unload
 from kly_mage.warehouse.postgres.server import server
-from kly_mage.warehouse.postgres.unload import Unloaded
+from kly_mage.warehouse.unloading import Unloaded
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

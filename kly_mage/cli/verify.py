@@ -9,7 +9,7 @@ from kly_mage.common.console import say
 from kly_mage.common.records import say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.text import counted
-from kly_mage.warehouse.postgres.differences import Report
+from kly_mage.warehouse.report import Report
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

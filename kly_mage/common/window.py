@@ -1,7 +1,7 @@
 """Which days a block loads: one function from a block's keyword arguments to days, for Mage and the command line."""
 
 from calendar import monthrange
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -118,6 +118,22 @@ def _look_back(kwargs: Mapping[str, Any], late_days: int) -> int:
             'later ones would be loaded by no run; take lookback_days out of the trigger, which then goes by that setting'
         )
     return days
+
+
+def ranges(days: Iterable[date]) -> list[Window]:
+    """Days that follow each other, together."""
+    found: list[Window] = []
+    for day in sorted(days):
+        if found and day - found[-1].end == timedelta(days=1):
+            found[-1] = Window(found[-1].start, day)
+        else:
+            found.append(Window(day, day))
+    return found
+
+
+def spans(days: Iterable[date]) -> str:
+    """Days as a person writes them: ``2025-10-01, 2025-10-03 to 2025-10-05``."""
+    return ', '.join(map(str, ranges(days)))
 
 
 def _backfill(kwargs: Mapping[str, Any], timezone: str) -> Window:

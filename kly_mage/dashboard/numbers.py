@@ -9,9 +9,10 @@ from kly_mage.common.settings import load_settings
 from kly_mage.common.window import Window, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY
+from kly_mage.warehouse.gold import DAY, Asked, Found
 from kly_mage.warehouse.postgres.reading import ask, query
 from kly_mage.warehouse.postgres.server import server
-from kly_mage.warehouse.postgres.summary import DAY, Asked, Found, Table, look_up
+from kly_mage.warehouse.postgres.summary import Table, look_up
 
 SECONDS = 20  # for which an answer is kept: a page that is opened again soon is there at once
 

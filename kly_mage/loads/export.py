@@ -13,7 +13,8 @@ from kly_mage.common.records import cell
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.marts import Joined, Mart
-from kly_mage.warehouse.postgres.summary import Kind, Rows, stream
+from kly_mage.warehouse.gold import Kind, Rows
+from kly_mage.warehouse.postgres.summary import stream
 
 DIGITS, BEHIND_POINT = 38, 12  # of a Parquet decimal: what it holds at most, and what money has at most
 Writer = Callable[[BinaryIO, dict[str, Kind], Rows], int]

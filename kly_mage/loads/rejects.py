@@ -17,7 +17,8 @@ from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.loads import runner
-from kly_mage.warehouse.postgres.rejects import Waiting, resolve, take, waiting
+from kly_mage.warehouse.postgres.rejects import resolve, take, waiting
+from kly_mage.warehouse.waiting import Waiting
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from kly_mage.rows import rowhash
 from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.in_place import InPlace
-from kly_mage.warehouse.postgres.request import Request
+from kly_mage.warehouse.request import Request
 
 Kwargs = Mapping[str, Any]
 

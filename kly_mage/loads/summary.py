@@ -5,13 +5,12 @@ from datetime import date
 from typing import Any
 
 from kly_mage.common.settings import Settings
-from kly_mage.common.window import Window
+from kly_mage.common.window import Window, spans
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.readers import is_empty
 from kly_mage.warehouse.choice import warehouse
-from kly_mage.warehouse.postgres import ledger
-from kly_mage.warehouse.postgres.ledger import spans, word
+from kly_mage.warehouse.ledger import CORRECTED, PARTS, word
 
 Load = Mapping[str, Any]
 _ALWAYS = ('read', 'distinct', 'new', 'already_loaded', 'rejected', 'conflicting')
@@ -37,7 +36,7 @@ def counts(load: Load, missing: Sequence[date]) -> str:
     """
     told = [f'{load[f"rows_{part}"]:,} {word(part)}' for part in _ALWAYS]
     told += [f'{load[f"rows_{part}"]:,} {word(part)}' for part in _IF_ANY if load[f'rows_{part}']]
-    told += [f'{load[f"rows_{part}"]:,} of bronze {word(part)}' for part in ledger.CORRECTED if load[f'rows_{part}']]
+    told += [f'{load[f"rows_{part}"]:,} of bronze {word(part)}' for part in CORRECTED if load[f'rows_{part}']]
     others = {
         'file{} left out': len(load['left_out']),
         'file{} changed': load['files_changed'],
@@ -51,7 +50,7 @@ def counts(load: Load, missing: Sequence[date]) -> str:
 
 def without_place(load: Load) -> int:
     """How many rows that were read are in none of the places: a load that has any has lost them."""
-    return int(load['rows_read'] - sum(load[f'rows_{part}'] for part in (*ledger.PARTS, 'outside')))
+    return int(load['rows_read'] - sum(load[f'rows_{part}'] for part in (*PARTS, 'outside')))
 
 
 def look(load: Load, missing: Sequence[date]) -> list[str]:

@@ -19,7 +19,7 @@ from kly_mage.warehouse.postgres import unload as warehouse
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.retry import retrying
-from kly_mage.warehouse.postgres.unload import Selection, Unloaded
+from kly_mage.warehouse.unloading import Selection, Unloaded
 
 
 def of_load(settings: Settings, load_id: int, *, keep: bool = True) -> list[Unloaded]:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands ove
     from kly_mage.declared.base import Source
     from kly_mage.declared.marts import Joined, Mart
     from kly_mage.landing.files import LandingFile
+    from kly_mage.warehouse.gold import Asked, Found
     from kly_mage.warehouse.in_place import InPlace
-    from kly_mage.warehouse.postgres.request import Request
-    from kly_mage.warehouse.postgres.summary import Asked, Found
+    from kly_mage.warehouse.request import Request
 
 
 class Warehouse(Protocol):

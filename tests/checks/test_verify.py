@@ -15,7 +15,7 @@ from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import gold_truth
 from kly_mage.warehouse.postgres.blocks import run_sql
-from kly_mage.warehouse.postgres.differences import Report
+from kly_mage.warehouse.report import Report
 from tests.conftest import administer
 from tests.gold import Query, assert_gold_is_exact, gold
 from tests.scenes import Background, OpenLoad, wait_until_blocked

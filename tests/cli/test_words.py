@@ -3,7 +3,7 @@
 from kly_mage.checks.reconciliation.table import TITLES
 from kly_mage.checks.status import STATES
 from kly_mage.common.settings import REPOSITORY
-from kly_mage.warehouse.postgres.ledger import PARTS, word
+from kly_mage.warehouse.ledger import PARTS, word
 
 
 def test_one_page_explains_every_word_for_a_row_and_a_day() -> None:

@@ -8,7 +8,7 @@ import pytest
 from kly_mage.common.settings import Settings
 from kly_mage.loads import summary
 from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
-from kly_mage.warehouse.postgres import ledger
+from kly_mage.warehouse.ledger import CORRECTED
 from tests.delivery import HEADERS, ad, deliver
 
 WELL: dict[str, Any] = {
@@ -22,7 +22,7 @@ WELL: dict[str, Any] = {
     'stale_days': [],
     **{f'rows_{part}': 0 for part in ('duplicate', 'rejected', 'conflicting', 'outside', 'superseded', 'forgotten')},
     'rows_unchanged': 0,
-    **{f'rows_{part}': 0 for part in ledger.CORRECTED},
+    **{f'rows_{part}': 0 for part in CORRECTED},
     **{'rejects_accepted': 0, 'conflicts_accepted': 0},
     **{'rows_read': 1270, 'rows_distinct': 1270, 'rows_new': 1200, 'rows_already_loaded': 70},
 }

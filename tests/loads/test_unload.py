@@ -15,6 +15,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.warehouse.postgres import unload as warehouse
 from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.unloading import Selection
 from tests import oracle
 from tests.delivery import ad, ads, article, backfill, deliver, event
 from tests.gold import assert_gold_is_exact, gold
@@ -209,7 +210,7 @@ def test_what_breaks_off_takes_nothing_out(settings: Settings, query: Query) -> 
     def no_block(name: str) -> str:
         raise RuntimeError(name)
 
-    selection = warehouse.Selection(SOURCES['gam_delivery'], days=Window(date(2025, 10, 1), date(2025, 10, 2)))
+    selection = Selection(SOURCES['gam_delivery'], days=Window(date(2025, 10, 1), date(2025, 10, 2)))
     with connect(settings) as connection, connection.cursor() as cursor:
         with pytest.raises(RuntimeError, match='gam_daily_summary'):
             warehouse.unload(cursor, selection, 'test', no_block)

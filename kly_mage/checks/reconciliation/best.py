@@ -4,7 +4,8 @@ from kly_mage.checks.reconciliation.model import Report
 from kly_mage.common.errors import NotBuiltError
 from kly_mage.common.settings import Settings
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
-from kly_mage.warehouse.postgres.summary import ARTICLE, Asked, Found, look_up
+from kly_mage.warehouse.gold import ARTICLE, Asked, Found
+from kly_mage.warehouse.postgres.summary import look_up
 
 LINES = 10
 _MONEY = next(measure.name for measure in DAILY_SUMMARY.measures if measure.unit == 'USD')

@@ -6,10 +6,10 @@ from decimal import Decimal
 
 from kly_mage.checks.reconciliation.model import MISSING, NO_FILE, Causes, Finding, Line, Report
 from kly_mage.common.text import counted
+from kly_mage.common.window import spans
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, mart_of
 from kly_mage.landing.formats import location
-from kly_mage.warehouse.postgres.ledger import spans
 
 REBUILD = 'python -m kly_mage rebuild'
 

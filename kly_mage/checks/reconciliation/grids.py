@@ -12,7 +12,7 @@ from kly_mage.checks.reconciliation.table import ALWAYS, MONEY, TITLES, amount, 
 from kly_mage.common.tables import cents
 from kly_mage.common.text import counted
 from kly_mage.declared.marts import DAILY_SUMMARY
-from kly_mage.warehouse.postgres.summary import Found
+from kly_mage.warehouse.gold import Found
 
 Mood = Literal['', 'off', 'look']
 _NEEDS_A_LOOK = ('conflict', 'rejected', *MISSING, 'in_no_file')

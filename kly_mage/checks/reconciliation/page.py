@@ -14,7 +14,7 @@ from kly_mage.checks.reconciliation.model import Report
 from kly_mage.checks.reconciliation.table import TITLES, as_csv, plain
 from kly_mage.common.tables import cents
 from kly_mage.common.text import printable
-from kly_mage.warehouse.postgres.summary import Found
+from kly_mage.warehouse.gold import Found
 
 
 def page(report: Report, best: Sequence[tuple[str, Found]] = (), *, every_day: bool = False) -> str:

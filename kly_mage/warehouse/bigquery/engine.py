@@ -18,9 +18,9 @@ from kly_mage.landing.left_out import until_whole
 from kly_mage.warehouse.bigquery import fixed, ga4_tables, gold, ledger
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.load import load, load_in_place
+from kly_mage.warehouse.gold import Asked, Found
 from kly_mage.warehouse.in_place import InPlace
-from kly_mage.warehouse.postgres.request import Request
-from kly_mage.warehouse.postgres.summary import Asked, Found
+from kly_mage.warehouse.request import Request
 
 _READY: set[tuple[str | None, str, str]] = set()  # projects whose tables this process has seen to
 

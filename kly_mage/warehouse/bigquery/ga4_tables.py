@@ -23,7 +23,7 @@ from kly_mage.warehouse.bigquery.ledger import read_as
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.bigquery.text import identifier
 from kly_mage.warehouse.in_place import InPlace
-from kly_mage.warehouse.postgres.request import Request
+from kly_mage.warehouse.request import Request
 
 _TABLES = 20  # read by one script, whose text may have a megabyte
 _NOT_YET = 'BigQuery takes back no rows yet, so it is loaded when Google does not write it again'

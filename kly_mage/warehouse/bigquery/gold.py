@@ -7,7 +7,7 @@ from kly_mage.declared.marts import Joined, Mart, Measure, Ratio
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.schema import RATIO_DIGITS
 from kly_mage.warehouse.bigquery.text import identifier
-from kly_mage.warehouse.postgres.summary import ARTICLE_KEY, Asked, Found, columns, sorted_by
+from kly_mage.warehouse.gold import ARTICLE_KEY, Asked, Found, columns, sorted_by
 
 
 def look_up(client: Client, table: Joined | Mart, asked: Asked) -> Found | None:

@@ -8,8 +8,8 @@ from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile, day_in_name
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.bigquery.client import Client
-from kly_mage.warehouse.postgres.ledger import PARTS, Reject, days_without_file
-from kly_mage.warehouse.postgres.outside import Outside
+from kly_mage.warehouse.ledger import PARTS, Reject, days_without_file
+from kly_mage.warehouse.outside import Outside
 
 
 def files_read(client: Client, source: Source) -> set[tuple[str, int, datetime]]:
@@ -37,7 +37,7 @@ def read_as(client: Client, source: Source) -> list[tuple[str, datetime, Window]
 
 
 def missing_days(client: Client, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
-    """The days without a file of their own, now or when they were loaded; see ``warehouse/postgres/ledger.py``."""
+    """The days without a file of their own, now or when they were loaded; see ``warehouse/ledger.py``."""
     absent = days_without_file(source, files, days)
     if not absent:
         return []

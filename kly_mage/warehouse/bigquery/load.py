@@ -18,8 +18,8 @@ from kly_mage.warehouse.bigquery.load_script import load_script
 from kly_mage.warehouse.bigquery.schema import COUNTS
 from kly_mage.warehouse.bigquery.staging import Staged, written
 from kly_mage.warehouse.bigquery.text import identifier, is_name
-from kly_mage.warehouse.postgres.counts import Counts
-from kly_mage.warehouse.postgres.request import Request
+from kly_mage.warehouse.counts import Counts
+from kly_mage.warehouse.request import Request
 
 
 def load(settings: Settings, client: Client, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:

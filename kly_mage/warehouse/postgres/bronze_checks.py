@@ -9,7 +9,7 @@ from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.warehouse.postgres import hash_sql, place
-from kly_mage.warehouse.postgres.differences import Report, columns, count, texts, told
+from kly_mage.warehouse.postgres.differences import columns, count, texts
 from kly_mage.warehouse.postgres.restated import broken
 from kly_mage.warehouse.postgres.tables import (
     bronze_table,
@@ -19,6 +19,7 @@ from kly_mage.warehouse.postgres.tables import (
     restatements_table,
     table_columns,
 )
+from kly_mage.warehouse.report import Report, told
 
 
 def check_bronze(cursor: Cursor, report: Report) -> None:

@@ -17,13 +17,13 @@ import polars as pl
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.settings import Settings
-from kly_mage.common.text import counted
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.rows import rowhash
 from kly_mage.rows.casting import MONEY
 from kly_mage.warehouse.postgres import unchanged
 from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.standing import Changed
 
 _FACTORS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)  # odd: no count is lost in a sum
 _ALL_OF_IT = 2**64
@@ -41,26 +41,6 @@ class _Held:
     def add(self, rows: int, checksum: int, money: Decimal) -> None:
         self.rows, self.money = self.rows + rows, self.money + money
         self.checksum = (self.checksum + checksum) % _ALL_OF_IT
-
-
-@dataclass(frozen=True)
-class Changed:
-    """A file that holds other rows of a day now than a load has loaded; ``day`` is None for a file of any days."""
-
-    file: str
-    day: date | None
-    load_id: int
-    rows: int
-    rows_now: int
-    money: Decimal | None
-    money_now: Decimal | None
-
-    def __str__(self) -> str:
-        of_day = f' of {self.day}' if self.day else ''
-        return (
-            f'{self.file} is not what load {self.load_id} read: it had {_told(self.rows, self.money)}{of_day}, '
-            f'now it has {_told(self.rows_now, self.money_now)}{"" if self.rows_now != self.rows else ", others"}'
-        )
 
 
 class Contents:
@@ -242,8 +222,3 @@ def note_anew(cursor: Cursor, source: Source) -> None:
     """Let the next loads note anew what the files hold, where they did not differ: rows of them count no more."""
     cursor.execute('update ops.file_days set checksum = -1 where source = %s and changed_by is null', (source.name,))
     unchanged.drop(cursor, source.name)
-
-
-def _told(rows: int, money: Decimal | None) -> str:
-    worth = f' ({money:,f} of money)' if money is not None else ''
-    return f'{counted(rows, "row")}{worth}'

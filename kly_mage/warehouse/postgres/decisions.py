@@ -5,7 +5,6 @@ them again. A row that is taken out by a repair, or rejected for another reason,
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
@@ -19,25 +18,7 @@ from kly_mage.warehouse.postgres import unchanged
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, table_columns
-
-
-@dataclass(frozen=True)
-class Conflict:
-    """A further version of a row, about which nobody has decided.
-
-    Attributes:
-        source: whose.
-        file: where it stands.
-        line: where it begins.
-        key: the values the versions share, as text.
-        differences: by column, what it says and what counts, as text.
-    """
-
-    source: str
-    file: str
-    line: int
-    key: str
-    differences: dict[str, tuple[str | None, str | None]]
+from kly_mage.warehouse.waiting import Conflict
 
 
 def conflicts(

@@ -24,10 +24,10 @@ from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
 from kly_mage.landing.deliveries import READ, Delivery, delivery_of, rank
 from kly_mage.rows import rowhash
+from kly_mage.warehouse.counts import Counts
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.contents import Contents
 from kly_mage.warehouse.postgres.copy import copy
-from kly_mage.warehouse.postgres.counts import Counts
 from kly_mage.warehouse.postgres.tables import (
     bronze_table,
     corrections_table,

@@ -1,7 +1,6 @@
 """Differences between what is stored and what it should be: found by the server, said in words, one line each."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from psycopg2 import sql
@@ -10,38 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import MARTS
 from kly_mage.warehouse.postgres.tables import bronze_table
-
-SHOWN = 20  # differences named per check; the others are counted
-
-
-@dataclass
-class Report:
-    """What ``verify`` found.
-
-    Attributes:
-        differences: one line each: table, key, both values.
-        count: how many there are; beyond ``SHOWN`` per check they are not in ``differences``.
-        in_gold: how many of them ``rebuild`` repairs.
-        waiting: what is not wrong but not yet refreshed.
-        checked: rows looked at, by table.
-    """
-
-    differences: list[str] = field(default_factory=list)
-    count: int = 0
-    in_gold: int = 0
-    waiting: list[str] = field(default_factory=list)
-    checked: dict[str, int] = field(default_factory=dict)
-
-    def add(self, table: str, found: Iterator[str], *, in_gold: bool = False) -> None:
-        """Take in the differences one check found."""
-        count = 0
-        for count, line in enumerate(found, start=1):
-            if count <= SHOWN:
-                self.differences.append(f'{table} {line}')
-        if count > SHOWN:
-            self.differences.append(f'{table}: {count - SHOWN:,} more of this kind')
-        self.count += count
-        self.in_gold += count if in_gold else 0
+from kly_mage.warehouse.report import told
 
 
 def one_picture(cursor: Cursor) -> None:
@@ -95,11 +63,6 @@ def compare(
             for column, found_value, true_value in pairs:
                 if found_value != true_value:
                     yield f'({name}): {column} is {found_value}, bronze gives {true_value}'
-
-
-def told(pairs: Any) -> str:
-    """Names and their values, as a message has them."""
-    return ', '.join(f'{name} {value}' for name, value in pairs)
 
 
 def columns(table: str, names: Any) -> sql.Composed:

@@ -14,12 +14,12 @@ from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
 from kly_mage.rows.frames import Frames
+from kly_mage.warehouse.gold import Asked, Found
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.postgres import blocks, ledger, outside, rejects, summary
-from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import export_environment, server
-from kly_mage.warehouse.postgres.summary import Asked, Found
+from kly_mage.warehouse.request import Request
 
 
 class Postgres:

@@ -4,34 +4,15 @@ Only who wants news can miss it: a load is judged if it was asked for a day that
 once there was such a load. Old days loaded today say nothing about today, and a sample from the past is nobody's feed.
 """
 
-from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import RuleError
-from kly_mage.common.text import counted
 from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Freshness, Source
 from kly_mage.warehouse.postgres import accepted
-
-
-@dataclass(frozen=True)
-class Stale:
-    """The newest day of a source's rows, how many days ago that is, and how many it may be."""
-
-    newest: date
-    age: int
-    most: int
-
-    def __str__(self) -> str:
-        return f'nothing is newer than {self.newest}, {counted(self.age, "day")} ago; at most {self.most:,} are declared'
-
-    @property
-    def since(self) -> list[date]:
-        """The days that have gone by without rows: those after the newest, today not among them."""
-        return list(Window(moved(self.newest, 1), moved(self.newest, self.age - 1))) if self.age > 1 else []
+from kly_mage.warehouse.standing import Stale
 
 
 def newest_day(cursor: Cursor, source: Source, until: date = date.max) -> date | None:
@@ -94,11 +75,6 @@ def check(cursor: Cursor, source: Source, window: Window, today: date) -> Stale 
             f'(--end {found.newest}), or let freshness warn in kly_mage/declared/{source.name}.py'
         )
     return found
-
-
-def told(stale: Stale | None) -> dict[str, Any]:
-    """What a load says of it: the sentence, or None, and the days that have gone by."""
-    return {'stale': stale and str(stale), 'stale_days': [day.isoformat() for day in stale.since] if stale else []}
 
 
 def _stale(cursor: Cursor, source: Source, fresh: Freshness, today: date) -> Stale | None:

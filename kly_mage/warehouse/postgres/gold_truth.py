@@ -11,10 +11,11 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Distinct, Mart
 from kly_mage.warehouse.postgres.deliveries import gone
 from kly_mage.warehouse.postgres.delivery_tables import restated
-from kly_mage.warehouse.postgres.differences import Report, compare, count
+from kly_mage.warehouse.postgres.differences import compare, count
 from kly_mage.warehouse.postgres.gold_checks import gold
 from kly_mage.warehouse.postgres.measures import UNITS, per_row
 from kly_mage.warehouse.postgres.tables import bronze_table, moving_tables
+from kly_mage.warehouse.report import Report
 
 
 def check_gold(cursor: Cursor, report: Report) -> None:

@@ -3,8 +3,7 @@
 import json
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from psycopg2 import sql
@@ -18,14 +17,16 @@ from kly_mage.declared.base import Source
 from kly_mage.landing.deliveries import days_held_before
 from kly_mage.landing.files import LandingFile, day_in_name
 from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse.counts import DAY_COUNTS, Counts
+from kly_mage.warehouse.ledger import CORRECTED, PARTS, Reject, days_without_file
 from kly_mage.warehouse.postgres import finality, freshness, outside, unchanged
 from kly_mage.warehouse.postgres import rejects as waiting_rejects
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.counts import DAY_COUNTS, Counts
 from kly_mage.warehouse.postgres.ddl import ensure_schema
-from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.volume import far_off
+from kly_mage.warehouse.request import Request
+from kly_mage.warehouse.standing import told_stale
 
 logger = logging.getLogger('kly_mage')
 _FIRST_WAITING = """
@@ -57,35 +58,7 @@ _FIRST_WAITING = """
             )
         )
 """
-PARTS = ('new', 'already_loaded', 'unchanged', 'duplicate', 'rejected', 'conflicting', 'superseded', 'forgotten')
-CORRECTED = ('replaced', 'withdrawn', 'returned')  # rows of bronze whose counting a newer delivery has changed
-
-
 _CHANGED = '(select count(distinct file) from ops.file_days where changed_by = any(array_agg(loads.load_id)))'
-
-
-def word(part: str) -> str:
-    """A part of a load as people read it."""
-    return 'already loaded (file unchanged)' if part == 'unchanged' else part.replace('_', ' ')
-
-
-@dataclass(frozen=True)
-class Reject:
-    """One row that cannot be used."""
-
-    file: str
-    line: int
-    column: str | None
-    value: str | None
-    reason: str
-
-    def __str__(self) -> str:
-        where = f'{self.file}, line {self.line}'
-        if self.column is None:
-            return f'{where}: {self.reason}'
-        value = f' {_short(self.value)}' if self.value else ''
-        verb = '' if self.reason.startswith(('is ', 'holds ')) else 'is '
-        return f'{where}: {self.column}{value} {verb}{self.reason}'
 
 
 def start(settings: Settings, request: Request) -> int:
@@ -260,7 +233,7 @@ def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]
                 'left_out': {name: reason for of_load in left_out for name, reason in of_load.items()},
                 'files_changed': files_changed,
                 'far_off': [str(day) for day in far_off(cursor, SOURCES[source], Window(start, end))],
-                **freshness.told(freshness.of_load(cursor, SOURCES[source], Window(start, end), now)),
+                **told_stale(freshness.of_load(cursor, SOURCES[source], Window(start, end), now)),
                 'final_days': [str(day) for day in finality.corrected(cursor, SOURCES[source], load_ids)],
                 **dict(zip(names, numbers, strict=True)),
             }
@@ -306,38 +279,6 @@ def missing_days(settings: Settings, source: Source, files: Iterable[LandingFile
     return [day for day in absent if day not in seen]
 
 
-def days_without_file(source: Source, files: Iterable[LandingFile], window: Window) -> list[date]:
-    """The days of ``window`` without a file of that date, or of a later one that holds them whole.
-
-    Nobody publishes every day: a source that is loaded whole (``any_day``) from an undated file misses no day.
-    """
-    found = list(files)
-    dated = {file.day for file in found} | days_held_before(source, (file.name for file in found))
-    return [] if source.any_day and None in dated else [day for day in window if day not in dated]
-
-
-def ranges(days: Iterable[date]) -> list[Window]:
-    """Days that follow each other, together."""
-    found: list[Window] = []
-    for day in sorted(days):
-        if found and day - found[-1].end == timedelta(days=1):
-            found[-1] = Window(found[-1].start, day)
-        else:
-            found.append(Window(day, day))
-    return found
-
-
-def spans(days: Iterable[date]) -> str:
-    """Days as a person writes them: ``2025-10-01, 2025-10-03 to 2025-10-05``."""
-    return ', '.join(map(str, ranges(days)))
-
-
 def _states(files: list[LandingFile]) -> list[dict[str, Any]]:
     """The files and what tells their states apart, as the ledger keeps them."""
     return [{'file': f.name, 'size': f.size, 'modified_at': f.modified_at.isoformat()} for f in files]
-
-
-def _short(value: str | None) -> str:
-    """A value as part of a message: on one line, and not a megabyte of it."""
-    text = repr(value)
-    return text if len(text) <= 60 else f'{text[:50]}… ({len(value or "")} characters)'

@@ -26,9 +26,10 @@ from kly_mage.rows.frames import SLICE_ROWS
 from kly_mage.warehouse.postgres import agreed, finality, freshness, ledger, volume
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_columns, ensure_partitions, ensure_schema, summarize_partitions
-from kly_mage.warehouse.postgres.request import Request
 from kly_mage.warehouse.postgres.transaction import Transaction
 from kly_mage.warehouse.postgres.unchanged import read_again
+from kly_mage.warehouse.request import Request
+from kly_mage.warehouse.standing import told_stale
 
 logger = logging.getLogger('kly_mage')
 
@@ -95,7 +96,7 @@ def load(settings: Settings, request: Request, frames: Iterable[pl.DataFrame]) -
         'files_changed': len(contents.changed),
         'far_off': [str(day) for day in far_off],
     }
-    done |= freshness.told(stale) | {'final_days': [str(day) for day in final]}
+    done |= told_stale(stale) | {'final_days': [str(day) for day in final]}
     logger.info('%s %s: %s', source.name, request.window, done)
     return done
 

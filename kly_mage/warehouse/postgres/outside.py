@@ -2,33 +2,14 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import date
-from decimal import Decimal
 
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.settings import Settings
-from kly_mage.common.text import counted
 from kly_mage.declared.base import Source
+from kly_mage.warehouse.counts import Counts
+from kly_mage.warehouse.outside import Outside
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.counts import Counts
-
-
-@dataclass(frozen=True)
-class Outside:
-    """Such rows of one file, as one load met them: how many, their days, and their money if the source has any."""
-
-    file: str
-    rows: int
-    first: date
-    last: date
-    money: Decimal | None
-
-    def __str__(self) -> str:
-        days = f'{self.first}' if self.first == self.last else f'{self.first} to {self.last}'
-        worth = f', {self.money:,f} of money' if self.money else ''
-        return f'{self.file}: {counted(self.rows, "row")} of {days}{worth}'
 
 
 def note(cursor: Cursor, load_id: int, counts: Counts) -> None:

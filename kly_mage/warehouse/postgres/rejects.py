@@ -1,8 +1,6 @@
 """``bronze.rejects``: the rows that cannot be used, until somebody has resolved them."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import date
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
@@ -15,30 +13,7 @@ from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.decisions import within
 from kly_mage.warehouse.postgres.retry import retrying
-
-
-@dataclass(frozen=True)
-class Waiting:
-    """A row in ``bronze.rejects`` that nobody has resolved; its line is ``FILE_LINE`` if it is about a whole file."""
-
-    source: str
-    reject_id: str
-    file: str
-    line: int
-    column: str | None
-    value: str | None
-    reason: str
-    day: date | None
-
-
-@dataclass(frozen=True)
-class Cause:
-    """What is wrong in the same way with some of the rows that wait."""
-
-    file: str
-    column: str | None
-    reason: str
-    rows: int
+from kly_mage.warehouse.waiting import Cause, Waiting
 
 
 def waiting(

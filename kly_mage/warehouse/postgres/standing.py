@@ -1,8 +1,6 @@
 """What the ledger says about a source: its loads, the files they saw, the rows of each day, and what waits for somebody."""
 
-from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
@@ -13,48 +11,7 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.postgres.freshness import newest_day
 from kly_mage.warehouse.postgres.tables import conflicts_table
-
-
-@dataclass(frozen=True)
-class Load:
-    """One load.
-
-    Attributes:
-        status: as in ``ops.loads``.
-        files: size and time of the files it looked at.
-        error: why it failed.
-        alive: it is at work now; one that is ``running`` and not alive has died.
-    """
-
-    load_id: int
-    start: date
-    end: date
-    status: str
-    files: dict[str, tuple[int, datetime]]
-    finished_at: datetime | None
-    error: str | None
-    alive: bool
-
-
-@dataclass
-class Standing:
-    """How a source stands, over all its loads.
-
-    Attributes:
-        last_load: number, days, end and initiator of the last finished load.
-        newest_day: the newest day with rows in bronze.
-        rejects: rows that wait as rejects; files left out are not among them.
-        conflicts: rows that wait as conflicts.
-        late: distinct rows by days of lateness, as the last reconcile found them.
-        rules: new rows of all loads that break a rule, by rule.
-    """
-
-    last_load: dict[str, Any] | None = None
-    newest_day: date | None = None
-    rejects: int = 0
-    conflicts: int = 0
-    late: dict[str, int] = field(default_factory=dict)
-    rules: dict[str, int] = field(default_factory=dict)
+from kly_mage.warehouse.standing import Load, Standing
 
 
 def loads(cursor: Cursor, source: Source) -> list[Load]:

@@ -17,12 +17,12 @@ from kly_mage.declared.base import Source
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
 from kly_mage.rows import rowhash
+from kly_mage.warehouse.counts import Counts
 from kly_mage.warehouse.postgres import forgotten, locks, place
 from kly_mage.warehouse.postgres.completion import LateColumns
 from kly_mage.warehouse.postgres.conflicts import Versions
 from kly_mage.warehouse.postgres.contents import Contents
 from kly_mage.warehouse.postgres.copy import copy
-from kly_mage.warehouse.postgres.counts import Counts
 from kly_mage.warehouse.postgres.ddl import has_partition
 from kly_mage.warehouse.postgres.declarations import refuse_other_rule
 from kly_mage.warehouse.postgres.deliveries import Deliveries

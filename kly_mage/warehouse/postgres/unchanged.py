@@ -24,9 +24,9 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing import unchanged as announcements
 from kly_mage.landing.files import day_in_name
+from kly_mage.warehouse.counts import Counts
 from kly_mage.warehouse.postgres import locks
 from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.counts import Counts
 
 _NO_DAY = ''
 _KEPT = ('rows_duplicate', 'rows_rejected', 'rows_superseded', 'rows_forgotten', 'rejects_accepted')

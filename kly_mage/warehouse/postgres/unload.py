@@ -5,10 +5,8 @@ forgotten: the ledger has a row of status ``unload``, a load taken out as a whol
 load, which brings everything back as long as the files are there.
 """
 
-from dataclasses import dataclass
 from datetime import date
 
-import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
@@ -27,45 +25,7 @@ from kly_mage.warehouse.postgres.tables import (
     registry,
     restatements_table,
 )
-
-
-@dataclass(frozen=True)
-class Selection:
-    """What is to be taken out of a source: what one load brought, the rows of some days, those of a file, or everything.
-
-    Attributes:
-        load_id: the load.
-        days: the days of the rows.
-        file: the name of the file, with ``rows``.
-        rows: hashed rows of the file (``_hashrow`` as stored, ``_partition_date``).
-    """
-
-    source: Source
-    load_id: int | None = None
-    days: Window | None = None
-    file: str | None = None
-    rows: pl.DataFrame | None = None
-
-
-@dataclass(frozen=True)
-class Unloaded:
-    """What was taken out.
-
-    Attributes:
-        load_id: the ledger's number for it; None if there was nothing.
-        further: versions that other loads met of the rows, and that went with them.
-        restatements: rows of which an earlier version counts again.
-        days: those to load to bring everything back; None if no row has a day.
-    """
-
-    source: str
-    load_id: int | None
-    rows: int
-    conflicts: int
-    rejects: int
-    further: int
-    restatements: int
-    days: Window | None
+from kly_mage.warehouse.unloading import Selection, Unloaded
 
 
 def source_of(cursor: Cursor, load_id: int) -> Source:

@@ -1,15 +1,12 @@
 """Days that bring far fewer or far more rows than the days around them, from the ledger alone."""
 
-from dataclasses import dataclass
-from datetime import date
-
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import RuleError
-from kly_mage.common.text import counted
 from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres import accepted
+from kly_mage.warehouse.standing import FarOff
 
 _NEIGHBOURS = 7  # fewer say nothing
 _ROWS = 20  # of a usual day; fewer are far from each other by chance
@@ -42,18 +39,6 @@ _FAR_OFF = """
         and (own.rows < %(least)s * usual or own.rows > %(most)s * usual)
     order by own.day
 """
-
-
-@dataclass(frozen=True)
-class FarOff:
-    """A day, its distinct usable rows, and how many the days around it bring in the middle."""
-
-    day: date
-    rows: int
-    usual: int
-
-    def __str__(self) -> str:
-        return f'{self.day}: {counted(self.rows, "row")}, a day around it brings {self.usual:,}'
 
 
 def far_off(cursor: Cursor, source: Source, window: Window) -> list[FarOff]:

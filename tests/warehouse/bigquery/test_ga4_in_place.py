@@ -21,7 +21,7 @@ from kly_mage.landing.ga4_columns import IDENTITY
 from kly_mage.warehouse.bigquery import ga4_tables
 from kly_mage.warehouse.bigquery.engine import BigQuery
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
-from kly_mage.warehouse.postgres.request import Request
+from kly_mage.warehouse.request import Request
 from tests.conftest import REAL_DATA
 from tests.ga4_dataset import fill
 from tests.ga4_export import events

@@ -13,7 +13,7 @@ from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.warehouse.bigquery import engine, gold, ledger, look, schema
 from kly_mage.warehouse.bigquery.load_script import load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
-from kly_mage.warehouse.postgres.summary import Asked, columns
+from kly_mage.warehouse.gold import Asked, columns
 from tests.googlesql import GoogleSql, analyzer
 
 MARTS_OF_BIGQUERY = Path(engine.__file__).parent / 'marts'

@@ -13,7 +13,8 @@ from kly_mage.warehouse.postgres import partitions
 from kly_mage.warehouse.postgres.bronze_checks import check_bronze
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_partitions
-from kly_mage.warehouse.postgres.differences import Report, one_picture
+from kly_mage.warehouse.postgres.differences import one_picture
+from kly_mage.warehouse.report import Report
 from tests.gold import Query, assert_gold_is_exact, gold
 from tests.scenes import deliver, deliver_october, run_days
 
