@@ -1,4 +1,4 @@
-"""The documentation: links that lead somewhere, sections of the README in the site. ``make docs`` builds it, strictly."""
+"""The documentation: links that lead somewhere, the README in the site. ``make docs`` builds it, strictly."""
 
 import importlib.util
 import re
@@ -42,16 +42,14 @@ def test_make_docs_builds_although_there_is_a_folder_of_that_name() -> None:
     assert re.search(r'^\.PHONY:.* docs\b', (REPOSITORY / 'Makefile').read_text('utf-8'), re.MULTILINE)
 
 
-def test_a_section_of_the_readme_stands_in_a_page_with_links_of_the_site(site: ModuleType) -> None:
-    page = site.on_page_markdown('{{ README: Tables }}\n\n[house](../CONTRIBUTING.md) [w](words.md)')
-    assert page.startswith('## Tables\n')
-    assert '| `gold.daily_summary` |' in page
+def test_the_readme_is_a_page_with_links_of_the_site(site: ModuleType) -> None:
+    page = site.on_page_markdown('{{ FILE: README.md }}\n\n[house](../CONTRIBUTING.md) [w](words.md)')
+    assert page.startswith('# kly_mage\n')
+    assert '](docs/' not in page
+    assert '[docs/own-data.md](own-data.md)' in page
+    assert '](tests/README.md)' not in page
     assert page.endswith('\n\nhouse [w](words.md)')
-    every_day = site.on_page_markdown('{{ README: Every day }}')
-    assert '](docs/' not in every_day
-    assert '[docs/words.md](words.md)' in every_day
 
 
-def test_a_section_that_is_not_there_stops_the_build(site: ModuleType) -> None:
-    with pytest.raises(ValueError, match=r"README\.md has no section 'Every night'"):
-        site.on_page_markdown('{{ README: Every night }}')
+def test_the_readme_is_read_in_five_minutes() -> None:
+    assert len((REPOSITORY / 'README.md').read_text('utf-8').splitlines()) <= 150

@@ -1,7 +1,7 @@
 """What is declared once: sources with their columns and rules, and the marts that sum them up.
 
 DDL, comments, casting, hashing, validation, checks and pages come from here. ``python -m kly_mage new-source NAME`` starts
-a further source (README, "Adding a source").
+a further source (docs/declarations.md).
 """
 
 from kly_mage.declared.base import Source

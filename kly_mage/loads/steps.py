@@ -111,7 +111,8 @@ def hash_rows(frame: Any, source_name: str) -> Any:
         rows = rowhash.distinct(rows, source)
     if isinstance(frame, pl.DataFrame):
         return rows
-    told = f'{counted(rows.height, "row")} handed on, which stand for {rows["_duplicate_rows"].sum():,} equal ones too'
+    handed = rows.filter(pl.col('_line') != landing_left_out.FILE_LINE)  # the others announce files
+    told = f'{counted(handed.height, "row")} handed on, which stand for {rows["_duplicate_rows"].sum():,} equal ones too'
     mage_run.tell({}, f'{source.name}: {told}', urgent=False)  # Mage takes what a block says into the log of its run
     return to_pandas(rows)
 

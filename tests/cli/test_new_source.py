@@ -1,4 +1,4 @@
-"""A fourth source, added to a copy of the project as the README says: loaded, verified, rebuilt, reconciled, shown."""
+"""A fourth source, added to a copy of the project as docs/declarations.md says: loaded, verified, rebuilt, shown."""
 
 import json
 import os

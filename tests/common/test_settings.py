@@ -124,8 +124,8 @@ def test_a_file_that_is_named_and_not_there_is_said(env: Path) -> None:
 
 
 def test_every_setting_is_documented_where_people_look_for_it() -> None:
-    readme, example = (REPOSITORY / 'README.md').read_text('utf-8'), (REPOSITORY / '.env.example').read_text('utf-8')
-    rows = [line for line in readme.splitlines() if re.match(r'\| `(KLY|POSTGRES|MAGE)_', line)]
+    page, example = ((REPOSITORY / name).read_text('utf-8') for name in ('docs/configuration.md', '.env.example'))
+    rows = [line for line in page.splitlines() if re.match(r'\| `(KLY|POSTGRES|MAGE)_', line)]
     named = {name for row in rows for name in re.findall(r'`((?:KLY|POSTGRES|MAGE)_\w+)`', row.split('|')[1])}
     assert named == set(VARIABLES)
     compose = set(re.findall(r'\$\{([A-Z0-9_]+)', (REPOSITORY / 'docker-compose.yml').read_text('utf-8')))

@@ -203,8 +203,8 @@ def test_days_may_be_asked_for_by_a_word_or_a_number(
     assert query('select start_day, end_day from ops.loads') == [(begin, days_today(last))]
 
 
-def test_the_cron_line_of_the_readme_loads_every_day_as_it_stands(settings: Settings, query: Query) -> None:
-    (line,) = re.findall(r'^\S+ \S+ \* \* \* (.*)$', (REPOSITORY / 'README.md').read_text('utf-8'), re.MULTILINE)
+def test_the_cron_line_of_the_docs_loads_every_day_as_it_stands(settings: Settings, query: Query) -> None:
+    (line,) = re.findall(r'^\S+ \S+ \* \* \* (.*)$', (REPOSITORY / 'docs/every-day.md').read_text('utf-8'), re.MULTILINE)
     command = line.partition(' && ')[2]
     assert command.startswith('.venv/bin/python -m kly_mage backfill ')
     for back in (1, 4, 5):
