@@ -24,7 +24,7 @@ _TEXTS = ('array', 'string')
 # Those of all statements.
 _PARAMETERS = {
     **dict.fromkeys(('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out'), _TEXTS),
-    **dict.fromkeys(('started_by', 'source', 'error', 'article'), ('string',)),
+    **dict.fromkeys(('started_by', 'source', 'error', 'article', 'since', 'prefix'), ('string',)),
     **dict.fromkeys(('start', 'end'), ('date',)),
 }
 _STEP = re.compile(r'\s*(?:--[^\n]*\n\s*)*(?:end if;\s*)*')
@@ -60,9 +60,11 @@ class GoogleSql:
             self.add_table(place, name, [(column, self.kind(kind)) for column, kind in re.findall(r'`(\w+)` (\w+)', body)])
 
     def add_table(self, place: str, name: str, columns: list[tuple[str, Any]]) -> None:
-        """Have a table: in a data set, or a temporary one if ``place`` is empty."""
+        """Have a table: in a data set (``REGION.NAME`` if it is the region's), or a temporary one if ``place`` is empty."""
         if place and place not in self._sets:
-            self._sets[place] = self._catalog.catalog.add(name=place)
+            region, _, name_of_set = place.rpartition('.')
+            catalog = self._catalog.catalog.add(name=region) if region else self._catalog
+            self._sets[place] = catalog.catalog.add(name=name_of_set)
         table = (self._sets[place] if place else self._catalog).table.add(name=name)
         for column, kind in columns:
             table.column.add(name=column, is_writable_column=True).type.CopyFrom(kind)

@@ -5,9 +5,10 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ _OWNER, _CAP = 'BigQuery Data Owner (roles/bigquery.dataOwner)', 'KLY_BIGQUERY_M
 _REGION = 'KLY_BIGQUERY_LOCATION has to name where they are, from the first load on'
 _NAMES = 'set KLY_BIGQUERY_PROJECT to the id of the project, as the Google Cloud console shows it'
 ANSWER_SECONDS = 60  # to one request; a job may take longer
+STOP_SECONDS = 30  # to a job that is stopped
 
 
 @dataclass(frozen=True)
@@ -71,13 +73,16 @@ class Client:
         except Exception as error:  # noqa: BLE001 -- what is none of Google's is raised as it is
             raise self._told(error) from None
 
-    def run(self, text: str, values: dict[str, Any] | None = None, *, what: str) -> list[dict[str, Any]]:
+    def run(
+        self, text: str, values: dict[str, Any] | None = None, *, what: str, name: str | None = None
+    ) -> list[dict[str, Any]]:
         """Run a query or a script; again, after a while, if another transaction was in the way.
 
         Args:
             text: a script that changes something does so in one transaction.
             values: its parameters: texts and days, or lists of texts.
             what: a word for the job's name and label.
+            name: with the number of the try it ends the job's name; BigQuery runs a name once. Else nobody else has it.
 
         Returns:
             The rows of the last SELECT.
@@ -87,12 +92,12 @@ class Client:
             maximum_bytes_billed=self._settings.bigquery_max_bytes,
             labels=_labels(what),
         )
-        sent = placed(text, self._settings.bigquery_prefix)
+        sent, name = placed(text, self._settings.bigquery_prefix), name or uuid.uuid4().hex
         for attempt in range(1, TRIES + 1):
-            name = f'{self.job_prefix}{what}_{uuid.uuid4().hex}'
+            known: dict[str, Any] = {'job_id': f'{self.job_prefix}{what}_{name}_{attempt}', 'timeout': ANSWER_SECONDS}
+            ask = partial(self._client.query, sent, job_config=config, job_retry=None, **known)
             try:
-                job = self._client.query(sent, job_config=config, job_id=name, timeout=ANSWER_SECONDS, job_retry=None)
-                return [dict(row) for row in job.result(job_retry=None)]
+                return [dict(row) for row in self._finished(known['job_id'], ask, job_retry=None)]
             except Exception as error:
                 if attempt == TRIES or not any(said in str(error) for said in IN_THE_WAY):
                     raise self._told(error) from error
@@ -106,26 +111,26 @@ class Client:
 
         Args:
             columns: name and type of each.
-            name: ends the name of the job. BigQuery runs a name once: whoever asks again waits for the first.
+            name: ends the name of the job.
         """
-        name = f'{self.job_prefix}{name}'
-        config = self._library.LoadJobConfig(
+        known: dict[str, Any] = {'job_id': f'{self.job_prefix}{name}', 'timeout': ANSWER_SECONDS}
+        config = self._library.LoadJobConfig(  # nobody pays for it, and it takes no cap
             source_format='PARQUET',
             schema=[self._library.SchemaField(column, kind) for column, kind in columns],
             write_disposition='WRITE_TRUNCATE',
             labels=_labels('stage'),
         )
-        from google.api_core.exceptions import Conflict
-
         try:
             with path.open('rb') as file:
-                try:
-                    job = self._client.load_table_from_file(
-                        file, self._full(table), job_config=config, job_id=name, timeout=ANSWER_SECONDS
-                    )
-                except Conflict:
-                    job = self._client.get_job(name)
-            job.result()
+                ask = partial(self._client.load_table_from_file, file, self._full(table), job_config=config, **known)
+                self._finished(known['job_id'], ask)
+        except Exception as error:
+            raise self._told(error) from error
+
+    def columns(self, table: str) -> set[str]:
+        """The names of a table's columns, in lower case: BigQuery does not tell `a` from `A`."""
+        try:
+            return {field.name.lower() for field in self._client.get_table(self._full(table), timeout=ANSWER_SECONDS).schema}
         except Exception as error:
             raise self._told(error) from error
 
@@ -163,6 +168,35 @@ class Client:
     def job_prefix(self) -> str:
         """How the names of jobs begin."""
         return f'kly_mage_{self._settings.bigquery_prefix}'
+
+    def _finished(self, name: str, ask: Callable[[], Any], **waiting: Any) -> Any:
+        """The result of a job, which is not left behind at work: who is interrupted while he waits stops it first."""
+        from google.api_core.exceptions import Conflict
+
+        try:
+            try:
+                job = ask()
+            except Conflict:  # it is there: the answer was lost, and Google's library has asked again
+                job = self._client.get_job(name, timeout=ANSWER_SECONDS)
+            return job.result(**waiting)
+        except BaseException as error:
+            if not isinstance(error, Exception):
+                self._stop(name)
+            raise
+
+    def _stop(self, name: str) -> None:
+        """Stop a job, and wait until it has ended: what it does is done whole by then, or not at all."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            job = self._client.cancel_job(name, timeout=ANSWER_SECONDS)
+            until = time.monotonic() + STOP_SECONDS
+            while not job.done(timeout=ANSWER_SECONDS) and time.monotonic() < until:
+                time.sleep(0.2)
+        except NotFound:  # it never came to be
+            return
+        except Exception as error:  # noqa: BLE001 -- whoever interrupts hears of that, not of this
+            logger.warning('the job %s could not be stopped (%s); it ends whole or not at all', name, first_line(error))
 
     def _full(self, table: str) -> str:
         return f'{self._client.project}.{self._settings.bigquery_prefix}{table}'

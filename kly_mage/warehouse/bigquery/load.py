@@ -1,5 +1,6 @@
 """A load: rows are staged by a load job, and a script of one transaction gives each its place."""
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -8,18 +9,20 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import LimitError, UsageError, first_line
+from kly_mage.common.errors import LimitError, UnreachableError, UsageError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
 from kly_mage.declared.base import Source
 from kly_mage.landing.deliveries import delivery_of
 from kly_mage.warehouse.bigquery import ga4_tables
 from kly_mage.warehouse.bigquery.client import Client
-from kly_mage.warehouse.bigquery.load_script import load_script
+from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.schema import COUNTS
 from kly_mage.warehouse.bigquery.staging import Staged, written
 from kly_mage.warehouse.bigquery.text import identifier, is_name
 from kly_mage.warehouse.counts import Counts
 from kly_mage.warehouse.request import Request
+
+logger = logging.getLogger('kly_mage')
 
 
 def load(settings: Settings, client: Client, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def _placed(client: Client, request: Request, stage: Callable[[str], tuple[Reque
         request, staged = stage(table)
         _add_columns(client, source, request.undeclared)
         script = load_script(source, load_id, staged, request.undeclared)
-        (told,) = client.run(script, _values(request, staged), what='load')
+        (told,) = client.run(script, _values(request, staged), what='load', name=f'{source.name}_{load_id}')
     except BaseException as error:
         _fail(client, request, load_id, error)
         raise
@@ -98,9 +101,15 @@ def refuse(request: Request) -> None:
 
 
 def _add_columns(client: Client, source: Source, undeclared: list[str]) -> None:
-    if undeclared:
-        added = ', '.join(f'add column if not exists {identifier(name)} string' for name in sorted(undeclared))
-        client.run(f'alter table bronze.{source.name} {added}', what='columns')
+    """Have the columns that files bring beside the declared ones; no transaction of BigQuery may add any.
+
+    A client that dies behind it leaves columns without a value, which change no hash.
+    """
+    table = f'bronze.{source.name}'
+    known = client.columns(table) if undeclared else set()
+    if new := [name for name in sorted(undeclared) if name.lower() not in known]:
+        added = ', '.join(f'add column if not exists {identifier(name)} string' for name in new)
+        client.run(f'alter table {table} {added}', what='columns')
 
 
 def _values(request: Request, staged: Staged) -> dict[str, Any]:
@@ -126,22 +135,15 @@ def _instant(moment: datetime) -> str:
 
 def _fail(client: Client, request: Request, load_id: int, error: BaseException) -> None:
     """Say in the ledger why the load failed; if not even that works, its error is all that is said."""
-    from kly_mage.common.errors import WarehouseError
-
-    if isinstance(error, WarehouseError):  # it would meet this statement as well
+    if isinstance(error, UnreachableError):  # it would meet this statement as well
         return
-    client.run(
-        'insert into ops.loads (source, load_id, start_day, end_day, status, started_by, finished_at, error)'
-        f" select @source, {load_id}, @start, @end, 'failed', @started_by, current_timestamp(), @error",
-        {
-            'source': request.source.name,
-            'start': request.window.start,
-            'end': request.window.end,
-            'started_by': request.started_by,
-            'error': first_line(error),
-        },
-        what='failed',
-    )
+    name = request.source.name
+    values: dict[str, Any] = {'start': request.window.start, 'end': request.window.end}
+    values |= {'started_by': request.started_by, 'error': first_line(error)}
+    try:
+        client.run(failed_script(request.source, load_id), values, what='failed', name=f'{name}_{load_id}')
+    except WarehouseError as second:
+        logger.info('load %s of %s failed, and the ledger cannot be told: %s', load_id, name, second)
 
 
 def _done(request: Request, load_id: int, told: dict[str, Any], staged: Staged) -> dict[str, Any]:

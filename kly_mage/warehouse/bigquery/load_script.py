@@ -32,7 +32,7 @@ def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[s
     parts = {
         'name': name,
         'load_id': load_id,
-        'which': f'source = {literal(name)} and load_id = {load_id}',
+        'which': _which(source, load_id),
         'source': literal(name),
         'outside': literal(OUTSIDE),
         'file_line': FILE_LINE,
@@ -67,6 +67,18 @@ def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[s
         'money': f'sum({identifier(money)})' if money else 'cast(null as bignumeric)',
     }
     return _SCRIPT.format(**parts)
+
+
+def failed_script(source: Source, load_id: int) -> str:
+    """The statements that say that a load has failed. Its own may still be at work: one of both is done, whichever is first.
+
+    Its parameters: ``start``, ``end`` (days), ``started_by``, ``error``.
+    """
+    return _FAILED.format(name=source.name, source=literal(source.name), load_id=load_id, which=_which(source, load_id))
+
+
+def _which(source: Source, load_id: int) -> str:
+    return f'source = {literal(source.name)} and load_id = {load_id}'
 
 
 def _kept(source: Source) -> list[str]:
@@ -130,6 +142,16 @@ left join bronze.{name}_conflicts as before
     on placed._hashrow = before._hashrow and {same}
 where placed._place = 'conflicting' and before._hashrow is null;
 """
+_FAILED = """\
+begin transaction;
+update ops.{name}_lock set holder = 'load {load_id}, which failed' where true;
+
+insert into ops.loads (source, load_id, start_day, end_day, status, started_by, finished_at, error)
+select {source}, {load_id}, @start, @end, 'failed', @started_by, current_timestamp(), @error
+from (select 1 as one)
+where not exists (select 1 from ops.loads where {which});
+commit transaction;
+"""
 _SCRIPT = """\
 declare v_stamp timestamp;
 declare v_load_id int64 default {load_id};
@@ -143,7 +165,7 @@ set
     )
 where true;
 
-if not exists (select 1 from ops.loads where {which} and status = 'done') then
+if not exists (select 1 from ops.loads where {which}) then
 set v_stamp = (select stamp from ops.{name}_lock);
 
 create temp table placed as

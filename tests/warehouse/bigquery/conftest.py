@@ -3,12 +3,14 @@
 import sys
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kly_mage.common.settings import Settings, load_settings
+from kly_mage.warehouse.bigquery.client import Client
 from tests.bigquery_emulator import client_folder, emulator
 
 
@@ -49,3 +51,10 @@ def query(settings: Settings) -> Callable[[str], list[tuple[Any, ...]]]:
 
     warehouse = BigQuery(settings)
     return lambda text: [tuple(row.values()) for row in warehouse.client.run(text, what='test')]
+
+
+@pytest.fixture
+def client(monkeypatch: pytest.MonkeyPatch) -> Client:
+    """Of a project of which nothing is asked."""
+    monkeypatch.setenv('BIGQUERY_EMULATOR_HOST', 'http://127.0.0.1:1')
+    return Client(replace(load_settings(), bigquery_project='shop', ga4_dataset='news.analytics_7'))

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import REPOSITORY, Settings
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.declared.marts import DAILY_SUMMARY
 from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.bigquery.engine import BigQuery
+from kly_mage.warehouse.bigquery.load_script import load_script
+from kly_mage.warehouse.bigquery.staging import Staged
 from tests.bigquery_emulator import client_folder
-from tests.delivery import ad, article, backfill, deliver, event
+from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.oracle import expected
 
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -29,7 +34,7 @@ def assert_gold_is_exact(query: Query, landing: Path) -> None:
     truth = expected(landing, 'Asia/Jakarta', 3)
     for table in ('articles', 'ga4_daily_summary', 'gam_daily_summary', 'daily_summary'):
         wanted = getattr(truth, table)
-        names = [name for name in wanted[0] if name not in RATIOS]
+        names = [name for name in wanted[0] if name not in RATIOS] if wanted else ['1']
         found = query(f'select {", ".join(names)} from gold.{table}')
         assert sorted(found, key=str) == sorted((tuple(row[name] for name in names) for row in wanted), key=str), table
     ratios = {(row['date'], row['content_id']): [row[name] for name in RATIOS] for row in truth.daily_summary}
@@ -98,24 +103,45 @@ def test_late_rows_restatements_and_rejects_have_their_places(
 def test_a_load_that_ends_between_its_jobs_leaves_nothing_half_done(
     settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deliver(settings, 'cms_articles_20251001.csv', article('7'))
-    deliver(settings, 'ga4_events_20251001.csv', event('u1'))
-    deliver(settings, 'gam_delivery_20251001.csv', ad('top'), ad('side'))
-    run, steps = Client.run, ['load', 'refresh']
+    """Also where its client is gone while BigQuery goes on: what the ledger says of it is what has become of it."""
+    deliver(settings, 'gam_delivery_20251001.csv', f'{ad("top")},x', header=f'{HEADERS["gam_delivery"]},further')
+    run = Client.run
 
-    def ending(self: Client, text: str, values: Any = None, *, what: str) -> Any:
-        if steps and what == steps[0]:
-            steps.pop(0)
-            raise WarehouseError('gone')
-        return run(self, text, values, what=what)
+    def dying(at: str, is_done: bool, error: BaseException) -> Any:
+        def ask(self: Client, text: str, values: Any = None, *, what: str, **given: Any) -> Any:
+            told = run(self, text, values, what=what, **given) if what != at or is_done else []
+            if what == at:
+                raise error
+            return told
 
-    monkeypatch.setattr(Client, 'run', ending)
-    assert backfill() == 1
-    assert query('select count(*) from bronze.gam_delivery') == [(0,)]
-    assert backfill() == 1  # loaded, but no mart was refreshed
-    assert query('select count(*) from gold.gam_daily_summary') == [(0,)]
-    assert backfill() == 0
+        return ask
+
+    def counts() -> tuple[int, int, str]:
+        (rows,) = query('select count(*) from bronze.gam_delivery')
+        (summed,) = query('select count(*) from gold.gam_daily_summary')
+        states = query('select status from ops.loads order by load_id')
+        return rows[0], summed[0], ' '.join(state for (state,) in states)
+
+    refused, gone = WarehouseError('gone'), KeyboardInterrupt()
+    for *moment, code, left in (
+        ('columns', True, gone, 130, (0, 0, 'failed')),
+        ('load', False, refused, 1, (0, 0, 'failed failed')),
+        ('load', True, gone, 130, (1, 0, 'failed failed done')),
+        ('refresh', False, refused, 1, (1, 0, 'failed failed done done')),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(Client, 'run', dying(*moment))
+            assert ads() == code
+        assert counts() == left
+    assert ads() == 0
+    assert query('select revenue_usd, further from bronze.gam_delivery') == [(Decimal(1), 'x')]
     assert_gold_is_exact(query, settings.data_dir)
+    # A script that comes after its load was called failed does nothing.
+    (failed, *_) = (number for (number,) in query("select load_id from ops.loads where status = 'failed'"))
+    days = {'start': date(2025, 10, 1), 'end': date(2025, 10, 1), 'started_by': 'test'}
+    files = {each: [''] for each in ('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out')}
+    late = load_script(GAM_DELIVERY, failed, Staged([]), [])
+    assert BigQuery(settings).client.run(late, days | files, what='test') == []
 
 
 @pytest.mark.slow

@@ -136,13 +136,6 @@ REFUSALS = [
 ]
 
 
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Client:
-    """Of a project of which nothing is asked."""
-    monkeypatch.setenv('BIGQUERY_EMULATOR_HOST', 'http://127.0.0.1:1')
-    return Client(replace(load_settings(), bigquery_project='shop', ga4_dataset='news.analytics_7'))
-
-
 @pytest.mark.parametrize(('kind', 'said', 'remedy'), REFUSALS, ids=lambda value: value[:30])
 def test_a_refusal_names_its_remedy_in_one_line(
     client: Client, kind: str, said: str, remedy: str, monkeypatch: pytest.MonkeyPatch

@@ -11,7 +11,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.warehouse.bigquery import engine, gold, ledger, look, schema
-from kly_mage.warehouse.bigquery.load_script import load_script
+from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.gold import Asked, columns
 from tests.googlesql import GoogleSql, analyzer
@@ -44,6 +44,7 @@ def test_a_load_is_googlesql(googlesql: GoogleSql, schema_text: str, name: str, 
         googlesql.widen('bronze', name, undeclared)
     script = load_script(source, 1, Staged([], date(2025, 10, 1), date(2025, 10, 2)), undeclared)
     assert googlesql.refusals(script) == []
+    assert googlesql.refusals(failed_script(source, 1)) == []
 
 
 @pytest.mark.parametrize('path', sorted(MARTS_OF_BIGQUERY.glob('*.sql')), ids=lambda path: path.stem)
@@ -58,6 +59,16 @@ def test_every_table_of_gold_has_its_statements() -> None:
 def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> None:
     asked = [ledger.READ_AS, look.summary_statement(), *map(look.counts_statement, SOURCES.values())]
     assert [googlesql.refusal(statement) for statement in asked] == [None] * len(asked)
+
+
+def test_what_a_check_asks_of_the_list_of_jobs_is_googlesql(googlesql: GoogleSql) -> None:
+    columns = {'creation_time': 'timestamp', 'job_id': 'string', 'parent_job_id': 'string'}
+    columns |= {'total_bytes_processed': 'int64', 'total_bytes_billed': 'int64'}
+    jobs = [(name, googlesql.kind(kind)) for name, kind in columns.items()]
+    googlesql.add_table('region-asia-southeast2.INFORMATION_SCHEMA', 'JOBS', jobs)
+    statement = look.billed_statement('asia-southeast2')
+    assert googlesql.refusal(statement) is None
+    assert 'total_bytes_build' in (googlesql.refusal(statement.replace('bytes_billed', 'bytes_build')) or '')
 
 
 def test_what_show_asks_is_googlesql(googlesql: GoogleSql) -> None:
