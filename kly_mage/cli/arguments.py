@@ -1,7 +1,6 @@
 """Arguments that several commands take."""
 
 import argparse
-import getpass
 from collections.abc import Callable, Sized
 from datetime import date, timedelta
 
@@ -98,6 +97,8 @@ def who(options: argparse.Namespace) -> str:
     Raises:
         UsageError: nobody is named, and this user has no name.
     """
+    import getpass  # only who decides pays for it
+
     try:
         return str(options.by or getpass.getuser())
     except (KeyError, OSError):  # a container's user need not be known there

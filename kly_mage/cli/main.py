@@ -56,6 +56,7 @@ COMMANDS = {
 
 # What works on BigQuery, and what needs no warehouse. All else says so, instead of asking a PostgreSQL that nobody meant.
 _ON_BIGQUERY = ('backfill', 'show', 'fetch', 'check-bigquery', 'inspect', 'new-source', 'completion', 'stop')
+_MATRIX_THREADS = 'OPENBLAS_NUM_THREADS'
 
 
 class Command(Protocol):
@@ -164,11 +165,18 @@ class _CommandParser(_Parser):
 
 
 def _command(name: str) -> Command:
-    """The module of a command. While it is imported nothing is looked for that could be freed: all of it stays."""
+    """The module of a command. While it is imported nothing is looked for that could be freed: all of it stays.
+
+    Nor does numpy, which comes along, start threads for matrices, which nobody here has: they spin for a tenth of a second.
+    """
     gc.disable()
+    given = os.environ.get(_MATRIX_THREADS)
+    os.environ[_MATRIX_THREADS] = given or '1'
     try:
         return cast(Command, importlib.import_module(f'kly_mage.cli.{name.replace("-", "_")}'))
     finally:
+        if given is None:  # what a command starts, such as Mage, may have matrices
+            del os.environ[_MATRIX_THREADS]
         gc.freeze()  # nor later
         gc.enable()
 

@@ -4,14 +4,18 @@ A value stands there as it is, or in single quotes, which it needs if it begins 
 compose alone replaces ``$NAME`` outside of them, so a value with ``$`` belongs into single quotes, too.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import re
 from pathlib import Path
-
-from dotenv.parser import Binding, parse_stream
+from typing import TYPE_CHECKING
 
 from kly_mage.common.errors import SettingsError
+
+if TYPE_CHECKING:
+    from dotenv.parser import Binding
 
 _PLAIN = re.compile(r'[A-Za-z0-9_./:@%+-]+')
 
@@ -59,14 +63,18 @@ def write(path: Path, values: dict[str, str]) -> None:
 
 def _bindings(path: Path) -> list[Binding]:
     try:
-        data = path.read_bytes()
-        return list(parse_stream(io.StringIO(data.decode('utf-8'), newline='')))
+        text = path.read_bytes().decode('utf-8')
     except FileNotFoundError:
         return []
     except UnicodeDecodeError as error:
         raise SettingsError(f'{path} is not UTF-8 (byte {error.start}): save it as UTF-8') from None
     except OSError as error:
         raise SettingsError(f'{path} cannot be read ({error.strerror}): make it readable, or set KLY_ENV_FILE') from error
+    if not text:
+        return []
+    from dotenv.parser import parse_stream  # only who has such a file pays for its import
+
+    return list(parse_stream(io.StringIO(text, newline='')))
 
 
 def _quoted(value: str) -> str:

@@ -1,5 +1,7 @@
 """Events of Google Analytics 4."""
 
+from collections.abc import Collection
+
 from kly_mage.declared.base import AgainstArticle, Column, Finality, Freshness, Rule, Source, Volume
 
 # What GA4 collects by itself and what it recommends to publishers; a name outside is mostly a typing error in a tag.
@@ -9,6 +11,10 @@ _EVENT_NAMES = (
     ' scroll search select_content select_item select_promotion session_start share sign_up user_engagement'
     ' video_complete video_progress video_start view_cart view_item view_item_list view_promotion view_search_results'
 )
+
+IDENTITY = ('stream_id', 'batch_page_id', 'batch_ordering_id', 'batch_event_index')
+"""Columns of Google's export beside ours: the stream, and where an event stood on its page and in its batch; two events of
+one batch may agree in all else, to the microsecond. Older exports have the latter three as parameters, or not at all."""
 
 GA4_EVENTS = Source(
     name='ga4_events',
@@ -30,8 +36,8 @@ GA4_EVENTS = Source(
     exports=('events_intraday', 'events_fresh', 'events'),
     complete=('events_fresh', 'events'),
     key_columns=(
-        *('event_timestamp', 'event_name', 'user_pseudo_id', 'session_id', 'stream_id'),
-        *('batch_page_id', 'batch_ordering_id', 'batch_event_index'),
+        *('event_timestamp', 'event_name', 'user_pseudo_id', 'session_id'),
+        *IDENTITY,
     ),
     volume=Volume(),
     freshness=Freshness(),
@@ -47,3 +53,13 @@ GA4_EVENTS = Source(
         ),
     ),
 )
+
+
+def is_export(names: Collection[str]) -> bool:
+    """Whether columns are those of GA4's export: nobody else has an event's parameters in one column."""
+    return {'event_timestamp', 'event_name', 'event_params'} <= set(names)
+
+
+def may_be_exported(names: Collection[str]) -> bool:
+    """Whether undeclared columns may be those of an export; a table of somebody else that has them loses nothing by it."""
+    return set(IDENTITY[1:]) <= set(names)

@@ -15,8 +15,9 @@ import pyarrow as pa
 from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
 from kly_mage.common.timer import timed
+from kly_mage.declared import ga4_events
 from kly_mage.declared.base import Source
-from kly_mage.landing import avro_blocks, ga4_export
+from kly_mage.landing import avro_blocks
 from kly_mage.landing.arrow_text import texts
 from kly_mage.landing.avro_schema import SchemaError, Shape, shape_of
 from kly_mage.landing.contents import DAMAGED, unpacked
@@ -58,7 +59,7 @@ def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Sli
         opened = _opened(file, unpacked(file, packed))
         there = {name: opened.shape.types[name] for name in dict.fromkeys(_top(opened.shape, name) for name in names)}
         nested = {name for name, kind in there.items() if pa.types.is_nested(kind)}
-        kept = nested if bool(source.exports) and ga4_export.is_export(opened.shape.types) else set()
+        kept = nested if bool(source.exports) and ga4_events.is_export(opened.shape.types) else set()
         batches = _batches(file, opened, pa.struct(list(there.items())))
         with contextlib.closing(made_ahead(timed('read', batches))) as ready:
             for batch in ready:

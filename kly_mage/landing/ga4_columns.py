@@ -7,9 +7,7 @@ The reader of files runs it on frames (``ga4_export.py``), BigQuery on its own t
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-IDENTITY = ('stream_id', 'batch_page_id', 'batch_ordering_id', 'batch_event_index')
-"""The stream, and where an event stood on its page and in its batch: two events of one batch may agree in all else, to the
-microsecond. Older exports have the latter three as parameters, or not at all."""
+from kly_mage.declared.ga4_events import IDENTITY
 
 PATH = 'path:'
 """Begins an entry of the article list that is a regular expression over the path of ``page_location``."""

@@ -20,11 +20,11 @@ from polars.datatypes import DataTypeClass
 from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
 from kly_mage.common.timer import timer
+from kly_mage.declared.ga4_events import IDENTITY
 from kly_mage.landing import ga4_columns, ga4_parameters
 from kly_mage.landing.arrow_text import series
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.ga4_columns import (
-    IDENTITY,
     LAST_MICROSECOND,
     VALUES,
     Expression,
@@ -60,20 +60,10 @@ AS_TEXT = pl.Struct(_SHAPE)
 """What is read of an event that is JSON: 64-bit integers are texts in one export and numbers in another."""
 
 
-def is_export(names: Collection[str]) -> bool:
-    """Whether columns are those of GA4's export: nobody else has an event's parameters in one column."""
-    return {'event_timestamp', 'event_name', 'event_params'} <= set(names)
-
-
 def wanted(names: Collection[str]) -> list[str]:
     """What is to be read of an export with the columns ``names``: columns, or parts of them behind a point."""
     places = ['.'.join(place) for place in ga4_columns.places(())]
     return [place for place in ('event_params', *places) if place.partition('.')[0] in names]
-
-
-def may_have_made(names: Collection[str]) -> bool:
-    """Whether undeclared columns may be those of an export; a table of somebody else that has them loses nothing by it."""
-    return set(IDENTITY[1:]) <= set(names)
 
 
 def flattened(file: LandingFile, parts: Iterable[Slice], article: Sequence[str]) -> Iterator[Slice]:

@@ -9,6 +9,7 @@ import polars as pl
 
 from kly_mage.common.errors import LandingError
 from kly_mage.common.timer import timed
+from kly_mage.declared import ga4_events
 from kly_mage.declared.base import Source
 from kly_mage.landing import ga4_export, json_object
 from kly_mage.landing.columns import MAX_COLUMNS, spelled
@@ -46,7 +47,7 @@ def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Sli
     """The rows as text; a line that is none is a reject; see ``slices.Reader``."""
     other = spelled(source, names)
     single = [name for name in names if other.get(name, name) in source.names]
-    is_export = bool(source.exports) and ga4_export.is_export(names)
+    is_export = bool(source.exports) and ga4_events.is_export(names)
     with file.open() as packed:
         read = blocks(file, unpacked(file, packed), SLICE_BYTES, LINE_BYTES)
         if is_export:
@@ -137,7 +138,7 @@ def _fields(file: LandingFile, stream: IO[bytes]) -> list[str]:
             for text in texts[:many]:
                 found = json_object.decoded(text)
                 names |= dict.fromkeys(found if isinstance(found, dict) else ())
-            if ga4_export.is_export(names):
+            if ga4_events.is_export(names):
                 return list(ga4_export.AS_TEXT.to_schema())
             if len(names) > MAX_COLUMNS or any(len(name) > _NAME_CHARACTERS for name in names):
                 return list(names)

@@ -9,7 +9,6 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
-from difflib import get_close_matches
 from pathlib import Path
 
 from kly_mage.common.text import printable
@@ -118,6 +117,8 @@ def _resembled(name: str) -> str | None:
 
     Or it is that of an export of it.
     """
+    from difflib import get_close_matches  # such files are rare
+
     stem = re.split(r'[_\-. ]*(?:[0-9]{4,}|\.)', name.lower(), maxsplit=1)[0]
     close = get_close_matches(re.sub(r'[\- ]', '_', stem), list(SOURCES), n=1, cutoff=0.8)
     return close[0] if close else next((source.name for source in SOURCES.values() if day_in_name(source, name)), None)

@@ -10,8 +10,9 @@ import pyarrow as pa
 from kly_mage.common.errors import LandingError
 from kly_mage.common.text import printable
 from kly_mage.common.timer import timed
+from kly_mage.declared import ga4_events
 from kly_mage.declared.base import Source
-from kly_mage.landing import ga4_export, parquet_limits
+from kly_mage.landing import parquet_limits
 from kly_mage.landing.arrow_text import series, texts
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.slices import Slice
@@ -35,7 +36,7 @@ def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Sli
     line = 1
     with file.open() as stream:
         opened = _opened(file, stream)
-        is_export = bool(source.exports) and ga4_export.is_export(opened.schema_arrow.names)
+        is_export = bool(source.exports) and ga4_events.is_export(opened.schema_arrow.names)
         wanted = _there(opened.schema_arrow, names)
         try:
             portions = parquet_limits.portions(opened, stream, wanted)

@@ -7,6 +7,7 @@ the days a load takes, and what makes a file unusable as a whole.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import sys
 from collections.abc import Collection, Generator, Iterable, Iterator
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from typing import TYPE_CHECKING
+from typing import cast as as_type
 
 import polars as pl
 
@@ -21,18 +23,18 @@ from kly_mage.common.errors import LandingError
 from kly_mage.common.settings import load_settings
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
+from kly_mage.declared import ga4_events
 from kly_mage.declared import gam_transfer as transferred
 from kly_mage.declared.base import Source
-from kly_mage.landing import csv, cut, ga4_columns, ga4_export, gam_rows, gam_transfer, ndjson
+from kly_mage.landing import csv, cut
 from kly_mage.landing.columns import problem, spelled
 from kly_mage.landing.contents import format_of
 from kly_mage.landing.files import LandingFile
-from kly_mage.landing.formats import AVRO, CSV, JSON, PARQUET, Format
+from kly_mage.landing.formats import AVRO, CSV, JSON, PARQUET
 from kly_mage.landing.mapping import mapped, mapping_for, rates_for
 from kly_mage.landing.outside import taken
 from kly_mage.landing.plausible import Money
 from kly_mage.landing.ragged import mostly_unusable, too_many
-from kly_mage.landing.report import Report
 from kly_mage.landing.slices import Reader, Slice
 from kly_mage.landing.unchanged import Reading
 from kly_mage.rows import casting
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
 
 INSTANT = pl.Datetime('us', 'UTC')  # of what tells when a file was delivered and changed
 _SEEN_FILES = 20_000  # of which it is known what they are; a load looks at each several times
-_READERS: dict[Format, Reader] = {CSV: csv, JSON: ndjson}
+_READERS = {CSV: 'csv', JSON: 'ndjson', PARQUET: 'parquet', AVRO: 'avro'}  # modules of this folder
 _ROW_COLUMNS = {'_delivered_at': INSTANT, '_file': pl.String(), '_modified_at': INSTANT, '_line': pl.Int64()}
 
 
@@ -174,21 +176,18 @@ def sample(source: Source, file: LandingFile) -> pl.DataFrame:
 
 @lru_cache(_SEEN_FILES)
 def reader_of(file: LandingFile) -> Reader:
-    """What reads a file.
+    """What reads a file; it is imported by who has such files.
 
     Raises:
         LandingError: it is not to be read, or nobody here reads what it is.
     """
     form = format_of(file)
-    if form is PARQUET:  # its library is imported by who has such files
-        from kly_mage.landing import parquet
+    if form is JSON:
+        from kly_mage.landing import gam_rows
 
-        return parquet
-    if form is AVRO:
-        from kly_mage.landing import avro
-
-        return avro
-    return gam_rows if form is JSON and gam_rows.is_rows(file) else _READERS[form]
+        if gam_rows.is_rows(file):
+            return gam_rows
+    return as_type(Reader, importlib.import_module(f'kly_mage.landing.{_READERS[form]}'))
 
 
 def file_columns(source: Source, file: LandingFile) -> list[str]:
@@ -229,12 +228,18 @@ def _columns(source: Source, file: LandingFile) -> tuple[list[str], list[str], _
 def _single(source: Source, file: LandingFile, names: list[str]) -> list[str]:
     """The columns of single values that a file's become."""
     if _is_export(source, names):
+        from kly_mage.landing import ga4_columns
+
         return ga4_columns.columns(names, source.names)
-    return gam_transfer.columns(file, names) if _is_transfer(source, names) else names
+    if _is_transfer(source, names):
+        from kly_mage.landing import gam_transfer
+
+        return gam_transfer.columns(file, names)
+    return names
 
 
 def _is_export(source: Source, names: list[str]) -> bool:
-    return bool(source.exports) and ga4_export.is_export(names)
+    return bool(source.exports) and ga4_events.is_export(names)
 
 
 def _is_transfer(source: Source, names: list[str]) -> bool:
@@ -244,12 +249,16 @@ def _is_transfer(source: Source, names: list[str]) -> bool:
 def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str]) -> Generator[Slice, None, None]:
     """The rows of a file as columns of single values."""
     if _is_transfer(source, names):
+        from kly_mage.landing import gam_transfer
+
         yield from gam_transfer.added_up(file, lambda: reader.slices(file, names, source))
         return
     if not _is_export(source, names):
         with contextlib.closing(reader.slices(file, names, source)) as slices:
             yield from slices
         return
+    from kly_mage.landing import ga4_export
+
     article = load_settings().ga4_article
     wanted = ga4_export.wanted(names) if reader.TAKES_COLUMNS else names
     with contextlib.closing(reader.slices(file, wanted, source)) as slices:
@@ -265,6 +274,8 @@ def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.
         names = [name for name in names if name not in between.mapping.ignore] or names
     report = None
     if between.mapping and between.mapping.total is not None:
+        from kly_mage.landing.report import Report
+
         with contextlib.closing(_slices(source, file, reader, names)) as slices:
             report = Report(source, file, between.mapping, slices)
         between = replace(between, mapping=report.mapping)

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
@@ -98,8 +99,14 @@ def _entries(pipeline: str) -> list[dict[str, Any]]:
     path = PROJECT / 'pipelines' / pipeline / 'metadata.yaml'
     if not path.is_file():
         raise PipelineError(f'no pipeline {pipeline}: there are {", ".join(names())}')
+    return _parsed(path.read_text('utf-8'))
+
+
+@cache
+def _parsed(text: str) -> list[dict[str, Any]]:
+    """The blocks of a pipeline's file; a run looks at each file several times."""
     loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
-    found: list[dict[str, Any]] = yaml.load(path.read_text('utf-8'), Loader=loader)['blocks']  # noqa: S506 -- safe, both
+    found: list[dict[str, Any]] = yaml.load(text, Loader=loader)['blocks']  # noqa: S506 -- safe, both
     return found
 
 

@@ -19,9 +19,9 @@ from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.text import counted
 from kly_mage.common.timer import timer
 from kly_mage.common.window import Window, window
-from kly_mage.declared import SOURCES
+from kly_mage.declared import SOURCES, ga4_events
 from kly_mage.declared.base import UNDECLARED, Source
-from kly_mage.landing import cut, ga4_export, readers
+from kly_mage.landing import cut, readers
 from kly_mage.landing import files as landing
 from kly_mage.landing import left_out as landing_left_out
 from kly_mage.landing.not_understood import not_understood
@@ -139,7 +139,7 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         files=files,
         found=[file.name for file in found],
         undeclared=columns,
-        is_export=ga4_export.may_have_made(columns),
+        is_export=ga4_events.may_be_exported(columns),
         started_by=str(kwargs.get('started_by') or kwargs.get('trigger_name') or 'editor'),
         pipeline_run=str(kwargs['pipeline_run_id']) if kwargs.get('pipeline_run_id') else None,
     )

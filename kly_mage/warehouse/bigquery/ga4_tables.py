@@ -11,12 +11,11 @@ from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window, today
 from kly_mage.declared.base import Source
-from kly_mage.declared.ga4_events import GA4_EVENTS
+from kly_mage.declared.ga4_events import GA4_EVENTS, IDENTITY
 from kly_mage.fetch.bigquery import Dataset, Remote
 from kly_mage.fetch.ga4 import day_of, is_export
 from kly_mage.landing.deliveries import delivery_of
 from kly_mage.landing.files import LandingFile, is_delivery, table
-from kly_mage.landing.ga4_columns import IDENTITY
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.ga4_select import rows_of, selected
 from kly_mage.warehouse.bigquery.ledger import read_as

@@ -1,9 +1,12 @@
 """Schemas, tables, partitions and columns: made when missing, by however many processes at once."""
 
+from __future__ import annotations
+
 import hashlib
 import logging
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import psycopg2
 import psycopg2.errors
@@ -16,13 +19,15 @@ from kly_mage.common.settings import UTC, Settings
 from kly_mage.common.text import printable
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
-from kly_mage.warehouse.postgres import agreed, declarations, redeclare
+from kly_mage.warehouse.postgres import agreed, declarations
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.declarations import MIGRATE
-from kly_mage.warehouse.postgres.gold_checks import Block
 from kly_mage.warehouse.postgres.partitions import warn_if_crowded
 from kly_mage.warehouse.postgres.tables import bronze_table, everything, exists, relations, table_columns, text_of
 from kly_mage.warehouse.postgres.versions import migrations
+
+if TYPE_CHECKING:
+    from kly_mage.warehouse.postgres.gold_checks import Block
 
 logger = logging.getLogger('kly_mage')
 MAX_COLUMNS = 1_600  # of a table in PostgreSQL
@@ -133,6 +138,8 @@ def _complete(cursor: Cursor, settings: Settings, ddl: str, block: Block | None)
         _refuse_going_back(cursor, found, ddl)
     done = [f'schema version {step.version}: {step.name}' for step in due if not is_new]
     changes = [] if is_new else declarations.changes(cursor)
+    from kly_mage.warehouse.postgres import redeclare  # nearly always the schema is complete, and nobody needs it
+
     if not changes:
         redeclare.derive(cursor, ddl)
     elif block is None:

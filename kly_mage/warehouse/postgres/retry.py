@@ -10,7 +10,6 @@ import psycopg2.errors
 
 from kly_mage.common.errors import KlyError, LandingError, RetryableError, UnreachableError, first_line
 from kly_mage.warehouse.postgres.connection import RETRY_SECONDS
-from kly_mage.warehouse.postgres.embedded import revive
 from kly_mage.warehouse.postgres.refusals import PERMANENT, said
 
 T = TypeVar('T')
@@ -61,6 +60,8 @@ def retrying(work: Callable[[], T]) -> T:
             logger.warning('%s; trying again in %s s', first_line(error), seconds)
             time.sleep(seconds)
             if not isinstance(error, _IN_THE_WAY):
+                from kly_mage.warehouse.postgres.embedded import revive  # only who needs it pays for its import
+
                 revive(error)
     try:
         return work()

@@ -13,7 +13,6 @@ from psycopg2.extensions import connection as Connection
 from kly_mage.common.errors import WarehouseError, first_line
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.warehouse.postgres.connection import REACHED, RETRY_SECONDS, open_connection
-from kly_mage.warehouse.postgres.embedded import running, start
 
 
 def server(settings: Settings) -> Settings:
@@ -24,6 +23,8 @@ def server(settings: Settings) -> Settings:
     """
     if settings.host:
         return settings
+    from kly_mage.warehouse.postgres.embedded import running, start  # who has a server of his own needs none of it
+
     folder = settings.local_dir / 'postgres'
     for attempt in range(3):  # it may die between two looks at it
         socket = running(folder) or start(folder)

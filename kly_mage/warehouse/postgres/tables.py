@@ -1,6 +1,7 @@
 """The tables: what they are called, and the statements that create them and say what is in them."""
 
 import re
+from functools import cache, lru_cache
 from pathlib import Path
 
 from psycopg2 import sql
@@ -8,7 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Column, Source
-from kly_mage.declared.marts import MARTS, mart_of
+from kly_mage.declared.marts import MARTS, Mart, mart_of
 from kly_mage.rows.rowhash import VERSION
 from kly_mage.warehouse.postgres.delivery_tables import changes_ddl, corrections_ddl
 from kly_mage.warehouse.postgres.finality_view import finality_view
@@ -110,16 +111,21 @@ def exists(cursor: Cursor, schema: str, table: str) -> bool:
 
 def everything() -> str:
     """Everything that must stand before the first load, as one text."""
+    return _made_for(tuple(SOURCES.values()), tuple(MARTS))
+
+
+@lru_cache(maxsize=1)
+def _made_for(sources: tuple[Source, ...], marts: tuple[Mart, ...]) -> str:
+    """The text for what is declared; a load asks for it several times."""
     set_aside, ops, articles, *checks = map(text_of, ('set_aside', 'ops', 'articles', 'file_checks', 'deliveries'))
-    sources, marts = map(source_ddl, SOURCES.values()), map(mart_ddl, MARTS)
-    restatements = [restatements_ddl(SOURCES[mart.source], mart) for mart in MARTS if SOURCES[mart.source].value_columns]
+    restatements = [restatements_ddl(SOURCES[mart.source], mart) for mart in marts if SOURCES[mart.source].value_columns]
     return '\n'.join(
         [
             set_aside,
             ops,
-            *sources,
+            *map(source_ddl, sources),
             articles,
-            *marts,
+            *map(mart_ddl, marts),
             *restatements,
             joined_ddl(),
             *checks,
@@ -130,6 +136,7 @@ def everything() -> str:
     )
 
 
+@cache
 def text_of(name: str) -> str:
     """The statements of an SQL file beside this module."""
     return Path(__file__).with_name(f'{name}.sql').read_text('utf-8')

@@ -13,11 +13,10 @@ from kly_mage.__main__ import main
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.window import Window
-from kly_mage.declared.ga4_events import GA4_EVENTS
+from kly_mage.declared.ga4_events import GA4_EVENTS, IDENTITY
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.fetch.bigquery import Dataset, Remote
 from kly_mage.landing.files import files_for
-from kly_mage.landing.ga4_columns import IDENTITY
 from kly_mage.warehouse.bigquery import ga4_tables
 from kly_mage.warehouse.bigquery.engine import BigQuery
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
