@@ -198,9 +198,11 @@ class Folder:
         return str(python)
 
 
-def backfill(host: str, name: str, landing: Path, start: Any, end: Any, cost: Cost, done: tuple[int, ...] = (0,)) -> None:
+def backfill(
+    host: str, name: str, landing: Path, start: Any, end: Any, cost: Cost, done: tuple[int, ...] = (0,), workers: int = 1
+) -> None:
     """One run of the project's command over the days from ``start`` to ``end``; ``done`` are the exit codes to expect."""
-    days = ['--start', str(start), '--end', str(end)]
+    days = ['--start', str(start), '--end', str(end), '--workers', str(workers)]
     told = command(
         host, name, landing, ['backfill', '--pipeline', 'articles_performance', '--quiet', '--debug', *days], cost, done
     )

@@ -22,7 +22,7 @@ class Cost:
     Attributes:
         seconds: by the clock on the wall.
         cpu: CPU seconds of client and server together; steadier than the clock on a machine that others use too.
-        peak_mb: the client's peak memory.
+        peak_mb: the client's peak memory; of several processes that of the largest.
         wal: bytes of write-ahead log.
         bytes: what stands on disk afterwards, tables and indexes.
         stages: seconds by stage, as the project's own command reports them at ``--debug``.
@@ -94,18 +94,23 @@ def median(costs: list[Cost], what: Callable[[Cost], float]) -> float:
 
 
 def _watch_memory(process: int, cost: Cost) -> None:
-    """The high-water mark of a process, as long as it can be asked (a parent's own would taint ``ru_maxrss``)."""
+    """The high-water mark of a process, or one it began, while it can be asked (a parent's would taint ``ru_maxrss``)."""
+    while peak := _peak_mb(process):
+        try:
+            began = Path(f'/proc/{process}/task/{process}/children').read_text().split()
+        except (OSError, ProcessLookupError):
+            return
+        cost.peak_mb = max(cost.peak_mb, peak, *(_peak_mb(int(child)) for child in began))
+        time.sleep(0.02)
+
+
+def _peak_mb(process: int) -> float:
+    """0 of a process that has ended: one that nobody has asked for its end has no memory any more."""
     try:
-        while True:
-            for line in Path(f'/proc/{process}/status').read_text().splitlines():
-                if line.startswith('VmHWM'):
-                    cost.peak_mb = max(cost.peak_mb, int(line.split()[1]) / 1024)
-                    break
-            else:
-                return  # a zombie has no memory
-            time.sleep(0.02)
+        lines = Path(f'/proc/{process}/status').read_text().splitlines()
     except (OSError, ProcessLookupError):
-        return
+        return 0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith('VmHWM')), 0)
 
 
 def _cpu_fields(process: int) -> list[int]:

@@ -1,16 +1,14 @@
-"""Days side by side: the files of a month loaded by one process, and by several that share its days.
+"""Days side by side: the files of a month loaded by one process, and by several (``backfill --workers``).
 
-Each is a whole command over its own days. Beside them the server is asked twenty times a second what its sessions wait for:
-what stands in the way of more of them shows there, and in the CPU seconds, which more processes must not need.
+Beside them the server is asked twenty times a second what its sessions wait for: what stands in the way of more of them
+shows there, and in the CPU seconds.
 """
 
 import sys
 import threading
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import pairwise
 from pathlib import Path
 
 from bench import oracle
@@ -45,8 +43,9 @@ def run(host: str, meter: Meter, work: Path, job: Job, rounds: int) -> list[Team
             backfill(
                 host, 'bench_workers', landing, job.start - timedelta(days=1), job.start - timedelta(days=1), Cost(), (3,)
             )
+            last = job.start + timedelta(days=job.days - 1)
             with meter.measuring() as cost, _Waits(host, team.waits):
-                _together(host, landing, job, team.size, cost)
+                backfill(host, 'bench_workers', landing, job.start, last, cost, workers=team.size)
             team.costs.append(cost)
             told = ', '.join(f'{what} {seconds:.2f}' for what, seconds in team.waits.most_common(6))
             sys.stderr.write(
@@ -57,22 +56,6 @@ def run(host: str, meter: Meter, work: Path, job: Job, rounds: int) -> list[Team
                 oracle.check(f'kly_mage, {team.size} side by side', connection, str(Ours.result), oracle.expected(files))
     fresh(host, 'bench_workers')
     return teams
-
-
-def _together(host: str, landing: Path, job: Job, size: int, cost: Cost) -> None:
-    """A process each for so many shares of the days, all at once; what they cost together."""
-    bounds = [round(job.days * share / size) for share in range(size + 1)]
-    days = [(job.start + timedelta(days=a), job.start + timedelta(days=b - 1)) for a, b in pairwise(bounds)]
-    costs = [Cost() for _ in days]
-    with ThreadPoolExecutor(size) as pool:
-        work = [
-            pool.submit(backfill, host, 'bench_workers', landing, *span, own, (0,))
-            for span, own in zip(days, costs, strict=True)
-        ]
-        for each in work:
-            each.result()
-    cost.cpu += sum(own.cpu for own in costs)
-    cost.peak_mb = sum(own.peak_mb for own in costs)
 
 
 class _Waits:

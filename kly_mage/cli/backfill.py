@@ -2,11 +2,12 @@
 
 import argparse
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import date
+from itertools import islice
 from typing import Any
 
-from kly_mage.cli.arguments import accept_command, add_days, add_quiet, window
+from kly_mage.cli.arguments import accept_command, add_days, add_quiet, number_of, window
 from kly_mage.common.console import note, say, say_sentence
 from kly_mage.common.errors import KlyError, UsageError, WarehouseError, WindowError
 from kly_mage.common.records import say_json
@@ -21,6 +22,7 @@ from kly_mage.landing.not_understood import not_understood
 from kly_mage.loads import runner, summary
 from kly_mage.loads.found import find_files
 from kly_mage.loads.progress import progress
+from kly_mage.loads.shares import MOST_PROCESSES, processes, shares
 from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.ledger import PARTS, days_without_file, word
 from kly_mage.warehouse.postgres.connection import kept
@@ -41,6 +43,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         '--pipeline', type=_pipeline, choices=names, metavar='NAME', help=f'{" or ".join(names)}; without it all'
     )
     parser.add_argument('--reread', action='store_true', help='read files too that have not changed since they were loaded')
+    parser.add_argument(
+        '--workers',
+        type=number_of('processes', MOST_PROCESSES),
+        metavar='N',
+        help='load days side by side in as many processes; without it one for each two cores, where the files are worth it',
+    )
     parser.add_argument('--via-mage', action='store_true', help='as a Mage backfill on the running server')
     parser.add_argument(
         '--details',
@@ -122,6 +130,8 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
         return _plan(load_settings(), _sources(chosen), days)
     if options.via_mage and options.reread:
         raise UsageError('--reread is for loads of this process; in Mage, give the trigger a variable reread: true')
+    if options.workers and (options.via_mage or load_settings().warehouse == 'bigquery'):
+        raise UsageError('--workers is for processes of this command, which load into PostgreSQL: leave it out')
     if options.via_mage:
         if load_settings().warehouse == 'bigquery':
             raise UsageError('in Mage the pipelines load into PostgreSQL only: leave --via-mage out')
@@ -131,9 +141,16 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
         loads = via_mage.run(chosen, days, options.quiet)
     else:
         with progress(quiet=options.quiet) as step:
-            asked = {'start_date': days.start, 'end_date': days.end, 'started_by': 'command line', 'progress': step}
+            asked: dict[str, Any] = {
+                'start_date': days.start,
+                'end_date': days.end,
+                'started_by': 'command line',
+                'progress': step,
+            }
             asked['reread'] = options.reread
-            loads = list(runner.run(chosen, **asked).values())
+            workers = processes(options.workers)
+            cut = shares(warehouse(load_settings()).reach(), _sources(chosen), days, options.workers) if workers > 1 else {}
+            loads = list(runner.run(chosen, shares=cut, workers=workers, **asked).values())
     settings = warehouse(load_settings()).reach()
     missing = {load['source']: _missing(settings, SOURCES[load['source']], days) for load in loads}
     if not options.quiet and not options.via_mage:
@@ -238,7 +255,7 @@ def _names(files: list[landing.LandingFile]) -> str:
 
 def _progress(settings: Settings, loads: list[Load], days: Window, missing: dict[str, list[date]]) -> Iterable[str]:
     """One line per day, and one for the rows of other days that a source of ``any_day`` brought along."""
-    counts = warehouse(settings).by_day([load['load_id'] for load in loads])
+    counts = warehouse(settings).by_day([number for load in loads for number in _numbers(load)])
     names = [load['source'] for load in loads]
     for day in days:
         of_day = counts.pop(day, {})
@@ -266,15 +283,13 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             yield f'{name}: no file, or one without rows, for {spans(missing[name])}'
         if count := load['rows_rejected'] - load['rejects_accepted']:
             yield f'{name}: {_rows(count)} cannot be used; python -m kly_mage rejects --source {name} lists them'
-            for reject in warehouse(settings).rejects(load['load_id'], SHOWN_REJECTS):
-                yield f'  {reject}'
+            yield from _first(load, warehouse(settings).rejects)
         if count := load['rows_outside']:
             yield (
                 f'{name}: {_rows(count)} of days that their file may not hold, which no load takes: say in '
                 f'kly_mage/declared/{name}.py in which zone its files are cut, and how early or late their rows may be'
             )
-            for each in warehouse(settings).outside(load['load_id'], SHOWN_REJECTS):
-                yield f'  {each}'
+            yield from _first(load, warehouse(settings).outside)
         if count := load['rows_withdrawn']:
             yield (
                 f'{name}: {_rows(count)} of bronze count no longer, because the newest delivery of their day lacks them and '
@@ -301,6 +316,17 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
                 f'the others stand in bronze.{name}_conflicts. If they are no restatements but finer-grained rows, add what '
                 f'tells them apart to hash_columns in kly_mage/declared/{name}.py'
             )
+
+
+def _first(load: Load, of_load: Callable[[int, int], list[str]]) -> Iterable[str]:
+    """The first lines about a load, or about those that were made side by side."""
+    lines = (line for number in _numbers(load) for line in of_load(number, SHOWN_REJECTS))
+    return (f'  {line}' for line in islice(lines, SHOWN_REJECTS))
+
+
+def _numbers(load: Load) -> list[int]:
+    numbers: list[int] = load.get('load_ids') or [load['load_id']]
+    return numbers
 
 
 def _left_out(loads: list[Load]) -> Iterable[str]:

@@ -21,7 +21,7 @@ from typing import Any, NoReturn, Protocol, cast
 from kly_mage import __version__
 from kly_mage.cli import DONE, FAILED, INTERRUPTED, TERMINATED, WRONG_USE
 from kly_mage.common import interruption
-from kly_mage.common.console import LogFormatter, note
+from kly_mage.common.console import log_to_stderr, note
 from kly_mage.common.errors import KlyError, UsageError, first_line
 from kly_mage.common.settings import doubts, environment
 from kly_mage.common.text import printable
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
         options = parser([name]).parse_args(given)
     except SystemExit as end:  # after --help or a word it does not know
         return int(end.code or DONE)
-    _log(logging.DEBUG if options.debug else logging.WARNING)
+    log_to_stderr(logging.DEBUG if options.debug else logging.WARNING)
     os.environ['PGAPPNAME'] = f'kly_mage {name}'  # whoever waits for us can name us
     try:
         if doubt := doubts():
@@ -186,12 +186,6 @@ def _refuse_elsewhere(name: str) -> None:
         raise UsageError(
             f'{name} works on PostgreSQL (KLY_WAREHOUSE=postgres), not on BigQuery yet: there are {", ".join(_ON_BIGQUERY)}'
         )
-
-
-def _log(level: int) -> None:
-    handler = logging.StreamHandler()
-    handler.setFormatter(LogFormatter('%(asctime)s %(levelname)s %(message)s'))
-    logging.basicConfig(level=level, handlers=[handler])
 
 
 def _message(error: BaseException) -> str:

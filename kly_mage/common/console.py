@@ -56,3 +56,10 @@ class LogFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record's text, each line made printable."""
         return '\n'.join(map(printable, super().format(record).split('\n')))
+
+
+def log_to_stderr(level: int) -> None:
+    """Have this process's log on standard error, from a level on."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormatter('%(asctime)s %(levelname)s %(message)s'))
+    logging.basicConfig(level=level, handlers=[handler])

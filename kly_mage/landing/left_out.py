@@ -70,12 +70,14 @@ def read(
     late_days: int,
     left_out: LeftOut,
     recall: Callable[[list[LandingFile]], Recall] | None = None,
+    is_share: bool = False,
 ) -> Frames:
     """What ``readers.read`` gives of the files that can be used, small ones together, and a row for each that cannot.
 
     Args:
         left_out: files that are not to be read; the walk adds what it finds.
         recall: gives what is known of some files; those that are unchanged are not read. None: all are.
+        is_share: others are at work on further days, so it is no failure if none of these files can be used.
 
     Raises:
         FileLeftOutError: by the walk, at its end, if a file was found that cannot be used.
@@ -84,7 +86,8 @@ def read(
 
     def frames() -> Iterator[pl.DataFrame]:
         left_out.update(deliveries.incomplete(source, files, left_out))
-        refuse_all(files, files_for(files, window, late_days), left_out)
+        if not is_share:
+            refuse_all(files, files_for(files, window, late_days), left_out)
         begun = set(left_out)
         usable = [file for file in files if file.name not in begun]
         readings = unchanged.plan(source, usable, window, late_days, recall(usable)) if recall and usable else {}

@@ -81,8 +81,8 @@ def read(
 
     A dated file gives the rows of the days it may hold (``LandingFile.days``), and with its own day those outside
     (``outside.taken``); a source with ``any_day`` gives all rows.
-    Rows that cannot be used come along with ``_reject`` filled (see ``casting.cast``), those without a readable day in
-    every window. Further columns: ``_delivered_at``, ``_file`` and its ``_modified_at``, and ``_line`` (where the row
+    Rows that cannot be used come along with ``_reject`` filled (see ``casting.cast``), those without a readable day with
+    their file. Further columns: ``_delivered_at``, ``_file`` and its ``_modified_at``, and ``_line`` (where the row
     begins, from 1).
 
     Args:

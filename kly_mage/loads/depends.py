@@ -32,7 +32,7 @@ def recalling(settings: Settings, source: Source, *, reread: bool) -> Callable[[
     Args:
         reread: nothing is known of any file, so all are read; it is kept for the next load.
     """
-    if settings.warehouse != 'postgres' or not _is_ours(source):
+    if settings.warehouse != 'postgres' or not is_ours(source):
         return None
     if reread:
         return lambda files: Recall(_texts(settings, source), {})
@@ -62,7 +62,7 @@ def _texts(settings: Settings, source: Source) -> Callable[[LandingFile], str]:
     return text
 
 
-def _is_ours(source: Source) -> bool:
+def is_ours(source: Source) -> bool:
     """Whether rows of the source go from our loader through our hash to our exporter, in all pipelines."""
     lanes = {block.uuid: set(block.lanes) for block in runner.blocks(runner.names())}
     wired = {f'load_{source.name}': (), f'hash_{source.name}': (f'load_{source.name}',)}

@@ -53,7 +53,12 @@ def retry(settings: Settings, sources: Iterable[str]) -> Outcome:
         take(settings, whole)
         taken += whole
         for span in _spans(days):
-            asked = {'start_date': span.start, 'end_date': span.end, 'started_by': 'rejects --retry', 'reread': True}
+            asked: dict[str, Any] = {
+                'start_date': span.start,
+                'end_date': span.end,
+                'started_by': 'rejects --retry',
+                'reread': True,
+            }
             outputs = runner.run(_pipelines(name), **asked)
             loads += [output for output in outputs.values() if output['source'] == name]
         resolved += [(name, reject.reject_id) for reject in over]

@@ -2,10 +2,11 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from graphlib import CycleError, TopologicalSorter
+from types import MappingProxyType
 from typing import Any
 
 import polars as pl
@@ -14,7 +15,11 @@ import yaml
 from kly_mage.common.errors import PipelineError, UsageError, WarehouseError, first_line
 from kly_mage.common.settings import PROJECT, load_settings
 from kly_mage.common.timer import seconds_by_timer, timer
+from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
+from kly_mage.landing.files import files_for
+from kly_mage.landing.left_out import refuse_all
+from kly_mage.loads.found import find_files
 from kly_mage.loads.handed_on import to_pandas, typed
 from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.choice import warehouse
@@ -23,6 +28,7 @@ from kly_mage.warehouse.in_place import InPlace
 logger = logging.getLogger('kly_mage')
 _FOLDERS = {'data_loader': 'data_loaders', 'transformer': 'transformers', 'data_exporter': 'data_exporters'}
 _EXPORTERS = {f'export_{name}' for name in SOURCES}
+_LANES = _EXPORTERS | {f'{step}_{name}' for step in ('load', 'hash') for name in SOURCES}
 _OURS = _EXPORTERS | {f'hash_{name}' for name in SOURCES}
 
 
@@ -132,11 +138,17 @@ def _below_previews(entries: list[dict[str, Any]]) -> set[str]:
     return below
 
 
-def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
+def run(
+    pipelines: Iterable[str], *, shares: Mapping[str, list[Window]] = MappingProxyType({}), workers: int = 1, **kwargs: Any
+) -> dict[str, Any]:
     """Run the blocks of these pipelines once over the days that ``kwargs`` name.
 
     Loaders give streams, transformers see them frame by frame, each exporter takes its stream in one transaction; SQL
     blocks run once, after everything above them. A block that fails holds up what hangs on it in its own pipeline only.
+
+    Args:
+        shares: by source, the days in parts that processes load side by side (``shares.shares``).
+        workers: how many of them.
 
     Returns:
         What each exporter of a source returned, by block.
@@ -156,7 +168,13 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
             continue
         try:
             inputs = [outputs[uuid] for uuid in block.upstream if uuid in outputs]
-            outputs[block.uuid] = _run_block(block, inputs, kwargs)
+            name = block.uuid.partition('_')[2] if block.uuid in _LANES else ''
+            if name not in shares:
+                outputs[block.uuid] = _run_block(block, inputs, kwargs)
+            elif block.type == 'data_exporter':  # in each process the blocks before it, too
+                outputs[block.uuid] = _load_shares(name, shares[name], workers, kwargs)
+            else:
+                outputs[block.uuid] = None
         except (WarehouseError, UsageError):  # it would meet every block
             raise
         except Exception as error:
@@ -168,6 +186,28 @@ def run(pipelines: Iterable[str], **kwargs: Any) -> dict[str, Any]:
     if failures:
         raise failures[0]
     return {uuid: outputs[uuid] for uuid in outputs if uuid in _EXPORTERS}
+
+
+def _load_shares(source: str, shares: list[Window], workers: int, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    from kly_mage.loads import side_by_side  # what processes need takes a while to import
+    from kly_mage.warehouse.postgres import ledger
+
+    ids = [load['load_id'] for load in side_by_side.work(partial(_lane, source), kwargs, shares, workers)]
+    settings = warehouse(load_settings()).reach()
+    (together,) = ledger.of_loads(settings, ids)
+    days = Window(shares[0].start, shares[-1].end)
+    near = files_for(find_files(settings, SOURCES[source]), days, settings.late_days)
+    refuse_all(near, near, together['left_out'])  # as one load would: here it is all of them together
+    return together | {'load_ids': ids}
+
+
+def _lane(source: str, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """What the exporter of a source makes of its days, from the loader on."""
+    found, given = {block.uuid: block for block in blocks(names())}, list[Any]()
+    for uuid in (f'load_{source}', f'hash_{source}', f'export_{source}'):
+        given = [_run_block(found[uuid], given, dict(kwargs))]
+    done: dict[str, Any] = given[0]
+    return done
 
 
 def _run_block(block: Block, inputs: list[Any], kwargs: dict[str, Any]) -> Any:

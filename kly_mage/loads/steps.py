@@ -68,6 +68,7 @@ def read_days(source_name: str, kwargs: Kwargs) -> Any:
         late_days=settings.late_days,
         left_out=left_out,
         recall=recalling(settings, source, reread=bool(kwargs.get('reread'))),
+        is_share=bool(kwargs.get('is_share')),
     )
     taken = cache(lambda: warehouse(settings).taken(source.name))
     frames = frames.map(lambda frame: cut.take(frame, taken))

@@ -212,6 +212,15 @@ def by_day(settings: Settings, load_ids: Iterable[int]) -> dict[date, dict[str, 
 
 def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]]:
     """Per source what the finished loads of these Mage pipeline runs did, as ``load.load`` tells it of one."""
+    return _together(settings, 'pipeline_run', runs)
+
+
+def of_loads(settings: Settings, load_ids: list[int]) -> list[dict[str, Any]]:
+    """The same of loads by their numbers."""
+    return _together(settings, 'load_id', load_ids)
+
+
+def _together(settings: Settings, column: str, values: list[Any]) -> list[dict[str, Any]]:
     names = [
         *(f'rows_{part}' for part in ('read', 'distinct', *PARTS, 'outside', *CORRECTED)),
         'rejects_accepted',
@@ -220,16 +229,17 @@ def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]
     sums = ', '.join(f'sum({name})::bigint' for name in names)
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute(
-            f'select source, array_agg(left_out), {_CHANGED}, min(start_day), max(end_day), array_agg(load_id), {sums}'
-            ' from ops.loads'
-            " where pipeline_run = any(%s) and status = 'done' group by source order by source",
-            (runs,),
+            f'select source, array_agg(left_out), {_CHANGED}, min(start_day), max(end_day), array_agg(load_id),'
+            f' sum(money_read), {sums} from ops.loads'
+            f" where {column} = any(%s) and status = 'done' group by source order by source",
+            (values,),
         )
         rows = cursor.fetchall()
         now = today(settings.timezone)
         return [
             {
                 'source': source,
+                'money_read': money,
                 'left_out': {name: reason for of_load in left_out for name, reason in of_load.items()},
                 'files_changed': files_changed,
                 'far_off': [str(day) for day in far_off(cursor, SOURCES[source], Window(start, end))],
@@ -237,7 +247,7 @@ def of_pipeline_runs(settings: Settings, runs: list[str]) -> list[dict[str, Any]
                 'final_days': [str(day) for day in finality.corrected(cursor, SOURCES[source], load_ids)],
                 **dict(zip(names, numbers, strict=True)),
             }
-            for source, left_out, files_changed, start, end, load_ids, *numbers in rows
+            for source, left_out, files_changed, start, end, load_ids, money, *numbers in rows
         ]
 
 

@@ -105,7 +105,7 @@ class Unchanged:
             day = date.fromisoformat(text) if text else None
             if told['is_read'] and text not in told['loaded']:
                 continue
-            if not self.source.any_day and day and day not in self.window:
+            if not self.source.any_day and (day or day_in_name(self.source, file) or self.window.start) not in self.window:
                 continue
             if day and has_rows(of_day):
                 self.unread.setdefault(day, set()).add(file)
