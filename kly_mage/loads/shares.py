@@ -6,10 +6,10 @@ day is in one share. So what is cut is what days divide: files that are dated an
 whose files decide together, stay one load, and so does a source whose loads stop by the numbers of the days around.
 """
 
-import os
 from collections.abc import Iterator
 from datetime import date
 
+from kly_mage.common.cores import cores
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
@@ -30,11 +30,6 @@ def processes(workers: int | None) -> int:
         workers: as many as somebody has asked for. None: one for each two cores, which a load and its server keep busy.
     """
     return workers or max(1, cores() // 2)
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count() or 1
 
 
 def shares(settings: Settings, sources: list[Source], days: Window, workers: int | None) -> dict[str, list[Window]]:

@@ -16,10 +16,10 @@ from typing import Any, NoReturn
 
 from kly_mage.common import interruption
 from kly_mage.common.console import log_to_stderr
+from kly_mage.common.cores import cores
 from kly_mage.common.errors import KlyError, UsageError, WarehouseError, first_line
 from kly_mage.common.window import Window
 from kly_mage.loads.progress import Step, silent
-from kly_mage.loads.shares import cores
 
 logger = logging.getLogger('kly_mage')
 Load = dict[str, Any]
