@@ -25,7 +25,7 @@ SHOWN_DAYS = 10
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Which files, and whether their mapping is to be written."""
-    parser.add_argument('file', nargs='+', type=Path, help='wherever it lies')
+    parser.add_argument('file', nargs='+', type=Path, help='wherever it lies; a name in the landing zone will do')
     parser.add_argument('--source', choices=sorted(SOURCES), help="whose it is, where its folder and name don't tell")
     parser.add_argument(
         '--mapping', action='store_true', help=f'print a mapping to start from, for {MAPPINGS}, and nothing else'
@@ -35,7 +35,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Look at each file; nothing is loaded. 3 if rows would be rejected."""
     settings, code = load_settings(), DONE
-    for path in options.file:
+    for path in [each if each.exists() else settings.data_dir / each for each in options.file]:
         source = SOURCES[options.source] if options.source else source_of(path)
         if source is None:
             raise UsageError(f'{path}: neither its folder nor its name says whose file it is; add --source')

@@ -1,5 +1,6 @@
 """Whether the columns of a file can be those of a table: the same question whatever the format is."""
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable
 
@@ -18,7 +19,7 @@ def spelled(source: Source, names: Iterable[str]) -> dict[str, str]:
     return {name: ours for name in names if (ours := declared.get(name.strip().lower(), name.strip())) != name}
 
 
-def problem(source: Source, names: list[str], there: list[str]) -> str | None:
+def problem(source: Source, names: list[str], there: list[str], unmapped: str | None = None) -> str | None:
     """What is wrong with the columns of a file, in a sentence; None if nothing is.
 
     A required column is missing; there are too many; or a name is empty, there twice, too long, not printable, or one of
@@ -27,12 +28,15 @@ def problem(source: Source, names: list[str], there: list[str]) -> str | None:
     Args:
         names: of the frame's columns.
         there: of the file's; others, where a mapping lies between.
+        unmapped: the file's name, where a mapping may be what it lacks.
     """
     if len(names) > MAX_COLUMNS:
         return f'has {len(names):,} columns: at most {MAX_COLUMNS:,} are possible'
     missing = [column.name for column in source.columns if column.required and column.name not in names]
     if missing:
         found = f'the file has {_told(there)}' if any(there) else 'line 1, the header, is empty'
+        if unmapped and any(there):
+            found += f'; if it is there by another name: python -m kly_mage inspect {shlex.quote(unmapped)} --mapping'
         return f'required column missing: {", ".join(missing)}; {found}'
     twice = sorted({name for name, times in [*Counter(there).items(), *Counter(names).items()] if times > 1})
     if twice:

@@ -220,7 +220,8 @@ def _columns(source: Source, file: LandingFile) -> tuple[list[str], list[str], _
     found = mapping.problem(single) if mapping else None
     other = spelled(source, names)
     names = [other.get(name, name) for name in names]
-    if names and (found := found or problem(source, names, single)):
+    unmapped = file.name if mapping is None and single is there and not file.is_table else None
+    if names and (found := found or problem(source, names, single, unmapped)):
         raise LandingError(f'{file.name}: {found}')
     return there, names, _Between(mapping, other)
 

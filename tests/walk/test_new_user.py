@@ -7,7 +7,8 @@ import pytest
 from tests.walk.clone import COLUMNS, Clone
 
 pytestmark = [pytest.mark.walk, pytest.mark.one_version]
-_COMMAND = re.compile(r'python -m kly_mage ([a-z][\w -]*)')
+# A command with a file and options, each with at most one value; what is said behind it is none of it.
+_COMMAND = re.compile(r'python -m kly_mage ([a-z-]+(?: [\w.-]+/[\w./-]+)?(?: --[a-z]+(?: [\w.:/]+(?:-[\w.:/]+)*)?)*)')
 
 CMS = """ID Artikel;Judul;Rubrik;Penulis;Situs;Terbit
 101;Harga Beras Naik;Ekonomi;Sari;kly.example;01.10.2025 08:15
@@ -37,7 +38,7 @@ def test_what_make_run_names_as_next_works(clone: Clone, first_screen: str) -> N
     assert [command.split()[0] for command in commands] == ['status', 'conflicts']
     # October is loaded, and the sample holds conflicts on purpose.
     for command, code in zip(commands, (0, 3), strict=True):
-        clone.asks(command.split('  ')[0], code)
+        clone.asks(command, code)
 
 
 @pytest.mark.parametrize(
@@ -74,27 +75,41 @@ def test_files_of_ones_own_load_and_the_printed_remedies_repair_a_broken_one(clo
         (landing / name).write_text(text, 'utf-8')
     own = {'KLY_DATA_DIR': str(landing), 'POSTGRES_DBNAME': 'own', 'KLY_SETTLE_SECONDS': '0'}
 
-    # The mapping that inspect begins, filled in as its lines ask.
-    mapping = clone.asks('inspect own/cms_articles/artikel.csv --mapping', **own)
+    # The CMS writes columns of its own: the command that is named begins a mapping, filled in as its lines ask.
+    told = _line(clone.asks('backfill --start 2025-10-01 --end 2025-10-02', 1, **own))
+    assert 'cms_articles/artikel.csv: required column missing: content_id' in told
+    (begins,) = {command for command in _COMMAND.findall(told) if command.startswith('inspect cms_articles/')}
+    mapping = clone.asks(begins, **own)
     for column, name in TO_FILL_IN.items():
         mapping = re.sub(rf"^# {column} = '…'.*$", f"{column} = {{ from = '{name}' }}", mapping, flags=re.MULTILINE)
     (landing / 'landing.toml').write_text(mapping, 'utf-8')
-    assert 'read by landing.toml: 6 columns, 2 rows' in ' '.join(
-        clone.asks('inspect own/cms_articles/artikel.csv', **own).split()
-    )
+    assert 'read by landing.toml: 6 columns, 2 rows' in _line(clone.asks(begins.removesuffix(' --mapping'), **own))
 
-    told = clone.asks('backfill --start 2025-10-01 --end 2025-10-02 --details', 3, **own)
-    assert 'required column missing: revenue_usd' in _line(told)
-    remedies = _COMMAND.findall(_line(told))
-    assert remedies
-    for remedy in remedies:
-        command = remedy.partition(' lists ')[0]
-        assert "impressions 'x'" in _line(told)
-        assert 'gam_delivery' in clone.asks(command, 3, **own)
+    # Of the ads one file lacks a column and one has a row that is no number. Whoever asks is told, and where to look.
+    said = {
+        command: _line(clone.asks(command, code, **own))
+        for command, code in (
+            ('backfill --start 2025-10-01 --end 2025-10-02 --details', 3),
+            ('status', 3),
+            ('reconcile', 3),
+        )
+    }
+    remedies = {name: _COMMAND.findall(text) for name, text in said.items()}
+    for name, text in said.items():
+        assert 'required column missing: revenue_usd' in text, name
+        assert remedies[name], name
+    for remedy in sorted({each for printed in remedies.values() for each in printed if each.startswith('rejects')}):
+        shown = _line(clone.asks(remedy, 3, **own))
+        assert "3 impressions 'x' not a whole number" in shown, remedy
+        assert shown.count('2 rejects wait') == 1, remedy
 
+    # The files are repaired, and what status and reconcile said loads them: each from where the broken ones were.
+    loads = [each for name in ('status', 'reconcile') for each in remedies[name] if each.startswith('backfill')]
+    assert loads == ['backfill --start 2025-10-01 --end 2025-10-01'] * 2
     (landing / 'gam_delivery/gam_delivery_20251001.csv').write_text(FIRST_DAY, 'utf-8')
+    assert 'gam_delivery: 1 read, 1 distinct, 1 new' in _line(clone.asks(loads[0], **own))
     (landing / 'gam_delivery/gam_delivery_20251002.csv').write_text(SECOND_DAY.format('30'), 'utf-8')
-    assert '2 rejects resolved, 2 rows loaded' in clone.asks('rejects --retry', **own)
+    assert '1 reject resolved, 1 row loaded' in clone.asks('rejects --retry', **own)
 
     # 0.75 + 0.25 + 1 dollars, in the files and in gold
     assert 'every cent accounted for' in clone.asks('reconcile --html own.html', **own)

@@ -85,8 +85,10 @@ def backfill(days: Iterable[date | None], how: str = '') -> str | None:
 def _of_source(report: Report, name: str, causes: Causes) -> Iterator[Finding]:
     lines = report.lines_of(name)
     total = report.total(name)
-    for text in causes.unreadable:
-        yield Finding('unreadable', name, text, 'deliver the file again, then ' + (backfill(_days(lines)) or 'load it'))
+    for text, held in causes.unreadable:
+        there = [line.day for line in report.lines if line.day and (held is None or line.day in held)]
+        load = backfill([*there, held.end] if held else there) or 'load it'
+        yield Finding('unreadable', name, text, f'deliver the file again, then {load}')
     if absent := causes.without_file:
         command = f'deliver the files into {name}/, then {backfill(absent)}'
         yield Finding(NO_FILE, name, f'{name} {spans(absent)}: no file; gold shows these days without its rows', command)
@@ -329,10 +331,6 @@ def _runs(lines: list[Line]) -> Iterator[list[Line]]:
         run.append(line)
     if run:
         yield run
-
-
-def _days(lines: list[Line]) -> list[date]:
-    return [line.day for line in lines if line.day]
 
 
 def _spans(days: Iterable[date | None]) -> str:

@@ -137,7 +137,7 @@ class Causes:
         changed: files that are not as the last load that read them saw them: name, day, size then, size now.
         gone: files that loads have read and that are not there any more, and their day.
         without_file: days of the range that have and had no file of their own.
-        unreadable: files that cannot be read, in a sentence each.
+        unreadable: files that cannot be read, in a sentence each, with the days they may hold, None for any.
         uncounted: rows of bronze beyond the mart's watermark.
         stale_rejects: rejects that wait although their file no longer has that row.
         same_file: the columns that tell conflicting rows of one file apart.
@@ -151,7 +151,7 @@ class Causes:
     changed: list[tuple[str, date | None, int, int]] = field(default_factory=list)
     gone: list[tuple[str, date | None]] = field(default_factory=list)
     without_file: list[date] = field(default_factory=list)
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: list[tuple[str, Window | None]] = field(default_factory=list)
     uncounted: int = 0
     stale_rejects: int = 0
     same_file: list[str] = field(default_factory=list)

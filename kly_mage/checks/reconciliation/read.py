@@ -29,7 +29,7 @@ class Reading:
 
     Attributes:
         files: what is read, in the order of delivery; a row's ``_number`` is its file's place here.
-        unreadable: why files, or the landing zone, cannot be read, a sentence each.
+        unreadable: why files, or the landing zone, cannot be read, a sentence each, with the days they may hold or None.
         left_out: numbers of the files that cannot be read to their end; frames of them may have come before that was seen.
     """
 
@@ -37,13 +37,13 @@ class Reading:
         self.settings, self.source, self.window = settings, source, window
         self._taken = cache(lambda: rejects.taken(settings, source.name))
         self._in_force = deliveries.InForce(settings, source)
-        self.unreadable: list[str] = []
+        self.unreadable: list[tuple[str, Window | None]] = []
         self.left_out: list[int] = []
         self.files: list[LandingFile] = []
         try:
             self.files = landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
         except LandingError as error:
-            self.unreadable.append(str(error))
+            self.unreadable.append((str(error), None))
         if window and not source.any_day:
             self.files = landing.files_for(self.files, window, settings.late_days)
 
@@ -64,7 +64,7 @@ class Reading:
                         rows = rows.with_columns(pl.lit(number, pl.Int32).alias('_number'))
                         yield rowhash.add_hashrow(rows, self.source)
             except LandingError as error:
-                self.unreadable.append(str(error))
+                self.unreadable.append((str(error), file.days(self.settings.late_days)))
                 self.left_out.append(number)
 
     def _within(self, frame: pl.DataFrame, file: LandingFile) -> pl.DataFrame:

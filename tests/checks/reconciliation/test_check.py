@@ -543,6 +543,25 @@ def test_a_file_cut_short_is_named(october: Path, said: Said) -> None:
     assert 'gam_delivery_20251004.csv.gz' in finding['text']
 
 
+def test_a_file_that_cannot_be_read_wants_a_load_of_the_days_it_may_hold(
+    settings: Settings, said: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ads, late = settings.data_dir / 'gam_delivery', '2025-10-05T09:00:00Z,/top,l,c,a1,1,0,2'
+    deliver(settings.data_dir, 'gam_delivery_20251004.csv', '2025-10-04T09:00:00Z,/top,l,c,a1,1,0,2')
+    whole = (ads / 'gam_delivery_20251004.csv').read_bytes()
+    (ads / 'gam_delivery_20251004.csv').write_bytes(b'served_at\n1\n')
+    deliver(settings.data_dir, 'gam_delivery_20251005.csv', late)
+    deliver(settings.data_dir, 'gam_delivery_20251020.csv', late.replace('10-05', '10-20'))
+    backfill(4, 5)
+    finding = wrong(said('--source', 'gam_delivery'))['unreadable']
+    # It holds rows of the 4th and late ones of three days before: nothing of the 5th and 20th, whose files are read.
+    load = 'python -m kly_mage backfill --start 2025-10-04 --end 2025-10-04'
+    assert finding['command'] == f'deliver the file again, then {load}'
+    (ads / 'gam_delivery_20251004.csv').write_bytes(whole)
+    do(load, monkeypatch)
+    assert said('--source', 'gam_delivery', '--end', '2025-10-05')['accounted']
+
+
 def test_bronze_that_waits_for_a_refresh_is_no_damage(october: Path, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
     deliver(october, 'gam_delivery_20251005.csv', '2025-10-05T09:00:00Z,/top,l,c,a1,1,0,2')
     with monkeypatch.context() as patch:
