@@ -23,8 +23,9 @@ _CREATED = re.compile(r'create table if not exists (\w+)\.(\w+) \((.*?)\n\)', re
 _TEXTS = ('array', 'string')
 # Those of all statements.
 _PARAMETERS = {
-    **dict.fromkeys(('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out'), _TEXTS),
-    **dict.fromkeys(('started_by', 'source', 'error', 'article', 'since', 'prefix'), ('string',)),
+    **dict.fromkeys(('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out', 'sources'), _TEXTS),
+    **dict.fromkeys(('started_by', 'source', 'error', 'article', 'since', 'prefix', 'run', 'timezone'), ('string',)),
+    **dict.fromkeys(('load_id', 'jobs', 'bytes_processed', 'bytes_billed', 'slot_ms'), ('int64',)),
     **dict.fromkeys(('start', 'end'), ('date',)),
 }
 _STEP = re.compile(r'\s*(?:--[^\n]*\n\s*)*(?:end if;\s*)*')

@@ -9,6 +9,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.warehouse.postgres import accepted
 from kly_mage.warehouse.postgres.accepted import Accepted
 from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.server import server
 
 
 def accept(settings: Settings, found: Iterable[SourceStatus], days: Window | None, by: str, why: str) -> list[str]:
@@ -24,7 +25,7 @@ def accept(settings: Settings, found: Iterable[SourceStatus], days: Window | Non
         What was accepted, one line each.
     """
     told: list[str] = []
-    with connect(settings) as connection, connection.cursor() as cursor:
+    with connect(server(settings)) as connection, connection.cursor() as cursor:
         for each in found:
             source = SOURCES[each.source]
             for day in each.far_off:

@@ -14,23 +14,9 @@ from kly_mage.landing import files as landing
 from kly_mage.landing.deliveries import days_held_before
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.readers import is_empty
-from kly_mage.warehouse.outside import Outside
-from kly_mage.warehouse.postgres import freshness
-from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.contents import changed_files
-from kly_mage.warehouse.postgres.ddl import ensure_schema
-from kly_mage.warehouse.postgres.outside import by_load
-from kly_mage.warehouse.postgres.standing import (
-    files_seen,
-    files_with_rejects,
-    files_with_rows,
-    left_out,
-    loads,
-    rows_of_days,
-    standing,
-)
-from kly_mage.warehouse.postgres.volume import far_off
-from kly_mage.warehouse.standing import Changed, FarOff, Load, Stale, Standing
+from kly_mage.loads.found import find_files
+from kly_mage.warehouse.choice import warehouse
+from kly_mage.warehouse.standing import FarOff, Held, Load, Stale, Standing
 
 # State, its sign in the calendar, what it means, whether the day is missing in the warehouse.
 STATES = {
@@ -125,60 +111,39 @@ def status(settings: Settings, sources: Iterable[Source], window: Window | None 
     """How the sources stand, day by day.
 
     Args:
-        settings: with a host (``database.server``).
         window: the days to show; None for all from the first file to the last day that has a file or was asked for.
     """
-    ensure_schema(settings)
-    chosen = list(sources)
+    chosen, store = list(sources), warehouse(settings)
     files = {source.name: _find(source, settings) for source in chosen}
-    found = []
-    with connect(settings) as connection, connection.cursor() as cursor:
-        asked = {source.name: loads(cursor, source) for source in chosen}
-        days = window or _range(settings, files, asked)
-        for source in chosen:
-            of_source = _standing(settings, source, standing(cursor, source))
-            left = left_out(cursor, source, files[source.name])
-            of_source.left_out = {file.name: reason for file, reason in left.items()}
-            if days:
-                rows, outside = rows_of_days(cursor, source, days), by_load(cursor, source)
-                seen, changed = files_seen(cursor, source), changed_files(cursor, source, days)
-                of_days = (rows, seen, left, outside, changed)
-                calendar = _Calendar(source, files[source.name], asked[source.name], *of_days, settings)
-                calendar.rejected = files_with_rejects(cursor, source)
-                calendar.usable, calendar.noted_since = files_with_rows(cursor, source)
-                of_source.days = [calendar.of(day) for day in days]
-                of_source.far_off = far_off(cursor, source, days)
-            if source.finality:
-                now = today(settings.timezone)
-                of_source.provisional = [d.day for d in of_source.days if d.rows and source.finality.of(d.day) > now]
-            of_source.stale = freshness.of_source(cursor, source, settings.timezone, today(settings.timezone), window)
-            found.append(of_source)
+    asked = store.loads(chosen)
+    days = window or _range(settings, files, asked)
+    known = store.held(files, days, window)
+    return [_status(settings, source, files[source.name], asked[source.name], known[source.name], days) for source in chosen]
+
+
+def _status(
+    settings: Settings, source: Source, files: list[LandingFile], loads: list[Load], known: Held, days: Window | None
+) -> SourceStatus:
+    found, now = _standing(settings, source, known.standing), today(settings.timezone)
+    found.left_out = {file.name: reason for file, reason in known.left_out.items()}
+    if days:
+        calendar = _Calendar(source, files, loads, known, settings)
+        found.days = [calendar.of(day) for day in days]
+    found.far_off, found.stale = known.far_off, known.stale
+    if source.finality:
+        found.provisional = [day.day for day in found.days if day.rows and source.finality.of(day.day) > now]
     return found
 
 
 class _Calendar:
     """Decides the state of a source's days."""
 
-    def __init__(
-        self,
-        source: Source,
-        files: list[LandingFile],
-        loads: list[Load],
-        rows: dict[tuple[int, date], tuple[int, int]],
-        seen: dict[str, tuple[int, datetime]],
-        left_out: dict[LandingFile, str],
-        outside: dict[int, list[Outside]],
-        changed: list[Changed],
-        settings: Settings,
-    ) -> None:
-        self.source, self.files, self.loads, self.rows, self.settings = source, files, loads, rows, settings
+    def __init__(self, source: Source, files: list[LandingFile], loads: list[Load], known: Held, settings: Settings) -> None:
+        self.source, self.files, self.loads, self.known, self.settings = source, files, loads, known, settings
         self.undated = any(file.day is None for file in files)
-        self.seen, self.left_out, self.outside = seen, left_out, outside
-        self.changed, self.rejected, self.usable = changed, set[str](), set[str]()
-        self.noted_since: int | None = None
         here = {file.name for file in files}
         self.gone: dict[date | None, list[str]] = {}
-        for name in sorted(set(seen) - here):
+        for name in sorted(set(known.seen) - here):
             self.gone.setdefault(landing.day_in_name(source, name), []).append(name)
 
     def of(self, day: date) -> Day:
@@ -201,7 +166,7 @@ class _Calendar:
                 detail = broken.error or ''
             if load is None:
                 return Day(day, state, files=names, detail=detail)
-            rows = None if self.source.any_day else self.rows.get((load.load_id, day), _NOTHING)[0]
+            rows = None if self.source.any_day else self.known.rows.get((load.load_id, day), _NOTHING)[0]
             again = f'load {broken.load_id}: {broken.error or "it died"}' if broken and load is done else ''
             return Day(day, state, rows, load.load_id, load.finished_at, names, detail, again)
 
@@ -216,7 +181,7 @@ class _Calendar:
             return found('missing file')
         left_out = [
             f'{file.name}: {reason}'
-            for file, reason in self.left_out.items()
+            for file, reason in self.known.left_out.items()
             if (days := file.days(self.settings.late_days)) is None or days.start <= day <= days.end
         ]
         if done and left_out:
@@ -226,22 +191,32 @@ class _Calendar:
         if done is None:
             return found('not loaded' if own or self.undated else 'missing file')
         near = landing.files_for(self.files, Window(day, day), self.settings.late_days)
-        if own and not any(file.name in done.files for file in own):  # it came after the load that wanted it
+        if own and not any(self._as_read(file, day, done) for file in own):  # it came after the load that wanted it
             return found('not loaded', ', '.join(names))
-        new = [file.name for file in near if done.files.get(file.name) != (file.size, file.modified_at)]
+        new = [file.name for file in near if self._as_read(file, day, done) != (file.size, file.modified_at)]
         if new:
             return found('late', ', '.join(new))
-        if changed := [str(each) for each in self.changed if each.day == day]:
+        if changed := [str(each) for each in self.known.changed if each.day == day]:
             return found('file changed', '; '.join(changed))
-        if left := [str(each) for each in self.outside.get(done.load_id, ()) if each.file in names]:
+        if left := [str(each) for each in self.known.outside.get(done.load_id, ()) if each.file in names]:
             return found('rows outside', '; '.join(left))
         if gone:
             return found('file removed', ', '.join(gone))
-        read, rejected = self.rows.get((done.load_id, day), _NOTHING)
-        without_day = read == rejected and self.rejected.intersection(names)  # a row without a readable day is of no day
+        read, rejected = self.known.rows.get((done.load_id, day), _NOTHING)
+        without_day = read == rejected and self.known.rejected.intersection(names)  # such a row may be of no day
         if without_day or self._all_rejected(names, done):
             return found('all rejected')
         return found('loaded' if read else 'empty day')
+
+    def _as_read(self, file: LandingFile, day: date, done: Load) -> tuple[int, datetime] | None:
+        """Size and time of a file as the last load of a day has seen it; of a table as it is, if any load has read it.
+
+        A load leaves out a table whose rows earlier ones have taken, and one that was written again since.
+        """
+        if not file.is_table:
+            return done.files.get(file.name)
+        of_day = (load for load in self.loads if load.status == 'done' and load.start <= day <= load.end)
+        return (file.size, file.modified_at) if any(file.name in load.files for load in of_day) else None
 
     def _gone(self, day: date, done: Load | None, *, still: bool) -> list[str]:
         """The files of a day that were loaded and are not there any more.
@@ -252,7 +227,7 @@ class _Calendar:
         """
         seen = done.files if done else {}
         gone = [name for name in self.gone.get(day, []) if not still or name in seen]
-        if done and self.rows.get((done.load_id, day)):
+        if done and self.known.rows.get((done.load_id, day)):
             gone += [name for name in self.gone.get(None, []) if name in seen]
         return gone
 
@@ -261,18 +236,18 @@ class _Calendar:
 
         Loads before the first that noted what files held have not left enough to say so.
         """
-        if not done or self.noted_since is None or done.load_id < self.noted_since:
+        if not done or self.known.noted_since is None or done.load_id < self.known.noted_since:
             return False
         own = set(names)
-        return bool(own) and own <= self.rejected and not own & self.usable
+        return bool(own) and own <= self.known.rejected and not own & self.known.usable
 
     def _of_articles(self, own: list[LandingFile], gone: list[str], done: Load | None, found: Any) -> Day:
         """Articles are loaded file by file, whatever their day."""
-        waiting = [file.name for file in own if file.name not in self.seen]
+        waiting = [file.name for file in own if file.name not in self.known.seen]
         if waiting:
             return found('not loaded', ', '.join(waiting))  # type: ignore[no-any-return]
-        changed = [file.name for file in own if self.seen[file.name] != (file.size, file.modified_at)]
-        if others := [str(each) for each in self.changed if each.file in {file.name for file in own}]:
+        changed = [file.name for file in own if self.known.seen[file.name] != (file.size, file.modified_at)]
+        if others := [str(each) for each in self.known.changed if each.file in {file.name for file in own}]:
             return found('file changed', '; '.join(others))  # type: ignore[no-any-return]
         if changed:
             return found('late', ', '.join(changed))  # type: ignore[no-any-return]
@@ -283,7 +258,7 @@ class _Calendar:
 
 def _find(source: Source, settings: Settings) -> list[LandingFile]:
     try:
-        return landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
+        return find_files(settings, source)
     except LandingError:
         if not settings.data_dir.is_dir():
             raise

@@ -1,7 +1,6 @@
 """``check-bigquery``: load the sample into BigQuery, into data sets that are dropped again, and say what that shows."""
 
 import argparse
-from decimal import Decimal
 
 from kly_mage.checks.bigquery import JOB_BYTES, JOBS, SAMPLE, Report, by_what, check, throw_away
 from kly_mage.cli import DONE, FAILED, LOOK
@@ -10,9 +9,8 @@ from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
 from kly_mage.common.text import counted
+from kly_mage.warehouse.costs import usd
 
-USD_PER_TIB = Decimal('6.25')
-"""On demand, in the US; other regions ask up to half as much again."""
 _MARKS = {True: 'yes', False: 'NO', None: '?'}
 
 
@@ -32,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         f'In {settings.bigquery_project} ({settings.bigquery_location}) the data sets {ours.bigquery_prefix}bronze, …gold, '
         f'…ops and …staging are made; the sample of this repository is loaded into them, twice at once and again; they are '
         f'looked at and dropped. No job is billed for more than {ours.bigquery_max_bytes:,} bytes, and there are at most '
-        f'{JOBS}: {_usd(most)} USD at most, mostly a tenth of that.'
+        f'{JOBS}: {usd(most):.2f} USD at most, mostly a tenth of that.'
     )
     if options.dry_run:
         return DONE
@@ -55,7 +53,9 @@ def say_report(report: Report) -> int:
     wrong = sum(each.is_right is False for each in report.findings)
     unseen = sum(each.is_right is None for each in report.findings)
     cost = (
-        f'{billed:,} bytes billed, {_usd(billed)} USD' if billed else 'this service tells no bytes, as an emulator does not'
+        f'{billed:,} bytes billed, {usd(billed):.2f} USD'
+        if billed
+        else 'this service tells no bytes, as an emulator does not'
     )
     told = f'{counted(wrong, "finding is", "findings are")} wrong, {unseen:,} could not be seen'
     say_sentence(f'{told}; {cost}; the data sets are dropped')
@@ -64,7 +64,3 @@ def say_report(report: Report) -> int:
 
 def _number(number: int) -> str:
     return f'{number:,}'
-
-
-def _usd(billed: int) -> str:
-    return f'{Decimal(billed) * USD_PER_TIB / (1 << 40):.2f}'

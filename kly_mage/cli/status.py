@@ -1,6 +1,7 @@
 """``status``: per source a calendar of days, the last load, and what waits for somebody."""
 
 import argparse
+from decimal import Decimal
 from itertools import groupby
 
 from kly_mage.checks.accept import accept
@@ -10,14 +11,16 @@ from kly_mage.cli import DONE, LOOK
 from kly_mage.cli.arguments import accept_command, add_accept, add_days, add_shape, add_source, sources, who, window
 from kly_mage.common.console import note, say, say_sentence
 from kly_mage.common.records import say_json
-from kly_mage.common.settings import load_settings
-from kly_mage.common.tables import say_styled
+from kly_mage.common.settings import Settings, load_settings
+from kly_mage.common.tables import Column, say_styled, say_table
 from kly_mage.common.text import counted
-from kly_mage.common.window import spans
+from kly_mage.common.window import Window, moved, spans, today
 from kly_mage.declared import SOURCES
 from kly_mage.landing.not_understood import not_understood
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import only_on_postgres, warehouse
+from kly_mage.warehouse.costs import USD_PER_TIB, Cost
 
+_COST_DAYS = 7
 _COLOURS = {'loaded': 'green', 'late': 'yellow', 'file removed': 'yellow', 'empty day': 'green', 'running': 'cyan'}
 
 
@@ -31,7 +34,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print how each source stands. 3 if a day is missing or far off, a source stale, or a file not understood."""
-    settings, chosen, days = server(load_settings()), [SOURCES[name] for name in sources(options)], window(options)
+    settings, chosen, days = load_settings(), [SOURCES[name] for name in sources(options)], window(options)
+    if options.accept is not None:
+        only_on_postgres(settings, 'status --accept')
     found = status(settings, chosen, days)
     if options.accept is not None:
         told = accept(settings, found, days, (by := who(options)), options.accept)
@@ -42,11 +47,13 @@ def run(options: argparse.Namespace) -> int:
     strays = not_understood(settings.data_dir, [source.name for source in chosen], settings.mapping)
     missing = sum(len(each.missing) for each in found)
     look = LOOK if missing or strays or any(each.far_off or each.stale for each in found) else DONE
+    costs = warehouse(settings).costs(_last_days(settings))
     if options.json:
         record = {
             'missing': missing,
             'not_understood': {stray.name: stray.reason for stray in strays},
             'sources': {each.source: each.record() for each in found},
+            'costs': [vars(cost) | {'usd': cost.usd} for cost in costs],
         }
         say_json(record)
         return look
@@ -57,8 +64,27 @@ def run(options: argparse.Namespace) -> int:
         say_styled(('  '.join(f'{STATES[state][0]} {state}' for state in STATES if state in used), 'dim'))
     for stray in strays:
         say_sentence(str(stray))
+    if costs:
+        _say_costs(costs)
     say_sentence(_verdict(found, len(strays)))
     return look
+
+
+def _last_days(settings: Settings) -> Window:
+    now = today(settings.timezone)
+    return Window(moved(now, 1 - _COST_DAYS), now)
+
+
+def _say_costs(costs: list[Cost]) -> None:
+    """What loads, refreshes and checks were billed, a line per day."""
+    names = ('runs', 'bytes_processed', 'bytes_billed', 'slot_ms')
+    heads = [Column('cost', whole=True), *(Column(name, right=True) for name in (*names, 'usd'))]
+    rows = [[str(cost.day), *(f'{getattr(cost, name):,}' for name in names), f'{cost.usd:f}'] for cost in costs]
+    totals = [f'{sum(getattr(cost, name) for cost in costs):,}' for name in names]
+    worth = sum((cost.usd for cost in costs), Decimal(0))
+    title = f'the last {_COST_DAYS} days, at {USD_PER_TIB} USD per TiB'
+    say_table(heads, rows, title=title, totals=['in all', *totals, f'{worth:f}'])
+    say()
 
 
 def _write(each: SourceStatus) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands over
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import date, datetime
 
     import polars as pl
@@ -15,9 +15,11 @@ if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands ove
     from kly_mage.declared.base import Source
     from kly_mage.declared.marts import Joined, Mart
     from kly_mage.landing.files import LandingFile
+    from kly_mage.warehouse.costs import Cost
     from kly_mage.warehouse.gold import Asked, Found
     from kly_mage.warehouse.in_place import InPlace
     from kly_mage.warehouse.request import Request
+    from kly_mage.warehouse.standing import Held, Load
 
 
 class Warehouse(Protocol):
@@ -69,3 +71,18 @@ class Warehouse(Protocol):
 
     def changed(self, source: Source, days: Window, limit: int) -> list[str]:
         """The files that hold other rows than those they were loaded with, a line each."""
+
+    def loads(self, sources: Collection[Source]) -> dict[str, list[Load]]:
+        """All loads of each source, the first one first."""
+
+    def held(self, files: Mapping[str, list[LandingFile]], days: Window | None, asked: Window | None) -> dict[str, Held]:
+        """What is known of each source, for ``status``.
+
+        Args:
+            files: all there are, by source.
+            days: those that are looked at; without them nothing that is of days.
+            asked: those that somebody asked for; None for all.
+        """
+
+    def costs(self, days: Window) -> list[Cost]:
+        """What these days have cost, the last one first; of one without a bill, nothing."""

@@ -1,5 +1,6 @@
 """Which warehouse the settings choose."""
 
+from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings
 from kly_mage.warehouse.base import Warehouse
 
@@ -13,3 +14,16 @@ def warehouse(settings: Settings) -> Warehouse:
     from kly_mage.warehouse.postgres.engine import Postgres
 
     return Postgres(settings)
+
+
+def only_on_postgres(settings: Settings, what: str) -> None:
+    """Let what is done on PostgreSQL alone begin there alone.
+
+    Args:
+        what: a command, an option or a rule, as the message begins.
+
+    Raises:
+        UsageError: the settings choose another warehouse.
+    """
+    if settings.warehouse != 'postgres':
+        raise UsageError(f'{what} works on PostgreSQL (KLY_WAREHOUSE=postgres), not on BigQuery yet: nothing was done')

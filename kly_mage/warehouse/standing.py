@@ -7,6 +7,8 @@ from typing import Any
 
 from kly_mage.common.text import counted
 from kly_mage.common.window import Window, moved
+from kly_mage.landing.files import LandingFile
+from kly_mage.warehouse.outside import Outside
 
 
 @dataclass(frozen=True)
@@ -108,3 +110,34 @@ class Changed:
 def _worth(rows: int, money: Decimal | None) -> str:
     worth = f' ({money:,f} of money)' if money is not None else ''
     return f'{counted(rows, "row")}{worth}'
+
+
+@dataclass
+class Held:
+    """What a warehouse knows of a source and some days.
+
+    Attributes:
+        standing: over all its loads.
+        left_out: those of the files that a load has left out and that are still as it found them, and why.
+        seen: size and time of files as the last load that read them saw them.
+        rows: the rows that each load has read of each day, and how many of them it had to reject.
+        outside: what loads have met of days that their files may not hold.
+        changed: files that hold other rows than those they were loaded with.
+        rejected: files of which rows wait as rejects.
+        usable: files of which a load has had usable rows, of whatever day.
+        noted_since: the first load that has noted which files had usable rows; None if none has.
+        far_off: days with far fewer or more rows than the days around them.
+        stale: that nothing new has come for too long.
+    """
+
+    standing: Standing = field(default_factory=Standing)
+    left_out: dict[LandingFile, str] = field(default_factory=dict)
+    seen: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    rows: dict[tuple[int, date], tuple[int, int]] = field(default_factory=dict)
+    outside: dict[int, list[Outside]] = field(default_factory=dict)
+    changed: list[Changed] = field(default_factory=list)
+    rejected: set[str] = field(default_factory=set)
+    usable: set[str] = field(default_factory=set)
+    noted_since: int | None = None
+    far_off: list[FarOff] = field(default_factory=list)
+    stale: Stale | None = None

@@ -209,7 +209,7 @@ def test_a_range_that_was_never_delivered_is_missing(settings: Settings, status:
 
 def test_nothing_at_all_is_no_error(settings: Settings, status: Status, capsys: pytest.CaptureFixture[str]) -> None:
     nothing = {name: _nothing(name) for name in SOURCES}
-    assert status() == (0, {'missing': 0, 'not_understood': {}, 'sources': nothing})
+    assert status() == (0, {'missing': 0, 'not_understood': {}, 'sources': nothing, 'costs': []})
     assert main(['status']) == 0
     assert capsys.readouterr().out.endswith('no file and no load yet\n')
 

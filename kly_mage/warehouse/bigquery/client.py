@@ -68,6 +68,7 @@ class Client:
         known: dict[str, Any] = {'project': settings.bigquery_project, 'location': settings.bigquery_location}
         if os.environ.get(EMULATOR):
             known |= {'credentials': AnonymousCredentials(), 'client_options': {'api_endpoint': os.environ[EMULATOR]}}
+        self._spent: list[Job] = []
         try:
             self._client = bigquery.Client(**known)
         except Exception as error:  # noqa: BLE001 -- what is none of Google's is raised as it is
@@ -164,6 +165,11 @@ class Client:
         except Exception as error:
             raise self._told(error) from error
 
+    def spent(self) -> list[Job]:
+        """The jobs that have run since somebody asked last."""
+        found, self._spent = self._spent, []
+        return found
+
     @property
     def job_prefix(self) -> str:
         """How the names of jobs begin."""
@@ -178,7 +184,9 @@ class Client:
                 job = ask()
             except Conflict:  # it is there: the answer was lost, and Google's library has asked again
                 job = self._client.get_job(name, timeout=ANSWER_SECONDS)
-            return job.result(**waiting)
+            found = job.result(**waiting)
+            self._spent.append(_job(job, self.job_prefix))
+            return found
         except BaseException as error:
             if not isinstance(error, Exception):
                 self._stop(name)

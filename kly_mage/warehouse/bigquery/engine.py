@@ -1,6 +1,6 @@
 """BigQuery as a warehouse (``warehouse/base.py``)."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,14 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
-from kly_mage.warehouse.bigquery import fixed, ga4_tables, gold, ledger
+from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, standing
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.load import load, load_in_place
+from kly_mage.warehouse.costs import Cost
 from kly_mage.warehouse.gold import Asked, Found
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.request import Request
+from kly_mage.warehouse.standing import Held, Load
 
 _READY: set[tuple[str | None, str, str]] = set()  # projects whose tables this process has seen to
 
@@ -50,19 +52,24 @@ class BigQuery:
         _READY.clear()
 
     def load(self, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
-        return until_whole(lambda: load(self.settings, self.client, request, frames))
+        return self._noted(request, until_whole(lambda: load(self.settings, self.client, request, frames)))
 
     def in_place(self, source: Source) -> InPlace | None:
         return ga4_tables.in_place(self.settings, source)
 
     def load_in_place(self, request: Request) -> dict[str, Any]:
-        return load_in_place(self.settings, self.client, request)
+        return self._noted(request, load_in_place(self.settings, self.client, request))
+
+    def _noted(self, request: Request, done: dict[str, Any]) -> dict[str, Any]:
+        costs.note(self.client, f'load {request.source.name}', done['load_id'])
+        return done
 
     def refresh(self, mart: str, text: Callable[[], str]) -> None:
         path = Path(__file__).parent / 'marts' / f'{mart}.sql'
         if not path.is_file():
             raise UsageError(f'gold.{mart} has no statements for BigQuery yet: KLY_WAREHOUSE=postgres refreshes it')
         self.client.run(path.read_text('utf-8'), what='refresh')
+        costs.note(self.client, f'refresh gold.{mart}')
 
     def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
         return gold.look_up(self.client, table, asked)
@@ -90,3 +97,12 @@ class BigQuery:
 
     def changed(self, source: Source, days: Window, limit: int) -> list[str]:
         return []  # what a file held when it was loaded is not noted on BigQuery yet
+
+    def loads(self, sources: Collection[Source]) -> dict[str, list[Load]]:
+        return standing.loads(self.client, sources)
+
+    def held(self, files: Mapping[str, list[LandingFile]], days: Window | None, asked: Window | None) -> dict[str, Held]:
+        return standing.held(self.client, files, days)
+
+    def costs(self, days: Window) -> list[Cost]:
+        return costs.by_day(self.client, days, self.settings.timezone)

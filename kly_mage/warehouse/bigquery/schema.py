@@ -184,6 +184,15 @@ def _ops() -> list[str]:
         ('load_id', number, 'The load that met it first.'),
         ('resolved_at', instant, 'Since when it is no more.'),
     ]
+    costs: Columns = [
+        ('run', text, 'What was done: load, refresh or a check, and of what.'),
+        ('load_id', number, 'The load, if it was one.'),
+        ('finished_at', instant, 'When it was done.'),
+        ('jobs', number, 'How many jobs it took.'),
+        ('bytes_processed', number, 'Bytes they have read.'),
+        ('bytes_billed', number, 'Bytes that are billed for them.'),
+        ('slot_ms', number, 'Milliseconds of slots they have used.'),
+    ]
     fixed: Columns = [('name', text, 'What is fixed.'), ('value', text, 'As what.')]
     return [
         _table('ops.settings', 'What the first load has fixed, and what has made the tables.', fixed, None, None),
@@ -193,6 +202,7 @@ def _ops() -> list[str]:
             [*load, ('day', 'date', 'Local day.'), *by_day], None, 'source, load_id',
         ),
         _table('ops.load_files', 'One row per load and file that it has read.', files, None, 'source, file'),
+        _table('ops.costs', 'One row per load, refresh and check: what it has read.', costs, None, None),
         _table('ops.load_outside', 'Rows of days that their file may not hold.', outside, None, 'source, load_id'),
         _table('bronze.rejects', 'One row per row that cannot be used.', rejects, None, 'source, reject_id'),
     ]  # fmt: skip

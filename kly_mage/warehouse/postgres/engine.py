@@ -1,6 +1,6 @@
 """PostgreSQL as a warehouse (``warehouse/base.py``)."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -14,12 +14,14 @@ from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
 from kly_mage.rows.frames import Frames
+from kly_mage.warehouse.costs import Cost
 from kly_mage.warehouse.gold import Asked, Found
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.postgres import blocks, ledger, outside, rejects, summary
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import export_environment, server
 from kly_mage.warehouse.request import Request
+from kly_mage.warehouse.standing import Held, Load
 
 
 class Postgres:
@@ -82,3 +84,16 @@ class Postgres:
         from kly_mage.warehouse.postgres import contents
 
         return list(map(str, contents.changed(self.settings, source, days)[:limit]))
+
+    def loads(self, sources: Collection[Source]) -> dict[str, list[Load]]:
+        from kly_mage.warehouse.postgres import standing
+
+        return standing.loads(server(self.settings), sources)
+
+    def held(self, files: Mapping[str, list[LandingFile]], days: Window | None, asked: Window | None) -> dict[str, Held]:
+        from kly_mage.warehouse.postgres import standing
+
+        return standing.held(server(self.settings), files, days, asked)
+
+    def costs(self, days: Window) -> list[Cost]:
+        return []  # the server asks nothing for what it reads

@@ -1,20 +1,63 @@
 """What the ledger says about a source: its loads, the files they saw, the rows of each day, and what waits for somebody."""
 
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.common.window import Window
+from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window, today
+from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
-from kly_mage.warehouse.postgres.freshness import newest_day
+from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.contents import changed_files
+from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.freshness import newest_day, of_source
+from kly_mage.warehouse.postgres.outside import by_load
 from kly_mage.warehouse.postgres.tables import conflicts_table
-from kly_mage.warehouse.standing import Load, Standing
+from kly_mage.warehouse.postgres.volume import far_off
+from kly_mage.warehouse.standing import Held, Load, Standing
 
 
-def loads(cursor: Cursor, source: Source) -> list[Load]:
+def loads(settings: Settings, sources: Iterable[Source]) -> dict[str, list[Load]]:
+    """All loads of each source, the first one first."""
+    ensure_schema(settings)
+    with connect(settings) as connection, connection.cursor() as cursor:
+        return {source.name: loads_of(cursor, source) for source in sources}
+
+
+def held(
+    settings: Settings, files: Mapping[str, list[LandingFile]], days: Window | None, asked: Window | None
+) -> dict[str, Held]:
+    """What is known of each source (``warehouse/base.py``)."""
+    ensure_schema(settings)
+    with connect(settings) as connection, connection.cursor() as cursor:
+        return {name: _held(settings, cursor, SOURCES[name], own, days, asked) for name, own in files.items()}
+
+
+def _held(
+    settings: Settings,
+    cursor: Cursor,
+    source: Source,
+    files: list[LandingFile],
+    days: Window | None,
+    asked: Window | None,
+) -> Held:
+    found = Held(standing(cursor, source), left_out(cursor, source, files))
+    if days:
+        found.rows, found.outside = rows_of_days(cursor, source, days), by_load(cursor, source)
+        found.seen, found.changed = files_seen(cursor, source), changed_files(cursor, source, days)
+        found.rejected = files_with_rejects(cursor, source)
+        found.usable, found.noted_since = files_with_rows(cursor, source)
+        found.far_off = far_off(cursor, source, days)
+    found.stale = of_source(cursor, source, settings.timezone, today(settings.timezone), asked)
+    return found
+
+
+def loads_of(cursor: Cursor, source: Source) -> list[Load]:
     """All loads of a source, the first one first."""
     cursor.execute(
         """

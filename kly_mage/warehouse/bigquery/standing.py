@@ -1,0 +1,124 @@
+"""What the ledger says of sources: their loads, the files these saw, the rows of each day, and what waits for somebody."""
+
+from collections.abc import Collection, Mapping
+from datetime import date, datetime
+from typing import Any
+
+from kly_mage.common.window import Window
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
+from kly_mage.landing.files import LandingFile
+from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.outside import Outside
+from kly_mage.warehouse.standing import Held, Load, Standing
+
+_Rows = list[dict[str, Any]]
+LOADS = (
+    'select source, load_id, start_day, end_day, status, finished_at, error from ops.loads'
+    ' where source in unnest(@sources) order by load_id'
+)
+FILES = (
+    'select source, load_id, file, size, modified_at from ops.load_files where source in unnest(@sources) order by load_id'
+)
+# The last of each source that is done.
+LAST_LOADS = (
+    'select source, load_id, start_day, end_day, finished_at, started_by from ops.loads'
+    " where source in unnest(@sources) and status = 'done'"
+    ' qualify row_number() over (partition by source order by load_id desc) = 1'
+)
+# Of usable rows that loads have found in the files.
+NEWEST_DAYS = (
+    'select of_day.source, max(of_day.day) as day from ops.load_days as of_day'
+    ' inner join ops.loads as loads on of_day.source = loads.source and of_day.load_id = loads.load_id'
+    " where of_day.source in unnest(@sources) and loads.status = 'done'"
+    ' and of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting > 0 group by of_day.source'
+)
+REJECTS = (
+    f'select source, file, countif(line <> {FILE_LINE}) as rows_waiting, countif(line = {FILE_LINE}) > 0 as is_left_out,'
+    f" max(if(line = {FILE_LINE}, json_value(raw, '$.size'), null)) as size,"
+    f" max(if(line = {FILE_LINE}, json_value(raw, '$.modified_at'), null)) as modified_at,"
+    f' max(if(line = {FILE_LINE}, reason, null)) as reason from bronze.rejects'
+    ' where source in unnest(@sources) and resolved_at is null group by source, file order by file'
+)
+ROWS = (
+    'select source, load_id, day, rows_read, rows_rejected from ops.load_days'
+    ' where source in unnest(@sources) and day between @start and @end'
+)
+OUTSIDE = (
+    'select source, load_id, file, sum(rows_outside) as rows_outside, min(day) as first_day, max(day) as last_day,'
+    ' sum(money) as money from ops.load_outside where source in unnest(@sources)'
+    ' group by source, load_id, file order by file'
+)
+
+
+def conflicts_statement(sources: Collection[Source]) -> str:
+    """How many further versions there are of the rows of each source that has versions."""
+    counts = [
+        f"select '{source.name}' as source, count(*) as rows_waiting from bronze.{source.name}_conflicts"
+        for source in sources
+        if source.version_columns
+    ]
+    return ' union all '.join(counts)
+
+
+def loads(client: Client, sources: Collection[Source]) -> dict[str, list[Load]]:
+    """All loads of each source, the first one first; those at work are not in the ledger yet."""
+    seen: dict[tuple[str, int], dict[str, tuple[int, datetime]]] = {}
+    for row in _ask(client, FILES, sources):
+        seen.setdefault((row['source'], row['load_id']), {})[row['file']] = row['size'], row['modified_at']
+    found: dict[str, list[Load]] = {source.name: [] for source in sources}
+    for row in _ask(client, LOADS, sources):
+        name, load_id = row['source'], row['load_id']
+        of_load = (load_id, row['start_day'], row['end_day'], row['status'], seen.get((name, load_id), {}))
+        found[name].append(Load(*of_load, row['finished_at'], row['error'], alive=False))
+    return found
+
+
+def held(client: Client, files: Mapping[str, list[LandingFile]], days: Window | None) -> dict[str, Held]:
+    """What is known of each source (``warehouse/base.py``); which days are far off, and what is stale, is not."""
+    sources = [SOURCES[name] for name in files]
+    found = {name: Held() for name in files}
+    _standing(client, sources, {name: each.standing for name, each in found.items()})
+    for row in _ask(client, REJECTS, sources):
+        of_source = found[row['source']]
+        of_source.standing.rejects += row['rows_waiting']
+        if row['rows_waiting']:
+            of_source.rejected.add(row['file'])
+        if row['is_left_out'] and (file := _as_it_was(files[row['source']], row)):
+            of_source.left_out[file] = row['reason']
+    if days:
+        for row in _ask(client, ROWS, sources, days):
+            found[row['source']].rows[row['load_id'], row['day']] = row['rows_read'], row['rows_rejected']
+        for row in _ask(client, OUTSIDE, sources):
+            name, load_id, *told = row.values()
+            found[name].outside.setdefault(load_id, []).append(Outside(*told))
+        for row in _ask(client, FILES, sources):
+            found[row['source']].seen[row['file']] = row['size'], row['modified_at']  # the last load says
+    return found
+
+
+def _standing(client: Client, sources: list[Source], found: dict[str, Standing]) -> None:
+    for row in _ask(client, LAST_LOADS, sources):
+        name, load_id, start, end, finished_at, started_by = row.values()
+        told = {'load_id': load_id, 'start': start, 'end': end, 'finished_at': finished_at, 'started_by': started_by}
+        found[name].last_load = told
+    newest: dict[str, date] = {row['source']: row['day'] for row in _ask(client, NEWEST_DAYS, sources)}
+    for name, day in newest.items():
+        found[name].newest_day = day
+    if statement := conflicts_statement(sources):
+        for row in client.run(statement, what='status'):
+            found[row['source']].conflicts = row['rows_waiting']
+
+
+def _as_it_was(files: list[LandingFile], row: dict[str, Any]) -> LandingFile | None:
+    """The file that a load has left out, if it is still as the load found it."""
+    state = row['file'], row['size'], row['modified_at']
+    return next((file for file in files if (file.name, str(file.size), file.modified_at.isoformat()) == state), None)
+
+
+def _ask(client: Client, statement: str, sources: Collection[Source], days: Window | None = None) -> _Rows:
+    values: dict[str, Any] = {'sources': [source.name for source in sources]}
+    if days:
+        values |= {'start': days.start, 'end': days.end}
+    return client.run(statement, values, what='status')

@@ -1,0 +1,77 @@
+"""``status`` on BigQuery: what became of each day, and what loads and refreshes have cost."""
+
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.common.settings import Settings
+from kly_mage.warehouse.bigquery.client import Client, Job
+from kly_mage.warehouse.costs import usd
+from tests.delivery import HEADERS, ad, ads, deliver
+
+
+def states(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and JSON of ``status``."""
+    capsys.readouterr()
+    code = main(['status', '--json', '--source', 'gam_delivery', *options])
+    return code, json.loads(capsys.readouterr().out)
+
+
+def test_each_day_is_told_as_it_is_and_what_loads_have_read_with_its_price(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Client, 'spent', lambda self: [Job('load', 1 << 30, 1 << 40, 1500)])
+    assert states(capsys) == (0, {'missing': 0, 'not_understood': {}, 'sources': {'gam_delivery': NEVER}, 'costs': []})
+    deliver(settings, 'gam_delivery_20251001.csv', ad(), ad(), ad(revenue='2'))
+    deliver(settings, 'gam_delivery_20251003.csv', ad(day='2025-10-03', revenue='x'))
+    deliver(settings, 'gam_delivery_20251004.csv')
+    deliver(
+        settings, 'gam_delivery_20251009.csv', ad(day='2025-10-09'), header=HEADERS['gam_delivery'].replace('clicks', 'x')
+    )
+    deliver(settings, 'gam_delivery_20251005.csv', ad(day='2025-10-05'))
+    assert ads('2025-10-01', '2025-10-09') == 3
+    (settings.data_dir / 'gam_delivery/gam_delivery_20251005.csv').unlink()
+    deliver(settings, 'gam_delivery_20251013.csv', ad(day='2025-10-13'))
+    code, told = states(capsys)
+    found = told['sources']['gam_delivery']
+    assert code == 3
+    assert {day['day'][-2:]: (day['state'], day['rows']) for day in found['days']} == {
+        '01': ('loaded', 3),
+        **{f'{day:02}': ('missing file', 0 if day < 10 else None) for day in (2, 6, 7, 8, 10, 11, 12)},
+        '03': ('all rejected', 1),
+        '04': ('empty file', 0),
+        '05': ('file removed', 1),
+        '09': ('incomplete', 0),
+        '13': ('not loaded', None),
+    }
+    assert list(found['left_out']) == ['gam_delivery/gam_delivery_20251009.csv']
+    assert (found['rejects'], found['conflicts'], found['newest_day']) == (1, 1, '2025-10-05')
+    assert (found['last_load']['start'], found['last_load']['end']) == ('2025-10-01', '2025-10-09')
+    # A load of ads, the refresh of their mart and of the summary: a tebibyte each here, 6.25 USD.
+    (cost,) = told['costs']
+    del cost['day']
+    assert cost == {'runs': 3, 'bytes_processed': 3 << 30, 'bytes_billed': 3 << 40, 'slot_ms': 4500, 'usd': '18.75'}
+    assert main(['status', '--source', 'gam_delivery']) == 3
+    assert 'the last 7 days, at 6.25 USD per TiB' in capsys.readouterr().out
+
+
+NEVER = {
+    **{'source': 'gam_delivery', 'days': [], 'last_load': None, 'newest_day': None, 'lag_days': None, 'rejects': 0},
+    **{'conflicts': 0, 'late': {}, 'rules': {}, 'left_out': {}, 'far_off': [], 'stale': None, 'provisional': []},
+    'missing': [],
+}
+
+
+def test_what_bytes_cost_is_exact() -> None:
+    # 10 MB, the least of a table: 10,485,760 / 1,099,511,627,776 * 6.25 = 0.0000596046...
+    assert (usd(10 << 20), usd(0), usd(1 << 40)) == (Decimal('0.000060'), Decimal(0), Decimal('6.25'))
+
+
+def test_what_status_takes_as_right_is_not_noted_on_bigquery_and_it_says_so(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(['status', '--accept', 'a holiday']) == 2
+    assert 'status --accept works on PostgreSQL (KLY_WAREHOUSE=postgres), not on BigQuery yet' in capsys.readouterr().err
