@@ -7,13 +7,16 @@ SAMPLE :=
 ifneq ($(filter-out google,$(SAMPLE)),)
 $(error SAMPLE=$(SAMPLE): there is google, and without SAMPLE the plain one)
 endif
-OF_SAMPLE := $(if $(SAMPLE),KLY_DATA_DIR='$(CURDIR)/data_$(SAMPLE)' POSTGRES_DBNAME=kly_$(SAMPLE) )
+OF_SAMPLE := $(if $(SAMPLE),KLY_DATA_DIR='$(CURDIR)/data_$(SAMPLE)' POSTGRES_DBNAME=kly_$(SAMPLE) KLY_BIGQUERY_PREFIX=kly_$(SAMPLE)_ )
 KLY := $(OF_SAMPLE)$(BIN)/python -m kly_mage
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 # Each worker has a PostgreSQL of its own; what a file's tests share, they share in one worker.
 PYTEST := $(BIN)/python -m pytest --dist loadfile
 START ?= 2025-10-01
 END ?= 2025-10-31
+
+# Which warehouse says, where neither make nor the environment does, the file that commands read it from.
+KLY_WAREHOUSE ?= $(shell sed -n "s/^ *KLY_WAREHOUSE *= *[\"']*\([a-z]*\).*/\1/p" $(or $(KLY_ENV_FILE),.env) 2>/dev/null)
 
 # These reach the commands as options. As variables of Mage's, it would mask their values in every output.
 unexport START END

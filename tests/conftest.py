@@ -98,11 +98,7 @@ def settings(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         'KLY_DATA_DIR': str(landing),
         'KLY_TIMEZONE': 'Asia/Jakarta',
         'KLY_LOCAL_DIR': str(tmp_path / 'local'),
-        'POSTGRES_HOST': postgres,
-        'POSTGRES_PORT': '5432',
-        'POSTGRES_DBNAME': name,
-        'POSTGRES_USER': 'postgres',
-        'POSTGRES_PASSWORD': '',
+        **database(postgres, name),
     }
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
@@ -121,6 +117,12 @@ def query(settings: Settings) -> Callable[..., list[tuple[Any, ...]]]:
             return cursor.fetchall() if cursor.description else []
 
     return run
+
+
+def database(socket: str, name: str) -> dict[str, str]:
+    """The variables that name a database of that server."""
+    known = {'POSTGRES_HOST': socket, 'POSTGRES_PORT': '5432', 'POSTGRES_DBNAME': name}
+    return known | {'POSTGRES_USER': 'postgres', 'POSTGRES_PASSWORD': ''}
 
 
 def administer(socket: str, statement: str) -> None:

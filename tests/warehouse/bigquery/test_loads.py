@@ -44,26 +44,6 @@ def assert_gold_is_exact(query: Query, landing: Path) -> None:
             assert value is None or abs(value - right) <= NEAR
 
 
-@pytest.mark.slow
-def test_the_sample_gives_the_gold_of_postgresql_and_again_nothing_new(
-    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv('KLY_DATA_DIR', str(REPOSITORY / 'data'))
-    command = ['backfill', '--start', '2025-10-01', '--end', '2025-10-31', '--quiet']
-    assert main(command) == 3  # the sample holds rejects and conflicts on purpose
-    first = capsys.readouterr().out
-    # As the same command says of PostgreSQL; 8,055 = 7,991 + 64, 8,215 = 8,055 + 11 + 149.
-    assert 'gam_delivery: 8,215 read, 8,055 distinct, 7,991 new, 0 already loaded, 11 rejected, 64 conflicting' in first
-    assert 'ga4_events: 50,674 read, 49,817 distinct, 49,817 new, 0 already loaded, 9 rejected' in first
-    assert_gold_is_exact(query, REPOSITORY / 'data')
-    before = query('select * from gold.daily_summary order by date, content_id')
-    assert main(command) == 3
-    assert 'ga4_events: 50,674 read, 50,174 distinct, 0 new, 50,174 already loaded' in capsys.readouterr().out
-    assert query('select * from gold.daily_summary order by date, content_id') == before
-    assert query('select count(*), count(distinct _hashrow) from bronze.ga4_events') == [(49_817, 49_817)]
-    assert query('select sum(money_read) from ops.loads') == [(2 * Decimal('1052.249946'),)]
-
-
 def test_late_rows_restatements_and_rejects_have_their_places(
     settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,68 @@
+"""``make run`` on both warehouses: what it prints, and every row of gold, digit for digit."""
+
+import os
+import subprocess
+import uuid
+from decimal import Decimal
+
+import psycopg2
+import pytest
+
+from kly_mage.__main__ import main
+from kly_mage.common.settings import REPOSITORY, Settings
+from tests.bigquery_emulator import client_folder
+from tests.conftest import administer, database
+from tests.walk.clone import INSTALLED
+from tests.warehouse.bigquery.test_loads import NEAR, RATIOS, Query, assert_gold_is_exact
+
+GOLD = {
+    'articles': 'content_id, site, title, author, section, publish_timestamp',
+    'ga4_daily_summary': 'event_date, content_id, pageviews, sessions, user_engagements',
+    'gam_daily_summary': 'served_date, content_id, impressions, clicks, revenue_usd',
+    'daily_summary': 'date, content_id, site, title, author, section, publish_timestamp, pageviews, sessions,'
+    ' user_engagements, impressions, clicks, revenue_usd, finality',
+}
+
+
+def make_run(environment: dict[str, str]) -> str:
+    """What it prints; fails where it does."""
+    given = {name: value for name, value in os.environ.items() if name not in ('KLY_WAREHOUSE', 'KLY_DATA_DIR')}
+    given |= environment | {'COLUMNS': '200', 'PYTHONPATH': str(client_folder())}
+    command = [*INSTALLED.split(), '-o', '.venv/bigquery', 'run']
+    done = subprocess.run(command, cwd=REPOSITORY, env=given, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_make_run_ends_with_the_numbers_of_postgresql_digit_for_digit(
+    settings: Settings, query: Query, postgres: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = database(postgres, f'test_{uuid.uuid4().hex[:12]}')
+    administer(postgres, f'create database {there["POSTGRES_DBNAME"]}')
+    said, said_there = make_run({'KLY_WAREHOUSE': 'bigquery'}), make_run(there)
+    # As oracle and hand have it; 8,055 = 7,991 + 64, 8,215 = 8,055 + 11 + 149.
+    assert 'gam_delivery: 8,215 read, 8,055 distinct, 7,991 new, 0 already loaded, 11 rejected, 64 conflicting' in said
+    assert 'ga4_events: 50,674 read, 49,817 distinct, 49,817 new, 0 already loaded, 9 rejected' in said
+    assert 'gold.daily_summary, most read' in said
+    assert said_there.startswith(said)  # there the reconciliation follows, and what to do next
+    connection = psycopg2.connect(host=postgres, dbname=there['POSTGRES_DBNAME'], user='postgres')
+    with connection, connection.cursor() as cursor:
+        for table, names in GOLD.items():
+            cursor.execute(f'select {names} from gold.{table} order by 1, 2')
+            assert sorted(query(f'select {names} from gold.{table}'), key=str) == sorted(cursor.fetchall(), key=str), table
+        ratios = f'select {", ".join(RATIOS)} from gold.daily_summary order by date, content_id'
+        cursor.execute(ratios)
+        for one, other in zip(query(ratios), cursor.fetchall(), strict=True):
+            assert all(x == y or abs(x - y) <= NEAR for x, y in zip(one, other, strict=True)), (one, other)
+    connection.close()
+    assert_gold_is_exact(query, REPOSITORY / 'data')
+
+    before = query('select * from gold.daily_summary order by date, content_id')
+    monkeypatch.setenv('KLY_DATA_DIR', str(REPOSITORY / 'data'))
+    capsys.readouterr()
+    assert main(['backfill', '--start', '2025-10-01', '--end', '2025-10-31', '--quiet']) == 3
+    assert 'ga4_events: 50,674 read, 50,174 distinct, 0 new, 50,174 already loaded' in capsys.readouterr().out
+    assert query('select * from gold.daily_summary order by date, content_id') == before
+    assert query('select count(*), count(distinct _hashrow) from bronze.ga4_events') == [(49_817, 49_817)]
+    assert query('select sum(money_read) from ops.loads') == [(2 * Decimal('1052.249946'),)]
