@@ -1,4 +1,4 @@
-"""Pageviews and sessions by day. Sessions are summed over articles: one that reads two articles counts in both."""
+"""Pageviews by day."""
 
 from kly_mage.mage.charts import complete_decorators, frame
 

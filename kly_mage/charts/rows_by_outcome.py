@@ -9,5 +9,5 @@ if 'data_source' not in globals():
 
 @data_source
 def rows_by_outcome(*args, **kwargs):
-    """One row per day of the last 31 with loads, one column per outcome."""
+    """One row per outcome that there is, of the last 31 days with loads."""
     return frame('rows_by_outcome')

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from kly_mage.common.records import plain
 from kly_mage.mage import alerts, patches
 
 
@@ -12,7 +13,7 @@ def tell(load: dict[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
 
     On the command line that is the load as it is. Mage keeps and shows values of JSON: of a decimal it shows the name of
     its type, and a None beside one it cannot read again (``deserialize_complex``), which fails the blocks that follow. So
-    money is text with all its digits there, and what is not known is left out.
+    money is text with all its digits there, without zeros behind them, and what is not known is left out.
 
     ``mage run`` reads no line of the project before its blocks: what comes after an export, the marts, runs corrected.
     """
@@ -20,4 +21,4 @@ def tell(load: dict[str, Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     alerts.tell(load, kwargs)
     if 'line' not in load:
         return load
-    return {name: f'{v:f}' if isinstance(v, Decimal) else v for name, v in load.items() if v is not None}
+    return {name: plain(v) if isinstance(v, Decimal) else v for name, v in load.items() if v is not None}

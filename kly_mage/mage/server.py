@@ -10,7 +10,7 @@ from typing import Any
 
 from kly_mage.common.errors import KlyError
 from kly_mage.common.settings import PROJECT, load_settings
-from kly_mage.mage import kernel, patches, self_test, sign_in
+from kly_mage.mage import charts, kernel, patches, self_test, sign_in
 from kly_mage.mage.guard import guard
 from kly_mage.mage.hosts import own_hosts
 
@@ -38,6 +38,7 @@ def main(host: str = '127.0.0.1', port: str = '6789') -> None:
     patches.keep_tracebacks_in()
     patches.complete_from_what_is_loaded()
     patches.show_no_day_that_a_backfill_does_not_load()
+    charts.draw_on_opening()
     kernel.number_apart()
     kernel.lock(Path(get_variables_dir()) / 'kernel')
     application = guard(mage.make_app(), here)

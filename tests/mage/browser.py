@@ -11,7 +11,13 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, WebSocket, sync_playwright
 
-CHARTS = ['pageviews_by_day', 'revenue_by_day', 'page_rpm_by_section', 'rows_by_outcome']  # as metadata.yaml lists them
+CHARTS = [
+    'pageviews_by_day',
+    'sessions_by_day',
+    'revenue_by_day',
+    'page_rpm_by_section',
+    'rows_by_outcome',
+]  # as metadata.yaml lists them
 CHROMIUM = ('/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome')
 # Mage's buttons have no names: the one to run a block is the first right of the block's name, at the same height.
 PLAY_BUTTON = """name => {

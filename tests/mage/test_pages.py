@@ -256,11 +256,24 @@ def test_the_log_of_the_server_holds_no_traceback_of_its_own_files(server: Serve
     assert "No module named 'trino'" not in said  # a connector that nobody has installed
 
 
+# How many bars there are beside the name of an axis; what they stand on is one, too.
+BARS = """name => {
+    let beside = name;
+    while (!beside.querySelector('rect')) beside = beside.parentElement;
+    return beside.querySelectorAll('rect').length - 1;
+}"""
+
+
 @pytest.mark.browser
 @pytest.mark.usefixtures('loaded')
 @pytest.mark.parametrize('pipeline', list(BLOCKS))
-def test_the_charts_draw(server: Server, page: Page, pipeline: str) -> None:
+def test_the_charts_are_drawn_when_the_page_is_opened_and_by_their_buttons(
+    server: Server, page: Page, pipeline: str
+) -> None:
     opened = EditorPage(page, server.url, pipeline, side='charts')
+    for measure, bars in (('pageviews', 31), ('sessions', 31), ('revenue_usd', 31), ('page_rpm_usd', 17)):  # days, sections
+        assert page.get_by_text(f'sum({measure})', exact=True).evaluate(BARS) == bars, measure
+    page.get_by_text('conflicting', exact=True).first.wait_for()  # a row of the table
     for chart in CHARTS:
         said = opened.run_chart(chart)
         assert 'Traceback' not in said, said

@@ -1,4 +1,4 @@
--- Pageviews and sessions of the last 31 days with pageviews. A session that reads two articles counts in both.
+-- Pageviews of the last 31 days with pageviews.
 with latest as (
     select max(date) as day
     from gold.daily_summary
@@ -6,9 +6,8 @@ with latest as (
 )
 
 select
-    to_char(summary.date, 'MM-DD') as day,
-    sum(summary.pageviews) as pageviews,
-    sum(summary.sessions) as sessions
+    to_char(summary.date, 'YYYY-MM-DD') as day,
+    sum(summary.pageviews) as pageviews
 from gold.daily_summary as summary
 inner join latest
     on summary.date > latest.day - 31

@@ -6,7 +6,7 @@ with latest as (
 )
 
 select
-    to_char(summary.date, 'MM-DD') as day,
+    to_char(summary.date, 'YYYY-MM-DD') as day,
     sum(summary.revenue_usd) as revenue_usd
 from gold.daily_summary as summary
 inner join latest

@@ -1,0 +1,13 @@
+"""Sessions by day, summed over articles: one that reads two articles counts in both."""
+
+from kly_mage.mage.charts import complete_decorators, frame
+
+complete_decorators()
+if 'data_source' not in globals():
+    from mage_ai.data_preparation.decorators import data_source
+
+
+@data_source
+def sessions_by_day(*args, **kwargs):
+    """One row per day of the last 31."""
+    return frame('sessions_by_day')

@@ -1,0 +1,15 @@
+-- Sessions of the last 31 days with pageviews. A session that reads two articles counts in both.
+with latest as (
+    select max(date) as day
+    from gold.daily_summary
+    where pageviews > 0
+)
+
+select
+    to_char(summary.date, 'YYYY-MM-DD') as day,
+    sum(summary.sessions) as sessions
+from gold.daily_summary as summary
+inner join latest
+    on summary.date > latest.day - 31
+group by summary.date
+order by summary.date
