@@ -4,7 +4,7 @@ import contextlib
 import csv
 import io
 import itertools
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import Any
 from typing import cast as as_type
@@ -54,9 +54,9 @@ def slices(file: LandingFile, names: list[str], source: Source) -> Generator[Sli
         held: list[Slice] = []  # of a file that is cut: the latest slice, which may be the last one
         try:
             # Whoever lets go of a reader while its own thread is at work waits for that thread, which waits for Python.
-            reader = _reader(raw, names, sign, ragged)
-            _latest[:] = [reader]
-            with contextlib.closing(made_ahead(timed('read', _groups(reader, ragged)))) as ready:
+            found = reader(raw, names, sign, ragged.keep)
+            _latest[:] = [found]
+            with contextlib.closing(made_ahead(timed('read', _groups(found, ragged)))) as ready:
                 for batches in ready:
                     yield from held
                     rows = as_type(pl.DataFrame, pl.from_arrow(pa.Table.from_batches(batches), rechunk=False))
@@ -94,13 +94,26 @@ def is_empty(file: LandingFile) -> bool:
         return False  # damaged, or no file: its load says so
 
 
-def _reader(raw: Raw, names: list[str], sign: str, ragged: Ragged) -> Iterator[pa.RecordBatch]:
-    reader: Iterator[pa.RecordBatch] = pa.csv.open_csv(
-        raw,
+def reader(
+    data: Any, names: list[str], sign: str, keep: Callable[[Any], str], *, is_headless: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """The rows of a text as Arrow's slices, as this project reads CSV.
+
+    Args:
+        data: its bytes.
+        names: of its columns.
+        sign: what stands between fields.
+        keep: told of each line of too few or too many fields; says ``skip``.
+        is_headless: whether its first line is a row.
+    """
+    found: Iterator[pa.RecordBatch] = pa.csv.open_csv(
+        data,
         # One thread, in the order of the file: only then does the reader say which rows it skipped.
-        read_options=pa.csv.ReadOptions(block_size=SLICE_BYTES, use_threads=False),
+        read_options=pa.csv.ReadOptions(
+            block_size=SLICE_BYTES, use_threads=False, column_names=names if is_headless else None
+        ),
         parse_options=pa.csv.ParseOptions(
-            delimiter=sign, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=ragged.keep
+            delimiter=sign, newlines_in_values=True, ignore_empty_lines=False, invalid_row_handler=keep
         ),
         # An unquoted empty field is NULL, "" is the empty string, as in PostgreSQL's COPY.
         convert_options=pa.csv.ConvertOptions(
@@ -110,7 +123,7 @@ def _reader(raw: Raw, names: list[str], sign: str, ragged: Ragged) -> Iterator[p
             null_values=[''],
         ),
     )
-    return reader
+    return found
 
 
 def frame_slices() -> Iterator[int]:

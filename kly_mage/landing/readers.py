@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import itertools
 import sys
 from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ from kly_mage.declared import ga4_events
 from kly_mage.declared import gam_transfer as transferred
 from kly_mage.declared.base import Source
 from kly_mage.landing import csv, cut
+from kly_mage.landing import plain as plain_files
 from kly_mage.landing.columns import problem, spelled
 from kly_mage.landing.contents import format_of
 from kly_mage.landing.files import LandingFile
@@ -110,11 +110,11 @@ def without(frame: pl.DataFrame, days: Collection[date]) -> pl.DataFrame:
     return frame.filter(~pl.col('_partition_date').is_in(list(days)).fill_null(False))
 
 
-def plain(source: Source, file: LandingFile) -> tuple[dict[str, str], Slice] | None:
-    """The rows of a small text file that has the source's own columns, as they are, and which are spelled otherwise.
+def plain(source: Source, file: LandingFile) -> tuple[list[str], dict[str, str], plain_files.Body] | None:
+    """The lines of a small text file of the source's own columns, with these, and which are spelled otherwise.
 
     Returns:
-        None of another file, of one that is more than a slice, and where something has to be said of a row of it.
+        None of another file, and of one whose lines are not sure to be its rows.
 
     Raises:
         LandingError: it cannot be used.
@@ -122,11 +122,8 @@ def plain(source: Source, file: LandingFile) -> tuple[dict[str, str], Slice] | N
     names, _, between = _columns(source, file)
     if reader_of(file) is not csv or not names or between.mapping or made_of(source, file):
         return None
-    with contextlib.closing(csv.slices(file, names, source)) as slices:
-        parts = list(itertools.islice(slices, 2))
-    if len(parts) != 1 or parts[0].rejects is not None or parts[0].cut is not None or parts[0].nested:
-        return None
-    return between.spelled, parts[0]
+    body = plain_files.body(file)
+    return (names, between.spelled, body) if body else None
 
 
 def whole(source: Source, frames: Iterable[pl.DataFrame]) -> pl.DataFrame:

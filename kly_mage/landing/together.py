@@ -1,7 +1,7 @@
-"""Small files of one shape, typed together: what typing costs beside its rows is then paid once, not once for each file.
+"""Small files of one shape, read and typed together: what that costs beside its rows is paid once, not once for each file.
 
-Only what is plain goes this way: a file of text whose columns are the source's own and whose rows are one whole slice. Any
-other, and any that something is wrong with, is read by itself (``readers.read``), which knows what to say of it.
+Only what is plain goes this way: a file of text whose columns are the source's own and whose lines are its rows. Any other,
+and any that something is wrong with, is read by itself (``readers.read``), which knows what to say of it.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,41 +12,44 @@ import numpy as np
 import polars as pl
 
 from kly_mage.common.errors import LandingError
+from kly_mage.common.timer import timer
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing import readers
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.outside import taken
+from kly_mage.landing.plain import Body, parsed
 from kly_mage.landing.plausible import Money
-from kly_mage.landing.slices import Slice
 from kly_mage.landing.unchanged import Reading
 from kly_mage.rows import casting
 from kly_mage.rows.frames import GATHERED_ROWS
 
 _FIRST, _LAST = date.min, date.max
+_GATHERED_BYTES = 16 << 20
 
 
 class _Part(NamedTuple):
     file: LandingFile
+    names: list[str]
     spelled: dict[str, str]
-    rows: Slice
+    body: Body
 
 
 def typed(
     source: Source, files: Iterable[LandingFile], timezone: str
 ) -> Iterator[tuple[list[LandingFile], pl.DataFrame | None]]:
     """Files in their order, with all their rows typed; without them, where a file has to be read by itself."""
-    held, rows = list[_Part](), 0
+    held, rows, size = list[_Part](), 0, 0
     for file in files:
         part = _part(source, file)
-        if held and (part is None or not _alike(held[0], part) or rows >= GATHERED_ROWS):
+        if held and (part is None or not _alike(held[0], part) or rows >= GATHERED_ROWS or size >= _GATHERED_BYTES):
             yield from _typed(source, held, timezone)
-            held, rows = [], 0
+            held, rows, size = [], 0, 0
         if part is None:
             yield [file], None
         else:
             held.append(part)
-            rows += part.rows.rows.height
+            rows, size = rows + part.body.rows, size + len(part.body.lines)
     if held:
         yield from _typed(source, held, timezone)
 
@@ -89,32 +92,44 @@ def _part(source: Source, file: LandingFile) -> _Part | None:
         found = readers.plain(source, file)
     except LandingError:
         return None
-    if found is None or not 0 < found[1].rows.height <= GATHERED_ROWS:
+    if found is None or found[2].rows > GATHERED_ROWS:
         return None
     return _Part(file, *found)
 
 
 def _alike(one: _Part, other: _Part) -> bool:
-    return one.spelled == other.spelled and one.rows.rows.columns == other.rows.rows.columns
+    return (one.names, one.spelled, one.body.sign) == (other.names, other.spelled, other.body.sign)
 
 
 def _typed(source: Source, parts: list[_Part], timezone: str) -> Iterator[tuple[list[LandingFile], pl.DataFrame | None]]:
-    files = [part.file for part in parts]
-    text = pl.concat([part.rows.rows for part in parts])
-    lines, nul = pl.concat([part.rows.lines for part in parts]), any(part.rows.nul for part in parts)
-    of_file = np.repeat(np.arange(len(files)), [part.rows.rows.height for part in parts])
+    """Those that are to be read by themselves are looked for by halves: they are few."""
+    frame = _frame(source, parts, timezone)
+    if frame is not None or len(parts) == 1:
+        yield [part.file for part in parts], frame
+        return
+    middle = len(parts) // 2
+    yield from _typed(source, parts[:middle], timezone)
+    yield from _typed(source, parts[middle:], timezone)
+
+
+def _frame(source: Source, parts: list[_Part], timezone: str) -> pl.DataFrame | None:
+    """The rows of all these files, typed; None if one of them is to be read by itself."""
+    text = parsed(parts[0].names, [part.body for part in parts])
+    if text is None:
+        return None
+    counts = np.array([part.body.rows for part in parts])
+    of_file, files = np.repeat(np.arange(len(parts)), counts), [part.file for part in parts]
+    begins = counts.cumsum() - counts
     places = {
         '_delivered_at': pl.Series([file.delivered_at for file in files], dtype=readers.INSTANT),
         '_file': pl.Series([file.name for file in files]),
         '_modified_at': pl.Series([file.modified_at for file in files], dtype=readers.INSTANT),
     }
-    frame = casting.cast(text.rename(parts[0].spelled), source, timezone, nul=nul).with_columns(
-        lines, *(values.gather(of_file).alias(name) for name, values in places.items())
-    )
-    if all(Money(source, None).is_plausible(rows) for rows in _by_file(source, frame)):
-        yield files, frame
-    else:
-        yield from (([file], None) for file in files)
+    lines = pl.Series('_line', np.arange(text.height) - begins[of_file] + 2)  # below the header, which is the first
+    with timer('cast'):
+        typed_rows = casting.cast(text.rename(parts[0].spelled), source, timezone, nul=False)
+    frame = typed_rows.with_columns(lines, *(values.gather(of_file).alias(name) for name, values in places.items()))
+    return frame if all(Money(source, None).is_plausible(rows) for rows in _by_file(source, frame)) else None
 
 
 def _by_file(source: Source, frame: pl.DataFrame) -> list[pl.DataFrame]:

@@ -88,11 +88,18 @@ def test_an_undated_file_may_hold_any_day(write: Write) -> None:
     assert units(read(folder, '2025-01-01', '2031-12-31')) == ['a', 'c']
 
 
-def test_rows_without_a_readable_day_come_with_every_load_of_their_file(write: Write) -> None:
+def test_rows_without_a_readable_day_come_with_the_own_day_of_their_file(write: Write) -> None:
     folder = write(HEADER + row('a', '2025-10-99') + row('b'))
     assert units(read(folder, '2025-10-01')) == ['a', 'b']
-    assert units(read(folder, '2025-09-30')) == ['a']
+    assert units(read(folder, '2025-09-30', '2025-10-01')) == ['a', 'b']
+    assert units(read(folder, '2025-09-30')) == []  # which looks at it for late rows
     assert units(read(folder, '2025-10-02')) == []
+
+
+def test_rows_without_a_readable_day_of_an_undated_file_come_with_every_load(write: Write) -> None:
+    folder = write(HEADER + row('a', '2025-10-99') + row('b'), 'gam_delivery/gam_delivery.csv')
+    assert units(read(folder, '2025-10-01')) == ['a', 'b']
+    assert units(read(folder, '2025-09-30')) == ['a']
 
 
 def test_a_broken_row_with_a_readable_day_belongs_to_that_day(write: Write) -> None:

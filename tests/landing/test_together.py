@@ -1,5 +1,6 @@
 """Small files that are typed together give what each of them gives by itself."""
 
+import gzip
 from datetime import date
 from pathlib import Path
 
@@ -96,3 +97,48 @@ def test_files_of_one_shape_are_typed_once(settings: Settings) -> None:
     ((names, frame),) = together.typed(source, files, settings.timezone)
     assert frame is not None
     assert (len(names), frame.height) == (20, 20)
+
+
+H = HEADERS['gam_delivery'].encode()
+ODD = {
+    'nothing odd': H + b'\n' + ad('o').encode() + b'\n',
+    'lines of Windows': H + b'\r\n' + ad('o').encode() + b'\r\n',
+    'lines of an old Mac': H + b'\r' + ad('o').encode() + b'\r',
+    'a line end of each kind': H + b'\n' + ad('o').encode() + b'\r' + ad('p').encode() + b'\n',
+    'a byte order mark': b'\xef\xbb\xbf' + H + b'\n' + ad('o').encode() + b'\n',
+    'quotes': H + b'\n' + ad('"o, ""p"""').encode() + b'\n',
+    'a line end in quotes': H + b'\n' + ad('"o\np"').encode() + b'\n' + ad('q').encode() + b'\n',
+    'a quote that is not closed': H + b'\n' + ad('o').encode() + b'\n' + ad('"p').encode() + b'\n',
+    'one that is not closed, and another': H + b'\n' + ad('o"').encode() + b'\n' + ad('p')[:-1].encode() + b'"1"\n',
+    'not closed in the last field': H + b'\n' + ad('o"').rpartition(',')[0].encode() + b',"1\n',
+    'a quoted header': H.replace(b'creative', b'"creative"') + b'\n' + ad('o').encode() + b'\n',
+    'a header of two lines': H.replace(b'creative', b'"crea\ntive"') + b'\n' + ad('o').encode() + b'\n',
+    'an empty line': H + b'\n\n' + ad('o').encode() + b'\n',
+    'an empty line at the end': H + b'\n' + ad('o').encode() + b'\n\n',
+    'commas only': H + b'\n' + ad('o').encode() + b'\n,,,,,,,\n',
+    'a field too few': H + b'\n' + ad('o').encode() + b'\n' + ad('p').rpartition(',')[0].encode() + b'\n',
+    'no end': H + b'\n' + ad('o').encode(),
+    'no rows': H + b'\n',
+    'a NUL': H + b'\n' + ad('o\0').encode() + b'\n',
+    'no UTF-8': H + b'\n' + ad('o').encode() + b'\n' + ad('p').encode() + b'\xff\n',
+    'UTF-16': (H.decode() + '\n' + ad('o') + '\n').encode('utf-16'),
+    'packed': gzip.compress(H + b'\n' + ad('o').encode() + b'\n'),
+    'packed and cut': gzip.compress(H + b'\n' + ad('o').encode() + b'\n')[:-5],
+    'other columns': b'further,' + H + b'\nx,' + ad('o').encode() + b'\n',
+    'another sign': H.replace(b',', b';') + b'\n' + ad('o').replace(',', ';').encode() + b'\n',
+    'a title above': b'A report\n\n' + H + b'\n' + ad('o').encode() + b'\n',
+}
+
+
+@pytest.mark.parametrize('odd', ODD)
+def test_what_is_odd_about_a_file_among_small_ones_is_no_other_than_of_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str
+) -> None:
+    plain = {f'gam_delivery_20251001_{n}.csv': [ad(f'a{n}'), ad(f'b{n}')] for n in (1, 2, 4, 5)}
+    deliver(tmp_path, 'gam_delivery', plain)
+    (tmp_path / 'gam_delivery' / 'gam_delivery_20251001_3.csv').write_bytes(ODD[odd])
+    found = read(tmp_path, 'gam_delivery', DAYS)
+    monkeypatch.setattr(left_out, 'SMALL_BYTES', 0)
+    assert found == read(tmp_path, 'gam_delivery', DAYS)
+    of_plain = [(row['_file'][-5], row['_line']) for row in found[0] if row['_file'][-5] != '3']
+    assert of_plain == [(n, line) for n in '1245' for line in (2, 3)]
