@@ -215,9 +215,14 @@ class Source:
         return max(setting if self.late_days is None else self.late_days, (self.whole_days or 1) - 1)
 
     @property
-    def may_be_corrected(self) -> bool:
-        """Whether rows of bronze may count no longer, or again, because of what is delivered later."""
+    def holds_whole_days(self) -> bool:
+        """Whether what counts of a day is what the newest delivery of it holds."""
         return bool(self.complete)
+
+    @property
+    def may_be_corrected(self) -> bool:
+        """Whether rows of bronze may count no longer, again, or in another version, because of what is delivered later."""
+        return self.holds_whole_days or bool(self.version_columns)
 
     @property
     def value_columns(self) -> tuple[Column, ...]:

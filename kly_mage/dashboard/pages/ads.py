@@ -5,7 +5,7 @@ from kly_mage.dashboard.numbers import everything
 from kly_mage.dashboard.parts import Column, choice, link, table, title
 from kly_mage.declared import SOURCES
 
-is_whole = SOURCES['gam_delivery'].may_be_corrected
+is_whole = SOURCES['gam_delivery'].holds_whole_days
 BY = {'ad_unit': 'Ad unit', 'line_item': 'Line item', 'creative': 'Creative', 'site': 'Site'}
 MOST = 500
 
@@ -29,7 +29,7 @@ table(
     found.columns,
     found.rows,
     heading=f'By {BY[by].lower()}',
-    remark='As stored in bronze; the first version of a row counts unless the declaration says otherwise.',
+    remark='What counts: the first version of a row, unless the declaration says otherwise.',
     totals={name: sum(row[at[name]] or 0 for row in found.rows) for name in found.columns[1:5]},
 )
 

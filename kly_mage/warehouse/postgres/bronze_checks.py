@@ -10,15 +10,14 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.warehouse.postgres import hash_sql, place
 from kly_mage.warehouse.postgres.differences import columns, count, texts
-from kly_mage.warehouse.postgres.restated import broken
 from kly_mage.warehouse.postgres.tables import (
     bronze_table,
     conflicts_table,
     corrections_table,
     registry,
-    restatements_table,
     table_columns,
 )
+from kly_mage.warehouse.postgres.turns import wrong_turns
 from kly_mage.warehouse.report import Report, told
 
 
@@ -35,10 +34,9 @@ def _check_source(cursor: Cursor, source: Source, report: Report) -> None:
     report.add(table, _rows_against_registry(cursor, source))
     report.add(table, _rows_against_ledger(cursor, source))
     if source.may_be_corrected:
-        report.add(f'{table}_corrections', _corrections_against_registry(cursor, source))
+        report.add(f'{table}_corrections', _corrections_against_bronze(cursor, source))
     if source.version_columns:
         report.add(f'{table}_conflicts', _conflicts_against_registry(cursor, source))
-        report.add(f'{table}_restatements', _restatements_against_registry(cursor, source))
 
 
 def _rows_that_changed(cursor: Cursor, source: Source) -> Iterator[str]:
@@ -112,14 +110,14 @@ def _any_of(name: str) -> str:
 
 
 def _rows_as_counted(source: Source) -> sql.Composable:
-    """The rows of bronze with the numbers that count: those of the last restatement, where restatements apply."""
+    """The rows of bronze with the numbers that count: those of the version that last came to."""
     values = [column.name for column in source.version_columns]
     if not values:
         return bronze_table(source)
     return sql.SQL(
         '(select stored._hashrow, stored._updated_at, {counted} from {table} as stored left join ('
-        '  select distinct on (_hashrow) _hashrow, {values}, true as is_restated from {restated} as later'
-        '  order by _hashrow, _load_id desc, {last}'
+        '  select distinct on (_hashrow) _hashrow, {values}, true as is_restated from {log} as later'
+        '  where sign > 0 order by _hashrow, _load_id desc, {last}'
         ') as restated using (_hashrow))'
     ).format(
         counted=sql.SQL(', ').join(
@@ -130,7 +128,7 @@ def _rows_as_counted(source: Source) -> sql.Composable:
         ),
         values=sql.SQL(', ').join(map(sql.Identifier, values)),
         table=bronze_table(source),
-        restated=restatements_table(source),
+        log=corrections_table(source),
         last=place.newest_first('later'),
     )
 
@@ -169,30 +167,16 @@ def _conflicts_against_registry(cursor: Cursor, source: Source) -> Iterator[str]
         yield f'{key}: a further version (load {load_id}) of a row that bronze.{source.name}_hashrow does not have'
 
 
-def _restatements_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
-    cursor.execute(sql.SQL('select _hashrow::text from ({}) as broken order by 1').format(broken(source)))
-    for (key,) in cursor:
-        yield f'{key}: the changes do not lead from the row to what bronze.{source.name}_hashrow has'
-
-
-def _corrections_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
-    """Corrections of no row, of another day than their row's, or that do not take turns: out first, then back."""
+def _corrections_against_bronze(cursor: Cursor, source: Source) -> Iterator[str]:
+    """Changes of what counts that cannot be, by themselves or beside the rows."""
+    says = {
+        'no row': f'a correction (load {{}}) of a row that bronze.{source.name} does not have',
+        'turn': 'load {} has it count no longer, or again, when that was so already',
+        'count': 'by load {} and the others not one version of it counts, that of the registry',
+        'day': 'the correction of load {} is under another day than the row',
+    }
     cursor.execute(
-        sql.SQL(
-            'select _hashrow::text, step.load_id, stored._hashrow is null, step.day::text, stored._partition_date::text,'
-            ' step.turn from ('
-            '  select _hashrow, _load_id as load_id, _partition_date as day,'
-            '   sign <> case row_number() over (partition by _hashrow order by _load_id) % 2 when 1 then -1 else 1 end'
-            '   as turn'
-            '  from {corrections}'
-            ') as step left join {table} as stored using (_hashrow)'
-            ' where step.turn or stored._hashrow is null or step.day is distinct from stored._partition_date order by 1, 2'
-        ).format(corrections=corrections_table(source), table=bronze_table(source))
+        sql.SQL('select _hashrow::text, load_id, wrong from ({}) as change order by 1, 2').format(wrong_turns(source))
     )
-    for key, load_id, is_missing, day, of_row, is_out_of_turn in cursor:
-        if is_missing:
-            yield f'{key}: a correction (load {load_id}) of a row that bronze.{source.name} does not have'
-        elif is_out_of_turn:
-            yield f'{key}: load {load_id} has it count no longer, or again, when that was so already'
-        else:
-            yield f'{key}: _partition_date is {day} (load {load_id}), the row has {of_row}'
+    for key, load_id, wrong in cursor:
+        yield f'{key}: {says[wrong].format(load_id)}'

@@ -25,8 +25,8 @@ from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.completion import LateColumns
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.copy import copy
-from kly_mage.warehouse.postgres.deliveries import gone
-from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, restatements_table, table_columns
+from kly_mage.warehouse.postgres.counting import gone
+from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, corrections_table, registry, table_columns
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 # A place in the order of delivery: the number of the file, and the line in the lowest bits.
@@ -123,7 +123,7 @@ class Comparison:
         self.bronze = few_days.rows(self.cursor, self.source, self.window)
         if self.values and (late := LateColumns(self.cursor, self.source)):
             late.as_stored('fresh')
-        names, with_gone = [sql.Identifier(name) for name in self.values], bool(self.source.may_be_corrected)
+        names, with_gone = [sql.Identifier(name) for name in self.values], self.source.holds_whole_days
         columns = table_columns(self.cursor, self.source)
         self.cursor.execute(
             sql.SQL(
@@ -169,9 +169,7 @@ class Comparison:
                 day=sql.Identifier(self.source.day_column),
                 zone=sql.Literal(self.settings.timezone),
                 bronze=self.bronze,
-                gone=sql.SQL('left join {} as gone using (_hashrow)').format(gone(self.source))
-                if with_gone
-                else sql.SQL(''),
+                gone=sql.SQL(f'left join {gone(self.source)} as gone using (_hashrow)' if with_gone else ''),
                 is_gone=sql.SQL('gone.last_why is not null' if with_gone else 'false'),
             )
         )
@@ -202,10 +200,9 @@ class Comparison:
         """Whether newer versions have come to count instead of the first ones (``restatements: apply``)."""
         if self.source.applies_restatements:
             return True
-        self.cursor.execute('select to_regclass(%s) is not null', (f'bronze.{self.source.name}_restatements',))
-        if not self.cursor.fetchone()[0]:
+        if not self.source.version_columns:
             return False
-        self.cursor.execute(sql.SQL('select exists (select from {})').format(restatements_table(self.source)))
+        self.cursor.execute(sql.SQL('select exists (select from {})').format(corrections_table(self.source)))
         return bool(self.cursor.fetchone()[0])
 
     def delivered(self) -> Iterator[Count]:

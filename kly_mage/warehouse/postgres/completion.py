@@ -9,9 +9,10 @@ import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.declared.base import UNDECLARED, Source
+from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres import place
 from kly_mage.warehouse.postgres.copy import copy
+from kly_mage.warehouse.postgres.exchange import exchange, own_columns, were
 from kly_mage.warehouse.postgres.tables import tables_of
 
 
@@ -41,43 +42,38 @@ class LateColumns:
         Returns:
             The same rows; what they do not say themselves is filled in from the version they agree with.
         """
-        own = ['_hashrow', *self.source.names, UNDECLARED.name, '_partition_date', *place.COLUMNS]
+        own = own_columns(self.source)
         self._do(
-            'create temp table if not exists filling (like {restatements}, i int) on commit drop; truncate filling;'
-            'alter table filling alter _updated_at drop not null, alter _load_id drop not null'
+            'create temp table if not exists filling on commit drop as'
+            ' select {own}, null::int as i from {corrections} limit 0; truncate filling',
+            own=self._list(own, '{name}'),
         )
         incoming = rows.select(own).with_row_index('i').with_columns(pl.col('i').cast(pl.Int32))
         names = self._list(incoming.columns, '{name}').as_string(self.cursor)
         copy(self.cursor, incoming, f'filling ({names})')
         self._do('analyze filling')
-        while self._fill_registry(own, load_id, stamp):
+        while self._fill_registry(load_id, stamp):
             pass
         self._fill_conflicts()
         return self._filled_in(rows)
 
-    def _fill_registry(self, own: list[str], load_id: int, stamp: sql.Literal) -> int:
-        plain = [name for name in own if name not in self.values]
+    def _fill_registry(self, load_id: int, stamp: sql.Literal) -> int:
+        plain = [name for name in own_columns(self.source) if name not in self.values]
         self._do(
             'with before as ('
-            '     select distinct on (_hashrow) filling.*, {known_as}'
+            '     select distinct on (_hashrow) {plain}, {both}, {were}'
             '     from filling inner join {registry} as kept using (_hashrow)'
             '     where {agrees} and ({says_more}) order by _hashrow, {first}'
-            '), noted as ('
-            '     insert into {restatements} ({plain}, {values}, {counted}, _updated_at, _load_id)'
-            '     select {plain}, {both}, {was}, {stamp}, {load_id} from before'
-            ') update {registry} as known set {set} from before where known._hashrow = before._hashrow',
-            known_as=self._list(self.values, 'kept.{name} as {was}'),
+            '), noted as ({exchange}) update {registry} as known set {set} from before'
+            ' where known._hashrow = before._hashrow',
+            plain=self._list(plain, 'filling.{name}'),
+            both=self._list(self.values, 'coalesce(kept.{name}, filling.{name}) as {name}'),
+            were=were(self.source, 'kept'),
             first=place.row_of('filling'),
             agrees=self._agrees('kept', 'filling'),
             says_more=self._says_more('kept'),
-            plain=self._list(plain, '{name}'),
-            values=self._list(self.values, '{name}'),
-            counted=self._list(self.values, '{counted}'),
-            both=self._list(self.values, 'coalesce({was}, {name})'),
-            was=self._list(self.values, '{was}'),
-            set=self._list(self.values, '{name} = coalesce(known.{name}, before.{name})'),
-            stamp=stamp,
-            load_id=sql.Literal(load_id),
+            exchange=exchange(self.source, 'before', ('completed', 'completed'), stamp, sql.Literal(load_id)),
+            set=self._list(self.values, '{name} = before.{name}'),
         )
         return int(self.cursor.rowcount)
 
@@ -169,9 +165,4 @@ class LateColumns:
     @staticmethod
     def _list(names: list[str], each: str, by: str = ', ') -> sql.Composed:
         """Columns in a row, each as ``each`` spells it."""
-        return sql.SQL(by).join(
-            sql.SQL(each).format(
-                name=sql.Identifier(name), counted=sql.Identifier(f'counted_{name}'), was=sql.Identifier(f'_was_{name}')
-            )
-            for name in names
-        )
+        return sql.SQL(by).join(sql.SQL(each).format(name=sql.Identifier(name)) for name in names)

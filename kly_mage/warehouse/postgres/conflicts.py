@@ -4,11 +4,12 @@ import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.declared.base import UNDECLARED, Source
+from kly_mage.declared.base import Source
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import place
 from kly_mage.warehouse.postgres.copy import copy
-from kly_mage.warehouse.postgres.tables import conflicts_table, registry, restatements_table
+from kly_mage.warehouse.postgres.exchange import exchange, own_columns, were
+from kly_mage.warehouse.postgres.tables import conflicts_table, corrections_table, registry
 
 
 class Versions:
@@ -22,12 +23,12 @@ class Versions:
     def __init__(self, cursor: Cursor, source: Source, load_id: int, stamp: sql.Literal) -> None:
         self.cursor, self.source, self.load_id, self.stamp = cursor, source, load_id, stamp
         self.values = [column.name for column in source.version_columns]
-        self.own = ['_hashrow', *source.names, UNDECLARED.name, '_partition_date', *place.COLUMNS]
+        self.own = own_columns(source)
 
     def keep(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Keep every further version of a row, once, beside the version that counts.
 
-        Where restatements apply, a version that counted once and is delivered again is none: bronze or this table has it.
+        Where restatements apply, a version that counted once and is delivered again is none: bronze or the log has it.
 
         Returns:
             By ``_partition_date``: how many of the rows are versions this load has not met yet (``versions``), and how many
@@ -48,7 +49,7 @@ class Versions:
                 ' select {version_own}, _undeclared_values, {known}, {stamp}, {load_id}'
                 ' from versions inner join {registry} as known using (_hashrow)'
                 ' where not exists ('
-                '     select from {restatements} as before where before._hashrow = versions._hashrow'
+                '     select from {log} as before where before._hashrow = versions._hashrow and sign < 0'
                 '     and ({before}) is not distinct from ({version})'
                 ' ) order by {first} on conflict do nothing'
             ).format(
@@ -61,8 +62,8 @@ class Versions:
                 stamp=self.stamp,
                 load_id=sql.Literal(self.load_id),
                 registry=registry(self.source),
-                restatements=restatements_table(self.source),
-                before=sql.SQL(', ').join(sql.Identifier('before', f'counted_{name}') for name in self.values),
+                log=corrections_table(self.source),
+                before=sql.SQL(', ').join(sql.Identifier('before', name) for name in self.values),
                 version=sql.SQL(', ').join(sql.Identifier('versions', name) for name in self.values),
             )
         )
@@ -105,11 +106,10 @@ class Versions:
     def note(self, rows: pl.DataFrame) -> None:
         """Put the versions of known rows aside, equal ones too: what was restated and taken back counts again."""
         self.cursor.execute(
-            sql.SQL('create temp table if not exists delivered (like {}) on commit drop').format(
-                restatements_table(self.source)
+            sql.SQL('create temp table if not exists delivered on commit drop as select {} from {} limit 0').format(
+                sql.SQL(', ').join(map(sql.Identifier, self.own)), corrections_table(self.source)
             )
         )
-        self.cursor.execute('alter table delivered alter _updated_at drop not null, alter _load_id drop not null')
         if rows.height:
             self._copy(rows, 'delivered')
 
@@ -121,12 +121,11 @@ class Versions:
                 'with newest as ('
                 '  select distinct on (_hashrow) {own} from delivered order by _hashrow, {newest_first}'
                 '), later as ('
-                '  select {newest_own}, {known_as} from newest inner join {registry} as known using (_hashrow)'
+                '  select {newest_own}, {were} from newest inner join {registry} as known using (_hashrow)'
                 '  where ({newest_file}) > ({known_file})'
-                '), noted as ('
-                '  insert into {table} ({own}, {counted}, _updated_at, _load_id)'
-                '  select {own}, {counted}, {stamp}, {load_id} from later where ({now}) is distinct from ({counted})'
-                ') update {registry} as known set {set} from later'
+                '), other as ('
+                '  select * from later where ({now}) is distinct from ({was})'
+                '), noted as ({exchange}) update {registry} as known set {set} from later'
                 ' where known._hashrow = later._hashrow'
             ).format(
                 own=sql.SQL(', ').join(map(sql.Identifier, self.own)),
@@ -134,16 +133,11 @@ class Versions:
                 newest_file=place.file_of('newest'),
                 known_file=place.file_of('known'),
                 newest_own=sql.SQL(', ').join(sql.Identifier('newest', name) for name in self.own),
-                known_as=sql.SQL(', ').join(
-                    sql.SQL('{} as {}').format(sql.Identifier('known', name), sql.Identifier(f'counted_{name}'))
-                    for name in self.values
-                ),
+                were=were(self.source, 'known'),
                 registry=registry(self.source),
-                table=restatements_table(self.source),
-                counted=sql.SQL(', ').join(sql.Identifier(f'counted_{name}') for name in self.values),
+                was=sql.SQL(', ').join(sql.Identifier(f'was_{name}') for name in self.values),
                 now=sql.SQL(', ').join(map(sql.Identifier, self.values)),
-                stamp=self.stamp,
-                load_id=sql.Literal(self.load_id),
+                exchange=exchange(self.source, 'other', ('superseded', 'restated'), self.stamp, sql.Literal(self.load_id)),
                 set=sql.SQL(', ').join(
                     sql.SQL('{} = {}').format(sql.Identifier(name), sql.Identifier('later', name))
                     for name in (*place.COLUMNS, *self.values)

@@ -28,6 +28,7 @@ from kly_mage.warehouse.counts import Counts
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.contents import Contents
 from kly_mage.warehouse.postgres.copy import copy
+from kly_mage.warehouse.postgres.counting import gone
 from kly_mage.warehouse.postgres.tables import (
     bronze_table,
     corrections_table,
@@ -67,7 +68,7 @@ class Deliveries:
         self.is_corrected = False  # whether rows of these days have ceased to count
         self.others: set[date] = set()  # days of which other loads may have brought rows: only these can be corrected
         self.are_sure = False  # whether they have
-        if source.may_be_corrected:
+        if source.holds_whole_days:
             self.others = self._days_with_hashes()
             cursor.execute(
                 'select file_day, day, kind, coalesce(named_day, file_day), rows, checksum from ops.deliveries'
@@ -268,7 +269,7 @@ class Deliveries:
                 key=sql.SQL(', ').join(sql.Identifier(name) for name in self.source.key_columns if name in names),
                 rows=rows_of_days(self.source),
                 days=sql.Literal(days),
-                gone=gone(self.source, sql.SQL('_partition_date = any({}::date[])').format(sql.Literal(days))),
+                gone=sql.SQL(gone(self.source, f"_partition_date = any('{{{', '.join(map(str, days))}}}'::date[])")),
                 corrections=corrections_table(self.source),
                 stamp=self.stamp,
                 load_id=sql.Literal(load_id),
@@ -298,7 +299,7 @@ class InForce:
     def __init__(self, settings: Settings, source: Source) -> None:
         self.source = source
         self.found: list[tuple[tuple[date, date], tuple[date, int]]] = []  # place and order
-        if source.may_be_corrected:
+        if source.holds_whole_days:
             with connect(settings) as connection, connection.cursor() as cursor:
                 cursor.execute(
                     'select file_day, day, coalesce(named_day, file_day), kind from ops.deliveries where source = %s',
@@ -310,14 +311,6 @@ class InForce:
         """The local days of which a newer delivery than a file's is in force."""
         own = delivery_of(self.source, file) if self.found else None
         return [place[1] for place, order in self.found if own and place == own.place(place[1]) and order > own.order]
-
-
-def gone(source: Source, condition: sql.Composable = sql.SQL('true')) -> sql.Composable:  # noqa: B008 -- it never changes
-    """The hashes of rows that do not count, by the corrections for which a condition holds; as a relation."""
-    return sql.SQL(
-        '(select _hashrow, (array_agg(why order by _load_id desc))[1] as last_why from {} where {}'
-        ' group by _hashrow having sum(sign) < 0)'
-    ).format(corrections_table(source), condition)
 
 
 def rehash_corrections(cursor: Cursor, source: Source) -> None:
@@ -335,5 +328,5 @@ def rehash_corrections(cursor: Cursor, source: Source) -> None:
             ' where corrected._hashrow = judged.old and not (merged.is_gone and judged.rank = 1);'
             'update {corrections} as corrected set _hashrow = judged.hash from judged'
             ' where corrected._hashrow = judged.old and judged.hash <> judged.old'
-        ).format(corrections=corrections_table(source), gone=gone(source))
+        ).format(corrections=corrections_table(source), gone=sql.SQL(gone(source)))
     )

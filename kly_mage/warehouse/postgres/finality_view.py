@@ -3,6 +3,7 @@
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Finality, Source
 from kly_mage.declared.marts import MARTS, Mart
+from kly_mage.warehouse.postgres.counting import log
 from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
 
@@ -36,11 +37,9 @@ _NOTHING = "select '' as source, null::date as day, null::date as final_on, null
 
 
 def _days(mart: Mart, source: Source) -> str:
-    day, name = f'mart.{identifier(mart.day.name)}', identifier
-    changes = [f'bronze.{name(f"{source.name}_corrections")}'] if source.may_be_corrected else []
-    changes += [f'bronze.{name(f"{source.name}_restatements")}'] if source.value_columns else []
-    last = [f'(select max(_updated_at) from {table} as change where change._partition_date = {day})' for table in changes]
-    corrected_at = f'greatest({", ".join(last)})' if last else 'null::timestamptz'
+    day, corrected_at = f'mart.{identifier(mart.day.name)}', 'null::timestamptz'
+    if source.may_be_corrected:
+        corrected_at = f'(select max(_updated_at) from {log(source)} as change where change._partition_date = {day})'
     return (
         f'    select {literal(source.name)} as source, {day} as day, {final_on(source.finality, day)} as final_on,\n'
         f'        {corrected_at} as corrected_at\n'

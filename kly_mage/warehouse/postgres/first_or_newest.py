@@ -12,10 +12,7 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres.declarations import column_types
 from kly_mage.warehouse.postgres.deliveries import rehash_corrections
-from kly_mage.warehouse.postgres.tables import (
-    exists,
-    tables_of,
-)
+from kly_mage.warehouse.postgres.tables import tables_of
 
 
 class FirstOrNewest:
@@ -28,7 +25,7 @@ class FirstOrNewest:
     def __init__(self, cursor: Cursor, source: Source, old_values: list[str]) -> None:
         self.cursor, self.source = cursor, source
         known = column_types(cursor, f'bronze.{source.name}_hashrow')
-        self.is_turned = source.may_be_corrected and bool(old_values) and set(old_values) <= known.keys()
+        self.is_turned = source.holds_whole_days and bool(old_values) and set(old_values) <= known.keys()
         self.values = old_values
 
     def find(self) -> None:
@@ -46,7 +43,7 @@ class FirstOrNewest:
             '     from judged inner join {conflicts} as further on judged.at = further.ctid'
             '     inner join {registry} as known on judged.old = known._hashrow where not is_stored'
             ' ), last as ('
-            '     select distinct on (_hashrow) _hashrow, _load_id, _updated_at from {restatements}'
+            '     select distinct on (_hashrow) _hashrow, _load_id, _updated_at from {corrections}'
             '     order by _hashrow, _load_id desc'
             ' )'
             ' select judged.hash, judged._partition_date, greatest(judged._load_id, last._load_id) as load_id,'
@@ -60,10 +57,9 @@ class FirstOrNewest:
 
     def note(self) -> None:
         """Write down what does not count, and of which rows a file of whole days is the newest word."""
-        if self.source.may_be_corrected:
-            rehash_corrections(self.cursor, self.source)
         if self.is_turned:
             self._do(
+                'delete from {corrections};'  # of versions that each are a row of bronze now
                 'insert into {corrections} (_hashrow, sign, why, _partition_date, _file_day, _updated_at, _load_id)'
                 " select hash, -1, 'superseded', _partition_date, {file_day}, stamp, load_id from not_counting;"
                 'drop table not_counting',
@@ -78,8 +74,9 @@ class FirstOrNewest:
                     " and (judged._file = '' or judged._file ~ {named})",
                     named=sql.Literal(f'(^|/)({kinds})_[0-9]{{8}}'),
                 )
-        elif not self.source.may_be_corrected and exists(self.cursor, 'bronze', f'{self.source.name}_corrections'):
-            self._do('delete from {corrections}')
+        elif self.source.holds_whole_days:
+            rehash_corrections(self.cursor, self.source)
+        else:
             self.cursor.execute('delete from ops.deliveries where source = %s', (self.source.name,))
 
     def _columns(self, table: str) -> sql.Composable:

@@ -9,12 +9,12 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Distinct, Mart
-from kly_mage.warehouse.postgres.deliveries import gone
-from kly_mage.warehouse.postgres.delivery_tables import restated
+from kly_mage.warehouse.postgres.counting import counting
 from kly_mage.warehouse.postgres.differences import compare, count
 from kly_mage.warehouse.postgres.gold_checks import gold
 from kly_mage.warehouse.postgres.measures import UNITS, per_row
-from kly_mage.warehouse.postgres.tables import bronze_table, moving_tables
+from kly_mage.warehouse.postgres.tables import moving_tables
+from kly_mage.warehouse.postgres.text import literal
 from kly_mage.warehouse.report import Report
 
 
@@ -74,7 +74,7 @@ def _check_daily_summary(cursor: Cursor, report: Report) -> None:
 def _waits(cursor: Cursor, mart: Mart) -> bool:
     """Whether rows came in that no refresh has counted."""
     queries = [
-        sql.SQL('select exists (select from {} where _updated_at > {})').format(table, _watermark(mart))
+        sql.SQL('select exists (select from {} where _updated_at > {})').format(table, sql.SQL(_watermark(mart)))
         for table in moving_tables(SOURCES[mart.source])
     ]
     cursor.execute(sql.SQL(' union ').join(queries))
@@ -105,36 +105,19 @@ def _keys(mart: Mart, counted: Distinct) -> sql.Composed:
 
 
 def _rows(mart: Mart) -> sql.Composed:
-    """What each row behind the watermark contributes, and what restatements have changed since."""
+    """What each row that counted at the watermark contributes."""
     keys = [sql.SQL('_partition_date as {}').format(sql.Identifier(mart.day.name))]
     keys += [sql.SQL('{} as {}').format(_key(key.column), sql.Identifier(key.name)) for key in mart.by]
     contributions = [
         *(sql.SQL('{} as {}').format(per_row(measure), sql.Identifier(measure.name)) for measure in mart.additive),
         *(sql.SQL('{} as {}').format(_distinct(mart, of), sql.Identifier(of.key)) for of in mart.registries),
     ]
-    parts = [(_counting(mart), contributions)]
-    if SOURCES[mart.source].value_columns:
-        changes = [
-            *(sql.SQL('sign * {}').format(per_row(measure)) for measure in mart.additive),
-            *(sql.SQL('null::bigint') for _ in mart.registries),
-        ]
-        parts.append((sql.SQL('{} as restated').format(sql.SQL(restated(SOURCES[mart.source]))), changes))
-    return sql.SQL(' union all ').join(
-        sql.SQL('select {} from {} where _updated_at <= {}').format(
-            sql.SQL(', ').join([*keys, *amounts]), table, _watermark(mart)
-        )
-        for table, amounts in parts
+    behind = f'_updated_at <= {_watermark(mart)}'
+    return sql.SQL('select {} from {} as counting where {}').format(
+        sql.SQL(', ').join([*keys, *contributions]),
+        sql.SQL(counting(SOURCES[mart.source], condition=behind)),
+        sql.SQL(behind),
     )
-
-
-def _counting(mart: Mart) -> sql.Composed:
-    """The rows of bronze that counted at the watermark."""
-    source = SOURCES[mart.source]
-    if not source.may_be_corrected:
-        return bronze_table(source)
-    return sql.SQL(
-        '(select stored.* from {} as stored left join {} as gone using (_hashrow) where gone._hashrow is null) as rows'
-    ).format(bronze_table(source), gone(source, sql.SQL('_updated_at <= {}').format(_watermark(mart))))
 
 
 def _key(column: str | None) -> sql.Composed:
@@ -153,5 +136,5 @@ def _distinct(mart: Mart, of: Distinct) -> sql.Composable:
     return seed
 
 
-def _watermark(mart: Mart) -> sql.Composed:
-    return sql.SQL('(select watermark from ops.watermarks where mart = {})').format(sql.Literal(mart.table))
+def _watermark(mart: Mart) -> str:
+    return f'(select watermark from ops.watermarks where mart = {literal(mart.table)})'

@@ -6,7 +6,7 @@ from psycopg2 import sql
 
 from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.comparison import Comparison, Count
-from kly_mage.warehouse.postgres.deliveries import gone
+from kly_mage.warehouse.postgres.counting import gone
 from kly_mage.warehouse.postgres.tables import corrections_table
 
 IN_NO_FILE = sql.SQL(
@@ -26,20 +26,20 @@ def in_no_file(of: Comparison) -> Iterator[Count]:
 
 def earlier(of: Comparison) -> Iterator[Count]:
     """What of bronze counts no longer: another version does (``replaced``), or none (``withdrawn``)."""
-    if not of.source.may_be_corrected or not _is_corrected(of):
+    if not of.source.holds_whole_days or not _is_corrected(of):
         return iter(())
     place = sql.SQL("case last_why when 'withdrawn' then 'withdrawn' else 'replaced' end")
-    rows = sql.SQL('{} as stored inner join {} as gone using (_hashrow)').format(of.bronze, gone(of.source))
+    rows = sql.SQL('{} as stored inner join {} as gone using (_hashrow)').format(of.bronze, sql.SQL(gone(of.source)))
     return _counts(of, place, rows, sql.SQL('true'))
 
 
 def counting(of: Comparison) -> sql.Composable:
     """The rows of bronze that count, as the relation ``stored``."""
-    if not of.source.may_be_corrected or not _is_corrected(of):
+    if not of.source.holds_whole_days or not _is_corrected(of):
         return sql.SQL('{} as stored').format(of.bronze)
     return sql.SQL(
         '(select stored.* from {} as stored left join {} as gone using (_hashrow) where last_why is null) as stored'
-    ).format(of.bronze, gone(of.source))
+    ).format(of.bronze, sql.SQL(gone(of.source)))
 
 
 def _is_corrected(of: Comparison) -> bool:

@@ -1,8 +1,9 @@
 """The tables and views of the marts, from their declarations. What fills them stands in the SQL blocks of the same names."""
 
 from kly_mage.declared.base import Source
-from kly_mage.declared.marts import Mart, Measure, Rows, Sum
-from kly_mage.warehouse.postgres.measures import UNITS
+from kly_mage.declared.marts import Mart, Rows, Sum
+from kly_mage.warehouse.postgres.counting import log
+from kly_mage.warehouse.postgres.measures import UNITS, per_row
 from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
 
@@ -27,12 +28,13 @@ def mart_ddl(mart: Mart) -> str:
 def restatements_ddl(source: Source, mart: Mart) -> str:
     """The view of what restatements have changed in a mart; safe to run again."""
     values = {column.name for column in source.value_columns}
-    changes = [(measure.name, change) for measure in mart.additive if (change := _change(measure, values))]
+    of_version = [m for m in mart.additive if isinstance(m.of, Rows | Sum) and m.of.column in values]
+    changes = [(measure.name, f'sign * {per_row(measure).string}') for measure in of_version]
     columns = [
         (mart.day.name, '_partition_date', mart.day.description),
         ('load_id', '_load_id', 'The load that brought the newer versions, see ops.loads.'),
         ('restated_at', 'max(_updated_at)', 'When that was.'),
-        ('count_rows', 'count(*)', 'Rows restated.'),
+        ('count_rows', 'count(*) filter (where sign > 0)', 'Rows restated.'),
         *((name, f'sum({change})', f'By how much {name} has changed.') for name, change in changes),
     ]
     grain = (
@@ -44,23 +46,12 @@ def restatements_ddl(source: Source, mart: Mart) -> str:
             f'create or replace view {mart.restatements} as',
             'select',
             ',\n'.join(f'    {value} as {identifier(name)}' for name, value, _ in columns),
-            f'from bronze.{identifier(f"{source.name}_restatements")}',
+            f'from {log(source)}',
             'group by _partition_date, _load_id;',
             comment('view', mart.restatements, grain),
             *(comment('column', f'{mart.restatements}.{identifier(name)}', text) for name, _, text in columns),
         ]
     )
-
-
-def _change(measure: Measure, values: set[str]) -> str | None:
-    """By how much a newer version of a row changes a measure; None if it cannot: the hash holds the column."""
-    if isinstance(measure.of, Sum) and measure.of.column in values:
-        return f'{identifier(measure.of.column)} - {identifier(f"counted_{measure.of.column}")}'
-    if isinstance(measure.of, Rows) and measure.of.column in values:
-        now, before = (f'coalesce({identifier(f"{kind}{measure.of.column}")} = {literal(measure.of.value)}, false)::int'
-                       for kind in ('', 'counted_'))  # fmt: skip
-        return f'{now} - {before}'
-    return None
 
 
 def _table(name: str, grain: str, columns: list[tuple[str, str, str]], key: tuple[str, ...]) -> list[str]:

@@ -45,7 +45,7 @@ def _filled(window: Window | None = None, rows: Mapping[str, str] | None = None)
     parts = {
         'stored': _union(_stored(source, everything, rows or {}) for source in SOURCES.values()),
         'conflicts': _union(_conflicts(source) for source in SOURCES.values() if source.version_columns) or _NO_CONFLICTS,
-        'earlier': _union(_earlier(source) for source in SOURCES.values() if source.may_be_corrected) or _NO_DELIVERIES,
+        'earlier': _union(_earlier(source) for source in SOURCES.values() if source.holds_whole_days) or _NO_DELIVERIES,
         'marts': _union(_mart(mart, [other for other in joined if other is not mart], everything, window) for mart in MARTS),
         'rejected money': _rejected_money(),
         'any day': _names(source.name for source in SOURCES.values() if source.any_day),
@@ -125,7 +125,7 @@ def _stored(source: Source, columns: dict[str, Measure], rows: Mapping[str, str]
         f'{_money(amount, f"{amount} < 0")} as revenue_negative',
     ]
     counting = ''
-    if source.may_be_corrected:
+    if source.holds_whole_days:
         known += (
             f'\n    left join bronze.{identifier(f"{source.name}_gone")} as gone\n        on stored._hashrow = gone._hashrow'
         )

@@ -16,7 +16,7 @@ from kly_mage.warehouse.postgres.rehash import Rehash
 from kly_mage.warehouse.postgres.retype import retype
 from kly_mage.warehouse.postgres.tables import bronze_table, exists
 
-_TABLES = ('', '_hashrow', '_conflicts', '_restatements')
+_TABLES = ('', '_hashrow', '_conflicts', '_corrections')
 
 
 def derive(cursor: Cursor, ddl: str) -> None:
@@ -36,7 +36,7 @@ def derive(cursor: Cursor, ddl: str) -> None:
         cursor.execute('rollback to savepoint derived')
         cursor.execute('select ops.set_aside(%s)', (_own_views(ddl),))
         cursor.execute(ddl)
-        _put_back(cursor)
+    _put_back(cursor)
     for name, source in SOURCES.items():
         before[name].bring_along(cursor, source)
         _note_late(cursor, source, before[name])
@@ -78,7 +78,8 @@ def carry_through(cursor: Cursor, changes: list[Change], ddl: str, timezone: str
     for change in changes:
         if not change.is_rehash:
             continue
-        rehash = Rehash(cursor, change.source, before[change.source.name].values, timezone)
+        is_by_row = change.rule.columns is None
+        rehash = Rehash(cursor, change.source, before[change.source.name].values, is_by_row, timezone)
         moved = rehash.run()
         told.append(f'{change.source.name}: hashed over {declarations.HashRule.of(change.source)}; {moved}')
         is_moved |= moved.changes_gold
@@ -129,9 +130,13 @@ def _tidy(cursor: Cursor, source: Source) -> None:
     kept = {'_hashrow', '_updated_at', *(place.COLUMNS if has_order else ()), *values}
     known = f'{source.name}_hashrow'
     stale = [(known, name) for name in column_types(cursor, f'bronze.{known}') if name not in kept]
-    for table in (f'{source.name}_conflicts', f'{source.name}_restatements') if source.value_columns else ():
-        found = column_types(cursor, f'bronze.{table}')
-        stale += [(table, f'counted_{name}') for name in found if f'counted_{name}' in found and name not in values]
+    if source.value_columns:
+        found = column_types(cursor, f'bronze.{source.name}_conflicts')
+        stale += [
+            (f'{source.name}_conflicts', f'counted_{name}')
+            for name in found
+            if f'counted_{name}' in found and name not in values
+        ]
     for table, name in stale:
         cursor.execute(sql.SQL('alter table bronze.{} drop column {}').format(sql.Identifier(table), sql.Identifier(name)))
     for name in place.COLUMNS if has_order else ():
@@ -149,6 +154,9 @@ def _own_views(ddl: str) -> list[str]:
 
 
 def _put_back(cursor: Cursor) -> None:
+    """Make again what hangs on views that have been made anew, if any were, by a migration too."""
+    if not column_types(cursor, 'pg_temp.set_aside'):
+        return
     try:
         cursor.execute('select ops.put_back()')
     except psycopg2.errors.DependentObjectsStillExist as error:

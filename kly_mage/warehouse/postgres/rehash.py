@@ -1,4 +1,4 @@
-"""The rows of a source hashed again by another rule: bronze, registry, conflicts and restatements as if it had always held.
+"""The rows of a source hashed again by another rule: bronze, registry, conflicts and corrections as if it had always held.
 
 A hash is what makes rows the same, so what is one row and what are several changes with it. All versions that were kept,
 the first ones in bronze and the others in the conflicts table, are put into their new groups; of each the version that was
@@ -16,6 +16,7 @@ from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import hash_sql, place, undeclared
 from kly_mage.warehouse.postgres.declarations import column_types
+from kly_mage.warehouse.postgres.exchange import exchange, were
 from kly_mage.warehouse.postgres.first_or_newest import FirstOrNewest
 from kly_mage.warehouse.postgres.tables import (
     exists,
@@ -59,11 +60,13 @@ class Rehash:
 
     Args:
         old_values: the columns that the hash left out so far.
+        is_by_row: whether the hash was over all columns so far: the log names rows of bronze then, and has no versions.
         timezone: in which a day of the warehouse begins.
     """
 
-    def __init__(self, cursor: Cursor, source: Source, old_values: list[str], timezone: str) -> None:
+    def __init__(self, cursor: Cursor, source: Source, old_values: list[str], is_by_row: bool, timezone: str) -> None:
         self.cursor, self.source, self.old_values, self.timezone = cursor, source, old_values, timezone
+        self.is_by_row = is_by_row
         self.values = [column.name for column in source.version_columns]
         self.tables = tables_of(source)
         self.columns = table_columns(cursor, source)
@@ -73,11 +76,18 @@ class Rehash:
 
     def run(self) -> Moved:
         """Hash everything again; the key of the conflicts is missing meanwhile and has to be made again."""
+        if (
+            self.is_by_row
+            and not self.source.holds_whole_days
+            and exists(self.cursor, 'bronze', f'{self.source.name}_corrections')
+        ):
+            self._do('delete from {corrections}')  # the first version of each row counts, whatever was withdrawn
         self._judge()
         moved, counting = self._count(), FirstOrNewest(self.cursor, self.source, self.old_values)
         counting.find()
         if self.has_further:
-            self._find_restatements()
+            if not self.source.holds_whole_days:
+                self._find_corrections()
             self._to_conflicts()
         self._do('delete from {bronze} as stored using judged where stored._hashrow = judged.old and is_stored and rank > 1')
         self._do(
@@ -112,7 +122,7 @@ class Rehash:
             # A first version that counts again, because a newer file has it, has the place of that file: its load has met
             # others before.
             restated = self._sql(
-                '(exists (select from {restatements} as r where r._hashrow = stored._hashrow)'
+                '(exists (select from {corrections} as r where r._hashrow = stored._hashrow)'
                 ' or exists (select from {conflicts} as f where f._hashrow = stored._hashrow'
                 '     and f._load_id = stored._load_id and ({further}) < ({known})))',
                 further=place.row_of('f'),
@@ -162,29 +172,19 @@ class Rehash:
         )
         return Moved(*self.cursor.fetchone())
 
-    def _find_restatements(self) -> None:
-        """Keep those that are between two versions of one row still, under its new hash."""
-        before = [
-            sql.SQL('{} as {}').format(sql.Identifier(f'counted_{n}' if n in self.old_values else n), sql.Identifier(n))
-            for n in self._present('restatements')
-        ]
+    def _find_corrections(self) -> None:
+        """Keep what a load has changed of a row if that is between versions of one row still, under its new hash."""
         self._do(
-            'delete from {restatements} as restated where not exists ('
-            ' select from ({hashed}) as now'
-            ' inner join (select at, {hash} as hash from (select ctid as at, {before} from {restatements}) as v) as before'
-            ' using (at, hash)'
-            ' inner join judged on judged.old = now._hashrow and judged.hash = now.hash and is_stored and rank = 1'
-            ' where now.at = restated.ctid)',
-            hashed=self._hashed('restatements'),
-            hash=self._hash('restatements'),
-            before=sql.SQL(', ').join(before),
+            'delete from {corrections} where (_hashrow, _load_id) not in ('
+            ' select changed._hashrow, changed._load_id from ({hashed}) as changed'
+            ' left join judged on judged.old = changed._hashrow and is_stored and rank = 1'
+            ' group by changed._hashrow, changed._load_id having bool_and(coalesce(judged.hash = changed.hash, false)))',
+            hashed=self._hashed('corrections'),
         )
         self._do(
-            'update {restatements} as restated set _hashrow = judged.hash from judged'
-            ' where restated._hashrow = judged.old and is_stored and rank = 1'
+            'update {corrections} as changed set _hashrow = judged.hash from judged'
+            ' where changed._hashrow = judged.old and is_stored and rank = 1'
         )
-        if new := [name for name in self.values if name not in self.old_values]:  # both versions had the same there
-            self._do('update {restatements} set {same}', same=self._list(new, '{counted} = {name}'))
 
     def _to_conflicts(self) -> None:
         """Rows of bronze that are further versions now; of some it is not known any more which line of a file they were."""
@@ -236,8 +236,8 @@ class Rehash:
             columns = {name: f'coalesce(restated.{name}, {found})' for name, found in columns.items()}
             columns |= {n: f'case when is_restated then restated."{n}" else judged."{n}" end' for n in self.values}
             joined = self._sql(
-                ' left join (select distinct on (_hashrow) later.*, true as is_restated from {restatements} as later'
-                ' order by _hashrow, _load_id desc, {last}) as restated on judged.hash = restated._hashrow',
+                ' left join (select distinct on (_hashrow) later.*, true as is_restated from {corrections} as later'
+                ' where sign > 0 order by _hashrow, _load_id desc, {last}) as restated on judged.hash = restated._hashrow',
                 last=place.newest_first('later'),
             )
         self._do(
@@ -261,20 +261,18 @@ class Rehash:
             '), newest as ('
             '     select distinct on (_hashrow) {own} from {conflicts} as further'
             '     where _hashrow in (select hash from regrouped) order by _hashrow, {newest_first}'
-            '), noted as ('
-            '     insert into {restatements} ({own}, {counted})'
-            '     select {newest_own}, {known} from newest inner join {registry} as known using (_hashrow)'
-            '     where ({newest_file}) > ({known_file}) returning *'
-            ') update {registry} as known set {set} from noted'
-            ' where known._hashrow = noted._hashrow',
+            '), later as ('
+            '     select newest.*, {were} from newest inner join {registry} as known using (_hashrow)'
+            '     where ({newest_file}) > ({known_file})'
+            '), noted as ({exchange}) update {registry} as known set {set} from later'
+            ' where known._hashrow = later._hashrow',
             own=self._list(own, '{name}'),
             newest_first=place.newest_file_first('further'),
             newest_file=place.file_of('newest'),
             known_file=place.file_of('known'),
-            newest_own=self._list(own, 'newest.{name}'),
-            counted=self._list(self.values, '{counted}'),
-            known=self._list(self.values, 'known.{name}'),
-            set=self._list([*place.COLUMNS, *self.values], '{name} = noted.{name}'),
+            were=were(self.source, 'known'),
+            exchange=exchange(self.source, 'later', ('superseded', 'restated'), sql.SQL('_updated_at'), sql.SQL('_load_id')),
+            set=self._list([*place.COLUMNS, *self.values], '{name} = later.{name}'),
         )
 
     def _ledger(self) -> None:
@@ -310,13 +308,8 @@ class Rehash:
     def _sql(self, statement: str, **parts: sql.Composable) -> sql.Composed:
         return sql.SQL(statement).format(**self.tables, **parts)
 
-    def _present(self, table: str) -> list[str]:
-        """The declared columns that a table of further versions has."""
-        found = column_types(self.cursor, f'bronze.{self.source.name}_{table}')
-        return [name for name in self.source.names if name in found]
-
     def _hash(self, table: str) -> sql.SQL:
-        columns = list(self.source.names) if table == 'restatements' else self.columns
+        columns = list(self.source.names) if table == 'corrections' else self.columns
         return sql.SQL(hash_sql.hashrow(self.source, columns))
 
     def _hashed(self, table: str) -> sql.Composed:

@@ -13,7 +13,6 @@ from kly_mage.warehouse.postgres.tables import (
     conflicts_table,
     corrections_table,
     registry,
-    restatements_table,
 )
 
 
@@ -46,7 +45,7 @@ def _beside(source: Source) -> list[sql.Composed]:
     """The tables that say something of a row by its hash."""
     tables = [registry(source)]
     if source.version_columns:
-        tables += [conflicts_table(source), restatements_table(source)]
+        tables += [conflicts_table(source)]
     return [*tables, corrections_table(source)] if source.may_be_corrected else tables
 
 

@@ -1,6 +1,6 @@
 """Which version of a row counts where restatements apply: by the files, and by what loads have noted.
 
-A load notes each change of what counts (``bronze.<source>_restatements``), and the registry has the version in force. That
+A load notes each change of what counts (``bronze.<source>_corrections``), and the registry has the version in force. That
 is the warehouse's own answer; what it has to be stands in the files: the version of the newest file, of its rows the first.
 """
 
@@ -11,10 +11,11 @@ from psycopg2 import sql
 
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Sum
-from kly_mage.warehouse.postgres import place
+from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.comparison import LINE_BITS, Comparison, Count
 from kly_mage.warehouse.postgres.holdings import IN_NO_FILE
-from kly_mage.warehouse.postgres.tables import bronze_table, registry, restatements_table
+from kly_mage.warehouse.postgres.tables import bronze_table, corrections_table, registry
+from kly_mage.warehouse.postgres.turns import wrong_turns
 
 
 def applied(of: Comparison) -> Iterator[Count]:
@@ -23,8 +24,10 @@ def applied(of: Comparison) -> Iterator[Count]:
         yield from _by_the_files(of)
     elif of.is_restated():  # the declaration has gone back to the first version: what was applied until then stays
         of.cursor.execute(
-            sql.SQL('select _partition_date {} from {} as restated where {} group by 1').format(
-                _changes(of, 'restated', 'restated', 'counted_'), restatements_table(of.source), of.days('_partition_date')
+            sql.SQL('select _partition_date {} from {} where {} group by 1').format(
+                sql.SQL('').join(sql.SQL(', sum(sign * {})').format(of_table.per_row(measure)) for measure in of.measures),
+                corrections_table(of.source),
+                of.days('_partition_date'),
             )
         )
         yield from (Count(day, 'applied', 0, tuple(amounts)) for day, *amounts in of.cursor.fetchall())
@@ -38,7 +41,7 @@ def not_the_newest(of: Comparison, limit: int) -> list[tuple[date | None, str]]:
         sql.SQL(
             'with newest as ({newest}), wrong as ('
             '  select newest._hashrow from newest inner join {registry} as known using (_hashrow) where {known} <> {here}'
-            '  union {broken} union {unnoted}'
+            '  union select _hashrow from ({turns}) as turn union {unnoted}'
             ') select known._partition_date, _hashrow::text from wrong inner join {bronze} as known using (_hashrow)'
             ' where {days} order by 1, 2 limit {limit}'
         ).format(
@@ -46,7 +49,7 @@ def not_the_newest(of: Comparison, limit: int) -> list[tuple[date | None, str]]:
             registry=registry(of.source),
             known=_version(of.source, 'known'),
             here=_version(of.source, 'newest'),
-            broken=broken(of.source),
+            turns=wrong_turns(of.source),
             unnoted=_unnoted(of.source),
             bronze=of.bronze,
             days=of.days('_partition_date'),
@@ -57,39 +60,17 @@ def not_the_newest(of: Comparison, limit: int) -> list[tuple[date | None, str]]:
     return found
 
 
-def broken(source: Source) -> sql.Composable:
-    """The query for the hashes whose changes do not lead, step by step, from the row in bronze to what the registry has."""
-    return sql.SQL(
-        'select _hashrow from ('
-        '  select restated._hashrow, {counted} as before, {after} as after, lag({after}) over way as previous,'
-        '    lead(restated._load_id) over way as following, {stored} as first, {known} as last'
-        '  from {restatements} as restated'
-        '  left join {bronze} as stored using (_hashrow) left join {registry} as known using (_hashrow)'
-        '  window way as (partition by restated._hashrow order by restated._load_id, {place})'
-        ') as step where before <> coalesce(previous, first) or (following is null and after <> last)'
-    ).format(
-        counted=_version(source, 'restated', 'counted_'),
-        after=_version(source, 'restated'),
-        stored=_version(source, 'stored'),
-        known=_version(source, 'known'),
-        place=place.row_of('restated'),
-        restatements=restatements_table(source),
-        bronze=bronze_table(source),
-        registry=registry(source),
-    )
-
-
 def _unnoted(source: Source) -> sql.Composable:
     """The query for the hashes of which the registry has another version than bronze, and no change is noted."""
     return sql.SQL(
         'select known._hashrow from {registry} as known inner join {bronze} as stored using (_hashrow)'
         ' where {known} <> {stored} and not exists ('
-        '   select from {restatements} as restated where restated._hashrow = known._hashrow'
+        '   select from {log} as changed where changed._hashrow = known._hashrow'
         ' )'
     ).format(
         known=_version(source, 'known'),
         stored=_version(source, 'stored'),
-        restatements=restatements_table(source),
+        log=corrections_table(source),
         bronze=bronze_table(source),
         registry=registry(source),
     )

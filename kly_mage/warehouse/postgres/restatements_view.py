@@ -3,12 +3,10 @@
 By day, content and measure, out of bronze and its corrections. They read all of bronze, and are for questions.
 """
 
-from collections.abc import Iterable
-
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.declared.marts import MARTS, NOT_SET, Mart, Measure, Sum
-from kly_mage.warehouse.postgres.delivery_tables import restated
+from kly_mage.declared.marts import MARTS, NOT_SET, Mart, Measure
+from kly_mage.warehouse.postgres.counting import changes
 from kly_mage.warehouse.postgres.measures import per_row
 from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
@@ -60,18 +58,10 @@ def _changes(mart: Mart, source: Source) -> list[str]:
     """The queries for what loads have changed of the numbers of a mart, and when."""
     bronze, content = f'bronze.{identifier(source.name)}', next((k.column for k in mart.by if k.name == 'content_id'), None)
     own = [(measure.name, f'({_own(measure)})') for measure in mart.additive]
-    parts = [_select(source, content, f'{bronze} as stored', 'stored', 'false', own)]
+    parts = [_select(source, content, f'{bronze} as stored', 'false', own)]
     if source.may_be_corrected:
-        rows = f'bronze.{identifier(f"{source.name}_corrections")} as corrected'
-        rows += f'\n        inner join {bronze} as stored on corrected._hashrow = stored._hashrow'
-        signed = [(name, f'{amount} * corrected.sign') for name, amount in own]
-        parts.append(_select(source, content, rows, 'corrected', 'true', signed))
-    if content in {column.name for column in source.value_columns}:  # a version may be of another article
         signed = [(name, f'{amount} * stored.sign') for name, amount in own]
-        parts.append(_select(source, content, f'{restated(source)} as stored', 'stored', 'true', signed))
-    elif source.value_columns:
-        rows = f'bronze.{identifier(f"{source.name}_restatements")} as stored'
-        parts.append(_select(source, content, rows, 'stored', 'true', list(_differences(mart, source))))
+        parts.append(_select(source, content, f'{changes(source)} as stored', 'true', signed))
     return parts
 
 
@@ -79,22 +69,12 @@ def _own(measure: Measure) -> str:
     return str(per_row(measure).string)
 
 
-def _differences(mart: Mart, source: Source) -> Iterable[tuple[str, str]]:
-    values = {column.name for column in source.value_columns}
-    for measure in mart.additive:
-        if isinstance(measure.of, Sum) and measure.of.column in values:
-            column = measure.of.column
-            yield measure.name, f'(stored.{identifier(column)} - stored.{identifier(f"counted_{column}")})'
-
-
-def _select(
-    source: Source, content: str | None, rows: str, loaded: str, is_restated: str, amounts: list[tuple[str, str]]
-) -> str:
+def _select(source: Source, content: str | None, rows: str, is_restated: str, amounts: list[tuple[str, str]]) -> str:
     key = f"coalesce(nullif(stored.{identifier(content)}, ''), {literal(NOT_SET)})" if content else 'null::text'
     values = ', '.join(f'({literal(name)}, ({amount})::numeric)' for name, amount in amounts)
     return (
         f'    select {literal(source.name)} as source, stored._partition_date as day, {key} as content_id,\n'
-        f'        measure.name as measure, {loaded}._load_id as load_id, {loaded}._updated_at as changed_at,\n'
+        f'        measure.name as measure, stored._load_id as load_id, stored._updated_at as changed_at,\n'
         f'        {is_restated} as is_restated, measure.change\n'
         f'    from {rows}\n'
         f'    cross join lateral (values {values}) as measure (name, change)'

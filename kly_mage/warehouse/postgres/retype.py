@@ -35,7 +35,7 @@ class Place:
 
 
 def retype(cursor: Cursor, source: Source, name: str, kind: Kind, timezone: str) -> None:
-    """Cast a column of bronze, and what registry, conflicts and restatements have of it.
+    """Cast a column of bronze, and what registry, conflicts and corrections have of it.
 
     Args:
         kind: what it is declared as; ``text`` for a column that is not declared.
@@ -44,7 +44,7 @@ def retype(cursor: Cursor, source: Source, name: str, kind: Kind, timezone: str)
     Raises:
         WarehouseError: rows hold something else; it names the first of them.
     """
-    for suffix in ('', '_conflicts', '_restatements', '_hashrow'):
+    for suffix in ('', '_conflicts', '_corrections', '_hashrow'):
         table = f'bronze.{source.name}{suffix}'
         found = column_types(cursor, table)
         for column in (name, f'counted_{name}') if suffix else (name,):

@@ -53,13 +53,8 @@ def conflicts_table(source: Source) -> sql.Composed:
     return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_conflicts'))
 
 
-def restatements_table(source: Source) -> sql.Composed:
-    """The quoted name of the table of versions that came to count in place of others."""
-    return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_restatements'))
-
-
 def corrections_table(source: Source) -> sql.Composed:
-    """The quoted name of the table of what newer deliveries have changed in what counts; for a source with ``complete``."""
+    """The quoted name of the log of what newer deliveries have changed in what counts; if it ``may_be_corrected``."""
     return sql.SQL('bronze.{}').format(sql.Identifier(f'{source.name}_corrections'))
 
 
@@ -69,15 +64,13 @@ def tables_of(source: Source) -> dict[str, sql.Composable]:
         'bronze': bronze_table(source),
         'registry': registry(source),
         'conflicts': conflicts_table(source),
-        'restatements': restatements_table(source),
         'corrections': corrections_table(source),
     }
 
 
 def moving_tables(source: Source) -> list[sql.Composed]:
     """What a refresh of the source's mart takes in: bronze, and what has changed of its rows since."""
-    further = [restatements_table(source)] if source.value_columns else []
-    return [bronze_table(source), *further, *([corrections_table(source)] if source.may_be_corrected else [])]
+    return [bronze_table(source), *([corrections_table(source)] if source.may_be_corrected else [])]
 
 
 def rows_of_days(source: Source) -> sql.Composed:
@@ -155,7 +148,7 @@ def source_ddl(source: Source) -> str:
     columns += [
         (column, kind, f'{text} {rule}' if column == '_hashrow' else text) for column, (kind, text) in SYSTEM_COLUMNS.items()
     ]
-    if source.may_be_corrected:
+    if source.holds_whole_days:
         columns.append(('_file_day', 'date', 'Day of the export whose files brought the row; NULL if it came otherwise.'))
     columns += [_column(UNDECLARED)] if source.version_columns else []
     lines = [
@@ -207,7 +200,6 @@ def source_ddl(source: Source) -> str:
 
 def _conflicts_ddl(source: Source) -> list[str]:
     table, values = f'bronze.{source.name}_conflicts', source.version_columns
-    restated = f'bronze.{source.name}_restatements'
     columns = [('_hashrow', 'uuid not null', 'The hash the rows share.')]
     columns += [_column(column, ' In this version.') for column in (*source.columns, UNDECLARED)]
     columns += [
@@ -233,20 +225,8 @@ def _conflicts_ddl(source: Source) -> list[str]:
             'table', table, f'One row per further version of a row of bronze.{source.name}: same hash, something else.'
         ),
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
-        f'create table if not exists {restated} (like {table});',
-        *_columns_added(restated, columns),
         *_columns_added(table, OF_CONFLICTS),
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in OF_CONFLICTS),
-        f'create index if not exists {source.name}_restatements_updated_at_idx on {restated} (_updated_at);',
-        _comment(
-            'table',
-            restated,
-            f'One row per change of what counts, where restatements apply to bronze.{source.name}: new and old.',
-        ),
-        *(
-            _comment('column', f'{restated}."{column}"', text.replace('that counts', 'that counted until then'))
-            for column, _, text in columns
-        ),
     ]
 
 

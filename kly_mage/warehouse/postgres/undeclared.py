@@ -1,7 +1,7 @@
 """What stored rows say in undeclared columns, brought along when columns become declared, or are declared no more.
 
 A row's fingerprint (``_undeclared``) is over the columns that are not declared. Bronze has them as columns, a further
-version as JSON; the registry and the restatements have nothing but the fingerprint, and follow by it.
+version as JSON; the registry and the log of corrections have nothing but the fingerprint, and follow by it.
 """
 
 from collections.abc import Collection
@@ -81,8 +81,7 @@ def bring_along(
         )
         for table, prefix in (
             ('registry', ''),
-            ('restatements', ''),
-            ('restatements', 'counted_'),
+            ('corrections', ''),
             ('conflicts', 'counted_'),
         ):
             values = [sql.SQL('{0} = told.{1}').format(sql.Identifier(prefix + n), sql.Identifier(n)) for n in newly]

@@ -15,7 +15,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import mart_of
-from kly_mage.warehouse.postgres import contents, gold_checks, place
+from kly_mage.warehouse.postgres import contents, gold_checks
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.removal import note_removed
 from kly_mage.warehouse.postgres.tables import (
@@ -23,7 +23,6 @@ from kly_mage.warehouse.postgres.tables import (
     conflicts_table,
     corrections_table,
     registry,
-    restatements_table,
 )
 from kly_mage.warehouse.unloading import Selection, Unloaded
 
@@ -141,19 +140,14 @@ def _restatements(cursor: Cursor, what: Selection) -> int:
     Raises:
         UsageError: a later load has corrected them again.
     """
-    if what.source.may_be_corrected:
-        return _corrections(cursor, what)
-    if not what.source.version_columns:
+    if not what.source.may_be_corrected:
         return 0
-    _delete(cursor, restatements_table(what.source), sql.SQL('_hashrow in (table withdrawn)'))
-    return 0 if what.load_id is None else _take_back(cursor, what.source, what.load_id)
-
-
-def _corrections(cursor: Cursor, what: Selection) -> int:
     table = corrections_table(what.source)
     _delete(cursor, table, sql.SQL('_hashrow in (table withdrawn)'))
     if what.load_id is None:
         return 0
+    if what.source.version_columns:
+        return _take_back(cursor, what.source, what.load_id)
     cursor.execute(
         sql.SQL(
             'select min(later._load_id) from {table} as own inner join {table} as later using (_hashrow)'
@@ -166,37 +160,37 @@ def _corrections(cursor: Cursor, what: Selection) -> int:
 
 
 def _take_back(cursor: Cursor, source: Source, load_id: int) -> int:
+    """What this load had exchanged counts again; where a later load has done so again, it has done both."""
     names = [column.name for column in source.version_columns]
     parts = {
-        'table': restatements_table(source),
+        'log': corrections_table(source),
         'registry': registry(source),
         'load_id': sql.Literal(load_id),
-        'last': place.newest_first('earlier'),
-        'relinked': sql.SQL(', ').join(sql.SQL('{0} = own.{0}').format(sql.Identifier(f'counted_{name}')) for name in names),
-        'counted': sql.SQL(', ').join(
-            sql.SQL('{} = own.{}').format(sql.Identifier(name), sql.Identifier(f'counted_{name}')) for name in names
+        'values': sql.SQL(', ').join(sql.SQL('{0} = before.{0}').format(sql.Identifier(name)) for name in names),
+        'same': sql.SQL(' and ').join(
+            sql.SQL('step.{0} is not distinct from before.{0}').format(sql.Identifier(name)) for name in names
         ),
     }
+    cursor.execute(sql.SQL('select count(distinct _hashrow) from {log} where _load_id = {load_id}').format(**parts))
+    (rows,) = cursor.fetchone()
     cursor.execute(
         sql.SQL(
-            'update {table} as later set {relinked} from {table} as own'
-            ' where own._load_id = {load_id} and later._hashrow = own._hashrow and later._load_id = ('
-            '     select min(_load_id) from {table} as next where next._hashrow = own._hashrow and next._load_id > {load_id}'
-            ' );'
-            # Without a version before it, any file that brings one is newer.
-            "update {registry} as known set {counted}, _delivered_at = coalesce(before._delivered_at, '-infinity'),"
+            'update {log} as own set _load_id = next._load_id, _updated_at = next._updated_at from ('
+            '     select distinct on (_hashrow) _hashrow, _load_id, _updated_at from {log} where _load_id > {load_id}'
+            '     order by _hashrow, _load_id'
+            ' ) as next where own._load_id = {load_id} and own._hashrow = next._hashrow;'
+            # Where it is not known in which file the version before it stood, any file that brings one is newer.
+            "update {registry} as known set {values}, _delivered_at = coalesce(before._delivered_at, '-infinity'),"
             "     _file = coalesce(before._file, ''), _line = coalesce(before._line, 0)"
-            ' from {table} as own left join lateral ('
-            '     select _delivered_at, _file, _line from {table} as earlier'
-            '     where earlier._hashrow = own._hashrow and earlier._load_id < {load_id} order by {last} limit 1'
-            ' ) as before on true'
-            ' where own._load_id = {load_id} and known._hashrow = own._hashrow and not exists ('
-            '     select from {table} as next where next._hashrow = own._hashrow and next._load_id > {load_id}'
+            ' from {log} as before where before._load_id = {load_id} and before.sign < 0'
+            ' and known._hashrow = before._hashrow and not exists ('  # not between two steps of the load
+            '     select from {log} as step where step._hashrow = before._hashrow and step._load_id = {load_id}'
+            '     and step.sign > 0 and {same}'
             ' );'
-            'delete from {table} where _load_id = {load_id}'
+            'delete from {log} where _load_id = {load_id}'
         ).format(**parts)
     )
-    return int(cursor.rowcount)
+    return int(rows)
 
 
 def _note(cursor: Cursor, what: Selection, span: Window | None, rows: int, asked: str) -> int:

@@ -13,10 +13,11 @@ import pytest
 
 from kly_mage import __version__
 from kly_mage.__main__ import main
-from kly_mage.checks.verify import block, verify
+from kly_mage.checks.verify import block, rebuild, verify
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.declared import SOURCES
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing.files import day_in_name
 from kly_mage.warehouse.postgres import ddl, versions
 from kly_mage.warehouse.postgres.connection import connect
@@ -187,6 +188,66 @@ def catalogue(settings: Settings) -> list[tuple[Any, ...]]:
             ) as found order by 1, 2
         """)
         return cursor.fetchall()
+
+
+# The log of corrections as it was: one row per change of a row, with the new version and the one that counted until then.
+RESTATEMENTS_OF_BEFORE = """
+    create table bronze.gam_delivery_restatements (like bronze.gam_delivery_conflicts);
+    alter table bronze.gam_delivery_restatements drop column _undeclared_values, drop column accepted_at,
+        drop column accepted_by, drop column accepted_because;
+    insert into bronze.gam_delivery_restatements
+    select _hashrow, served_at, now.site, ad_unit, line_item, creative, content_id, now.impressions, now.clicks,
+        now.revenue_usd, now._undeclared, was.site, was.impressions, was.clicks, was.revenue_usd, was._undeclared,
+        now._partition_date, now._delivered_at, now._file, now._line, now._updated_at, _load_id
+    from bronze.gam_delivery_corrections as now
+    inner join bronze.gam_delivery_corrections as was
+        using (_hashrow, _load_id, served_at, ad_unit, line_item, creative, content_id)
+    where now.sign > 0 and was.sign < 0;
+    drop table bronze.gam_delivery_corrections cascade;
+    create view gold.gam_restatements as
+    select _partition_date as served_date, _load_id as load_id, max(_updated_at) as restated_at, count(*) as count_rows,
+        sum(impressions - counted_impressions) as impressions, sum(clicks - counted_clicks) as clicks,
+        sum(revenue_usd - counted_revenue_usd) as revenue_usd
+    from bronze.gam_delivery_restatements group by _partition_date, _load_id;
+    create view public.of_somebody as select load_id, revenue_usd from gold.gam_restatements;
+    alter table bronze.ga4_events_corrections add primary key (_hashrow, _load_id);
+    delete from ops.schema_version where version >= 7;
+    update ops.declarations set fingerprint = 'another' returning 1
+"""
+
+
+def test_what_restatements_had_changed_counts_on_in_the_one_log(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOURCES, 'gam_delivery', replace(GAM_DELIVERY, restatements='apply'))
+    for day, (top, side) in enumerate((('1', '5'), ('2', '5'), ('1', '5'), ('1', '7')), start=1):
+        deliver(settings, f'gam_delivery_2025100{day}.csv', ad('top', top), ad('side', side))
+        assert ads() in (0, 3)
+    asked = [
+        'select * from gold.gam_restatements order by 1, 2',
+        'select * from gold.restatements order by 1, 2, 3, 4, 5',
+        'select * from gold.as_of((select max(restated_at) from gold.gam_restatements where load_id = 2))',
+    ]
+    before = gold(query), *map(query, asked)
+    query(RESTATEMENTS_OF_BEFORE)
+    assert main(['show']) == 0
+    assert (gold(query), *map(query, asked)) == before
+    assert query('select * from public.of_somebody order by 1') == [(2, 1), (3, -1), (4, 2)]
+    assert query('select sign, revenue_usd from bronze.gam_delivery_corrections order by _load_id, 1') == [
+        *[(-1, 1), (1, 2)],
+        *[(-1, 2), (1, 1)],
+        *[(-1, 5), (1, 7)],
+    ]
+    assert query("select to_regclass('bronze.gam_delivery_restatements')") == [(None,)]
+    assert main(['verify']) == 0
+    rebuild(settings)
+    assert gold(query) == before[0]
+    assert main(['unload', '--load', '3']) == 0  # the top ad is 2 again, and its place is not known any more
+    assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(9,)]
+    assert main(['verify']) == 0
+    assert ads() in (0, 3)
+    assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(8,)]
+    assert main(['verify']) == 0
 
 
 # --- versions ---------------------------------------------------------------------------------------------------------

@@ -82,7 +82,7 @@ def test_the_rows_of_an_undated_file_are_of_one_moment_however_many_there_are(se
     assert backfill('2025-10-01', None, '--quiet') == 3
     # Two rows of one file with one key: the first counts.
     assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(Decimal(1),)]
-    assert query('select count(*) from bronze.gam_delivery_restatements') == [(0,)]
+    assert query('select count(*) from bronze.gam_delivery_corrections') == [(0,)]
 
 
 def test_an_older_file_of_the_same_day_takes_back_nothing_when_the_newer_one_is_taken_out(

@@ -379,9 +379,11 @@ def test_rows_from_before_a_value_column_are_completed_once_and_contradict_nothi
         assert query('select viewable from bronze.gam_delivery_hashrow order by 1') == [(5,), (7,)]
         further = 'select revenue_usd, viewable from bronze.gam_delivery_conflicts order by 1, 2'
         assert query(further) == [(1, 8), (2, 6)]
-        assert query('select viewable, counted_viewable from bronze.gam_delivery_restatements order by 1') == [
-            (5, None),
-            (7, None),
+        assert query('select sign, viewable, why from bronze.gam_delivery_corrections order by 1, 2') == [
+            (-1, None, 'completed'),
+            (-1, None, 'completed'),
+            (1, 5, 'completed'),
+            (1, 7, 'completed'),
         ]
         assert query('select viewable from bronze.gam_delivery') == [(None,), (None,)]  # as they were loaded
     for _ in range(2):  # with the file of before, and where the fuller one is all there is

@@ -16,6 +16,8 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.warehouse.postgres import ledger
 from kly_mage.warehouse.postgres import load as bronze
+from kly_mage.warehouse.postgres.reading import ask
+from kly_mage.warehouse.postgres.reading import query as question
 from tests.gold import Query
 from tests.scenes import deliver, load, load_request, refresh, run_days
 
@@ -78,7 +80,7 @@ def test_two_rows_of_one_file_are_no_restatement(settings: Settings, query: Quer
     for _ in range(2):
         run_days(1, 1, 'ads_revenue')
         assert found(query) == {(date(2025, 10, 1), 'a1'): (5, Decimal(5))}
-    assert query('select counted_impressions, impressions from bronze.gam_delivery_restatements') == [(1, 5)]
+    assert query('select sign, impressions from bronze.gam_delivery_corrections order by 1') == [(-1, 1), (1, 5)]
     conflicts = query('select impressions from bronze.gam_delivery_conflicts')
     assert {(2,), (6,)} <= set(conflicts)  # the table keeps every further version, restated or not
 
@@ -93,10 +95,41 @@ def test_a_row_that_moves_to_another_article_takes_its_numbers_along(
     deliver(settings.data_dir, 'gam_delivery_20251002.csv', row(0, 12, '1.50', 'a2'))
     run_days(1, 1, 'ads_revenue')
     day = date(2025, 10, 1)
-    assert found(query) == {(day, 'a1'): (0, Decimal(0)), (day, 'a2'): (12, Decimal('1.50'))}
+    assert found(query) == {(day, 'a2'): (12, Decimal('1.50'))}  # nothing is left of a1
     moved = "select content_id, before, after from gold.restatements where measure = 'impressions' order by 1"
     assert query(moved) == [('a1', 10, 0), ('a2', 0, 12)]
     assert main(['verify']) == 0
+    rebuild(settings)
+    assert found(query) == {(day, 'a2'): (12, Decimal('1.50'))}
+
+
+def test_a_row_that_moves_to_another_day_takes_its_numbers_along(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = ('ad_unit', 'line_item', 'creative', 'content_id')
+    monkeypatch.setitem(SOURCES, 'gam_delivery', replace(GAM_DELIVERY, hash_columns=key, restatements='apply'))
+    deliver(settings.data_dir, 'gam_delivery_20251001.csv', row(0, 10, '1.00'), row(2, 1, '0.10'))
+    # The same day in UTC, 3 in the morning of the next one in Jakarta.
+    deliver(settings.data_dir, 'gam_delivery_20251002.csv', row(0, 12, '1.50').replace('T05', 'T20'))
+    run_days(1, 2, 'ads_revenue')
+    truth = {(date(2025, 10, 1), 'a1'): (1, Decimal('0.1')), (date(2025, 10, 2), 'a1'): (12, Decimal('1.5'))}
+    assert found(query) == truth
+    assert main(['verify']) == 0
+    rebuild(settings)
+    assert found(query) == truth
+
+
+def test_the_pages_of_ads_show_the_versions_that_count(settings: Settings, query: Query) -> None:
+    deliver(settings.data_dir, 'gam_delivery_20251001.csv', row(0, 10, '1.00'), row(2, 1, '0.10'))
+    deliver(settings.data_dir, 'gam_delivery_20251002.csv', row(0, 12, '1.50'))
+    run_days(1, 2, 'ads_revenue')
+    days = {'start': date(2025, 10, 1), 'end': date(2025, 10, 2), 'article': ''}
+    span = ask(settings, question('span'), days | {'source': 'gam_delivery'})
+    brought = dict(zip(span.columns, span.rows[0], strict=True))
+    by_line_item = ask(settings, question('ads'), days | brought | {'by': 'line_item'}).rows
+    assert [(name, rows, impressions) for name, rows, impressions, *_ in by_line_item] == [('l0', 1, 12), ('l2', 1, 1)]
+    line_items = "select line_item, impressions from bronze.gam_delivery_counted(array['2025-10-01'::date]) order by 1"
+    assert query(line_items) == [('l0', 12), ('l2', 1)]
 
 
 def test_by_default_the_first_version_counts(settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -110,9 +143,10 @@ def test_by_default_the_first_version_counts(settings: Settings, query: Query, m
 
 DAMAGES = {
     'a row of bronze': "update bronze.gam_delivery set revenue_usd = 99 where line_item = 'l0'",
-    'a change is there twice': 'insert into bronze.gam_delivery_restatements select * from bronze.gam_delivery_restatements',
-    'a change is gone': 'delete from bronze.gam_delivery_restatements',
-    'a change is another': 'update bronze.gam_delivery_restatements set revenue_usd = 14, impressions = 20',
+    'a change is there twice': 'insert into bronze.gam_delivery_corrections select * from bronze.gam_delivery_corrections',
+    'a change is gone': 'delete from bronze.gam_delivery_corrections',
+    'a change is another': 'update bronze.gam_delivery_corrections set revenue_usd = 14, impressions = 20 where sign > 0',
+    'half of a change is gone': 'delete from bronze.gam_delivery_corrections where sign < 0',
     'the version in force is another': "update bronze.gam_delivery_hashrow set revenue_usd = 7 where revenue_usd = '12'",
     'a conflict is gone': 'delete from bronze.gam_delivery_conflicts',
 }
@@ -138,7 +172,7 @@ def test_what_counts_is_held_against_the_files_and_repaired_from_them(
     assert capsys.readouterr().out == 'every cent accounted for\n'
     assert found(query) == truth
     assert main(['verify']) == 0
-    assert query('select counted_revenue_usd, revenue_usd from bronze.gam_delivery_restatements') == [(10, 12)]
+    assert query('select sign, revenue_usd from bronze.gam_delivery_corrections order by 1') == [(-1, 10), (1, 12)]
 
 
 def test_gold_that_is_not_the_newest_version_is_named_although_the_warehouse_agrees_with_itself(
@@ -149,7 +183,7 @@ def test_gold_that_is_not_the_newest_version_is_named_although_the_warehouse_agr
     run_days(1, 2, 'ads_revenue')
     # Somebody takes the restatement back, everywhere in the warehouse.
     query(
-        'delete from bronze.gam_delivery_restatements;'
+        'delete from bronze.gam_delivery_corrections;'
         'update bronze.gam_delivery_hashrow set revenue_usd = 10, impressions = 10'
     )
     rebuild(settings)
@@ -209,7 +243,7 @@ def test_any_order_of_restatements_runs_crashes_and_rebuilds_ends_in_the_newest_
     query(
         'delete from bronze.gam_delivery; delete from bronze.gam_delivery_hashrow; delete from bronze.gam_delivery_conflicts'
     )
-    query('delete from bronze.gam_delivery_restatements; delete from ops.load_days; delete from ops.files')
+    query('delete from bronze.gam_delivery_corrections; delete from ops.load_days; delete from ops.files')
     bronze.load(settings, request, frames)
     rebuild(settings)
     refresh('gam_daily_summary')

@@ -162,12 +162,12 @@ def test_a_database_of_before_gets_back_what_it_took_for_equal(settings: Setting
     rows = [f'{ad()},mobile', f'{ad()},desktop', f'{ad(revenue="2")},mobile', f'{ad("side")},']
     deliver(settings, 'gam_delivery_20251001.csv', *rows, header=DEVICE)
     assert ads() == 3
-    tables = ('gam_delivery', 'gam_delivery_hashrow', 'gam_delivery_conflicts', 'gam_delivery_restatements')
+    tables = ('gam_delivery', 'gam_delivery_hashrow', 'gam_delivery_corrections', 'gam_delivery_conflicts')
     query(
         'delete from bronze.gam_delivery_conflicts where revenue_usd = 1;'
         'alter table bronze.gam_delivery_conflicts drop column _undeclared_values;'
-        + ''.join(f'alter table bronze.{name} drop column _undeclared;' for name in tables)
-        + ''.join(f'alter table bronze.{name} drop column counted__undeclared;' for name in tables[2:])
+        + ''.join(f'alter table bronze.{name} drop column _undeclared cascade;' for name in tables)
+        + 'alter table bronze.gam_delivery_conflicts drop column counted__undeclared;'
         + "update ops.declarations set fingerprint = 'another' returning 1"
     )
     assert main(['migrate']) == 0

@@ -1,11 +1,11 @@
 create or replace view gold.finality as
 with days as (
     select 'ga4_events' as source, mart."event_date" as day, (mart."event_date" + 4) as final_on,
-        greatest((select max(_updated_at) from bronze."ga4_events_corrections" as change where change._partition_date = mart."event_date")) as corrected_at
+        (select max(_updated_at) from bronze."ga4_events_corrections" as change where change._partition_date = mart."event_date") as corrected_at
     from (select distinct "event_date" from gold.ga4_daily_summary) as mart
 union all
     select 'gam_delivery' as source, mart."served_date" as day, ((date_trunc('month', mart."served_date"::timestamp) + interval '1 month')::date + 1) as final_on,
-        greatest((select max(_updated_at) from bronze."gam_delivery_restatements" as change where change._partition_date = mart."served_date")) as corrected_at
+        (select max(_updated_at) from bronze."gam_delivery_corrections" as change where change._partition_date = mart."served_date") as corrected_at
     from (select distinct "served_date" from gold.gam_daily_summary) as mart
 )
 select source, day, case when final_on <= (

@@ -64,28 +64,44 @@ create table if not exists bronze."ga4_events_corrections" (
     _partition_date date,
     _file_day date,
     _updated_at timestamptz not null,
-    _load_id bigint not null,
-    primary key (_hashrow, _load_id)
+    _load_id bigint not null
 );
+create index if not exists "ga4_events_corrections_hashrow_idx" on bronze."ga4_events_corrections" (_hashrow);
 create index if not exists "ga4_events_corrections_updated_at_idx" on bronze."ga4_events_corrections" (_updated_at);
 create index if not exists "ga4_events_corrections_partition_date_idx" on bronze."ga4_events_corrections" (_partition_date);
-comment on table bronze."ga4_events_corrections" is 'One row per change of what counts of bronze.ga4_events, by a newer delivery of its day.';
+comment on table bronze."ga4_events_corrections" is 'One row per change of what counts of bronze.ga4_events, by what was delivered later.';
 comment on column bronze."ga4_events_corrections"._hashrow is 'The row in bronze.';
-comment on column bronze."ga4_events_corrections".sign is '-1: it counts no longer; 1: it counts again.';
-comment on column bronze."ga4_events_corrections".why is 'superseded: the newest delivery has another version of it; withdrawn: it has none; returned.';
+comment on column bronze."ga4_events_corrections".sign is '-1: it counts no longer; 1: it counts now, or again.';
+comment on column bronze."ga4_events_corrections".why is 'superseded: a newer delivery has another version of it; withdrawn: it has none; restated: this version has come to count; completed: it has a value in a column declared later; returned.';
 comment on column bronze."ga4_events_corrections"._partition_date is 'Local day of the row.';
 comment on column bronze."ga4_events_corrections"._file_day is 'The day of the export whose files brought the row.';
 comment on column bronze."ga4_events_corrections"._updated_at is 'Ingestion time of the delivery that changed it: refreshes go by it.';
 comment on column bronze."ga4_events_corrections"._load_id is 'The load that read that delivery.';
 create or replace view bronze."ga4_events_gone" as
-select _hashrow, _partition_date, (array_agg(why order by _load_id desc))[1] as last_why
-from bronze."ga4_events_corrections"
-group by _hashrow, _partition_date
-having sum(sign) < 0;
+select _hashrow, _partition_date, last_why
+from (select _hashrow, _partition_date, (array_agg(why order by _load_id desc))[1] as last_why from bronze."ga4_events_corrections" where true group by _hashrow, _partition_date having sum(sign) < 0) as gone;
 comment on view bronze."ga4_events_gone" is 'One row per row of bronze.ga4_events that does not count, by what was delivered later.';
 comment on column bronze."ga4_events_gone"._hashrow is 'The row.';
 comment on column bronze."ga4_events_gone"._partition_date is 'Its local day.';
-comment on column bronze."ga4_events_gone".last_why is 'superseded: the newest delivery has another version of it; withdrawn: it has none.';
+comment on column bronze."ga4_events_gone".last_why is 'superseded: a newer delivery has another version of it; withdrawn: it has none.';
+create or replace view bronze."ga4_events_added" as
+select *
+from (select "event_timestamp", "event_name", "user_pseudo_id", "session_id", "content_id", "site", "page_location", "device_category", "country", "traffic_source", _hashrow, _partition_date, _updated_at, _load_id from bronze."ga4_events" where false) as added;
+comment on view bronze."ga4_events_added" is 'One row per version that counts in place of one that bronze.ga4_events has of its row.';
+comment on column bronze."ga4_events_added"."event_timestamp" is 'When the event happened.';
+comment on column bronze."ga4_events_added"."event_name" is 'GA4 event name, such as page_view or user_engagement.';
+comment on column bronze."ga4_events_added"."user_pseudo_id" is 'GA4 client id; NULL when consent was denied.';
+comment on column bronze."ga4_events_added"."session_id" is 'ga_session_id: numbered per user, so a session is (user_pseudo_id, session_id).';
+comment on column bronze."ga4_events_added"."content_id" is 'The article the event belongs to; NULL on pages without one.';
+comment on column bronze."ga4_events_added"."site" is 'Host of the page.';
+comment on column bronze."ga4_events_added"."page_location" is 'URL of the page.';
+comment on column bronze."ga4_events_added"."device_category" is 'mobile, desktop, tablet or smart tv.';
+comment on column bronze."ga4_events_added"."country" is 'Country of the visitor, as GA4 names it.';
+comment on column bronze."ga4_events_added"."traffic_source" is 'Where the visitor came from, such as google or (direct).';
+comment on column bronze."ga4_events_added"._hashrow is 'The hash it shares with the row.';
+comment on column bronze."ga4_events_added"._partition_date is 'Its local day.';
+comment on column bronze."ga4_events_added"._updated_at is 'Ingestion time of the delivery that changed it last.';
+comment on column bronze."ga4_events_added"._load_id is 'The load that read that delivery.';
 create or replace function bronze."ga4_events_loaded_at"(days date[]) returns timestamptz[] language sql stable
 set enable_seqscan = off set random_page_cost = 1.1 as $function$
     with local as (
@@ -116,7 +132,7 @@ create or replace function bronze."ga4_events_counted"(days date[]) returns seto
     left join (select _hashrow from bronze."ga4_events_gone" where _partition_date = any(days)) as gone on stored._hashrow = gone._hashrow
     where gone._hashrow is null
 $function$;
-comment on function bronze."ga4_events_counted" is 'The rows of these local days that count: without what a newer delivery has corrected.';
+comment on function bronze."ga4_events_counted" is 'The rows of these local days that count, in the version that does.';
 create or replace view bronze."ga4_events_to_correct" as
 with corrected as (select * from bronze."ga4_events_corrections" where _updated_at > (select watermark from ops.watermarks where mart = 'gold.ga4_daily_summary'))
 select stored."event_timestamp", stored."event_name", stored."user_pseudo_id", stored."session_id", stored."content_id", stored."site", stored."page_location", stored."device_category", stored."country", stored."traffic_source", stored."_partition_date", corrected.sign, corrected._updated_at

@@ -3,11 +3,11 @@ select
     _partition_date as "served_date",
     _load_id as "load_id",
     max(_updated_at) as "restated_at",
-    count(*) as "count_rows",
-    sum("impressions" - "counted_impressions") as "impressions",
-    sum("clicks" - "counted_clicks") as "clicks",
-    sum("revenue_usd" - "counted_revenue_usd") as "revenue_usd"
-from bronze."gam_delivery_restatements"
+    count(*) filter (where sign > 0) as "count_rows",
+    sum(sign * "impressions") as "impressions",
+    sum(sign * "clicks") as "clicks",
+    sum(sign * "revenue_usd") as "revenue_usd"
+from bronze."gam_delivery_corrections"
 group by _partition_date, _load_id;
 comment on view gold.gam_restatements is 'One row per served_date and load that restated it: by how much what counts has changed. Empty unless restatements apply.';
 comment on column gold.gam_restatements."served_date" is 'Local day of the delivery.';

@@ -7,11 +7,10 @@ with changes as (
     cross join lateral (values ('pageviews', ((("event_name" = 'page_view')::int))::numeric), ('user_engagements', ((("event_name" = 'user_engagement')::int))::numeric)) as measure (name, change)
     union all
     select 'ga4_events' as source, stored._partition_date as day, coalesce(nullif(stored."content_id", ''), '(not set)') as content_id,
-        measure.name as measure, corrected._load_id as load_id, corrected._updated_at as changed_at,
+        measure.name as measure, stored._load_id as load_id, stored._updated_at as changed_at,
         true as is_restated, measure.change
-    from bronze."ga4_events_corrections" as corrected
-        inner join bronze."ga4_events" as stored on corrected._hashrow = stored._hashrow
-    cross join lateral (values ('pageviews', ((("event_name" = 'page_view')::int) * corrected.sign)::numeric), ('user_engagements', ((("event_name" = 'user_engagement')::int) * corrected.sign)::numeric)) as measure (name, change)
+    from (select stored."event_timestamp", stored."event_name", stored."user_pseudo_id", stored."session_id", stored."content_id", stored."site", stored."page_location", stored."device_category", stored."country", stored."traffic_source", changed._partition_date, changed.sign, changed.why, changed._updated_at, changed._load_id from bronze."ga4_events_corrections" as changed inner join bronze."ga4_events" as stored on changed._hashrow = stored._hashrow) as stored
+    cross join lateral (values ('pageviews', ((("event_name" = 'page_view')::int) * stored.sign)::numeric), ('user_engagements', ((("event_name" = 'user_engagement')::int) * stored.sign)::numeric)) as measure (name, change)
     union all
     select 'gam_delivery' as source, stored._partition_date as day, coalesce(nullif(stored."content_id", ''), '(not set)') as content_id,
         measure.name as measure, stored._load_id as load_id, stored._updated_at as changed_at,
@@ -22,8 +21,8 @@ with changes as (
     select 'gam_delivery' as source, stored._partition_date as day, coalesce(nullif(stored."content_id", ''), '(not set)') as content_id,
         measure.name as measure, stored._load_id as load_id, stored._updated_at as changed_at,
         true as is_restated, measure.change
-    from bronze."gam_delivery_restatements" as stored
-    cross join lateral (values ('impressions', ((stored."impressions" - stored."counted_impressions"))::numeric), ('clicks', ((stored."clicks" - stored."counted_clicks"))::numeric), ('revenue_usd', ((stored."revenue_usd" - stored."counted_revenue_usd"))::numeric)) as measure (name, change)
+    from (select "served_at", "site", "ad_unit", "line_item", "creative", "content_id", "impressions", "clicks", "revenue_usd", _partition_date, sign, why, _updated_at, _load_id from bronze."gam_delivery_corrections") as stored
+    cross join lateral (values ('impressions', (("impressions") * stored.sign)::numeric), ('clicks', (("clicks") * stored.sign)::numeric), ('revenue_usd', (("revenue_usd") * stored.sign)::numeric)) as measure (name, change)
 )
 select source, day, content_id, measure, load_id, max(changed_at) as changed_at,
     bool_or(is_restated and change <> 0) as is_restated, trim_scale(coalesce(sum(change), 0)) as change
