@@ -19,6 +19,7 @@ import tornado.httputil
 import tornado.template
 import tornado.web
 
+from kly_mage.dashboard import streamlit_page
 from kly_mage.mage.answering import Answer, answer_first, cookie
 from kly_mage.mage.guard import UNSIGNED_BYTES, OwnHeaders
 from kly_mage.mage.hosts import VARIABLE, Hosts, foreign
@@ -37,9 +38,6 @@ POLICY = (
     "img-src 'self' data: blob:; font-src 'self' data:; object-src 'none'; base-uri 'self'; form-action 'self'; "
     "frame-ancestors 'self'"
 )
-# Streamlit's page would look for its server below the address of each page before it looks at the root, and be told 404.
-_HEAD = b'<head>\n    <meta charset="UTF-8" />'
-_HERE = b'<script>window.__streamlit = {BACKEND_BASE_URL: location.origin, MAIN_PAGE_BASE_URL: location.origin}</script>'
 _PAGE = tornado.template.Template(Path(__file__).with_name('sign_in.html').read_text('utf-8'))
 
 
@@ -114,6 +112,8 @@ def _answer(request: tornado.httputil.HTTPServerRequest, door: Door) -> Answer |
         return SignOut, {'door': door}
     if not reads:
         return Refusal, {'status': 405, 'message': 'The dashboard takes nothing.'}
+    if (script := streamlit_page.script()) and path == script[0]:
+        return streamlit_page.Script, {}
     return None
 
 
@@ -248,15 +248,16 @@ class Refusal(tornado.web.RequestHandler):
 
 
 class Headers(OwnHeaders):
-    """What the editor's answers say, that nothing comes from elsewhere, and to Streamlit's page where its server is."""
+    """What the editor's answers say, and that nothing comes from elsewhere; Streamlit's page is corrected."""
 
     def transform_first_chunk(
         self, status_code: int, headers: tornado.httputil.HTTPHeaders, chunk: bytes, finishing: bool
     ) -> tuple[int, tornado.httputil.HTTPHeaders, bytes]:
-        """Add the policy, and to Streamlit's page the script."""
+        """Add the policy, and to Streamlit's page our scripts."""
         status_code, headers, chunk = super().transform_first_chunk(status_code, headers, chunk, finishing)
         headers['Content-Security-Policy'] = POLICY
-        if _HEAD in chunk and headers.get('Content-Type', '').startswith('text/html'):
-            chunk = chunk.replace(_HEAD, _HEAD + _HERE, 1)
-            headers['Content-Length'] = str(int(headers['Content-Length']) + len(_HERE))
+        if headers.get('Content-Type', '').startswith('text/html'):
+            was, chunk = len(chunk), streamlit_page.corrected(chunk)
+            if 'Content-Length' in headers:
+                headers['Content-Length'] = str(int(headers['Content-Length']) + len(chunk) - was)
         return status_code, headers, chunk

@@ -1,13 +1,18 @@
 """What the pages ask: a short way says the same as the long one."""
 
 from datetime import date
+from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from kly_mage.common.settings import load_settings
 from kly_mage.common.window import Window
 from kly_mage.dashboard import numbers
+from kly_mage.declared.marts import DAILY_SUMMARY
+from kly_mage.warehouse.gold import DAY, Asked
 from kly_mage.warehouse.postgres.reading import ask, query
+from kly_mage.warehouse.postgres.summary import Table, look_up
 from tests.dashboard.conftest import Dashboard
 
 pytestmark = pytest.mark.one_version
@@ -34,3 +39,25 @@ def test_the_changes_of_a_day_are_those_of_gold_changes(
 )
 def test_the_days_before_are_as_many_and_end_the_day_before(days: tuple[str, str], earlier: tuple[str, str]) -> None:
     assert numbers.before(Window(*map(date.fromisoformat, days))) == Window(*map(date.fromisoformat, earlier))
+
+
+def test_days_and_what_they_amount_to_are_one_look_at_gold(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in dashboard.environment.items():
+        monkeypatch.setenv(name, value)
+    asked = list[str]()
+
+    def counted(text: str, values: dict[str, Any]) -> Table:
+        asked.append(text)
+        return ask(load_settings(), text, values)
+
+    days = Window(date(2025, 10, 1), date(2025, 10, 31))
+    found = look_up(load_settings(), DAILY_SUMMARY, Asked(days, by=DAY, limit=2), counted)
+    assert len(asked) == 1
+    assert found
+    totals = dict(zip(found.numbers, found.totals, strict=True))
+    # The sums of the sample, as README has them from reconcile, over all days; two are shown.
+    assert (totals['pageviews'], totals['revenue_usd'], found.count) == (15361, Decimal('1012.648945'), 31)
+    assert [row[0] for row in found.rows] == [date(2025, 10, 1), date(2025, 10, 2)]
+    nothing = look_up(load_settings(), DAILY_SUMMARY, Asked(Window(date(2020, 1, 1), date(2020, 1, 1)), by=DAY), counted)
+    assert nothing
+    assert (nothing.rows, nothing.count, set(nothing.totals)) == ([], 0, {None})

@@ -169,6 +169,25 @@ def test_a_number_leads_to_its_loads_files_and_rows(visit: Visit) -> None:
     assert 'gam_delivery/gam_delivery_20251002.csv' in {row[0] for row in visit.rows('Files')}
 
 
+def test_a_link_asks_for_its_page_alone_and_back_leads_back(visit: Visit) -> None:
+    page = visit.open('articles?from=2025-10-01&to=2025-10-31&search=data+center')
+    whole = list[str]()
+    page.on('request', lambda request: whole.append(request.url) if request.resource_type == 'document' else None)
+    page.get_by_role('link', name='Data Center Baru').first.click()
+    page.wait_for_url('**/articles?article=5479186*')
+    page.get_by_text('Id 5479186').wait_for()
+    page.get_by_role('link', name='2025-10-02').first.click()
+    page.get_by_text('They add up to gold.').wait_for()
+    page.go_back()
+    page.get_by_text('Id 5479186').wait_for()
+    page.go_back()
+    page.get_by_label('Search in titles, or an id').wait_for()
+    visit.wait()
+    assert page.get_by_label('Search in titles, or an id').input_value() == 'data center'
+    assert page.url.endswith('search=data+center')
+    assert whole == []
+
+
 def test_what_is_chosen_stands_in_the_address_and_a_new_browser_sees_the_same(
     visit: Visit, browser: Browser, dashboard: Dashboard
 ) -> None:

@@ -57,20 +57,25 @@ def look_up(settings: Settings, table: Joined | Mart, asked: Asked, ask: Ask | N
     if isinstance(table, Joined):
         sums |= {ratio.name: _ratio(ratio) for ratio in table.ratios}
     group = ', '.join(map(identifier, texts))
-    told = [f'{sums[name]} as {identifier(name)}' if asked.by else identifier(name) for name in numbers]
-    grouped = f' group by {group}' if asked.by else ''
+    told = ', '.join(f'{sums[name]} as {identifier(name)}' for name in numbers)
     order = ', '.join(
         f'{identifier(name)} desc nulls last' if falls else identifier(name)
         for name, falls in sorted_by(table, asked, texts, numbers)
     )
-    lines = f'select {", ".join((group, *told))} {within}{grouped} order by {order} limit %(limit)s'
-    # Of the lines, not of the rows: to sort a year's rows for the number of its days takes seconds.
-    added = [f'{_sum(measure)} as {identifier(measure.name)}' for measure in table.measures]
-    summed = f'from (select {", ".join((group, *added))} {within}{grouped}) as line' if asked.by else within
-    totals = f'select {", ".join(("count(*)", *(sums[name] for name in numbers)))} {summed}'
     ask = ask or (lambda text, bound: _ask(settings, table.table, text, bound))
-    rows = ask(lines, values).rows
-    ((rows_in_all, *amounts),) = ask(totals, values).rows
+    if asked.by:  # one look at the table: the line of all of them is added up of lines, and comes before them
+        added = ', '.join(f'{_sum(measure)} as {identifier(measure.name)}' for measure in table.measures)
+        lines = f'select {group}, {added} {within} group by {group}'
+        both = f'select {group}, {told}, count(*) as of_lines, grouping({identifier(texts[0])}) as is_all from line'
+        ordered = f'select * from found order by is_all desc, {order} limit %(limit)s::bigint + 1'
+        both = f'{both} group by grouping sets (({group}), ())'
+        (everything, *rows) = ask(f'with line as ({lines}), found as ({both}) {ordered}', values).rows
+        *amounts, rows_in_all, _ = everything[len(texts) :]
+        rows = [row[:-2] for row in rows]
+    else:
+        plain = ', '.join(map(identifier, numbers))
+        rows = ask(f'select {group}, {plain} {within} order by {order} limit %(limit)s', values).rows
+        ((rows_in_all, *amounts),) = ask(f'select count(*), {told} {within}', values).rows
     return Found(table.table, texts, numbers, rows, rows_in_all, tuple(amounts))
 
 
