@@ -55,7 +55,10 @@ COMMANDS = {
 }
 
 # What works on BigQuery, and what needs no warehouse. All else says so, instead of asking a PostgreSQL that nobody meant.
-_ON_BIGQUERY = ('backfill', 'show', 'status', 'fetch', 'check-bigquery', 'inspect', 'new-source', 'completion', 'stop')
+_ON_BIGQUERY = (
+    *('backfill', 'show', 'status', 'verify', 'rebuild'),
+    *('fetch', 'check-bigquery', 'inspect', 'new-source', 'completion', 'stop'),
+)
 _MATRIX_THREADS = 'OPENBLAS_NUM_THREADS'
 
 

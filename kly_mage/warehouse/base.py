@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands ove
     from kly_mage.warehouse.costs import Cost
     from kly_mage.warehouse.gold import Asked, Found
     from kly_mage.warehouse.in_place import InPlace
+    from kly_mage.warehouse.report import Report
     from kly_mage.warehouse.request import Request
     from kly_mage.warehouse.standing import Held, Load
 
@@ -86,3 +87,16 @@ class Warehouse(Protocol):
 
     def costs(self, days: Window) -> list[Cost]:
         """What these days have cost, the last one first; of one without a bill, nothing."""
+
+    def verify(self) -> Report | None:
+        """Compare gold with bronze, bronze with its hashes, registries and ledger; None if nothing was ever loaded."""
+
+    def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
+        """Empty the marts and fill them from all of bronze: readers see the old rows, then the new.
+
+        Args:
+            text: reads the SQL block of a name, as for ``refresh``.
+
+        Returns:
+            Rows by table of gold.
+        """

@@ -8,12 +8,12 @@ import pytest
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.__main__ import main
-from kly_mage.checks import verify as verifying
 from kly_mage.checks.verify import rebuild, verify
 from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import gold_truth
+from kly_mage.warehouse.postgres import verify as verifying
 from kly_mage.warehouse.postgres.blocks import run_sql
 from kly_mage.warehouse.report import Report
 from tests.conftest import administer

@@ -130,8 +130,12 @@ class Client:
 
     def columns(self, table: str) -> set[str]:
         """The names of a table's columns, in lower case: BigQuery does not tell `a` from `A`."""
+        return {name.lower() for name in self.column_names(table)}
+
+    def column_names(self, table: str) -> list[str]:
+        """The names of a table's columns, as they are spelled."""
         try:
-            return {field.name.lower() for field in self._client.get_table(self._full(table), timeout=ANSWER_SECONDS).schema}
+            return [field.name for field in self._client.get_table(self._full(table), timeout=ANSWER_SECONDS).schema]
         except Exception as error:
             raise self._told(error) from error
 

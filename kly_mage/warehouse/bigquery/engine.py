@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -18,9 +17,12 @@ from kly_mage.landing.left_out import until_whole
 from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, standing
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.load import load, load_in_place
+from kly_mage.warehouse.bigquery.truth import mart_script, rebuild_script
+from kly_mage.warehouse.bigquery.verify import verify
 from kly_mage.warehouse.costs import Cost
 from kly_mage.warehouse.gold import Asked, Found
 from kly_mage.warehouse.in_place import InPlace
+from kly_mage.warehouse.report import Report
 from kly_mage.warehouse.request import Request
 from kly_mage.warehouse.standing import Held, Load
 
@@ -65,10 +67,10 @@ class BigQuery:
         return done
 
     def refresh(self, mart: str, text: Callable[[], str]) -> None:
-        path = Path(__file__).parent / 'marts' / f'{mart}.sql'
-        if not path.is_file():
+        script = mart_script(mart)
+        if script is None:
             raise UsageError(f'gold.{mart} has no statements for BigQuery yet: KLY_WAREHOUSE=postgres refreshes it')
-        self.client.run(path.read_text('utf-8'), what='refresh')
+        self.client.run(script, what='refresh')
         costs.note(self.client, f'refresh gold.{mart}')
 
     def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
@@ -106,3 +108,15 @@ class BigQuery:
 
     def costs(self, days: Window) -> list[Cost]:
         return costs.by_day(self.client, days, self.settings.timezone)
+
+    def verify(self) -> Report | None:
+        if not ledger.is_loaded(self.client):
+            return None
+        report = verify(self.client, self.settings.timezone)
+        costs.note(self.client, 'verify')
+        return report
+
+    def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
+        rows = self.client.run(rebuild_script(), what='rebuild')
+        costs.note(self.client, 'rebuild')
+        return {row['name']: row['amount'] for row in rows}

@@ -1,6 +1,6 @@
 """The row hash in GoogleSQL: what ``rows/rowhash.py`` makes of a frame's row, of a row of a table."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from kly_mage.declared.base import Source
 from kly_mage.rows.rowhash import ESC, US, VERSION, column_label, hash_columns
@@ -20,12 +20,24 @@ def hash_expression(source: Source, kinds: Mapping[str, str]) -> str:
     Args:
         kinds: declared and undeclared columns, and what they are (``declared.base.Kind``).
     """
-    texts = [literal(VERSION)]
-    for name in hash_columns(source, list(kinds)):
-        value = canonical(identifier(name), kinds[name])
-        texts.append(f"ifnull(concat({literal(column_label(name))}, {value}), '')")
+    text = _text({name: kinds[name] for name in hash_columns(source, list(kinds))})
     day = f"ifnull(format_timestamp('%Y%m%d', {identifier(source.day_column)}, 'UTC'), '00000000')"
-    return f'concat({day}, left(to_hex(sha256(concat({", ".join(texts)}))), 24))'
+    return f'concat({day}, left(to_hex(sha256({text})), 24))'
+
+
+def undeclared_expression(names: Sequence[str]) -> str:
+    """The fingerprint of what a row says in undeclared columns; NULL if it says nothing there."""
+    if not names:
+        return 'cast(null as string)'
+    return f'left(to_hex(sha256(nullif({_text(dict.fromkeys(sorted(names), "text"))}, {literal(VERSION)}))), 32)'
+
+
+def _text(kinds: Mapping[str, str]) -> str:
+    """The canonical text of columns."""
+    texts = [literal(VERSION)]
+    for name, kind in kinds.items():
+        texts.append(f"ifnull(concat({literal(column_label(name))}, {canonical(identifier(name), kind)}), '')")
+    return f'concat({", ".join(texts)})'
 
 
 def canonical(value: str, kind: str) -> str:

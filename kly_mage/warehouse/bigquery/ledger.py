@@ -12,6 +12,11 @@ from kly_mage.warehouse.ledger import PARTS, Reject, days_without_file
 from kly_mage.warehouse.outside import Outside
 
 
+def is_loaded(client: Client) -> bool:
+    """Whether anything was ever loaded, or tried to be."""
+    return bool(client.run('select load_id from ops.loads limit 1', what='loads'))
+
+
 def files_read(client: Client, source: Source) -> set[tuple[str, int, datetime]]:
     """Signatures of the files that loads have read, in the state they had then: the last load that read them says."""
     rows = client.run(

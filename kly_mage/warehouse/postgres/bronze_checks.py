@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.warehouse.postgres import hash_sql, place
@@ -18,7 +17,7 @@ from kly_mage.warehouse.postgres.tables import (
     table_columns,
 )
 from kly_mage.warehouse.postgres.turns import wrong_turns
-from kly_mage.warehouse.report import Report, told
+from kly_mage.warehouse.report import Report, against_ledger, against_registry, changed_row, conflict_without_row
 
 
 def check_bronze(cursor: Cursor, report: Report) -> None:
@@ -60,13 +59,8 @@ def _rows_that_changed(cursor: Cursor, source: Source) -> Iterator[str]:
         table=bronze_table(source),
     )
     cursor.execute(query)
-    for stored, computed, day, day_of_row, is_as_told, load_id in cursor:
-        if stored != computed:
-            yield f'{stored}: _hashrow is {stored}, the values of the row (load {load_id}) give {computed}'
-        if day != day_of_row:
-            yield f'{stored}: _partition_date is {day}, {source.day_column} gives {day_of_row}'
-        if not is_as_told:
-            yield f'{stored}: the undeclared columns of the row (load {load_id}) are not what they were'
+    for row in cursor:
+        yield from changed_row(source, *row)
 
 
 def _rows_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
@@ -89,19 +83,9 @@ def _rows_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
             known_text=texts('known', names),
         )
     )
-    register = f'bronze.{source.name}_hashrow'
-    for key, rows, known, *values in cursor:
-        pairs = list(zip(names, values[: len(names)], values[len(names) :], strict=True))
-        if not rows:
-            yield f'{key}: the row is missing; {register} has it with {told((n, there) for n, _, there in pairs)}'
-        elif not known:
-            yield f'{key}: {register} does not have it; the row has {told((n, here) for n, here, _ in pairs)}'
-        elif rows > 1:
-            yield f'{key}: {rows} rows of this hash, {register} allows 1'
-        else:
-            for name, here, there in pairs:
-                if here != there:
-                    yield f'{key}: {name} is {here}, {register} has {there}'
+    for key, rows, is_known, *values in cursor:
+        here, there = values[: len(names)], values[len(names) :]
+        yield from against_registry(source, key, rows, is_known, names, here, there)
 
 
 def _any_of(name: str) -> str:
@@ -148,12 +132,8 @@ def _rows_against_ledger(cursor: Cursor, source: Source) -> Iterator[str]:
             ' where coalesce(stored.rows, 0) is distinct from told.rows or first <> last order by load_id'
         ).format(table=bronze_table(source), source=sql.Literal(source.name))
     )
-    for load_id, rows, noted, first, last in cursor:
-        if rows != noted:
-            ledger = 'no such load' if noted is None else f'{noted:,}'
-            yield f'load {load_id}: {counted(rows, "row")}, ops.loads has {ledger}'
-        if first != last:
-            yield f'load {load_id}: _created_at is {first} in one row and {last} in another; a load has one'
+    for row in cursor:
+        yield from against_ledger(*row)
 
 
 def _conflicts_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
@@ -164,7 +144,7 @@ def _conflicts_against_registry(cursor: Cursor, source: Source) -> Iterator[str]
         ).format(conflicts=conflicts_table(source), registry=registry(source))
     )
     for key, load_id in cursor:
-        yield f'{key}: a further version (load {load_id}) of a row that bronze.{source.name}_hashrow does not have'
+        yield conflict_without_row(source, key, load_id)
 
 
 def _corrections_against_bronze(cursor: Cursor, source: Source) -> Iterator[str]:

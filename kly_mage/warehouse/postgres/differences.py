@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import MARTS
 from kly_mage.warehouse.postgres.tables import bronze_table
-from kly_mage.warehouse.report import told
+from kly_mage.warehouse.report import compared
 
 
 def one_picture(cursor: Cursor) -> None:
@@ -52,17 +52,7 @@ def compare(
     )
     for row in cursor:
         here, there = row[: len(names)], row[len(names) :]
-        is_missing, is_surplus = here[0] is None, there[0] is None
-        name = ', '.join(there[: len(key)] if is_missing else here[: len(key)])
-        pairs = list(zip(names, here, there, strict=True))[len(key) :]
-        if is_missing:
-            yield f'({name}): is missing; bronze gives {told((column, value) for column, _, value in pairs) or "it"}'
-        elif is_surplus:
-            yield f'({name}): bronze gives no such row; found {told((column, value) for column, value, _ in pairs) or "it"}'
-        else:
-            for column, found_value, true_value in pairs:
-                if found_value != true_value:
-                    yield f'({name}): {column} is {found_value}, bronze gives {true_value}'
+        yield from compared(names, len(key), here, there)
 
 
 def columns(table: str, names: Any) -> sql.Composed:

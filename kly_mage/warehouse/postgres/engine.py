@@ -20,6 +20,7 @@ from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.postgres import blocks, ledger, outside, rejects, summary
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import export_environment, server
+from kly_mage.warehouse.report import Report
 from kly_mage.warehouse.request import Request
 from kly_mage.warehouse.standing import Held, Load
 
@@ -97,3 +98,13 @@ class Postgres:
 
     def costs(self, days: Window) -> list[Cost]:
         return []  # the server asks nothing for what it reads
+
+    def verify(self) -> Report | None:
+        from kly_mage.warehouse.postgres import verify
+
+        return retrying(lambda: verify.verify(server(self.settings)))
+
+    def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
+        from kly_mage.warehouse.postgres import verify
+
+        return retrying(lambda: verify.rebuild(server(self.settings), text))

@@ -10,7 +10,7 @@ import pytest
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
-from kly_mage.warehouse.bigquery import costs, engine, gold, ledger, look, schema, standing
+from kly_mage.warehouse.bigquery import costs, engine, gold, ledger, look, schema, standing, truth, verify
 from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.gold import Asked, columns
@@ -50,6 +50,14 @@ def test_a_load_is_googlesql(googlesql: GoogleSql, schema_text: str, name: str, 
 @pytest.mark.parametrize('path', sorted(MARTS_OF_BIGQUERY.glob('*.sql')), ids=lambda path: path.stem)
 def test_a_mart_is_googlesql(googlesql: GoogleSql, path: Path) -> None:
     assert googlesql.refusals(path.read_text('utf-8')) == []
+
+
+def test_what_verify_and_rebuild_send_is_googlesql(googlesql: GoogleSql) -> None:
+    columns = {name: [*schema.bronze_columns(source)] for name, source in SOURCES.items()}
+    columns['ga4_events'].append('device')  # a column that files have brought
+    googlesql.widen('bronze', 'ga4_events', ['device'])
+    assert googlesql.refusal(verify.statement(verify.checks(columns, 'Asia/Jakarta'))) is None
+    assert googlesql.refusals(truth.rebuild_script()) == []
 
 
 def test_every_table_of_gold_has_its_statements() -> None:

@@ -1,0 +1,136 @@
+"""What gold should hold, from the declarations of the marts over all of bronze: a second way beside their scripts."""
+
+import re
+from pathlib import Path
+
+from kly_mage.declared import SOURCES
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Distinct, Mart, Measure, Rows, Sum
+from kly_mage.warehouse.bigquery.text import identifier, literal
+
+_MARTS = Path(__file__).parent / 'marts'
+_OF_DAYS = re.compile(r'\bgold\.(\w+) where \w+ in unnest\(v_days\)')
+
+
+def rebuild_script() -> str:
+    """The scripts of all marts as one, in one transaction, after all of gold was emptied; it ends in the rows of each."""
+    scripts = [mart_script(name) or '' for name in (*(mart.name for mart in MARTS), DAILY_SUMMARY.name)]
+    lines = [line for script in scripts for line in script.splitlines()]
+    declared = dict.fromkeys(line for line in lines if line.startswith('declare '))
+    bodies = [line for line in lines if line not in {*declared, 'begin transaction;', 'commit transaction;'}]
+    locks = [f'ops.{DAILY_SUMMARY.name}_lock', *(f'ops.{name}_lock' for name in SOURCES)]
+    emptied = [table for mart in MARTS for table in mart.tables]
+    tables = {**{mart.table: mart.table for mart in MARTS}, DAILY_SUMMARY.table: f'{DAILY_SUMMARY.table}_rows'}
+    counts = ' union all '.join(f"select '{name}' as name, count(*) as amount from {rows}" for name, rows in tables.items())
+    return '\n'.join(
+        [
+            *declared,
+            'begin transaction;',
+            *(f"update {lock} set holder = 'rebuild' where true;" for lock in locks),
+            # A day that no mart has any more is built anew as well.
+            'insert into ops.touched_days (day, touched_at)',
+            f'select distinct {DAILY_SUMMARY.day.name}, current_timestamp() from {DAILY_SUMMARY.table}_rows;',
+            *(f'delete from {table} where true;' for table in emptied),
+            *(f'update ops.{mart.source}_lock set watermark = null where true;' for mart in MARTS),
+            *bodies,
+            'commit transaction;',
+            f'{counts};',
+        ]
+    )
+
+
+def mart_script(name: str) -> str | None:
+    """The script that refreshes a table of gold; None if there is none."""
+    path = _MARTS / f'{name}.sql'
+    return path.read_text('utf-8') if path.is_file() else None
+
+
+def counted(mart: Mart) -> str:
+    """The query of what each row that the mart has counted contributes to it."""
+    keys = [f'_partition_date as {identifier(mart.day.name)}']
+    keys += [f'{_key(key.column)} as {identifier(key.name)}' for key in mart.by]
+    amounts = [f'{_per_row(measure)} as {identifier(measure.name)}' for measure in mart.additive]
+    amounts += [f'{_distinct(mart, of)} as {identifier(of.key)}' for of in mart.registries]
+    return (
+        f'select {", ".join([*keys, *amounts])} from bronze.{mart.source}'
+        f' where _updated_at <= (select watermark from ops.{mart.source}_lock)'
+    )
+
+
+def truth(mart: Mart) -> str:
+    """The query of the rows that a mart should hold, over ``counted``."""
+    sums = []
+    for measure in mart.measures:
+        of = f'count(distinct {identifier(measure.of.key)})' if isinstance(measure.of, Distinct) else _total(measure)
+        sums.append(f'{of} as {identifier(measure.name)}')
+    keys = ', '.join(map(identifier, mart.key))
+    return f'select {keys}, {", ".join(sums)} from {mart.name}_counted group by {keys}'
+
+
+def keys(mart: Mart, counted: Distinct) -> str:
+    """The query of what a registry should hold."""
+    day, key = identifier(mart.day.name), identifier(counted.key)
+    return f'select distinct {day}, {key} from {mart.name}_counted where {key} is not null'
+
+
+def joined_truth() -> str:
+    """The query of the rows that ``gold.daily_summary`` should hold: that of its script, over what the marts should hold.
+
+    Raises:
+        ValueError: the script is not as it is read here.
+    """
+    script = mart_script(DAILY_SUMMARY.name) or ''
+    found = re.search(rf'insert into {DAILY_SUMMARY.table}_rows \([^)]*\)\n(.*?);', script, re.DOTALL)
+    if found is None:
+        raise ValueError(script)
+    query, marts = _OF_DAYS.subn(r'\1_truth', found[1])
+    if marts != len(DAILY_SUMMARY.marts):
+        raise ValueError(query)
+    return query
+
+
+def waiting(mart: Mart) -> str:
+    """The condition that rows came in which no refresh has counted."""
+    since = f"coalesce((select watermark from ops.{mart.source}_lock), timestamp '0001-01-01 00:00:00+00')"
+    return f'exists (select 1 from bronze.{mart.source} where _updated_at > {since})'
+
+
+def joined_waiting() -> str:
+    """The condition that ``gold.daily_summary`` has changes of its inputs to take in."""
+    first = "timestamp '0001-01-01 00:00:00+00'"
+    return (
+        '(exists (select 1 from ops.touched_days) or exists (select 1 from ops.cms_articles_lock as loaded'
+        f' cross join ops.{DAILY_SUMMARY.name}_lock as known'
+        f' where coalesce(loaded.stamp, {first}) > coalesce(known.articles, {first})))'
+    )
+
+
+def with_truths() -> str:
+    """A WITH clause that names ``counted`` and ``truth`` of each mart."""
+    parts = [(f'{mart.name}_counted', counted(mart)) for mart in MARTS]
+    parts += [(f'{mart.name}_truth', truth(mart)) for mart in MARTS]
+    return 'with ' + ', '.join(f'{name} as ({query})' for name, query in parts)
+
+
+def _key(column: str | None) -> str:
+    return f"coalesce(nullif({identifier(column or '')}, ''), {literal(NOT_SET)})"
+
+
+def _per_row(measure: Measure) -> str:
+    match measure.of:
+        case Rows(column, value):
+            return f'if({identifier(column)} = {literal(value)}, 1, 0)'
+        case Sum(column):
+            return identifier(column)
+    raise TypeError(f'{measure.name} does not add up over rows')
+
+
+def _total(measure: Measure) -> str:
+    return f'coalesce(sum({identifier(measure.name)}), {"cast(0 as bignumeric)" if measure.unit == "USD" else "0"})'
+
+
+def _distinct(mart: Mart, of: Distinct) -> str:
+    """The key of a registry, as the mart's script makes it: the lengths keep texts apart that run into each other."""
+    values = [f"nullif({identifier(column)}, '')" for column in of.columns]
+    lengths = [f"cast(length({value}) as string), ':'" for value in values]
+    parts = [*lengths, *values, *(_key(key.column) for key in mart.by)]
+    return f'left(to_hex(sha256(concat({", ".join(parts)}))), 32)'
