@@ -20,10 +20,11 @@ import tornado.template
 import tornado.web
 
 from kly_mage.dashboard import streamlit_page
+from kly_mage.mage import devices
 from kly_mage.mage.answering import Answer, answer_first, cookie
 from kly_mage.mage.guard import UNSIGNED_BYTES, OwnHeaders
 from kly_mage.mage.hosts import VARIABLE, Hosts, foreign
-from kly_mage.mage.sign_in import Attempts, Keys
+from kly_mage.mage.sign_in import Attempts
 
 TOKEN = 'token'  # noqa: S105 -- the name of a parameter
 NEXT = 'next'  # the page to go to once signed in
@@ -31,7 +32,7 @@ SIGN_IN, SIGN_OUT = '/sign-in', '/sign-out'
 SESSION_SECONDS = 12 * 3600
 MOST_SESSIONS = 1000
 _READING = ('GET', 'HEAD')
-_ALL = {'account': 'the password'}  # there is one
+_WHO = 'dashboard'  # whoever signs in: there is one password
 # Streamlit's page has scripts and styles inline, and charts' expressions are compiled; nothing comes from elsewhere.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
@@ -50,12 +51,14 @@ class Door:
         password: the editor's; None if there is none.
         token: of this start.
         cookie: its name; cookies do not tell ports apart.
+        secret: signs the cookies of browsers that are known.
     """
 
     here: Hosts
     password: str | None
     token: str
     cookie: str
+    secret: str = field(default_factory=secrets.token_urlsafe)
     attempts: Attempts = field(default_factory=Attempts)
     sessions: dict[bytes, float] = field(default_factory=dict)
 
@@ -147,10 +150,20 @@ class _Asking(tornado.web.RequestHandler):
 
     def let_in(self, place: str) -> None:
         """Give a cookie, and lead to a page."""
+        devices.remember(self, _WHO, self.door.secret, SIGN_IN, self.device(), self.device_cookie)
         secure = self.request.headers.get('Origin', '').startswith('https://')
         self.set_cookie(self.door.cookie, self.door.new_session(), httponly=True, samesite='Strict', secure=secure)
         self.set_header('Cache-Control', 'no-store')
         self.redirect(place, status=303)
+
+    def device(self) -> str | None:
+        """The name of this browser, if it has been let in before."""
+        return devices.known(self, _WHO, self.door.secret, self.device_cookie)
+
+    @property
+    def device_cookie(self) -> str:
+        """What its cookie is called."""
+        return f'{self.door.cookie}_device'
 
     def show(self, message: str = '', *, leaves: bool = False) -> None:
         """The page with a password's field, or with the button to sign out."""
@@ -171,7 +184,7 @@ class SignIn(_Asking):
 
     def post(self) -> None:
         """Let in who knows it."""
-        keys: Keys = (('account', _ALL['account']), ('address', self.request.remote_ip))
+        keys = devices.counted_as(self.device(), _WHO, self.request.remote_ip)
         given = self.get_body_argument('password', '', strip=False)
         if wait := self.door.attempts.begin(keys):
             self.set_status(429)

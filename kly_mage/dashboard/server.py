@@ -86,7 +86,12 @@ def serve(settings: Settings, port: int, told: Callable[[Addresses], None], host
     except ImportError:
         raise DashboardError('Streamlit is not installed: `make dashboard` does it (requirements-dashboard.txt)') from None
     door = Door(
-        own_hosts(port, settings.editor_hosts), settings.owner_password, secrets.token_urlsafe(24), f'kly_dashboard_{port}'
+        own_hosts(port, settings.editor_hosts),
+        settings.owner_password,
+        secrets.token_urlsafe(24),
+        f'kly_dashboard_{port}',
+        settings.jwt_secret
+        or secrets.token_urlsafe(),  # where no editor has made one, a browser is known until the next start
     )
     _free(host, port)
     ensure_reader(settings)

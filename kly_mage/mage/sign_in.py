@@ -9,7 +9,6 @@ import http
 import json
 import math
 import os
-import secrets
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Hashable
@@ -18,16 +17,15 @@ from typing import Any
 
 import tornado.web
 
+from kly_mage.mage import devices
+from kly_mage.mage.devices import Keys
 from kly_mage.mage.hosts import Hosts
 
 FAILURES = {'account': 5, 'address': 20, 'device': 5}
 """How many wrong passwords a minute one account, one address, one known device may send."""
 SECONDS = 60
-DEVICE, DEVICE_DAYS = 'kly_device', 365
 NOBODY = '$2b$14$' + 53 * '.'
 """What is compared where there is no user: no password has this hash, and it costs what Mage's own cost (2 ** 14)."""
-
-Keys = tuple[tuple[str, Hashable], ...]
 
 
 class Attempts:
@@ -118,11 +116,12 @@ class SignIn(tornado.web.RequestHandler):
 
     async def _session(self, name: str, value: str, password: str) -> str:
         from mage_ai.orchestration.db.models.oauth import User
+        from mage_ai.settings import JWT_SECRET
 
         found = _user(name, value)
         account = found.id if found else value.casefold()
-        device = self._device(found.id) if found else None
-        keys: Keys = (('device', device),) if device else (('account', account), ('address', self.request.remote_ip))
+        device = devices.known(self, found.id, JWT_SECRET) if found else None
+        keys = devices.counted_as(device, account, self.request.remote_ip)
         if wait := self.attempts.begin(keys):
             self.set_header('Retry-After', str(math.ceil(wait)))
             raise SignInError(429, f'Too many wrong passwords; try again in {math.ceil(wait)} seconds.')
@@ -138,36 +137,15 @@ class SignIn(tornado.web.RequestHandler):
         from mage_ai.api.resources.SessionResource import SessionResource
         from mage_ai.authentication.oauth2 import generate_access_token
         from mage_ai.orchestration.db.models.oauth import Oauth2Application
-        from mage_ai.settings import OAUTH2_APPLICATION_CLIENT_ID
+        from mage_ai.settings import JWT_SECRET, OAUTH2_APPLICATION_CLIENT_ID
         from mage_ai.shared.parsers import encode_complex
 
         application = Oauth2Application.query.filter(Oauth2Application.client_id == OAUTH2_APPLICATION_CLIENT_ID).first()
         token = generate_access_token(user, application)
         shown = await SessionPresenter.present_resource(SessionResource(token, user), user)
-        self._remember(user.id, device or secrets.token_urlsafe(16))
+        devices.remember(self, user.id, JWT_SECRET, '/api/sessions', device)
         self.set_header('Content-Type', 'application/json')
         return json.dumps({'session': shown}, default=encode_complex)
-
-    def _device(self, user: int) -> str | None:
-        """The name of a browser that has signed this user in before, so that nobody else's attempts lock it out."""
-        import jwt
-        from mage_ai.settings import JWT_SECRET
-
-        try:
-            claims = jwt.decode(self.get_cookie(DEVICE) or '', JWT_SECRET, algorithms=['HS256'], audience=DEVICE)
-        except jwt.PyJWTError:
-            return None
-        return str(claims['device']) if claims['user'] == user else None
-
-    def _remember(self, user: int, device: str) -> None:
-        import jwt
-        from mage_ai.settings import JWT_SECRET
-
-        signed = jwt.encode({'aud': DEVICE, 'user': user, 'device': device}, JWT_SECRET, algorithm='HS256')
-        secure = self.request.headers.get('Origin', '').startswith('https://')
-        self.set_cookie(
-            DEVICE, signed, expires_days=DEVICE_DAYS, path='/api/sessions', httponly=True, samesite='Strict', secure=secure
-        )
 
 
 def error(status: int, message: str) -> dict[str, Any]:

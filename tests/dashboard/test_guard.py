@@ -3,9 +3,11 @@
 import re
 from urllib.parse import urlencode
 
+import jwt
 import pytest
 
 from kly_mage.dashboard.guard import MOST_SESSIONS, SESSION_SECONDS, Door
+from kly_mage.mage.devices import DEVICE
 from kly_mage.mage.hosts import own_hosts
 from tests.dashboard.conftest import PASSWORD, Dashboard
 from tests.security.conftest import Answer, Attacker
@@ -161,10 +163,23 @@ def test_wrong_passwords_are_counted_and_the_lock_ends_by_itself(monkeypatch: py
     assert len(door.sessions) == MOST_SESSIONS
 
 
-def test_a_sixth_wrong_password_within_a_minute_has_to_wait(dashboard: Dashboard) -> None:
+def test_a_sixth_wrong_password_within_a_minute_has_to_wait_but_no_browser_that_was_let_in_before(
+    dashboard: Dashboard,
+) -> None:
     """Last, because everybody waits then."""
     visitor = Attacker(dashboard, '', '')  # type: ignore[arg-type]
+    device, session = sign_in(visitor, PASSWORD).cookies
+    assert all(flag in device for flag in ('HttpOnly', 'SameSite=Strict', 'Path=/sign-in'))
+    device, session = (cookie.partition(';')[0] for cookie in (device, session))
+    by_token = next(cookie for cookie in visitor.ask(f'/?token={dashboard.token}').cookies if 'device' in cookie)
     answers = [sign_in(visitor, f'guess {n}') for n in range(6)]
     assert [answer.status for answer in answers] == [401] * 5 + [429]
     assert 0 < int(answers[-1].headers['retry-after']) <= 60
-    assert sign_in(visitor, PASSWORD).status == 429
+    name, _, signed = device.partition('=')
+    of_mage = jwt.encode({'aud': DEVICE, 'user': 1, 'device': 'x'}, 'a secret that only the editor has to itself', 'HS256')
+    for unknown in ('', session, f'{name}=x.y.z', f'{name}={of_mage}', f'{name}={signed[:-2]}AA', f'kly_device={signed}'):
+        assert sign_in(visitor, PASSWORD, Cookie=unknown).status == 429, unknown
+    # A known browser has five attempts of its own; those of another one are not its.
+    assert [sign_in(visitor, f'guess {n}', Cookie=device).status for n in range(6)] == [401] * 5 + [429]
+    assert sign_in(visitor, PASSWORD, Cookie=device).status == 429
+    assert sign_in(visitor, PASSWORD, Cookie=by_token.partition(';')[0]).status == 303

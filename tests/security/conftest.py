@@ -16,11 +16,12 @@ from tests.mage.server import Server, running_editor
 
 @dataclass
 class Answer:
-    """What came back; ``headers`` in lower case."""
+    """What came back; ``headers`` in lower case, the last of each name, and all ``cookies`` that were set."""
 
     status: int
     headers: dict[str, str]
     text: str
+    cookies: list[str]
 
 
 @dataclass
@@ -51,7 +52,8 @@ class Attacker:
         try:
             response = connection.getresponse()
             text = response.read().decode('utf-8', 'replace') if response.status != 101 else ''
-            return Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, text)
+            got = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, got, text, response.headers.get_all('Set-Cookie', []))
         finally:
             connection.close()
 
