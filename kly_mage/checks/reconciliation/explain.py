@@ -15,13 +15,15 @@ def explain(of: Comparison, reading: Reading, lines: Iterable[Line]) -> Causes:
     causes, files = Causes(of.source.name, unreadable=reading.unreadable), reading.files
     counted = {place for line in lines for place, rows in line.rows.items() if rows}
     causes.covered = explanation.days_asked_for(of)
-    for place, number, rows, first, last, line in explanation.missing_by_file(of):
+    missing = explanation.missing_by_file(of) if {'not_loaded', 'outside'} & counted else []
+    for place, number, rows, first, last, line in missing:
         file = files[number]
         if place == 'not_loaded':
             causes.not_loaded.append((file.name, file.day, rows, first, last))
         elif file.day:
             causes.outside.append((file.name, file.day, rows, first, last, line))
-    for place, day, number, line, row in explanation.damaged(of, DAMAGED):
+    damaged = explanation.damaged(of, DAMAGED) if {'lost', 'changed'} & counted else []
+    for place, day, number, line, row in damaged:
         causes.damaged.setdefault(place, []).append((day, files[number].name, line, row))
     if 'in_no_file' in counted:
         for day, row, is_registered in explanation.in_no_file(of, DAMAGED):

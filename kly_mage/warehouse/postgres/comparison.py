@@ -20,6 +20,7 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, mart_of
 from kly_mage.rows import measures as of_frame
 from kly_mage.rows import rowhash
+from kly_mage.rows.seen import Seen
 from kly_mage.warehouse.postgres import few_days, hash_sql
 from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.completion import LateColumns
@@ -28,6 +29,7 @@ from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.counting import gone
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, corrections_table, registry, table_columns
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
+from kly_mage.warehouse.postgres.versions_in_files import versions
 
 # A place in the order of delivery: the number of the file, and the line in the lowest bits.
 LINE_BITS = 40
@@ -61,6 +63,7 @@ class Comparison:
     def __init__(self, connection: Connection, settings: Settings, source: Source, window: Window | None) -> None:
         self.connection, self.settings, self.source, self.window = connection, settings, source, window
         self.bronze: sql.Composable = bronze_table(source)  # of few days: their rows alone (``find``)
+        self._seen = Seen()
         self.with_superseded, self.cursor, self.mart = False, connection.cursor(), mart_of(source.name)
         self.measures = self.mart.additive if self.mart else ()
         # What is kept of a row: the columns the hash leaves out, and the measures that are not among them.
@@ -70,7 +73,7 @@ class Comparison:
         columns = ''.join(f', "{name}" {kind}' for name, kind in kinds.items())
         self.cursor.execute(
             f'create temp table fresh (_hashrow uuid, day date, at bigint, is_outside boolean, is_superseded boolean,'
-            f' _undeclared_values json{columns});'
+            f' may_repeat boolean, _undeclared_values json{columns});'
             'create temp table fresh_rejects (at bigint, file text, line bigint, reject text, day date, is_outside boolean)'
         )
 
@@ -83,6 +86,7 @@ class Comparison:
             _at(),
             pl.col('_outside').alias('is_outside'),
             pl.col('_superseded').alias('is_superseded'),
+            self._seen.again(rows['_hashrow']).alias('may_repeat'),
             *(rowhash.undeclared_values(rows, self.source) if self.values else ()),
             *(pl.col(name) for name in self.values),
             *(of_frame.per_row(measure).alias(measure.name) for measure in self.further),
@@ -132,11 +136,7 @@ class Comparison:
                 # hashed again, which costs more than all the rest. (After a restore from a dump, that is all of them.)
                 ' with written as ('
                 '     select load_id, (array_agg(xmin))[1] as by from ops.load_days group by load_id'
-                ' ), v as ('
-                '     select _hashrow, min(day) as day, count(*) as copies, bool_and(is_outside) as is_outside,'
-                '         min(at) as at {values} {further}'
-                '     from fresh group by _hashrow {values}'
-                ' )'
+                ' ), {versions}'
                 ' select v.*, case'
                 # Loaded when its file might hold it: a setting says less now, so nothing that counts delivers it.
                 "     when is_outside then 'outside'"
@@ -156,9 +156,8 @@ class Comparison:
                 '     from {bronze} as stored left join written on stored._load_id = written.load_id {gone}'
                 ' ) as stored using (_hashrow)'
             ).format(
-                values=sql.SQL('').join(sql.SQL(', {}').format(name) for name in names),
+                versions=versions(list(self.values), [measure.name for measure in self.further]),
                 stored_values=sql.SQL('').join(sql.SQL(', stored.{}').format(name) for name in names),
-                further=sql.SQL('').join(sql.SQL(', min({0}) as {0}').format(sql.Identifier(m.name)) for m in self.further),
                 same=self._same('stored'),
                 hash=sql.SQL(hash_sql.hashrow(self.source, columns)),
                 undeclared=sql.SQL(

@@ -115,9 +115,20 @@ def conflicting_in_one_file(of: Comparison) -> Iterator[list[dict[str, Any]]]:
     alike = ''.join(f' and fresh."{name}" is not distinct from versions."{name}"' for name in of.values)
     of.cursor.execute(
         f"""
+        with asked as materialized (  -- before their rows are looked for: there may be as many as rows
+            select distinct _hashrow from (
+                select v._hashrow from versions as v
+                where place = 'conflict' and exists (
+                    select from versions as other
+                    where other._hashrow = v._hashrow and other.at < v.at and other.at >> {LINE_BITS} = v.at >> {LINE_BITS}
+                )
+                limit {_COMPARED_ROWS}
+            ) as first
+        )
+
         select jsonb_agg(coalesce(fresh._undeclared_values, '{{}}')::jsonb || jsonb_build_object('_at', versions.at{named}))
         from versions inner join fresh using (_hashrow)
-        where versions.copies > 0 and fresh._hashrow in (select _hashrow from versions where place = 'conflict'){alike}
+        where versions.copies > 0 and fresh._hashrow in (select _hashrow from asked){alike}
         group by fresh._hashrow, fresh.at >> {LINE_BITS}
         having count(distinct versions.at) > 1
         limit {_COMPARED_ROWS}
