@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +91,27 @@ def settings(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
     The environment is set accordingly, so blocks and the command line find the same place.
     """
+    with on_postgres(postgres, tmp_path, monkeypatch) as found:
+        yield found
+
+
+@pytest.fixture
+def query(settings: Settings) -> Callable[..., list[tuple[Any, ...]]]:
+    """Run one statement in the test's database; gives its rows."""
+    return partial(ask, settings)
+
+
+@contextmanager
+def on_postgres(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """The fixture ``settings``, for those who choose between warehouses."""
     name = f'test_{uuid.uuid4().hex[:12]}'
     administer(postgres, f'create database {name}')
+    yield chosen(tmp_path, monkeypatch, database(postgres, name))
+    administer(postgres, f'drop database {name} with (force)')
+
+
+def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warehouse: dict[str, str]) -> Settings:
+    """Settings with an empty landing zone and these variables, which name a warehouse; the environment has them all."""
     landing = tmp_path / 'landing'
     for source in ('cms_articles', 'ga4_events', 'gam_delivery'):
         (landing / source).mkdir(parents=True)
@@ -98,25 +119,18 @@ def settings(postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         'KLY_DATA_DIR': str(landing),
         'KLY_TIMEZONE': 'Asia/Jakarta',
         'KLY_LOCAL_DIR': str(tmp_path / 'local'),
-        **database(postgres, name),
     }
-    for variable, value in environment.items():
+    for variable, value in (environment | warehouse).items():
         monkeypatch.setenv(variable, value)
     monkeypatch.delenv('KLY_LATE_DAYS', raising=False)
-    yield load_settings()
-    administer(postgres, f'drop database {name} with (force)')
+    return load_settings()
 
 
-@pytest.fixture
-def query(settings: Settings) -> Callable[..., list[tuple[Any, ...]]]:
-    """Run one statement in the test's database; gives its rows."""
-
-    def run(statement: str, *values: Any) -> list[tuple[Any, ...]]:
-        with connect(settings) as connection, connection.cursor() as cursor:
-            cursor.execute(statement, values or None)
-            return cursor.fetchall() if cursor.description else []
-
-    return run
+def ask(settings: Settings, statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    """The rows of one statement in a database of PostgreSQL."""
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(statement, values or None)
+        return cursor.fetchall() if cursor.description else []
 
 
 def database(socket: str, name: str) -> dict[str, str]:

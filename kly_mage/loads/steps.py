@@ -57,7 +57,10 @@ def read_days(source_name: str, kwargs: Kwargs) -> Any:
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
     if (there := warehouse(settings).in_place(source)) is not None:
-        return there
+        if kwargs.get('as_stream'):
+            return there
+        mage_run.tell(kwargs, f'{source.name} {days}: the rows stay in their tables until they are exported', urgent=False)
+        return to_pandas(readers.whole(source, ()))
     files, _ = _files(settings, source, days)
     left_out = landing_left_out.at_first_sight(source, files, settings.settle_seconds)
     frames = landing_left_out.read(
@@ -132,8 +135,8 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
     settings, source = _server(), SOURCES[source_name]
     days = _window(settings, source, kwargs)
     files, found = _files(settings, source, days)
-    in_place = isinstance(frames, InPlace)
-    columns = frames.undeclared if in_place else landing_left_out.undeclared_columns(source, files)[0]
+    there = warehouse(settings).in_place(source)
+    columns = there.undeclared if there else landing_left_out.undeclared_columns(source, files)[0]
     request = Request(
         source=source,
         window=days,
@@ -144,27 +147,30 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
         started_by=str(kwargs.get('started_by') or kwargs.get('trigger_name') or 'editor'),
         pipeline_run=str(kwargs['pipeline_run_id']) if kwargs.get('pipeline_run_id') else None,
     )
-    if in_place:
-        return warehouse(settings).load_in_place(request)
-    if isinstance(frames, Frames):
-        walk: Any = frames
-    else:
-        further = [UNDECLARED.name] if source.version_columns else []
-        walk = [frame := to_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows', *further)]
-        request = replace(request, files=_as_looked_at(settings, source, days, files, frame))
-    try:
-        done = warehouse(settings).load(request, walk)
-    except OvertakenError as error:  # in Mage minutes lie between the loader and this, and other loads
-        mage_run.tell(kwargs, f'{error}: its rows are read now', urgent=False)
-        again = read_days(source_name, {**kwargs, 'as_stream': True})
-        done = warehouse(settings).load(replace(request, files=files), again.map(lambda rows: hash_rows(rows, source_name)))
-    if isinstance(frames, Frames):
+    done = warehouse(settings).load_in_place(request) if there else _load(settings, request, frames, kwargs)
+    if isinstance(frames, Frames | InPlace):
         return done
     missing = summary.missing_days(settings, source, found, days)
     looks = summary.look(done, missing) + [
         str(stray) for stray in not_understood(settings.data_dir, [source.name], settings.mapping)
     ]
     return done | {'line': summary.line(done, missing, looks), 'look': looks}
+
+
+def _load(settings: Settings, request: Request, frames: Any, kwargs: Kwargs) -> dict[str, Any]:
+    source, files = request.source, request.files
+    if isinstance(frames, Frames):
+        walk: Any = frames
+    else:
+        further = [UNDECLARED.name] if source.version_columns else []
+        walk = [frame := to_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows', *further)]
+        request = replace(request, files=_as_looked_at(settings, source, request.window, files, frame))
+    try:
+        return warehouse(settings).load(request, walk)
+    except OvertakenError as error:  # in Mage minutes lie between the loader and this, and other loads
+        mage_run.tell(kwargs, f'{error}: its rows are read now', urgent=False)
+        again = read_days(source.name, {**kwargs, 'as_stream': True})
+        return warehouse(settings).load(replace(request, files=files), again.map(lambda rows: hash_rows(rows, source.name)))
 
 
 def _server() -> Settings:

@@ -10,8 +10,7 @@ from kly_mage.common.errors import first_line
 from kly_mage.common.redaction import given, redacted
 from kly_mage.common.settings import load_settings
 from kly_mage.loads.mage_run import tell as tell_block
-from kly_mage.warehouse.postgres.refreshes import last_refresh
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import warehouse
 
 logger = logging.getLogger('kly_mage')
 
@@ -62,7 +61,7 @@ def tell_refresh(block: str, log: Any) -> None:
         block: the block, which is called like its mart; of any other nothing is said.
         log: the run's; None in ``mage run``, a plain one in the editor.
     """
-    if line := last_refresh(server(load_settings()), block):
+    if line := warehouse(load_settings()).last_refresh(block):
         tell_block({'logger': log, 'block_uuid': block}, line, urgent=False)
 
 

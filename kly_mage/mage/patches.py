@@ -13,7 +13,8 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from kly_mage.common.settings import REPOSITORY, UTC, load_settings
+from kly_mage.common.settings import REPOSITORY, UTC
+from kly_mage.mage import sql_blocks
 from kly_mage.mage.pipeline_file import Yaml
 
 VERSION = '0.9.80'
@@ -47,8 +48,7 @@ def correct() -> None:
         _call_back_for_failures_only()
         _let_new_triggers_wait()
         _end_where_trying_again_is_in_vain()
-        _connect_sql_blocks_as_we_do()
-        _tell_what_a_mart_did()
+        sql_blocks.correct()
         _log_into_the_block()
         show_what_is_no_secret()
         # pandas asks Mage's SQL blocks for SQLAlchemy; people who run a block can do nothing about that.
@@ -75,26 +75,6 @@ def _call_back_for_failures_only() -> None:
             execute(self, callback, *args, **kwargs)
 
     CallbackBlock.execute_callback = on_failure
-
-
-def _tell_what_a_mart_did() -> None:
-    """A mart's block is SQL and cannot say what it did: it is said for it, whoever runs it.
-
-    Adds to ``mage_ai/data_preparation/models/block/sql/__init__.py: SQLBlock._execute_block``.
-    """
-    from mage_ai.data_preparation.models.block.sql import SQLBlock
-
-    execute = SQLBlock._execute_block
-
-    def telling(self: Any, *args: Any, **kwargs: Any) -> Any:
-        found = execute(self, *args, **kwargs)
-        if self.type == 'data_exporter':
-            from kly_mage.mage import alerts  # in the run, not in the scheduler: see PRELOADED
-
-            alerts.tell_refresh(self.uuid, kwargs.get('logger'))
-        return found
-
-    SQLBlock._execute_block = telling
 
 
 def _report_every_block() -> None:
@@ -183,42 +163,6 @@ def _end_where_trying_again_is_in_vain() -> None:
         return decorated
 
     retries.retry = retry_what_may_pass
-
-
-def _connect_sql_blocks_as_we_do() -> None:
-    """A SQL block has the session of our own: it waits with words, and is told what it is refused, by whom, with a remedy.
-
-    Corrects ``mage_ai/io/postgres.py:87: Postgres.open``, which prints why nobody was let in and goes on without a
-    connection, and ``mage_ai/io/base.py:430: BaseSQLDatabase.__exit__``, which asks nobody about an error. Other databases
-    than the warehouse stay with Mage. None of them says that it opens a connection: it is no news to who runs a block.
-    """
-    from mage_ai.io.postgres import Postgres
-
-    init, open_, exit_ = Postgres.__init__, Postgres.open, Postgres.__exit__
-
-    def silently(self: Any, *args: Any, **kwargs: Any) -> None:
-        init(self, *args, **kwargs | {'verbose': False})
-
-    def open_ours(self: Any) -> None:
-        from kly_mage.warehouse.postgres.connection import session, told  # by the run: see PRELOADED
-        from kly_mage.warehouse.postgres.server import server
-
-        settings = server(load_settings())
-        if any(str(self.settings[name]) != str(getattr(settings, name)) for name in ('host', 'port', 'dbname', 'user')):
-            open_(self)
-            return
-        self._ctx = session(settings)
-        self.told = told(settings, self._ctx)
-        self.told.__enter__()
-
-    def exit_ours(self: Any, *error: Any) -> None:
-        try:
-            if hasattr(self, 'told'):
-                self.told.__exit__(*error)
-        finally:
-            exit_(self, *error)
-
-    Postgres.__init__, Postgres.open, Postgres.__exit__ = silently, open_ours, exit_ours
 
 
 class _BlockLog(logging.StreamHandler[Any]):

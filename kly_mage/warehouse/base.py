@@ -46,6 +46,9 @@ class Warehouse(Protocol):
             text: reads that block; a warehouse that has its own statements does not ask for it.
         """
 
+    def last_refresh(self, mart: str) -> str | None:
+        """One line about what the last refresh of a table of gold has left; None if there is no such table."""
+
     def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
         """The lines of a table of gold; None if it has not the columns that are asked for."""
 

@@ -14,7 +14,7 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
-from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, standing
+from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, shown, standing
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.load import load, load_in_place
 from kly_mage.warehouse.bigquery.truth import mart_script, rebuild_script
@@ -73,6 +73,13 @@ class BigQuery:
         self.client.run(script, what='refresh')
         costs.note(self.client, f'refresh gold.{mart}')
 
+    def last_refresh(self, mart: str) -> str | None:
+        return shown.last_refresh(self.client, mart)
+
+    def preview(self, mart: Joined | Mart, run: str) -> pl.DataFrame:
+        """The rows of a table of gold that a run of a pipeline in Mage shows; see ``shown.preview``."""
+        return shown.preview(self.client, mart, run)
+
     def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
         return gold.look_up(self.client, table, asked)
 
@@ -83,7 +90,7 @@ class BigQuery:
         return ledger.files_read(self.client, source)
 
     def first_waiting(self, source: Source, files: Iterable[LandingFile], days: Window) -> date | None:
-        raise UsageError('days that wait are not looked for on BigQuery yet: name the days, with --start and --end')
+        return ledger.first_waiting(self.client, source, files, days, self.settings.timezone)
 
     def missing_days(self, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
         return ledger.missing_days(self.client, source, files, days)

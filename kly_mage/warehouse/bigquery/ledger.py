@@ -41,6 +41,52 @@ def read_as(client: Client, source: Source) -> list[tuple[str, datetime, Window]
     return [(row['file'], row['modified_at'], Window(row['start_day'], row['end_day'])) for row in rows]
 
 
+FIRST_WAITING = """\
+with done as (
+    select load_id, start_day, least(end_day, date(timestamp_micros(load_id), @timezone)) as end_day
+    from ops.loads where source = @source and status = 'done'
+),
+
+covered as (
+    select distinct done.load_id, day
+    from done, unnest(generate_date_array(greatest(done.start_day, @start), least(done.end_day, @end))) as day
+),
+
+own as (
+    select file, cast(@own_days[offset(place)] as date) as day from unnest(@own_files) as file with offset as place
+),
+
+seen as (
+    select distinct files.file, covered.day
+    from ops.load_files as files inner join covered on files.load_id = covered.load_id
+    where files.source = @source and files.file in unnest(@own_files)
+),
+
+waiting as (
+    select day from unnest(generate_date_array(@start, @end)) as day where day not in (select covered.day from covered)
+    union all
+    select own.day from own left join seen on own.file = seen.file and own.day = seen.day where seen.file is null
+)
+
+select min(day) as day from waiting where day >= (select min(start_day) from done)"""
+
+
+def first_waiting(client: Client, source: Source, files: Iterable[LandingFile], days: Window, timezone: str) -> date | None:
+    """The first of these days that waits for a load; see ``warehouse/postgres/ledger.py``."""
+    own = [] if source.any_day else [file for file in files if file.day and file.day in days]
+    values = {
+        'source': source.name,
+        'timezone': timezone,
+        'start': days.start,
+        'end': days.end,
+        'own_files': [file.name for file in own],
+        'own_days': [str(file.day) for file in own],
+    }
+    (row,) = client.run(FIRST_WAITING, values, what='days')
+    found: date | None = row['day']
+    return found
+
+
 def missing_days(client: Client, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
     """The days without a file of their own, now or when they were loaded; see ``warehouse/ledger.py``."""
     absent = days_without_file(source, files, days)

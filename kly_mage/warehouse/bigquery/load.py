@@ -120,6 +120,7 @@ def _values(request: Request, staged: Staged) -> dict[str, Any]:
         'start': request.window.start,
         'end': request.window.end,
         'started_by': request.started_by,
+        'pipeline_run': request.pipeline_run,
         'file_names': [file.name for file in files],
         'file_sizes': [str(file.size) for file in files],
         'file_times': [_instant(file.modified_at) for file in files],
@@ -139,7 +140,7 @@ def _fail(client: Client, request: Request, load_id: int, error: BaseException) 
         return
     name = request.source.name
     values: dict[str, Any] = {'start': request.window.start, 'end': request.window.end}
-    values |= {'started_by': request.started_by, 'error': first_line(error)}
+    values |= {'started_by': request.started_by, 'pipeline_run': request.pipeline_run, 'error': first_line(error)}
     try:
         client.run(failed_script(request.source, load_id), values, what='failed', name=f'{name}_{load_id}')
     except WarehouseError as second:

@@ -19,8 +19,8 @@ _FURTHER = 'incoming._delivered_at > target._delivered_at or (incoming._delivere
 def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[str]) -> str:
     """The statements of one load.
 
-    Its parameters: ``start``, ``end`` (days), ``started_by``, ``file_names``, ``file_sizes``, ``file_times`` (of the files
-    to be noted), ``read``, ``found`` and ``left_out`` (names of files).
+    Its parameters: ``start``, ``end`` (days), ``started_by``, ``pipeline_run``, ``file_names``, ``file_sizes``,
+    ``file_times`` (of the files to be noted), ``read``, ``found`` and ``left_out`` (names of files).
     """
     name, versions = source.name, [column.name for column in source.version_columns]
     own = [*bronze_columns(source), *sorted(undeclared)]
@@ -72,7 +72,7 @@ def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[s
 def failed_script(source: Source, load_id: int) -> str:
     """The statements that say that a load has failed. Its own may still be at work: one of both is done, whichever is first.
 
-    Its parameters: ``start``, ``end`` (days), ``started_by``, ``error``.
+    Its parameters: ``start``, ``end`` (days), ``started_by``, ``pipeline_run``, ``error``.
     """
     return _FAILED.format(name=source.name, source=literal(source.name), load_id=load_id, which=_which(source, load_id))
 
@@ -146,8 +146,8 @@ _FAILED = """\
 begin transaction;
 update ops.{name}_lock set holder = 'load {load_id}, which failed' where true;
 
-insert into ops.loads (source, load_id, start_day, end_day, status, started_by, finished_at, error)
-select {source}, {load_id}, @start, @end, 'failed', @started_by, current_timestamp(), @error
+insert into ops.loads (source, load_id, start_day, end_day, status, started_by, pipeline_run, finished_at, error)
+select {source}, {load_id}, @start, @end, 'failed', @started_by, @pipeline_run, current_timestamp(), @error
 from (select 1 as one)
 where not exists (select 1 from ops.loads where {which});
 commit transaction;
@@ -266,9 +266,11 @@ select
     cast(@file_sizes[offset(place)] as int64), cast(@file_times[offset(place)] as timestamp)
 from unnest(@file_names) as file_name with offset as place;
 
-insert into ops.loads (source, load_id, start_day, end_day, status, started_by, finished_at, {counts}, money_read)
+insert into ops.loads (
+    source, load_id, start_day, end_day, status, started_by, pipeline_run, finished_at, {counts}, money_read
+)
 select
-    {source}, v_load_id, @start, @end, 'done', @started_by, current_timestamp(),
+    {source}, v_load_id, @start, @end, 'done', @started_by, @pipeline_run, current_timestamp(),
     {counted},
     {worth}
 from placed;

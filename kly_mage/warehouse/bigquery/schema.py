@@ -153,6 +153,7 @@ def _ops() -> list[str]:
         ('end_day', 'date', 'Last day asked for.'),
         ('status', text, 'done or failed.'),
         ('started_by', text, 'Who asked.'),
+        ('pipeline_run', text, 'The run of the pipeline, in Mage.'),
         ('finished_at', instant, 'When it was done.'),
         *counts,
         ('money_read', 'bignumeric', 'Money of the usable rows.'),
@@ -197,6 +198,7 @@ def _ops() -> list[str]:
     return [
         _table('ops.settings', 'What the first load has fixed, and what has made the tables.', fixed, None, None),
         _table('ops.loads', 'One row per load.', loads, None, 'source, load_id'),
+        'alter table ops.loads add column if not exists pipeline_run string;',  # where an earlier version has made it
         _table(
             'ops.load_days', 'One row per load and day of its rows.',
             [*load, ('day', 'date', 'Local day.'), *by_day], None, 'source, load_id',

@@ -57,6 +57,11 @@ class Postgres:
     def refresh(self, mart: str, text: Callable[[], str]) -> None:
         blocks.run_sql(text())
 
+    def last_refresh(self, mart: str) -> str | None:
+        from kly_mage.warehouse.postgres import refreshes
+
+        return refreshes.last_refresh(server(self.settings), mart)
+
     def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
         return summary.look_up(self.settings, table, asked)
 

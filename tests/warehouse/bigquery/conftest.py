@@ -4,6 +4,7 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.warehouse.bigquery.client import Client
 from tests.bigquery_emulator import client_folder, emulator
+from tests.conftest import chosen
 
 
 @pytest.fixture(scope='module')
@@ -27,30 +29,25 @@ def address() -> Iterator[str]:
 @pytest.fixture
 def settings(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The project's settings with an empty project of BigQuery and an empty landing zone of this test's own."""
-    landing = tmp_path / 'landing'
-    for source in ('cms_articles', 'ga4_events', 'gam_delivery'):
-        (landing / source).mkdir(parents=True)
-    environment = {
-        'KLY_WAREHOUSE': 'bigquery',
-        'KLY_BIGQUERY_PROJECT': f'test-{uuid.uuid4().hex[:12]}',
-        'BIGQUERY_EMULATOR_HOST': address,
-        'KLY_DATA_DIR': str(landing),
-        'KLY_TIMEZONE': 'Asia/Jakarta',
-        'KLY_LOCAL_DIR': str(tmp_path / 'local'),
-    }
-    for variable, value in environment.items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.delenv('KLY_LATE_DAYS', raising=False)
-    return load_settings()
+    return chosen(tmp_path, monkeypatch, project(address, f'test-{uuid.uuid4().hex[:12]}'))
 
 
 @pytest.fixture
 def query(settings: Settings) -> Callable[[str], list[tuple[Any, ...]]]:
     """Run one statement; gives its rows."""
+    return partial(ask, settings)
+
+
+def project(address: str, name: str) -> dict[str, str]:
+    """The variables that name a project of the emulator."""
+    return {'KLY_WAREHOUSE': 'bigquery', 'KLY_BIGQUERY_PROJECT': name, 'BIGQUERY_EMULATOR_HOST': address}
+
+
+def ask(settings: Settings, statement: str) -> list[tuple[Any, ...]]:
+    """The rows of one statement in BigQuery."""
     from kly_mage.warehouse.bigquery.engine import BigQuery
 
-    warehouse = BigQuery(settings)
-    return lambda text: [tuple(row.values()) for row in warehouse.client.run(text, what='test')]
+    return [tuple(row.values()) for row in BigQuery(settings).client.run(statement, what='test')]
 
 
 @pytest.fixture

@@ -17,9 +17,11 @@ from kly_mage.declared.ga4_events import GA4_EVENTS, IDENTITY
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.fetch.bigquery import Dataset, Remote
 from kly_mage.landing.files import files_for
+from kly_mage.loads import steps
 from kly_mage.warehouse.bigquery import ga4_tables
 from kly_mage.warehouse.bigquery.engine import BigQuery
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
+from kly_mage.warehouse.counts import Counts
 from kly_mage.warehouse.request import Request
 from tests.conftest import REAL_DATA
 from tests.ga4_dataset import fill
@@ -202,3 +204,30 @@ def test_files_of_events_beside_the_data_set_are_refused(monkeypatch: pytest.Mon
     (tmp_path / 'ga4_events/ga4_events_20251001.csv').touch()
     with pytest.raises(UsageError, match='KLY_GA4_DATASET says that ga4_events come from BigQuery'):
         ga4_tables.in_place(settings, GA4_EVENTS)
+
+
+def test_in_mage_blocks_hand_on_no_rows_of_tables_and_the_exporter_loads_them(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked, there = list[Request](), ga4_tables.InPlace([], list(IDENTITY))
+
+    def load(self: BigQuery, request: Request) -> dict[str, Any]:
+        asked.append(request)
+        done = {'load_id': 1, 'source': 'ga4_events', 'days': str(request.window), 'left_out': {}, 'files_changed': 0}
+        done |= Counts(rows_read=7, rows_new=7).summary()
+        return done | {'far_off': [], 'stale': None, 'stale_days': [], 'final_days': []}
+
+    monkeypatch.setenv('KLY_WAREHOUSE', 'bigquery')
+    monkeypatch.setattr(BigQuery, 'in_place', lambda self, source: there)
+    monkeypatch.setattr(BigQuery, 'load_in_place', load)
+    monkeypatch.setattr(steps.summary, 'missing_days', lambda *given: [])
+    kwargs = {'run_date': '2025-10-01', 'pipeline_uuid': 'articles_performance'}
+    rows = steps.read_days('ga4_events', kwargs)
+    hashed = steps.hash_rows(rows, 'ga4_events')
+    assert (len(rows), len(hashed)) == (0, 0)
+    assert {'_file', '_line'} <= set(rows.columns)
+    assert {'_hashrow', '_reject'} <= set(hashed.columns)
+    done = steps.export_new_rows(hashed, 'ga4_events', kwargs)
+    assert [request.undeclared for request in asked] == [list(IDENTITY)]
+    assert 'ga4_events 2025-10-01' in done['line']
+    assert 'the rows stay in their tables' in capsys.readouterr().out

@@ -3,10 +3,9 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,34 +13,19 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import REPOSITORY, Settings
+from kly_mage.common.window import Window
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
-from kly_mage.declared.marts import DAILY_SUMMARY
+from kly_mage.landing.files import find_files
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.engine import BigQuery
 from kly_mage.warehouse.bigquery.load_script import load_script
 from kly_mage.warehouse.bigquery.staging import Staged
 from tests.bigquery_emulator import client_folder
 from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
-from tests.oracle import expected
+from tests.gold import Query
+from tests.gold import assert_gold_is_exact as of_gold
 
-Query = Callable[[str], list[tuple[Any, ...]]]
-RATIOS = [ratio.name for ratio in DAILY_SUMMARY.ratios]
-NEAR = Decimal('0.000001')  # the emulator divides with doubles, which do not round a half as decimals do
-
-
-def assert_gold_is_exact(query: Query, landing: Path) -> None:
-    """Every row of gold, as the oracle works it out from the files."""
-    truth = expected(landing, 'Asia/Jakarta', 3)
-    for table in ('articles', 'ga4_daily_summary', 'gam_daily_summary', 'daily_summary'):
-        wanted = getattr(truth, table)
-        names = [name for name in wanted[0] if name not in RATIOS] if wanted else ['1']
-        found = query(f'select {", ".join(names)} from gold.{table}')
-        assert sorted(found, key=str) == sorted((tuple(row[name] for name in names) for row in wanted), key=str), table
-    ratios = {(row['date'], row['content_id']): [row[name] for name in RATIOS] for row in truth.daily_summary}
-    for day, content, *values in query(f'select date, content_id, {", ".join(RATIOS)} from gold.daily_summary'):
-        for value, right in zip(values, ratios[day, content], strict=True):
-            assert (value is None) == (right is None)
-            assert value is None or abs(value - right) <= NEAR
+assert_gold_is_exact = partial(of_gold, ratios=False)  # the emulator divides with doubles
 
 
 def test_late_rows_restatements_and_rejects_have_their_places(
@@ -74,6 +58,12 @@ def test_late_rows_restatements_and_rejects_have_their_places(
         '2025-10-01,(not set),(not set),(not set),(not set),(not set),,final,1,1,0,0,0,0,0,,',
         '2025-10-01,7,example.com,Edited,Author,News,2025-10-01T01:00:00+00:00,final,3,3,1,30,0,-1.499999999999,-500,-50,0',
     ]
+    # The days behind the last one that was loaded wait, and one whose file is new; those before the first do not.
+    days = Window(date(2025, 9, 29), date(2025, 10, 4))
+    waiting = partial(BigQuery(settings).first_waiting, GAM_DELIVERY, days=days)
+    assert waiting(find_files(settings, GAM_DELIVERY)) == date(2025, 10, 3)
+    deliver(settings, 'gam_delivery_20251001-2.csv', ad('late'))
+    assert waiting(find_files(settings, GAM_DELIVERY)) == date(2025, 10, 1)
     # Every row read has one place, by day as well.
     (total,) = query('select sum(rows_read) from ops.load_days')
     assert total == query('select sum(rows_read) from ops.loads')[0]
@@ -118,7 +108,7 @@ def test_a_load_that_ends_between_its_jobs_leaves_nothing_half_done(
     assert_gold_is_exact(query, settings.data_dir)
     # A script that comes after its load was called failed does nothing.
     (failed, *_) = (number for (number,) in query("select load_id from ops.loads where status = 'failed'"))
-    days = {'start': date(2025, 10, 1), 'end': date(2025, 10, 1), 'started_by': 'test'}
+    days = {'start': date(2025, 10, 1), 'end': date(2025, 10, 1), 'started_by': 'test', 'pipeline_run': None}
     files = {each: [''] for each in ('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out')}
     late = load_script(GAM_DELIVERY, failed, Staged([]), [])
     assert BigQuery(settings).client.run(late, days | files, what='test') == []

@@ -12,8 +12,8 @@ from kly_mage.__main__ import main
 from kly_mage.common.settings import REPOSITORY, Settings
 from tests.bigquery_emulator import client_folder
 from tests.conftest import administer, database
+from tests.gold import RATIOS, Query, assert_gold_is_exact, assert_near
 from tests.walk.clone import INSTALLED
-from tests.warehouse.bigquery.test_loads import NEAR, RATIOS, Query, assert_gold_is_exact
 
 GOLD = {
     'articles': 'content_id, site, title, author, section, publish_timestamp',
@@ -54,9 +54,9 @@ def test_make_run_ends_with_the_numbers_of_postgresql_digit_for_digit(
         ratios = f'select {", ".join(RATIOS)} from gold.daily_summary order by date, content_id'
         cursor.execute(ratios)
         for one, other in zip(query(ratios), cursor.fetchall(), strict=True):
-            assert all(x == y or abs(x - y) <= NEAR for x, y in zip(one, other, strict=True)), (one, other)
+            assert_near(one, other)
     connection.close()
-    assert_gold_is_exact(query, REPOSITORY / 'data')
+    assert_gold_is_exact(query, REPOSITORY / 'data', ratios=False)
 
     before = query('select * from gold.daily_summary order by date, content_id')
     monkeypatch.setenv('KLY_DATA_DIR', str(REPOSITORY / 'data'))

@@ -7,7 +7,7 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.cli.main import COMMANDS
-from kly_mage.common.errors import UnreachableError, UsageError, WarehouseError
+from kly_mage.common.errors import UnreachableError, WarehouseError
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.warehouse.bigquery import client as client_module
 from kly_mage.warehouse.bigquery.client import Client
@@ -200,10 +200,3 @@ def test_missing_credentials_are_said_before_anything_is_asked(monkeypatch: pyte
     monkeypatch.setenv('GOOGLE_APPLICATION_CREDENTIALS', '/no/key.json')
     with pytest.raises(WarehouseError, match='no credentials for Google Cloud: run `gcloud auth'):
         Client(replace(load_settings(), bigquery_project='shop'))
-
-
-def test_days_that_wait_are_not_guessed(settings: Settings) -> None:
-    from kly_mage.warehouse.bigquery.engine import BigQuery
-
-    with pytest.raises(UsageError, match='--start and --end'):
-        BigQuery(settings).first_waiting(None, [], None)  # type: ignore[arg-type]

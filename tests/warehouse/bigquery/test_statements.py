@@ -10,7 +10,7 @@ import pytest
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
-from kly_mage.warehouse.bigquery import costs, engine, gold, ledger, look, schema, standing, truth, verify
+from kly_mage.warehouse.bigquery import costs, engine, gold, ledger, look, schema, shown, standing, truth, verify
 from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.gold import Asked, columns
@@ -65,7 +65,13 @@ def test_every_table_of_gold_has_its_statements() -> None:
 
 
 def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> None:
-    asked = [ledger.READ_AS, look.summary_statement(), *map(look.counts_statement, SOURCES.values())]
+    asked = [
+        ledger.READ_AS,
+        ledger.FIRST_WAITING,
+        shown.LOADED_LAST,
+        look.summary_statement(),
+        *map(look.counts_statement, SOURCES.values()),
+    ]
     asked += [costs.NOTE, costs.BY_DAY, standing.conflicts_statement(SOURCES.values())]
     asked += [standing.LOADS, standing.FILES, standing.LAST_LOADS, standing.NEWEST_DAYS]
     asked += [standing.REJECTS, standing.ROWS, standing.OUTSIDE]
