@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from kly_mage import __version__
 from kly_mage.common.settings import REPOSITORY
 
 SERVICES: dict[str, Any] = yaml.safe_load((REPOSITORY / 'docker-compose.yml').read_text('utf-8'))['services']
@@ -17,6 +18,10 @@ def test_every_image_from_outside_is_pinned_by_tag_and_digest() -> None:
     outside += re.findall(r'^ARG PYTHON_IMAGE=(.*)$', (REPOSITORY / 'Dockerfile').read_text('utf-8'), re.M)
     assert len(outside) == 2
     assert [image for image in outside if not PINNED.fullmatch(image)] == []
+
+
+def test_the_image_of_the_project_is_called_by_its_version() -> None:
+    assert {service['image'] for service in SERVICES.values() if 'build' in service} == {f'kly_mage:{__version__}'}
 
 
 @pytest.mark.parametrize('service', SERVICES.values(), ids=SERVICES)

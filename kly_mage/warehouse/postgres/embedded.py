@@ -50,7 +50,9 @@ EMBEDDED_SETTINGS = {
     'autovacuum_naptime': '15s',
 }
 _ACCESS = {'listen_addresses': '', 'port': '5432', 'unix_socket_permissions': '0700'}
+DOOR = 'kly_door'  # the role of who comes through ``door.py``: nobody gets in as it without its password
 _WRITTEN = '# Written at every start of the embedded server; changes do not last.\n'
+_DOORS = _WRITTEN + f'local all {DOOR} scram-sha-256\nlocal all all peer map=owner\n'
 
 
 def running(folder: Path) -> str | None:
@@ -238,9 +240,14 @@ def _configure(folder: Path, account: Account | None, settings: Mapping[str, str
     owners = {folder.parent.stat().st_uid, 0} if account else {os.geteuid(), 0}
     users = ''.join(f'owner "{pwd.getpwuid(uid).pw_name}" all\n' for uid in sorted(owners))
     lines = ''.join(f"{name} = '{value}'\n" for name, value in settings.items())
-    _write(folder, 'pg_hba.conf', _WRITTEN + 'local all all peer map=owner\n', account)
+    _write(folder, 'pg_hba.conf', _DOORS, account)
     _write(folder, 'pg_ident.conf', _WRITTEN + users, account)
     _write(folder, 'postgresql.auto.conf', _WRITTEN + lines, account)
+
+
+def ask_for_passwords(folder: Path) -> None:
+    """Have a server that was started by an earlier version ask ``DOOR`` for its password, once it reads its files again."""
+    _write(folder, 'pg_hba.conf', _DOORS, account_for(folder))
 
 
 def _write(folder: Path, name: str, text: str, account: Account | None) -> None:

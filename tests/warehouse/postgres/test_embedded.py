@@ -258,7 +258,9 @@ def test_a_data_folder_the_wheel_made_goes_on_and_trusts_nobody_any_more(place: 
     (folder.parent / 'mage.log').chmod(0o644)
     socket = start(folder, SMALL)
     assert ask(socket) == 'postgres'
-    assert ask(socket, 'select string_agg(distinct auth_method, $$ $$) from pg_hba_file_rules') == 'peer'
+    # A role that nobody can log in as (psql --tcp), then everybody else.
+    rules = 'select string_agg(user_name[1] || $$ $$ || auth_method, $$, $$ order by rule_number) from pg_hba_file_rules'
+    assert ask(socket, rules) == 'kly_door scram-sha-256, all peer'
     assert open_paths(folder.parent) == []
 
 
