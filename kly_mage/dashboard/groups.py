@@ -1,5 +1,8 @@
 """Sites, sections or authors: who is read, and what does it earn?"""
 
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from kly_mage.common.text import counted
@@ -24,21 +27,26 @@ def show(page: str) -> None:
         with place:
             charts.bars(f'{head}, by {by}', [(row[0], row[at[name]]) for row in found.rows])
     sums = {name: sum(row[at[name]] or 0 for row in found.rows) for name in found.columns[1:6]}
+
+    def proof(row: Mapping[str, Any]) -> str:
+        return link('proof', **{by: row['name']}, **numbers.ends(days))
+
     table(
         page,
         [
             Column('name', label, 'text', lambda row: link('articles', **{by: row['name']}, **numbers.ends(days))),
-            Column('pageviews', 'Pageviews', 'count'),
-            Column('revenue_usd', 'Revenue, USD', 'money'),
-            Column('page_rpm_usd', 'RPM, USD', 'money'),
-            Column('sessions', 'Sessions', 'count'),
-            Column('impressions', 'Impressions', 'count'),
-            Column('clicks', 'Clicks', 'count'),
-            Column('ecpm_usd', 'eCPM, USD', 'money'),
+            Column('pageviews', 'Pageviews', 'count', proof),
+            Column('revenue_usd', 'Revenue, USD', 'money', proof),
+            Column('page_rpm_usd', 'RPM, USD', 'money', proof),
+            Column('sessions', 'Sessions', 'count', proof),
+            Column('impressions', 'Impressions', 'count', proof),
+            Column('clicks', 'Clicks', 'count', proof),
+            Column('ecpm_usd', 'eCPM, USD', 'money', proof),
         ],
         found.columns,
         found.rows,
         heading=counted(len(found.rows), by),
-        remark=f'A {by} leads to its articles. Sessions add up by article: one that reads two counts on both.',
+        remark=f'A {by} leads to its articles, a number to its days, loads and files. '
+        'Sessions add up by article: one that reads two counts on both.',
         totals=sums,
     )

@@ -105,9 +105,9 @@ def title(words: str) -> Window:
     return Window(chosen_start, chosen_end)
 
 
-def tiles(values: Iterable[tuple[str, Any, Kind, Any]]) -> None:
-    """Large numbers: label, value, kind, and the value of the days before."""
-    st.html('<dl class="kly-tiles">' + ''.join(_tile(*each) for each in values) + '</dl>')
+def tiles(values: Iterable[tuple[str, Any, Kind, Any]], place: str) -> None:
+    """Large numbers, each with the way to its proof: label, value, kind, and the value of the days before."""
+    st.html('<dl class="kly-tiles">' + ''.join(_tile(*each, place) for each in values) + '</dl>')
 
 
 def table(
@@ -234,12 +234,13 @@ def _range(name: str, days: Window) -> str:
     return f'<a target="_self" href="?{escape(urlencode(kept | {"from": days.start, "to": days.end}))}">{name}</a>'
 
 
-def _tile(label: str, value: Any, kind: Kind, before: Any) -> str:
+def _tile(label: str, value: Any, kind: Kind, before: Any, place: str) -> str:
     change = ''
     if value is not None and before:
         percent = (Decimal(value) - Decimal(before)) * 100 / abs(Decimal(before))
         change = f'<dd class="kly-note">{percent:+.1f} % on the days before: {_shown(kind, before)}</dd>'
-    return f'<div><dt>{text(label)}</dt><dd class="kly-large">{_shown(kind, value)}</dd>{change}</div>'
+    shown = f'<a href="{escape(place)}">{_shown(kind, value)}</a>' if value is not None else ''
+    return f'<div><dt>{text(label)}</dt><dd class="kly-large">{shown}</dd>{change}</div>'
 
 
 def _row(columns: Sequence[Column], row: Mapping[str, Any]) -> str:

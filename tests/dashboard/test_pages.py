@@ -27,6 +27,7 @@ PAGES = [
     'health',
     'proof?day=2025-10-02',
     'proof?load=1',
+    'proof?ad_unit=%2F21890000%2Fgayanusa%2Fsidebar',
     'proof',
 ]
 AXE = (Path(axe_playwright_python.__file__).parent / 'axe.min.js').read_text('utf-8')
@@ -167,6 +168,39 @@ def test_a_number_leads_to_its_loads_files_and_rows(visit: Visit) -> None:
     page.wait_for_url('**/proof?load=*')
     visit.wait()
     assert 'gam_delivery/gam_delivery_20251002.csv' in {row[0] for row in visit.rows('Files')}
+
+
+PLACES = ('new', 'already_loaded', 'duplicate', 'conflicting', 'rejected', 'superseded', 'forgotten')
+
+
+def test_the_numbers_of_a_site_an_ad_unit_and_of_all_lead_to_days_that_make_them_and_to_their_loads_and_files(
+    visit: Visit,
+) -> None:
+    def made(page: Page, name: str, told: dict[str, str]) -> None:
+        page.get_by_role('link', name=name, exact=True).first.click()
+        page.get_by_role('heading', name='The numbers, by day').wait_for()
+        visit.wait()
+        days = visit.download('proof_days')
+        for measure in told.keys() & {'pageviews', 'impressions', 'revenue_usd'}:
+            if measure in days[0]:
+                assert sum(Decimal(row[measure]) for row in days) == Decimal(told[measure]), measure
+
+    span = 'from=2025-10-01&to=2025-10-31'
+    page = visit.open(f'sites?{span}')
+    site = visit.download('sites')[0]
+    made(page, f'{int(site["pageviews"]):,}', site)
+    page = visit.open(f'ads?{span}')
+    unit = visit.download('ads_by_ad_unit')[0]
+    made(page, f'{int(unit["impressions"]):,}', unit)
+    page = visit.open(f'?{span}')
+    made(page, '1,012.65', {'pageviews': '15361', 'revenue_usd': '1012.648945'})
+    loads = visit.download('proof_days_loads')
+    for row in loads:  # each row that was read has one place
+        assert sum(int(row[f'rows_{place}']) for place in PLACES) == int(row['rows_read']), row
+    # README: 7,991 rows of ads are new, and 49,817 events.
+    new = [sum(int(row['rows_new']) for row in loads if row['source'] == name) for name in ('gam_delivery', 'ga4_events')]
+    assert new == [7991, 49817]
+    assert {row['source'] for row in visit.download('proof_days_files')} == {'gam_delivery', 'ga4_events'}
 
 
 def test_a_link_asks_for_its_page_alone_and_back_leads_back(visit: Visit) -> None:

@@ -1,5 +1,9 @@
 """Ads: what units and line items earn, what contradicts itself, what was restated."""
 
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
 from kly_mage.dashboard import charts, numbers
 from kly_mage.dashboard.numbers import everything
 from kly_mage.dashboard.parts import Column, choice, link, table, title
@@ -15,13 +19,21 @@ brought = numbers.moments('gam_delivery', days)
 found = numbers.rows('ads', by=by, article='', start=days.start, end=days.end, **brought)
 at = {name: found.columns.index(name) for name in found.columns}
 charts.bars(f'Revenue, USD, by {BY[by].lower()}', [(row[0], row[at['revenue_usd']]) for row in found.rows])
+
+
+def proof(row: Mapping[str, Any]) -> str:
+    """The way to the numbers of a row by day."""
+    # A site here is the one that served the ad, in gold that of the article.
+    return link('proof', **{'ad_site' if by == 'site' else by: row['name']}, **numbers.ends(days))
+
+
 table(
     f'ads_by_{by}',
     [
-        Column('name', BY[by]),
-        Column('impressions', 'Impressions', 'count'),
-        Column('clicks', 'Clicks', 'count'),
-        Column('revenue_usd', 'Revenue, USD', 'money'),
+        Column('name', BY[by], 'text', proof),
+        Column('impressions', 'Impressions', 'count', proof),
+        Column('clicks', 'Clicks', 'count', proof),
+        Column('revenue_usd', 'Revenue, USD', 'money', proof),
         Column('ecpm_usd', 'eCPM, USD', 'money'),
         Column('ctr', 'Clicks per impression', 'ratio'),
         Column('count_rows', 'Rows', 'count'),
@@ -29,13 +41,16 @@ table(
     found.columns,
     found.rows,
     heading=f'By {BY[by].lower()}',
-    remark='What counts: the first version of a row, unless the declaration says otherwise.',
+    remark='What counts: the first version of a row, unless the declaration says otherwise. A number leads to its days.',
     totals={name: sum(row[at[name]] or 0 for row in found.rows) for name in found.columns[1:5]},
 )
 
 if not is_whole:
     conflicts = numbers.rows('conflicts', start=days.start, end=days.end, limit=MOST)
     count = conflicts.rows[0][-1] if conflicts.rows else 0
+    if count:
+        by_day = dict(numbers.rows('conflicts_by_day', start=days.start, end=days.end).rows)
+        charts.by_day('Conflicts, by the day of the ads', {day: by_day.get(day, 0) for day in days}, days=list(days))
     table(
         'conflicts',
         [
@@ -59,6 +74,12 @@ if not is_whole:
     )
 
 restated = numbers.rows('corrections_gam' if is_whole else 'restatements', start=days.start, end=days.end)
+if restated.rows:
+    at = {name: restated.columns.index(name) for name in ('day', 'revenue_usd')}
+    moved = dict.fromkeys(days, Decimal(0))
+    for row in restated.rows:
+        moved[row[at['day']]] += row[at['revenue_usd']] or 0
+    charts.by_day('Restated revenue, USD, by the day of the ads', moved, days=list(days))
 table(
     'restatements',
     [

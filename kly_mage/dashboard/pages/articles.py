@@ -1,5 +1,8 @@
 """Articles: which were read most, and the life of one."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import streamlit as st
 
 from kly_mage.common.text import counted
@@ -16,7 +19,11 @@ NUMBERS: dict[str, tuple[str, Kind]] = {
 }
 SORTED = {name: NUMBERS[name][0] for name in ('pageviews', 'revenue_usd', 'page_rpm_usd', 'sessions', 'impressions')}
 SESSIONS = 'Sessions add up by article: one that reads two counts on both.'
-COUNT = [Column(name, label, kind) for name, (label, kind) in NUMBERS.items()]
+
+
+def _counts(place: Callable[[Mapping[str, Any]], str]) -> list[Column]:
+    """A column per number, each with the way to its proof."""
+    return [Column(name, label, kind, place) for name, (label, kind) in NUMBERS.items()]
 
 
 def all_of_them() -> None:
@@ -37,21 +44,24 @@ def all_of_them() -> None:
     names = found.columns[:-3]
     rows = [row[:-3] for row in found.rows]
     count, pageviews, revenue = found.rows[0][-3:] if found.rows else (0, 0, 0)
+    counts = _counts(lambda row: link('proof', article=row['content_id'], **numbers.ends(days)))
     table(
         'articles',
         [
             Column('title', 'Title', 'text', lambda row: link('articles', article=row['content_id'], **numbers.ends(days))),
-            *COUNT[:3],
+            *counts[:3],
             Column('site', 'Site'),
             Column('section', 'Section'),
             Column('author', 'Author'),
-            *COUNT[3:],
+            *counts[3:],
             Column('content_id', 'Id'),
         ],
         names,
         rows,
         heading=counted(count, 'article'),
-        remark=SESSIONS + (f' The first {len(rows):,} are shown; the file has all.' if len(rows) < count else ''),
+        remark=SESSIONS
+        + ' A number leads to its days, loads and files.'
+        + (f' The first {len(rows):,} are shown; the file has all.' if len(rows) < count else ''),
         totals={'pageviews': pageviews, 'revenue_usd': revenue},
         whole=lambda: (names, [row[:-3] for row in numbers.rows('articles', limit=None, **asked).rows]),
     )
@@ -68,20 +78,25 @@ def one(article: str) -> None:
     found = numbers.by_day(days, article)
     totals = dict(zip(found.numbers, found.totals, strict=True))
     shown = ('pageviews', 'revenue_usd', 'page_rpm_usd', 'sessions')
-    tiles((NUMBERS[name][0], totals[name], NUMBERS[name][1], None) for name in shown)
+    proof = link('proof', article=article, **numbers.ends(days))
+    tiles(((NUMBERS[name][0], totals[name], NUMBERS[name][1], None) for name in shown), proof)
     all_days = list(days)
     places = st.columns(2)
     for place, name in zip(places, ('pageviews', 'revenue_usd'), strict=True):
         at = 1 + found.numbers.index(name)
         with place:
             charts.by_day(NUMBERS[name][0], {row[0]: row[at] for row in found.rows}, days=all_days)
+
+    def day_of(row: Mapping[str, Any]) -> str:
+        return link('proof', day=row['date'], article=article)
+
     table(
         f'article_{article}_by_day',
-        [Column('date', 'Day', 'day', lambda row: link('proof', day=row['date'], article=article)), *COUNT],
+        [Column('date', 'Day', 'day', day_of), *_counts(day_of)],
         (*found.texts, *found.numbers),
         found.rows[::-1],
         heading='By day',
-        remark='A day leads to its files, loads and rows.',
+        remark='A day and its numbers lead to files, loads and rows.',
         totals=totals,
     )
     brought = numbers.moments('gam_delivery', days, article)

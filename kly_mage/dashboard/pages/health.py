@@ -103,6 +103,8 @@ table(
         Column('rows_conflicting', 'Conflicting', 'count'),
         Column('rows_rejected', 'Rejected', 'count'),
         Column('rows_outside', 'Outside', 'count'),
+        Column('rows_superseded', 'Superseded', 'count'),
+        Column('rows_forgotten', 'Forgotten', 'count'),
         Column('finished_at', 'Finished', 'instant'),
         Column('started_by', 'Started by'),
     ],

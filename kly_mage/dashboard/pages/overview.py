@@ -20,7 +20,7 @@ now, then = numbers.by_day(days), numbers.by_day(earlier)
 provisional = numbers.provisional(days)
 
 totals, totals_before = (dict(zip(found.numbers, found.totals, strict=True)) for found in (now, then))
-tiles((label, totals[name], kind, totals_before[name]) for name, label, kind in SHOWN)
+tiles(((label, totals[name], kind, totals_before[name]) for name, label, kind in SHOWN), link('proof', **numbers.ends(days)))
 
 all_days = list(days)
 for position, (name, label, _) in enumerate(SHOWN):

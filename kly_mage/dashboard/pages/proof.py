@@ -1,12 +1,13 @@
 """Proof: where a number comes from: the files, the loads, the rows."""
 
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
 from kly_mage.common.window import Window
 from kly_mage.dashboard import numbers
-from kly_mage.dashboard.parts import Column, chosen, head, link, note, table
+from kly_mage.dashboard.parts import Column, Kind, chosen, head, link, note, table, title
 
 MOST = 200
 PLACES = {
@@ -17,7 +18,21 @@ PLACES = {
     'rows_conflicting': 'Conflicting',
     'rows_rejected': 'Rejected',
     'rows_superseded': 'Superseded',
+    'rows_forgotten': 'Forgotten',
 }
+BY_DAY: dict[str, tuple[str, Kind]] = {
+    'pageviews': ('Pageviews', 'count'),
+    'sessions': ('Sessions', 'count'),
+    'impressions': ('Impressions', 'count'),
+    'clicks': ('Clicks', 'count'),
+    'revenue_usd': ('Revenue, USD', 'money'),
+}
+ADS = {
+    'ad_unit': 'ad_unit',
+    'line_item': 'line_item',
+    'creative': 'creative',
+    'ad_site': 'site',
+}  # in the address, in bronze
 MEASURES = ('pageviews', 'user_engagements', 'impressions', 'clicks', 'revenue_usd')
 
 
@@ -32,7 +47,7 @@ def of_load(load: int) -> None:
     note(f'{row["source"]}, {row["start_day"]} to {row["end_day"]}: {row["status"]}. Started by {row["started_by"]}.')
     if row['error']:
         note(row['error'])
-    loads_of('load', numbers.rows('loads_of_day', day=None, load=load))
+    loads_of('load', start='-infinity', end='infinity', load=load)
     files = numbers.rows('files_of_load', load=load)
     table(
         f'load_{load}_files',
@@ -79,23 +94,44 @@ def of_day(day: date, article: str) -> None:
         remark=f'{verdict} The last line is gold. Sessions do not add up over loads, and are {totals["sessions"] or 0:,}.',
         totals=sums,
     )
-    loads_of('day', numbers.rows('loads_of_day', day=day, load=None))
-    files = numbers.rows('files_of_day', day=day)
-    table(
-        f'proof_{day}_files',
-        [
-            Column('file', 'File'),
-            Column('rows', 'Rows of this day', 'count'),
-            Column('money', 'Money of this day, USD', 'money'),
-            Column('load_id', 'Load', 'number', lambda row: link('proof', load=row['load_id'])),
-            Column('modified_at', 'Changed', 'instant'),
-        ],
-        files.columns,
-        files.rows,
-        heading='Files',
-        remark='With the usable rows of this day, equal ones included.',
-    )
+    loads_of('day', start=day, end=day, load=None)
+    files_of('day', start=day, end=day)
     _rows(day, article)
+
+
+def of_days() -> None:
+    """Some days of gold, of one thing where one is asked for: day by day, with the loads and files behind them."""
+    days = title('Proof')
+    span: dict[str, Any] = {'start': days.start, 'end': days.end}
+    only = {name: chosen(name) for name in ('site', 'section', 'author', 'article')}
+    told = ', '.join(f'{name.replace("_", " ")} {value}' for name in (*only, *ADS) if (value := chosen(name)))
+    if told:
+        note(told, ('all of these days', link('proof', **numbers.ends(days))))
+    ads = next((name for name in ADS if chosen(name)), None)
+    if ads:
+        brought = numbers.moments('gam_delivery', days)
+        found = numbers.rows('days_of_ads', by=ADS[ads], wanted=chosen(ads), **span, **brought)
+    else:
+        found = numbers.rows('days', **span, **only)
+    article = only['article'] or None
+
+    def place(row: Mapping[str, Any]) -> str:
+        return link('proof', day=row['day'], article=article)
+
+    shown = [Column('day', 'Day', 'day', place)]
+    shown += [Column(name, label, kind, place) for name, (label, kind) in BY_DAY.items() if name in found.columns]
+    sums = {name: sum(row[at] or 0 for row in found.rows) for at, name in enumerate(found.columns) if at}
+    table(
+        'proof_days',
+        shown,
+        found.columns,
+        found.rows,
+        heading='The numbers, by day',
+        remark='A day leads to its rows.',
+        totals=sums,
+    )
+    loads_of('days', **span, load=None)
+    files_of('days', **span)
 
 
 def _rows(day: date, article: str) -> None:
@@ -143,8 +179,9 @@ def _rows(day: date, article: str) -> None:
     )
 
 
-def loads_of(what: str, found: Any) -> None:
-    """What became of the rows, by load and day."""
+def loads_of(what: str, **asked: Any) -> None:
+    """What became of the rows, by load and day; of which loads, is asked as ``loads_of_days`` takes it."""
+    found = numbers.rows('loads_of_days', **asked, limit=MOST)
     table(
         f'proof_{what}_loads',
         [
@@ -157,7 +194,35 @@ def loads_of(what: str, found: Any) -> None:
         found.columns,
         found.rows,
         heading='Loads: what became of the rows',
+        remark=_first(found),
+        whole=lambda: numbers.everything('loads_of_days', **asked, limit=None),
     )
+
+
+def files_of(what: str, **asked: Any) -> None:
+    """The files that hold rows of some days."""
+    found = numbers.rows('files_of_days', **asked, limit=MOST)
+    table(
+        f'proof_{what}_files',
+        [
+            Column('file', 'File'),
+            Column('load_id', 'Load', 'number', lambda row: link('proof', load=row['load_id'])),
+            Column('day', 'Day', 'day', lambda row: link('proof', day=row['day'])),
+            Column('rows', 'Rows of the day', 'count'),
+            Column('money', 'Money of the day, USD', 'money'),
+            Column('modified_at', 'Changed', 'instant'),
+        ],
+        found.columns,
+        found.rows,
+        heading='Files',
+        remark=f'With the usable rows of a day, equal ones included. {_first(found)}',
+        whole=lambda: numbers.everything('files_of_days', **asked, limit=None),
+    )
+
+
+def _first(found: Any) -> str:
+    lines = found.rows[0][-1] if found.rows else 0
+    return f'The first {MOST} of {lines:,}; the file has all.' if lines > MOST else ''
 
 
 def _adds_up(changes: Any, totals: dict[str, Any]) -> bool:
@@ -181,7 +246,4 @@ if asked_load.isdecimal() and len(asked_load) < 19:
 elif asked_day:
     of_day(asked_day, chosen('article'))
 else:
-    reach = numbers.reach()
-    head('Proof')
-    newest = [('the newest day', link('proof', day=reach.end))] if reach else []
-    note('Every number and every day of the other pages leads here.', *newest)
+    of_days()

@@ -1,21 +1,24 @@
--- The loads that read rows of a day, or a load's days: what became of the rows.
+-- The loads that read rows of some days, or a load's days: what became of the rows.
 select
     load.source,
     load_day.load_id,
     load_day.day,
     load_day.rows_read,
     load_day.rows_new,
-    load_day.rows_already_loaded,
+    load_day.rows_already_loaded + load_day.rows_unchanged as rows_already_loaded,
     load_day.rows_duplicate,
     load_day.rows_conflicting,
     load_day.rows_rejected,
     load_day.rows_superseded,
+    load_day.rows_forgotten,
     load.finished_at,
-    load.started_by
+    load.started_by,
+    count(*) over () as lines
 from ops.load_days as load_day
 inner join ops.loads as load
     on load_day.load_id = load.load_id
 where
-    (:day::date is null or load_day.day = :day::date)
+    load_day.day between :start and :end
     and (:load::bigint is null or load_day.load_id = :load::bigint)
 order by load.source asc, load_day.load_id desc, load_day.day asc
+limit :limit
