@@ -1,6 +1,7 @@
 """The exporters as Mage runs them: what they say of a load, to whom, and what their own tests take for a loss."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.common.settings import PROJECT, Settings
+from kly_mage.declared import SOURCES
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.loads import mage_run
 from kly_mage.loads.steps import hash_rows, read_days
 from tests.delivery import HEADERS, ad, deliver, event
@@ -64,6 +67,30 @@ def test_a_correction_after_the_day_was_final_lands_and_calls_somebody(
         ('7',),
         ('8',),
     ]
+
+
+@pytest.mark.one_version
+def test_a_correction_of_ads_after_the_second_of_the_next_month_lands_and_calls_somebody(
+    settings: Settings, query: Query, alerted: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = 'days that were final are corrected (2025-10-01; gold.restatements says by how much)'
+    export = block('gam_delivery')
+    deliver(settings, 'gam_delivery_20251001.csv', ad('a', '1'), ad('b', '1'))
+    assert export()['look'] == []
+    deliver(
+        settings, 'gam_delivery_20251002.csv', ad('a', '2')
+    )  # where the first version counts, another one corrects nothing
+    assert said not in export()['look']
+    monkeypatch.setitem(SOURCES, 'gam_delivery', replace(GAM_DELIVERY, restatements='apply'))
+    deliver(settings, 'gam_delivery_20251003.csv', ad('a', '3'))
+    done = export()
+    assert said in done['look']
+    assert said in alerted.posts[-1]['text']
+    assert query('select revenue_usd from bronze.gam_delivery_counted(array[%s::date]) order by 1', '2025-10-01') == [
+        (1,),
+        (3,),
+    ]
+    assert said not in export()['look']  # nothing is newer
 
 
 @pytest.mark.one_version

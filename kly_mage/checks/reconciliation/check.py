@@ -23,7 +23,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.landing.files import LandingFile
 from kly_mage.loads.progress import Step, reading, silent
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres import explanation, file_checks, holdings, ledger, restated
+from kly_mage.warehouse.postgres import explanation, file_checks, holdings, ledger, which_counts
 from kly_mage.warehouse.postgres.comparison import Comparison, Count, one_at_a_time
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 
@@ -85,13 +85,13 @@ class _Account:
         self._read()
         steps = [
             self.comparison.find,
+            lambda: which_counts.settle(self.comparison),
             lambda: self._count(self.comparison.delivered()),
             lambda: self._count(self.comparison.same_file()),
             lambda: self._count(self.comparison.waiting()),
             self._count_rejects,
             self._count_stored,
             lambda: self._count(self.comparison.gold(), only_known_days=True),
-            lambda: self._count(restated.applied(self.comparison), only_known_days=True),
             self._explain,
             self._keep,
         ]

@@ -6,7 +6,7 @@ from typing import Any
 from kly_mage.checks.reconciliation.model import DAMAGED, Causes, Line
 from kly_mage.checks.reconciliation.read import Reading
 from kly_mage.landing.files import LandingFile, day_in_name
-from kly_mage.warehouse.postgres import explanation, first_version, latest, restated
+from kly_mage.warehouse.postgres import explanation, latest, which_counts
 from kly_mage.warehouse.postgres.comparison import Comparison
 
 
@@ -31,11 +31,11 @@ def explain(of: Comparison, reading: Reading, lines: Iterable[Line]) -> Causes:
             if not is_registered:
                 causes.damaged.setdefault('unregistered', []).append((day, None, None, row))
     named = {row for rows in causes.damaged.values() for *_, row in rows}
-    if others := [(day, None, None, row) for day, row in restated.not_the_newest(of, DAMAGED) if row not in named]:
+    if others := [(day, None, None, row) for day, row in which_counts.not_the_newest(of, DAMAGED) if row not in named]:
         causes.damaged['restated'] = [*others]
     versions = [
         *latest.not_the_latest(of, DAMAGED),
-        *first_version.not_the_first(of, [file.name for file in files], DAMAGED),
+        *which_counts.not_the_first(of, [file.name for file in files], DAMAGED),
     ]
     if versions := [version for version in versions if version[-1] not in named]:
         causes.damaged['restated'] = [(day, files[number].name, line, row) for day, number, line, row in versions]

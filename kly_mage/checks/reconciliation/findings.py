@@ -262,15 +262,17 @@ def _rejects(report: Report, name: str, causes: Causes, total: Line) -> Iterator
 
 
 def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterator[Finding]:
-    rows = total.rows.get('conflict', 0)
+    rows, older = total.rows.get('conflict', 0), total.rows.get('superseded', 0)
+    if older and SOURCES[name].applies_restatements:
+        text = f'{name}: {_rows(older)} restated in a later file; the newest version counts'
+        yield Finding('restated', name, text, f'python -m kly_mage conflicts --source {name}', wrong=False)
     if not rows:
         return
     same = total.rows.get('conflict_same_file', 0)
     if rows > same:
         change = report.fact(name, 'revenue_change_in_conflicts')
-        applied = any('applied' in places for places in total.sums.values())
         text = (
-            f'{name}: {_rows(rows - same)} restated in a later file; the {"newest" if applied else "first"} version counts. '
+            f'{name}: {_rows(rows - same)} restated in a later file; the first version counts. '
             f'All conflicts hold '
             f'{dollars(total.money_in("conflict"))}, {_signed(change)} USD against what counts'
         )

@@ -3,20 +3,21 @@
 Each row of a file is in exactly one place:
 
 - ``duplicate``: repeats a row that another line has already delivered
-- ``bronze``: stands in bronze as the file has it
-- ``conflict``: stands in the conflicts table: a row in bronze shares its hash and has other numbers
+- ``bronze``: stands in bronze as the file has it, and counts; or has come to count in place of what bronze has of its row
+- ``conflict``: stands in the conflicts table, and waits: a row that counts shares its hash and has other numbers
 - ``rejected``: stands in ``bronze.rejects``
-- ``superseded``: stands in a file of an export in whose place a newer delivery of the day is in force
+- ``superseded``: stands in a file of an export in whose place a newer delivery of the day is in force, or is a version of a
+  row in whose place that of a newer file counts
 - ``not_loaded``: was not loaded (yet)
 - ``outside``: is dated outside the days its file may hold, so no load takes it
 - ``forgotten``: is of a person who was forgotten, so no load takes it
 - ``lost``: was loaded, but its bronze row is gone
 - ``changed``: was loaded, but its bronze row was changed afterwards
 
-Beside them bronze keeps what counts no longer: ``replaced`` by another version in the newest delivery of the day, or
-``withdrawn``, because that has none.
+Beside them bronze keeps what counts no longer: ``replaced`` by another version in a newer delivery, or ``withdrawn``,
+because the newest of its day has none.
 
-Gold holds ``bronze``, what has been put into bronze without any file (``in_no_file``), and the restatements applied.
+Gold holds ``bronze``, and what has been put into bronze without any file (``in_no_file``).
 """
 
 from dataclasses import dataclass, field
@@ -93,7 +94,7 @@ class Line:
 
     def gold_difference(self, measure: str) -> Decimal:
         """How far the mart is from what it should have counted; what was changed in bronze it has counted before."""
-        return self.sum(measure, 'gold') - self.sum(measure, 'bronze', 'lost', 'changed', 'in_no_file', 'applied')
+        return self.sum(measure, 'gold') - self.sum(measure, 'bronze', 'lost', 'changed', 'in_no_file')
 
     @property
     def adds_up(self) -> bool:

@@ -33,6 +33,11 @@ from kly_mage.warehouse.postgres.versions_in_files import versions
 
 # A place in the order of delivery: the number of the file, and the line in the lowest bits.
 LINE_BITS = 40
+# Of the version ``v``: another one of its row stands before it in its file.
+SAME_FILE = (
+    'exists (select from versions as other where other._hashrow = v._hashrow and other.at < v.at'
+    f' and other.at >> {LINE_BITS} = v.at >> {LINE_BITS})'
+)
 
 
 class Count(NamedTuple):
@@ -125,9 +130,10 @@ class Comparison:
         # Held before it is taken: a partition that takes the place of others is empty in older snapshots.
         self.cursor.execute(sql.SQL('lock table only {} in access share mode').format(bronze_table(self.source)))
         self.bronze = few_days.rows(self.cursor, self.source, self.window)
-        if self.values and (late := LateColumns(self.cursor, self.source)):
+        late = LateColumns(self.cursor, self.source) if self.values else None
+        if late:
             late.as_stored('fresh')
-        names, with_gone = [sql.Identifier(name) for name in self.values], self.source.holds_whole_days
+        with_gone = self.source.holds_whole_days
         columns = table_columns(self.cursor, self.source)
         self.cursor.execute(
             sql.SQL(
@@ -153,11 +159,14 @@ class Comparison:
                 '         {hash} = _hashrow {undeclared}'
                 '         and _partition_date is not distinct from ({day} at time zone {zone})::date'
                 '     ) as is_intact'
-                '     from {bronze} as stored left join written on stored._load_id = written.load_id {gone}'
+                '     from {bronze} as stored left join written on stored._load_id = written.load_id {gone} {late}'
                 ' ) as stored using (_hashrow)'
             ).format(
-                versions=versions(list(self.values), [measure.name for measure in self.further]),
-                stored_values=sql.SQL('').join(sql.SQL(', stored.{}').format(name) for name in names),
+                versions=versions(list(self.values), [measure.name for measure in self.further], LINE_BITS),
+                stored_values=sql.SQL('').join(
+                    late.value(name) if late else sql.SQL(', stored.{}').format(sql.Identifier(name)) for name in self.values
+                ),
+                late=late.known() if late else sql.SQL(''),
                 same=self._same('stored'),
                 hash=sql.SQL(hash_sql.hashrow(self.source, columns)),
                 undeclared=sql.SQL(
@@ -196,7 +205,7 @@ class Comparison:
         self.cursor.execute("update versions set place = 'not_loaded' where place in ('other', 'suspect')")
 
     def is_restated(self) -> bool:
-        """Whether newer versions have come to count instead of the first ones (``restatements: apply``)."""
+        """Whether newer versions may have come to count instead of the first ones."""
         if self.source.applies_restatements:
             return True
         if not self.source.version_columns:
@@ -239,10 +248,7 @@ class Comparison:
             union all
             select v.day, 'conflict_same_file', count(*)
             from versions as v
-            where place = 'conflict' and exists (
-                select from versions as other
-                where other._hashrow = v._hashrow and other.at < v.at and other.at >> {LINE_BITS} = v.at >> {LINE_BITS}
-            )
+            where place = 'conflict' and {SAME_FILE}
             group by v.day
             """
         )
@@ -250,27 +256,18 @@ class Comparison:
             yield Count(day, place, rows, ())
 
     def waiting(self) -> Iterator[Count]:
-        """Of the conflicting rows, those that wait for a decision (``waiting``).
-
-        Where the newest version counts, a later file has decided; rows of one file and one key are a question in any case.
-        Nobody asks about what somebody has accepted.
-        """
+        """Of the conflicting rows, those that wait for a decision (``waiting``): not what somebody has accepted."""
         if not self.values:
             return
-        same_file = (
-            'exists (select from versions as other where other._hashrow = v._hashrow and other.at < v.at'
-            f' and other.at >> {LINE_BITS} = v.at >> {LINE_BITS})'
-        )
         self.cursor.execute(
             sql.SQL(
                 'select v.day, count(*) {} from versions as v'
                 ' inner join {} as further on further._hashrow = v._hashrow and {}'
-                " where place = 'conflict' and accepted_at is null and {} group by v.day"
+                " where place = 'conflict' and accepted_at is null group by v.day"
             ).format(
                 sql.SQL(''.join(f', sum(v."{m.name}")' for m in self.measures)),
                 conflicts_table(self.source),
                 self._same('further'),
-                sql.SQL(same_file if self.source.applies_restatements else 'true'),
             )
         )
         for day, rows, *amounts in self.cursor.fetchall():

@@ -111,13 +111,26 @@ class LateColumns:
         joined = rows.with_row_index('i').join(kept, on='i', how='left', maintain_order='left')
         return joined.with_columns(pl.coalesce(name, f'_kept_{name}').alias(name) for name in late).select(rows.columns)
 
+    def value(self, name: str) -> sql.Composed:
+        """What a row of bronze (``stored``) says in a column, after a comma; if it was completed (``known``), by what."""
+        each = ', coalesce(stored.{name}, {counted}) as {name}' if name in self.since else ', stored.{name}'
+        return sql.SQL(each).format(name=sql.Identifier(name), counted=sql.Identifier(f'known_{name}'))
+
+    def known(self) -> sql.Composed:
+        """The join with what the registry has of such columns."""
+        names = sql.SQL(', ').join(
+            sql.SQL('{} as {}').format(sql.Identifier(name), sql.Identifier(f'known_{name}')) for name in self.since
+        )
+        registry = tables_of(self.source)['registry']
+        return sql.SQL('left join (select _hashrow, {} from {}) as known using (_hashrow)').format(names, registry)
+
     def as_stored(self, fresh: str) -> None:
-        """Give rows of files, in a table of theirs, the values of the stored version they are: it may say less or more."""
+        """Give rows of files, in a table of theirs, the values of the version they are: it may say less or more."""
         self._do(
             'update {fresh} as fresh set {set} from {bronze} as stored inner join {registry} as known using (_hashrow)'
             ' where fresh._hashrow = stored._hashrow and {strict} and {late}',
             fresh=sql.Identifier(fresh),
-            set=self._list(list(self.since), '{name} = stored.{name}'),
+            set=self._list(list(self.since), '{name} = coalesce(stored.{name}, known.{name})'),
             strict=self._strict('stored', 'fresh'),
             late=sql.SQL(' and ').join(
                 sql.SQL(

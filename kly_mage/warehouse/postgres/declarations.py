@@ -10,7 +10,7 @@ from kly_mage.common.errors import WarehouseError
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Kind, Source
 from kly_mage.rows.rowhash import VERSION
-from kly_mage.warehouse.postgres.tables import bronze_table, exists
+from kly_mage.warehouse.postgres.tables import bronze_table, corrections_table, exists
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 MIGRATE = 'python -m kly_mage migrate'
@@ -40,11 +40,13 @@ class Change:
         types: columns of bronze that have another type than they should, with the kind they should be; an undeclared
             column is text.
         rule: the rule the stored hashes follow.
+        is_released: whether newer deliveries have corrected days that files are said to hold whole no more.
     """
 
     source: Source
     types: dict[str, Kind]
     rule: HashRule
+    is_released: bool = False
 
     @property
     def is_rehash(self) -> bool:
@@ -60,6 +62,11 @@ class Change:
         elif self.rule != HashRule.of(self.source):
             own = HashRule.of(self.source)
             told.append(f'the rows of {self.source.name} are hashed over {self.rule}, its declaration says {own}')
+        if self.is_released:
+            told.append(
+                f'rows of {self.source.name} count no longer, because newer deliveries of their days lack them, and its '
+                'declaration says no more that files hold days whole'
+            )
         return '; '.join(told)
 
 
@@ -76,9 +83,17 @@ def changes(cursor: Cursor) -> list[Change]:
             for name, kind in column_types(cursor, f'bronze.{source.name}').items()
             if not name.startswith('_') and kind != POSTGRES_TYPES[kinds.get(name, 'text')]
         }
-        if types or rule != HashRule.of(source):
-            found.append(Change(source, types, rule))
+        is_released = not source.may_be_corrected and _is_corrected(cursor, source)
+        if types or rule != HashRule.of(source) or is_released:
+            found.append(Change(source, types, rule, is_released))
     return found
+
+
+def _is_corrected(cursor: Cursor, source: Source) -> bool:
+    if not exists(cursor, 'bronze', f'{source.name}_corrections'):
+        return False
+    cursor.execute(sql.SQL('select exists (select from {})').format(corrections_table(source)))
+    return bool(cursor.fetchone()[0])
 
 
 def stored_rule(cursor: Cursor, source: Source) -> HashRule | None:

@@ -1,4 +1,4 @@
-"""What bronze holds of one source beside the files: what counts, what no file holds, what counts no longer."""
+"""What the warehouse holds of one source beside the files: what counts, what no file holds, what counts no longer."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ from psycopg2 import sql
 
 from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.comparison import Comparison, Count
+from kly_mage.warehouse.postgres.counting import counting as counting_rows
 from kly_mage.warehouse.postgres.counting import gone
 from kly_mage.warehouse.postgres.tables import corrections_table
 
@@ -26,20 +27,18 @@ def in_no_file(of: Comparison) -> Iterator[Count]:
 
 def earlier(of: Comparison) -> Iterator[Count]:
     """What of bronze counts no longer: another version does (``replaced``), or none (``withdrawn``)."""
-    if not of.source.holds_whole_days or not _is_corrected(of):
+    if not of.source.may_be_corrected or not _is_corrected(of):
         return iter(())
     place = sql.SQL("case last_why when 'withdrawn' then 'withdrawn' else 'replaced' end")
     rows = sql.SQL('{} as stored inner join {} as gone using (_hashrow)').format(of.bronze, sql.SQL(gone(of.source)))
-    return _counts(of, place, rows, sql.SQL('true'))
+    return _counts(of, place, rows, sql.SQL("last_why <> 'completed'"))
 
 
 def counting(of: Comparison) -> sql.Composable:
-    """The rows of bronze that count, as the relation ``stored``."""
-    if not of.source.holds_whole_days or not _is_corrected(of):
+    """The rows and versions that count, as the relation ``stored``."""
+    if not of.source.may_be_corrected or not _is_corrected(of):
         return sql.SQL('{} as stored').format(of.bronze)
-    return sql.SQL(
-        '(select stored.* from {} as stored left join {} as gone using (_hashrow) where last_why is null) as stored'
-    ).format(of.bronze, sql.SQL(gone(of.source)))
+    return sql.SQL(f'{counting_rows(of.source, of.bronze.as_string(of.cursor))} as stored')
 
 
 def _is_corrected(of: Comparison) -> bool:

@@ -13,6 +13,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, Measure, Rows, Sum, mart_of
+from kly_mage.warehouse.postgres.counting import counting
 from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
 _NO_CONFLICTS = (  # where all sources are hashed over all their columns
@@ -45,7 +46,7 @@ def _filled(window: Window | None = None, rows: Mapping[str, str] | None = None)
     parts = {
         'stored': _union(_stored(source, everything, rows or {}) for source in SOURCES.values()),
         'conflicts': _union(_conflicts(source) for source in SOURCES.values() if source.version_columns) or _NO_CONFLICTS,
-        'earlier': _union(_earlier(source) for source in SOURCES.values() if source.holds_whole_days) or _NO_DELIVERIES,
+        'earlier': _union(_earlier(source) for source in SOURCES.values() if source.may_be_corrected) or _NO_DELIVERIES,
         'marts': _union(_mart(mart, [other for other in joined if other is not mart], everything, window) for mart in MARTS),
         'rejected money': _rejected_money(),
         'any day': _names(source.name for source in SOURCES.values() if source.any_day),
@@ -99,6 +100,8 @@ def _comments(columns: dict[str, Measure]) -> Iterable[str]:
 def _stored(source: Source, columns: dict[str, Measure], rows: Mapping[str, str]) -> str:
     """What bronze holds of a source, by day."""
     table, mart = rows.get(source.name, f'bronze.{identifier(source.name)}'), mart_of(source.name)
+    if source.may_be_corrected:
+        table = counting(source, table)
     own = {_column(mart, measure): measure for measure in mart.additive} if mart else {}
     content = next((key.column for key in mart.by if key.name == _CONTENT), None) if mart else None
     money = own.get('revenue')
@@ -124,13 +127,7 @@ def _stored(source: Source, columns: dict[str, Measure], rows: Mapping[str, str]
         f'{_count(f"{amount} < 0" if amount else None)} as negative',
         f'{_money(amount, f"{amount} < 0")} as revenue_negative',
     ]
-    counting = ''
-    if source.holds_whole_days:
-        known += (
-            f'\n    left join bronze.{identifier(f"{source.name}_gone")} as gone\n        on stored._hashrow = gone._hashrow'
-        )
-        counting = '\n    where gone._hashrow is null'
-    return f'{_select(lines)}\n    from {table} as stored{known}{counting}\n    group by stored._partition_date'
+    return f'{_select(lines)}\n    from {table} as stored{known}\n    group by stored._partition_date'
 
 
 def _earlier(source: Source) -> str:
@@ -138,7 +135,7 @@ def _earlier(source: Source) -> str:
     lines = [
         f'{literal(source.name)} as source',
         'gone._partition_date as day',
-        "count(*) filter (where last_why <> 'withdrawn') as replaced",
+        "count(*) filter (where last_why not in ('withdrawn', 'completed')) as replaced",
         "count(*) filter (where last_why = 'withdrawn') as withdrawn",
     ]
     return (

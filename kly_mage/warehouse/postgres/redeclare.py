@@ -14,7 +14,7 @@ from kly_mage.warehouse.postgres.declarations import Change, column_types
 from kly_mage.warehouse.postgres.gold_checks import Block, lock, rebuild
 from kly_mage.warehouse.postgres.rehash import Rehash
 from kly_mage.warehouse.postgres.retype import retype
-from kly_mage.warehouse.postgres.tables import bronze_table, exists
+from kly_mage.warehouse.postgres.tables import bronze_table, corrections_table, exists
 
 _TABLES = ('', '_hashrow', '_conflicts', '_corrections')
 
@@ -76,6 +76,11 @@ def carry_through(cursor: Cursor, changes: list[Change], ddl: str, timezone: str
         before[name].bring_along(cursor, source)
     is_moved = bool(told)
     for change in changes:
+        if change.is_released:
+            cursor.execute(sql.SQL('delete from {}').format(corrections_table(change.source)))
+            cursor.execute('delete from ops.deliveries where source = %s', (change.source.name,))
+            told.append(f'{change.source.name}: rows that newer deliveries had taken back count again')
+            is_moved = True
         if not change.is_rehash:
             continue
         is_by_row = change.rule.columns is None

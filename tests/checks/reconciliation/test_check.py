@@ -610,10 +610,19 @@ def test_where_restatements_apply_gold_is_the_newest_version_and_accounted_for(
     backfill(1, 4)
     report = said()
     assert report['accounted']
-    sums = report['sources']['gam_delivery']['total']['sums']['revenue_usd']
+    total = report['sources']['gam_delivery']['total']
+    sums = total['sums']['revenue_usd']
     # Each of the days 1 to 3 has a row of 0.0d0 that the next day restates to 0.5.
-    assert Decimal(sums['gold']) - Decimal(sums['bronze']) == Decimal('1.5') - Decimal('0.06')
-    assert 'the newest version counts' in ' '.join(finding['text'] for finding in report['findings'])
+    assert Decimal(sums['gold']) == Decimal(sums['bronze'])
+    assert (total['rows']['superseded'], total['rows']['replaced']) == (3, 3)
+    assert (Decimal(sums['superseded']), Decimal(sums['replaced'])) == (Decimal('0.06'), Decimal('0.06'))
+    assert 'gam_delivery: 3 rows restated in a later file; the newest version counts' in [
+        finding['text'] for finding in report['findings']
+    ]
+    facts = query(
+        "select sum(rows_in_bronze), sum(revenue_in_bronze) from gold.reconciliation where source = 'gam_delivery'"
+    )
+    assert facts == [(total['rows']['bronze'], Decimal(sums['gold']))]
     query("update bronze.gam_delivery set revenue_usd = 9 where content_id = 'a0' and _partition_date = '2025-10-02'")
     finding = wrong(said())['changed']
     assert finding['text'].startswith('gam_delivery 2025-10-02: 1 row was changed in bronze')

@@ -7,8 +7,11 @@ from kly_mage.checks.reconciliation.check import reconcile
 from kly_mage.checks.verify import rebuild, verify
 from kly_mage.common.settings import Settings
 from kly_mage.declared.ga4_events import GA4_EVENTS
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.warehouse.postgres.server import server
-from tests.delivery import backfill
+from tests import oracle
+from tests.delivery import ad, ads, backfill
+from tests.delivery import deliver as deliver_file
 from tests.gold import Query, assert_gold_is_exact, gold
 from tests.warehouse.postgres.test_redeclare import ORDER_ID, Declared
 
@@ -60,6 +63,81 @@ def test_what_counts_is_the_same_when_a_column_gets_a_type_and_versions_become_e
     deliver(settings, 'events', (1, '1.0'), (3, '3'), (5, '5'))
     assert query(COUNTING, '2025-10-01') == [(1, '1'), (3, '3'), (5, '5')]
     assert_all_agree(settings, query, gold(query))
+
+
+@pytest.mark.one_version
+def test_files_that_hold_no_days_whole_any_more_let_all_rows_count_once_somebody_says_so(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver(settings, 'events_intraday', (1, '1'), (2, '2'))
+    deliver(settings, 'events', (1, '1.0'), (3, '3'))
+    assert query(COUNTING, '2025-10-01') == [(1, '1.0'), (3, '3')]
+    before = gold(query)
+    Declared(monkeypatch)(GA4_EVENTS, complete=())
+    capsys.readouterr()
+    assert backfill('2025-10-01', None, '--quiet') == 1
+    assert (
+        'its declaration says no more that files hold days whole: the rows stored have to follow' in capsys.readouterr().err
+    )
+    assert gold(query) == before
+    assert main(['migrate']) == 0
+    assert query('select batch_event_index::int, order_id from bronze.ga4_events_counted(array[%s::date]) order by 1, 2',
+                 '2025-10-01') == [(1, '1'), (1, '1.0'), (2, '2'), (3, '3')]  # fmt: skip
+    assert query('select sum(pageviews) from gold.ga4_daily_summary') == [(4,)]
+    assert main(['verify']) == 0
+    assert backfill('2025-10-01', None, '--quiet') in (0, 3)
+    assert query('select sum(pageviews) from gold.ga4_daily_summary') == [(4,)]
+    Declared(monkeypatch)(GA4_EVENTS)
+    assert backfill('2025-10-01', None, '--quiet') in (0, 1, 3)
+    assert main(['migrate']) == 0  # back to a declaration of before
+    assert backfill('2025-10-01', None, '--quiet') in (0, 3)
+    assert_all_agree(settings, query, before)
+
+
+@pytest.mark.one_version
+def test_what_counts_is_the_same_when_the_text_of_the_hash_is_another_version(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Declared(monkeypatch)(GAM_DELIVERY, restatements='apply')
+    monkeypatch.setattr(oracle, 'NEWEST_COUNTS', True)
+    deliver(settings, 'events', (1, '1'), (2, '2'), (3, '3'))
+    deliver(settings, 'events', (1, '1'), (2, '22'))
+    for day, revenue in enumerate(('1', '2', '1', '5'), start=1):
+        deliver_file(settings, f'gam_delivery_2025100{day}.csv', ad('top', revenue), ad('side', '7'))
+        assert ads() in (0, 3)
+    before, changes = gold(query), query('select * from gold.changes order by 1, 2, 3, 4, 5')
+    tables = [
+        f'{source}{suffix}'
+        for source, suffixes in {
+            'ga4_events': ('', '_hashrow', '_corrections'),
+            'gam_delivery': ('', '_hashrow', '_corrections', '_conflicts'),
+        }.items()
+        for suffix in suffixes
+    ]
+    # As if they had been hashed by another rule: the day in front, other digits behind it.
+    query(
+        ''.join(
+            f'update bronze.{table} set _hashrow = (left(_hashrow::text, 8) || left(md5(_hashrow::text), 24))::uuid;'
+            for table in tables
+        )
+        + "update ops.declarations set fingerprint = 'of the code before';"
+        + "update ops.hash_rules set version = 'v0' returning 1"
+    )
+    assert backfill('2025-10-01', None, '--quiet') == 1  # refused until
+    assert main(['migrate']) == 0
+    assert gold(query) == before
+    assert query('select * from gold.changes order by 1, 2, 3, 4, 5') == changes
+    assert query(COUNTING, '2025-10-01') == [(1, '1'), (2, '22')]
+    assert query(CORRECTED) == [('superseded', 1), ('withdrawn', 1)]
+    assert query('select sign, revenue_usd from bronze.gam_delivery_corrections order by _load_id, 1') == [
+        *[(-1, 1), (1, 2)],
+        *[(-1, 2), (1, 1)],
+        *[(-1, 1), (1, 5)],
+    ]
+    assert_all_agree(settings, query, before)
+    assert ads() in (0, 3)
+    assert query('select sum(rows_new) from ops.loads where load_id > 6') == [(0,)]
+    assert_all_agree(settings, query, before)
 
 
 def assert_all_agree(settings: Settings, query: Query, before: object) -> None:

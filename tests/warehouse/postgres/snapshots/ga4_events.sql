@@ -78,8 +78,8 @@ comment on column bronze."ga4_events_corrections"._file_day is 'The day of the e
 comment on column bronze."ga4_events_corrections"._updated_at is 'Ingestion time of the delivery that changed it: refreshes go by it.';
 comment on column bronze."ga4_events_corrections"._load_id is 'The load that read that delivery.';
 create or replace view bronze."ga4_events_gone" as
-select _hashrow, _partition_date, last_why
-from (select _hashrow, _partition_date, (array_agg(why order by _load_id desc))[1] as last_why from bronze."ga4_events_corrections" where true group by _hashrow, _partition_date having sum(sign) < 0) as gone;
+select _hashrow, day as _partition_date, last_why
+from (select _hashrow, _partition_date as day, (array_agg(why order by _load_id desc))[1] as last_why from bronze."ga4_events_corrections" where true group by _hashrow, _partition_date having sum(sign) < 0) as gone;
 comment on view bronze."ga4_events_gone" is 'One row per row of bronze.ga4_events that does not count, by what was delivered later.';
 comment on column bronze."ga4_events_gone"._hashrow is 'The row.';
 comment on column bronze."ga4_events_gone"._partition_date is 'Its local day.';

@@ -216,8 +216,8 @@ comment on column bronze."gam_delivery_corrections"._delivered_at is 'Of a versi
 comment on column bronze."gam_delivery_corrections"._file is 'The file it stands in.';
 comment on column bronze."gam_delivery_corrections"._line is 'The line where it begins, from 1 (the header).';
 create or replace view bronze."gam_delivery_gone" as
-select _hashrow, _partition_date, last_why
-from (select _hashrow, _partition_date, (array_agg(why order by _load_id desc))[1] as last_why from bronze."gam_delivery_corrections" where true group by _hashrow, _partition_date, "site", "impressions", "clicks", "revenue_usd", "_undeclared" having sum(sign) < 0) as gone;
+select _hashrow, day as _partition_date, last_why
+from (select _hashrow, _partition_date as day, (array_agg(why order by _load_id desc))[1] as last_why from bronze."gam_delivery_corrections" where true group by _hashrow, _partition_date, "site", "impressions", "clicks", "revenue_usd", "_undeclared" having sum(sign) < 0) as gone;
 comment on view bronze."gam_delivery_gone" is 'One row per row of bronze.gam_delivery that does not count, by what was delivered later.';
 comment on column bronze."gam_delivery_gone"._hashrow is 'The row.';
 comment on column bronze."gam_delivery_gone"._partition_date is 'Its local day.';

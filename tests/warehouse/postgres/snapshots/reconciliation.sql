@@ -42,12 +42,9 @@ stored as (
         null::numeric as revenue_of_unknown_content,
         null::bigint as negative,
         null::numeric as revenue_negative
-    from bronze."ga4_events" as stored
+    from (select stored."event_timestamp", stored."event_name", stored."user_pseudo_id", stored."session_id", stored."content_id", stored."site", stored."page_location", stored."device_category", stored."country", stored."traffic_source", stored._hashrow, stored._partition_date, stored._updated_at, stored._load_id from bronze."ga4_events" as stored left join (select _hashrow, _partition_date as day, (array_agg(why order by _load_id desc))[1] as last_why from bronze."ga4_events_corrections" where true group by _hashrow, _partition_date having sum(sign) < 0) as gone on stored._hashrow = gone._hashrow where gone._hashrow is null) as stored
     left join known_content
         on stored."content_id" = known_content.content_id
-    left join bronze."ga4_events_gone" as gone
-        on stored._hashrow = gone._hashrow
-    where gone._hashrow is null
     group by stored._partition_date
     union all
     select
@@ -66,7 +63,7 @@ stored as (
         sum(stored."revenue_usd") filter (where stored."content_id" <> '' and known_content.content_id is null) as revenue_of_unknown_content,
         count(*) filter (where stored."revenue_usd" < 0) as negative,
         sum(stored."revenue_usd") filter (where stored."revenue_usd" < 0) as revenue_negative
-    from bronze."gam_delivery" as stored
+    from (select stored."served_at", stored."site", stored."ad_unit", stored."line_item", stored."creative", stored."content_id", stored."impressions", stored."clicks", stored."revenue_usd", stored._hashrow, stored._partition_date, stored._updated_at, stored._load_id from bronze."gam_delivery" as stored left join (select _hashrow, _partition_date as day, (array_agg(why order by _load_id desc))[1] as last_why from bronze."gam_delivery_corrections" where true group by _hashrow, _partition_date, "site", "impressions", "clicks", "revenue_usd", "_undeclared" having sum(sign) < 0) as gone on stored._hashrow = gone._hashrow where gone._hashrow is null union all select * from (select "served_at", "site", "ad_unit", "line_item", "creative", "content_id", "impressions", "clicks", "revenue_usd", _hashrow, _partition_date, max(_updated_at) as _updated_at, max(_load_id) as _load_id from bronze."gam_delivery_corrections" where true group by _hashrow, _partition_date, "served_at", "site", "ad_unit", "line_item", "creative", "content_id", "impressions", "clicks", "revenue_usd", _undeclared having sum(sign) > 0) as added) as stored
     left join known_content
         on stored."content_id" = known_content.content_id
     group by stored._partition_date
@@ -87,9 +84,17 @@ earlier as (
     select
         'ga4_events' as source,
         gone._partition_date as day,
-        count(*) filter (where last_why <> 'withdrawn') as replaced,
+        count(*) filter (where last_why not in ('withdrawn', 'completed')) as replaced,
         count(*) filter (where last_why = 'withdrawn') as withdrawn
     from bronze."ga4_events_gone" as gone
+    group by gone._partition_date
+    union all
+    select
+        'gam_delivery' as source,
+        gone._partition_date as day,
+        count(*) filter (where last_why not in ('withdrawn', 'completed')) as replaced,
+        count(*) filter (where last_why = 'withdrawn') as withdrawn
+    from bronze."gam_delivery_gone" as gone
     group by gone._partition_date
 ),
 
