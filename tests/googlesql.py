@@ -23,9 +23,8 @@ _CREATED = re.compile(r'create table if not exists (\w+)\.(\w+) \((.*?)\n\)', re
 _TEXTS = ('array', 'string')
 # Those of all statements.
 _PARAMETERS = {
-    **dict.fromkeys(
-        ('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out', 'sources', 'own_files', 'own_days'), _TEXTS
-    ),
+    **dict.fromkeys(('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out', 'sources', 'rejects'), _TEXTS),
+    **dict.fromkeys(('own_files', 'own_days'), _TEXTS),
     **dict.fromkeys(('started_by', 'source', 'error', 'article', 'since', 'prefix'), ('string',)),
     **dict.fromkeys(('pipeline_run', 'run', 'timezone'), ('string',)),
     **dict.fromkeys(('load_id', 'jobs', 'bytes_processed', 'bytes_billed', 'slot_ms'), ('int64',)),

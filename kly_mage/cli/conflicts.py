@@ -22,8 +22,7 @@ from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import Column, say_table
 from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
-from kly_mage.warehouse.postgres.decisions import accept_conflicts, conflicts, conflicts_waiting
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.waiting import Conflict
 
 
@@ -38,16 +37,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List the conflicts that wait, after accepting them if that is asked for. 3 if any are left."""
-    settings, days = server(load_settings()), window(options)
+    store, asked, days = warehouse(load_settings()), sources(options), window(options)
     accepted = 0
     if options.accept:
-        accepted = accept_conflicts(settings, sources(options), days, (by := who(options)), options.accept)
+        accepted = store.accept_conflicts(asked, days, (by := who(options)), options.accept)
         (note if options.json else say)(f'{counted(accepted, "conflict")} accepted by {by}: {options.accept}')
-    count = conflicts_waiting(settings, sources(options), days)
+    count = store.count_conflicts(asked, days)
     if options.json:
-        say_json_rows({'accepted': accepted}, 'waiting', map(_record, conflicts(settings, sources(options), days)))
+        say_json_rows({'accepted': accepted}, 'waiting', map(_record, store.waiting_conflicts(asked, days)))
         return LOOK if count else DONE
-    found = [*islice(conflicts(settings, sources(options), days, limit=options.limit), options.limit)]
+    found = [*islice(store.waiting_conflicts(asked, days, limit=options.limit), options.limit)]
     if found:
         rows = (
             [each.file, f'{each.line}', each.key, name, of['says'] or '', of['counts'] or '']

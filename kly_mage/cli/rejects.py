@@ -24,9 +24,7 @@ from kly_mage.common.text import counted
 from kly_mage.landing.formats import location
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.loads.rejects import retry
-from kly_mage.warehouse.postgres.decisions import accept_rejects
-from kly_mage.warehouse.postgres.rejects import causes, waiting
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.waiting import Cause, Waiting
 
 SHOWN_CHARACTERS = 50  # of a long value
@@ -46,15 +44,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List the rejects that wait, after a retry if that is asked for. 3 if any are left that nobody has accepted."""
-    settings, days = server(load_settings()), window(options)
+    settings, days, asked = load_settings(), window(options), sources(options)
+    store = warehouse(settings)
     done: dict[str, Any] = {'accepted': 0, 'resolved': 0, 'new': 0}
     say = note if options.json else console.say  # one document is all that a program wants
     if options.accept:
-        accepted = accept_rejects(settings, sources(options), days, (by := who(options)), options.accept)
+        accepted = store.accept_rejects(asked, days, (by := who(options)), options.accept)
         done['accepted'] = accepted
         say(f'{counted(accepted, "reject")} accepted by {by}: {options.accept}')
     if options.retry:
-        outcome = retry(settings, sources(options))
+        outcome = retry(settings, asked)
         new = sum(load['rows_new'] for load in outcome.loads)
         for load in outcome.loads:
             note(f'{load["source"]} {load["days"]}: {load["rows_new"]:,} new, {load["rows_rejected"]:,} rejected')
@@ -62,11 +61,11 @@ def run(options: argparse.Namespace) -> int:
             note(f'{location(reject.file, reject.line)}: taken as it stands, though it has no end')
         done |= {'resolved': outcome.resolved, 'new': new}
         say(f'{counted(outcome.resolved, "reject")} resolved, {counted(new, "row")} loaded')
-    asked, found = sources(options), causes(settings, sources(options), days)
+    found = store.causes(asked, days)
     if options.json:
-        say_json_rows(done, 'waiting', map(_record, waiting(settings, asked, days)))
+        say_json_rows(done, 'waiting', map(_record, store.waiting_rejects(asked, days)))
     else:
-        _say(found, [*waiting(settings, asked, days, limit=options.limit)])
+        _say(found, [*store.waiting_rejects(asked, days, limit=options.limit)])
     return LOOK if found else DONE
 
 

@@ -13,8 +13,8 @@ from kly_mage.common.records import cell
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.marts import Joined, Mart
+from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.gold import Kind, Rows
-from kly_mage.warehouse.postgres.summary import stream
 
 DIGITS, BEHIND_POINT = 38, 12  # of a Parquet decimal: what it holds at most, and what money has at most
 Writer = Callable[[BinaryIO, dict[str, Kind], Rows], int]
@@ -42,7 +42,10 @@ def export(settings: Settings, table: Joined | Mart, days: Window | None, path: 
     ensure_writable(path)
     new = path.with_name(f'.{path.name}.{os.getpid()}.new')
     try:
-        with stream(settings, table, days) as (kinds, rows), new.open('xb') as file:  # no link that lies there is followed
+        with (
+            warehouse(settings).stream(table, days) as (kinds, rows),
+            new.open('xb') as file,
+        ):  # no link that lies there is followed
             count = write(file, kinds, rows)
             file.flush()
             os.fsync(file.fileno())

@@ -17,7 +17,7 @@ from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.loads import runner
-from kly_mage.warehouse.postgres.rejects import resolve, take, waiting
+from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.waiting import Waiting
 
 
@@ -46,11 +46,12 @@ def retry(settings: Settings, sources: Iterable[str]) -> Outcome:
     one that is about the file as a whole is over then, or when the file can be used. A last line without an end that is
     still as it was is taken as it stands: whoever asks for the retry says that it is whole.
     """
-    rejects, loads, resolved, taken = list(waiting(settings, sources, accepted_too=True)), [], [], []
+    store, loads, taken = warehouse(settings), list[dict[str, Any]](), list[Waiting]()
+    rejects, resolved = list(store.waiting_rejects(list(sources), None, accepted_too=True)), list[Waiting]()
     for name in dict.fromkeys(reject.source for reject in rejects):
         source, of_source = SOURCES[name], [reject for reject in rejects if reject.source == name]
         days, over, whole = _mended(settings, source, of_source)
-        take(settings, whole)
+        store.take_rejects(whole)
         taken += whole
         for span in _spans(days):
             asked: dict[str, Any] = {
@@ -61,8 +62,8 @@ def retry(settings: Settings, sources: Iterable[str]) -> Outcome:
             }
             outputs = runner.run(_pipelines(name), **asked)
             loads += [output for output in outputs.values() if output['source'] == name]
-        resolved += [(name, reject.reject_id) for reject in over]
-    resolve(settings, resolved)
+        resolved += over
+    store.resolve_rejects(resolved)
     return Outcome(len(resolved), taken, loads, len(rejects) - len(resolved))
 
 

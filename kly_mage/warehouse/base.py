@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands over
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from datetime import date, datetime
 
     import polars as pl
@@ -16,11 +17,12 @@ if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands ove
     from kly_mage.declared.marts import Joined, Mart
     from kly_mage.landing.files import LandingFile
     from kly_mage.warehouse.costs import Cost
-    from kly_mage.warehouse.gold import Asked, Found
+    from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
     from kly_mage.warehouse.in_place import InPlace
     from kly_mage.warehouse.report import Report
     from kly_mage.warehouse.request import Request
     from kly_mage.warehouse.standing import Held, Load
+    from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
 
 class Warehouse(Protocol):
@@ -102,4 +104,47 @@ class Warehouse(Protocol):
 
         Returns:
             Rows by table of gold.
+        """
+
+    def waiting_rejects(
+        self, sources: Collection[str], days: Window | None, *, accepted_too: bool = False, limit: int | None = None
+    ) -> Iterator[Waiting]:
+        """The rejects that wait, by source, file and line, as they come; on request accepted ones as well.
+
+        Args:
+            days: only of these; a row without a readable day goes with its file.
+            limit: no more than so many.
+        """
+
+    def causes(self, sources: Collection[str], days: Window | None) -> list[Cause]:
+        """How many rejects wait for the same reason in the same column of a file; the most first."""
+
+    def accept_rejects(self, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
+        """Note that the rejects that wait need no further look; gives how many."""
+
+    def take_rejects(self, rejects: Collection[Waiting]) -> None:
+        """Note that these rows, held back because their lines have no end, are whole."""
+
+    def resolve_rejects(self, rejects: Collection[Waiting]) -> None:
+        """Mark rejects as resolved; they are never deleted."""
+
+    def waiting_conflicts(
+        self, sources: Collection[str], days: Window | None, *, limit: int | None = None
+    ) -> Iterator[Conflict]:
+        """The conflicts that wait, by source, file and line, as they come; of each source no more than ``limit``."""
+
+    def count_conflicts(self, sources: Collection[str], days: Window | None) -> int:
+        """How many conflicts wait."""
+
+    def accept_conflicts(self, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
+        """Note that the conflicts that wait need no further look; gives how many."""
+
+    def stream(self, table: Joined | Mart, days: Window | None) -> AbstractContextManager[tuple[dict[str, Kind], Rows]]:
+        """All rows of a table of gold in the order of its key, as they were at one moment, some at a time.
+
+        Returns:
+            What each column holds, by its name, and the rows.
+
+        Raises:
+            NotBuiltError: the table is not built yet.
         """

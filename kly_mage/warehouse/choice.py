@@ -1,8 +1,8 @@
 """Which warehouse the settings choose."""
 
-from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings
 from kly_mage.warehouse.base import Warehouse
+from kly_mage.warehouse.elsewhere import not_yet
 
 
 def warehouse(settings: Settings) -> Warehouse:
@@ -20,10 +20,10 @@ def only_on_postgres(settings: Settings, what: str) -> None:
     """Let what is done on PostgreSQL alone begin there alone.
 
     Args:
-        what: a command, an option or a rule, as the message begins.
+        what: see ``elsewhere.not_yet``.
 
     Raises:
         UsageError: the settings choose another warehouse.
     """
     if settings.warehouse != 'postgres':
-        raise UsageError(f'{what} works on PostgreSQL (KLY_WAREHOUSE=postgres), not on BigQuery yet: nothing was done')
+        raise not_yet(what)

@@ -5,7 +5,7 @@ import os
 import random
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -88,6 +88,35 @@ class Client:
         Returns:
             The rows of the last SELECT.
         """
+        found: list[dict[str, Any]] = self._rows(
+            lambda rows: [dict(row) for row in rows], text, values, what=what, name=name
+        )
+        return found
+
+    def stream(self, text: str, values: dict[str, Any] | None = None, *, what: str) -> tuple[dict[str, str], Iterator[Any]]:
+        """Run a query whose rows need not fit into memory.
+
+        Returns:
+            The columns of the rows and their types, and the rows, as they come.
+        """
+        found = self._rows(lambda rows: rows, text, values, what=what)
+        return {field.name: field.field_type for field in found.schema}, self._walked(found)
+
+    def _walked(self, found: Any) -> Iterator[Any]:
+        try:
+            yield from found
+        except Exception as error:
+            raise self._told(error) from error
+
+    def _rows(
+        self,
+        take: Callable[[Any], Any],
+        text: str,
+        values: dict[str, Any] | None,
+        *,
+        what: str,
+        name: str | None = None,
+    ) -> Any:
         config = self._library.QueryJobConfig(
             query_parameters=[self._parameter(name, value) for name, value in (values or {}).items()],
             maximum_bytes_billed=self._settings.bigquery_max_bytes,
@@ -98,7 +127,7 @@ class Client:
             known: dict[str, Any] = {'job_id': f'{self.job_prefix}{what}_{name}_{attempt}', 'timeout': ANSWER_SECONDS}
             ask = partial(self._client.query, sent, job_config=config, job_retry=None, **known)
             try:
-                return [dict(row) for row in self._finished(known['job_id'], ask, job_retry=None)]
+                return take(self._finished(known['job_id'], ask, job_retry=None))
             except Exception as error:
                 if attempt == TRIES or not any(said in str(error) for said in IN_THE_WAY):
                     raise self._told(error) from error

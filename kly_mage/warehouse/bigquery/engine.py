@@ -1,6 +1,7 @@
 """BigQuery as a warehouse (``warehouse/base.py``)."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
@@ -14,17 +15,19 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
-from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, shown, standing
+from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, shown, standing, waiting
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.load import load, load_in_place
 from kly_mage.warehouse.bigquery.truth import mart_script, rebuild_script
 from kly_mage.warehouse.bigquery.verify import verify
 from kly_mage.warehouse.costs import Cost
-from kly_mage.warehouse.gold import Asked, Found
+from kly_mage.warehouse.elsewhere import not_yet
+from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.report import Report
 from kly_mage.warehouse.request import Request
 from kly_mage.warehouse.standing import Held, Load
+from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
 _READY: set[tuple[str | None, str, str]] = set()  # projects whose tables this process has seen to
 
@@ -84,7 +87,7 @@ class BigQuery:
         return gold.look_up(self.client, table, asked)
 
     def taken(self, source: str) -> frozenset[str]:
-        return frozenset()  # nobody can say so on BigQuery yet
+        return waiting.taken(self.client, source)
 
     def files_read(self, source: Source) -> set[tuple[str, int, datetime]]:
         return ledger.files_read(self.client, source)
@@ -127,3 +130,34 @@ class BigQuery:
         rows = self.client.run(rebuild_script(), what='rebuild')
         costs.note(self.client, 'rebuild')
         return {row['name']: row['amount'] for row in rows}
+
+    def waiting_rejects(
+        self, sources: Collection[str], days: Window | None, *, accepted_too: bool = False, limit: int | None = None
+    ) -> Iterator[Waiting]:
+        return waiting.rejects(self.client, sources, days, limit)  # none is accepted here
+
+    def causes(self, sources: Collection[str], days: Window | None) -> list[Cause]:
+        return waiting.causes(self.client, sources, days)
+
+    def accept_rejects(self, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
+        raise not_yet('rejects --accept')
+
+    def take_rejects(self, rejects: Collection[Waiting]) -> None:
+        waiting.mark(self.client, rejects, 'taken_at')
+
+    def resolve_rejects(self, rejects: Collection[Waiting]) -> None:
+        waiting.mark(self.client, rejects, 'resolved_at')
+
+    def waiting_conflicts(
+        self, sources: Collection[str], days: Window | None, *, limit: int | None = None
+    ) -> Iterator[Conflict]:
+        return waiting.conflicts(self.client, sources, days, limit)
+
+    def count_conflicts(self, sources: Collection[str], days: Window | None) -> int:
+        return waiting.count_conflicts(self.client, sources, days)
+
+    def accept_conflicts(self, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
+        raise not_yet('conflicts --accept')
+
+    def stream(self, table: Joined | Mart, days: Window | None) -> AbstractContextManager[tuple[dict[str, Kind], Rows]]:
+        return nullcontext(gold.stream(self.client, table, days))

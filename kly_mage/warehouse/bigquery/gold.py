@@ -1,13 +1,21 @@
 """Gold as it is looked at, in GoogleSQL; what ``warehouse/postgres/summary.py`` asks of PostgreSQL."""
 
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
+from kly_mage.common.window import Window
 from kly_mage.declared.marts import Joined, Mart, Measure, Ratio
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.schema import RATIO_DIGITS
 from kly_mage.warehouse.bigquery.text import identifier
-from kly_mage.warehouse.gold import ARTICLE_KEY, Asked, Found, columns, sorted_by
+from kly_mage.warehouse.gold import ARTICLE_KEY, BATCH_ROWS, Asked, Found, Kind, Rows, columns, sorted_by
+
+_KINDS: Mapping[str, Kind] = {
+    **{'DATE': 'day', 'TIMESTAMP': 'instant', 'INTEGER': 'count', 'INT64': 'count'},
+    **{'NUMERIC': 'exact', 'BIGNUMERIC': 'exact'},
+}
 
 
 def look_up(client: Client, table: Joined | Mart, asked: Asked) -> Found | None:
@@ -28,6 +36,29 @@ def look_up(client: Client, table: Joined | Mart, asked: Asked) -> Found | None:
     (told,) = client.run(totals, values, what='show')
     rows_in_all, *amounts = _plain({name.removeprefix('total_'): value for name, value in told.items()}, ratios)
     return Found(table.table, texts, numbers, rows, rows_in_all, tuple(amounts))
+
+
+def stream(client: Client, table: Joined | Mart, days: Window | None) -> tuple[dict[str, Kind], Rows]:
+    """All rows of a table of gold in the order of its key, some at a time, and what its columns hold."""
+    texts, numbers = columns(table, None) or ((), ())
+    values = {'start': days.start, 'end': days.end} if days else {}
+    kinds, rows = client.stream(stream_query(table, days), values, what='export')
+    ratios = {ratio.name for ratio in table.ratios} if isinstance(table, Joined) else set()
+    held = {name: _KINDS.get(kinds[name], 'text') for name in (*texts, *numbers)}
+    return held, _batches(_plain(row, ratios) for row in rows)
+
+
+def stream_query(table: Joined | Mart, days: Window | None) -> str:
+    """The query of all rows of a table of gold."""
+    texts, numbers = columns(table, None) or ((), ())
+    within = f' where {identifier(table.day.name)} between @start and @end' if days else ''
+    names, order = (', '.join(map(identifier, each)) for each in ((*texts, *numbers), table.key))
+    return f'select {names} from {table.table}{within} order by {order}'
+
+
+def _batches(rows: Iterator[tuple[Any, ...]]) -> Rows:
+    while batch := list(islice(rows, BATCH_ROWS)):
+        yield batch
 
 
 def queries(
@@ -69,7 +100,7 @@ def _ratio(ratio: Ratio) -> str:
     return f'round({amount} / nullif(sum({identifier(ratio.per)}), 0), 6)'
 
 
-def _plain(row: dict[str, Any], ratios: set[str]) -> tuple[Any, ...]:
+def _plain(row: Any, ratios: set[str]) -> tuple[Any, ...]:
     """The values as PostgreSQL gives them: a ratio with all its digits, money without zeros behind its last."""
     return tuple(_decimal(value, name in ratios) if isinstance(value, Decimal) else value for name, value in row.items())
 

@@ -184,6 +184,7 @@ def _ops() -> list[str]:
         ('day', 'date', 'Local day of the row, if it has one.'),
         ('load_id', number, 'The load that met it first.'),
         ('resolved_at', instant, 'Since when it is no more.'),
+        ('taken_at', instant, 'When somebody said that it is a whole row, though its line has no end.'),
     ]
     costs: Columns = [
         ('run', text, 'What was done: load, refresh or a check, and of what.'),

@@ -1,6 +1,7 @@
 """PostgreSQL as a warehouse (``warehouse/base.py``)."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from typing import Any
 
@@ -15,14 +16,15 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
 from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.costs import Cost
-from kly_mage.warehouse.gold import Asked, Found
+from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
 from kly_mage.warehouse.in_place import InPlace
-from kly_mage.warehouse.postgres import blocks, ledger, outside, rejects, summary
+from kly_mage.warehouse.postgres import blocks, decisions, ledger, outside, rejects, summary
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import export_environment, server
 from kly_mage.warehouse.report import Report
 from kly_mage.warehouse.request import Request
 from kly_mage.warehouse.standing import Held, Load
+from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
 
 class Postgres:
@@ -113,3 +115,34 @@ class Postgres:
         from kly_mage.warehouse.postgres import verify
 
         return retrying(lambda: verify.rebuild(server(self.settings), text))
+
+    def waiting_rejects(
+        self, sources: Collection[str], days: Window | None, *, accepted_too: bool = False, limit: int | None = None
+    ) -> Iterator[Waiting]:
+        return rejects.waiting(server(self.settings), sources, days, accepted_too=accepted_too, limit=limit)
+
+    def causes(self, sources: Collection[str], days: Window | None) -> list[Cause]:
+        return rejects.causes(server(self.settings), sources, days)
+
+    def accept_rejects(self, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
+        return decisions.accept_rejects(server(self.settings), sources, days, by, why)
+
+    def take_rejects(self, found: Collection[Waiting]) -> None:
+        rejects.take(server(self.settings), found)
+
+    def resolve_rejects(self, found: Collection[Waiting]) -> None:
+        rejects.resolve(server(self.settings), [(reject.source, reject.reject_id) for reject in found])
+
+    def waiting_conflicts(
+        self, sources: Collection[str], days: Window | None, *, limit: int | None = None
+    ) -> Iterator[Conflict]:
+        return decisions.conflicts(server(self.settings), sources, days, limit=limit)
+
+    def count_conflicts(self, sources: Collection[str], days: Window | None) -> int:
+        return decisions.conflicts_waiting(server(self.settings), sources, days)
+
+    def accept_conflicts(self, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
+        return decisions.accept_conflicts(server(self.settings), sources, days, by, why)
+
+    def stream(self, table: Joined | Mart, days: Window | None) -> AbstractContextManager[tuple[dict[str, Kind], Rows]]:
+        return summary.stream(self.settings, table, days)

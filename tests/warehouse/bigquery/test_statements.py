@@ -10,7 +10,7 @@ import pytest
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
-from kly_mage.warehouse.bigquery import costs, engine, gold, ledger, look, schema, shown, standing, truth, verify
+from kly_mage.warehouse.bigquery import costs, engine, gold, ledger, look, schema, shown, standing, truth, verify, waiting
 from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.gold import Asked, columns
@@ -75,6 +75,14 @@ def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> N
     asked += [costs.NOTE, costs.BY_DAY, standing.conflicts_statement(SOURCES.values())]
     asked += [standing.LOADS, standing.FILES, standing.LAST_LOADS, standing.NEWEST_DAYS]
     asked += [standing.REJECTS, standing.ROWS, standing.OUTSIDE]
+    asked += [waiting.TAKEN, *map(waiting.MARK.format, waiting.MARKS)]
+    for days in (None, Window(date(2025, 10, 1), date(2025, 10, 2))):
+        asked += [waiting.rejects_statement(days), waiting.causes_statement(days), waiting.count_statement(SOURCES, days)]
+        versioned = [source for source in SOURCES.values() if source.version_columns]
+        asked += [waiting.conflicts_statement(source, [], days) for source in versioned]
+        asked += [gold.stream_query(table, days) for table in (DAILY_SUMMARY, *MARTS)]
+    googlesql.widen('bronze', 'gam_delivery', ['device'])  # a column that files have brought
+    asked.append(waiting.conflicts_statement(SOURCES['gam_delivery'], ['device'], None))
     assert [googlesql.refusal(statement) for statement in asked] == [None] * len(asked)
 
 
