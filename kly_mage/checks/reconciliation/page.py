@@ -1,6 +1,7 @@
 """A reconciliation as one self-contained page: inline SVG, no script, no request to anywhere."""
 
 import base64
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -16,6 +17,8 @@ from kly_mage.common.tables import cents
 from kly_mage.common.text import printable
 from kly_mage.warehouse.gold import Found
 
+_AMOUNT = re.compile(r'-?\d[\d,]*\.\d{3,}(?= USD)')
+
 
 def page(report: Report, best: Sequence[tuple[str, Found]] = (), *, every_day: bool = False) -> str:
     """The whole page. Foreign text in it is text: no markup, and nothing that turns a line around or is not seen.
@@ -26,7 +29,7 @@ def page(report: Report, best: Sequence[tuple[str, Found]] = (), *, every_day: b
         every_day: every number of every day of every source, as ``--days`` asks for.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined  # a tenth of a second that only this page takes
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     def shown(value: Any) -> Any:
         return value if isinstance(value, Markup) or not isinstance(value, str) else printable(value)
@@ -54,10 +57,17 @@ def page(report: Report, best: Sequence[tuple[str, Found]] = (), *, every_day: b
         figures=figures(report),
         width=WIDTH,
         findings=[(title, found) for title, found in findings if found],
+        to_cents=lambda text: Markup(_AMOUNT.sub(_to_cents, str(escape(printable(text))))),  # noqa: S704 -- escaped
         tables=list(grids(report, best, every_day=every_day)),
         legend=legend(places_of(report)),
         exact=base64.b64encode(as_csv(report).encode()).decode('ascii'),
     )
+
+
+def _to_cents(amount: re.Match[str]) -> str:
+    """An amount in a sentence, as those of the tables are: to the cent, with all its digits behind it."""
+    exact = amount[0].replace(',', '')
+    return f'<span title="{exact}">{cents(Decimal(exact))}</span>'
 
 
 def _tiles(report: Report) -> list[tuple[str, Cell]]:

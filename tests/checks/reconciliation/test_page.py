@@ -112,6 +112,16 @@ def test_money_is_to_the_cent_and_has_all_its_digits_behind_it_and_in_the_csv_fi
     assert [row['revenue_usd_gold'] for row in rows if row['source'] == 'gam_delivery'] == ['3.123456']
 
 
+def test_money_in_a_sentence_is_to_the_cent_with_all_its_digits_behind_it_and_the_rest_stays_text() -> None:
+    found = report(1)
+    told = 'a <b> of 1,136.122621 USD, -0.893317 USD, 5.10 USD and 0.123456 of nothing'
+    found.findings = [Finding('late', 'gam_delivery', told)]
+    shown = (
+        'a &lt;b&gt; of <span title="1136.122621">1,136.12</span> USD, <span title="-0.893317">-0.89</span> USD, 5.10 USD'
+    )
+    assert f'<li>{shown} and 0.123456 of nothing</li>' in page(found)
+
+
 def test_a_table_ends_with_what_it_amounts_to() -> None:
     text = page(report(3))
     foot = re.findall(r'<tfoot role="rowgroup">(.*?)</tfoot>', text, re.DOTALL)
