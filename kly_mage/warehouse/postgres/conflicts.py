@@ -113,8 +113,12 @@ class Versions:
         if rows.height:
             self._copy(rows, 'delivered')
 
-    def restate(self) -> None:
-        """Let the version of the newest file count, of its rows the first; the marts add the difference, once."""
+    def restate(self) -> int:
+        """Let the version of the newest file count, of its rows the first; the marts add the difference, once.
+
+        Returns:
+            How many rows count in another version now.
+        """
         self.note(pl.DataFrame())
         self.cursor.execute(
             sql.SQL(
@@ -125,8 +129,9 @@ class Versions:
                 '  where ({newest_file}) > ({known_file})'
                 '), other as ('
                 '  select * from later where ({now}) is distinct from ({was})'
-                '), noted as ({exchange}) update {registry} as known set {set} from later'
-                ' where known._hashrow = later._hashrow'
+                '), noted as ({exchange} returning sign), moved as ('
+                '  update {registry} as known set {set} from later where known._hashrow = later._hashrow'
+                ') select count(*) from noted where sign > 0'
             ).format(
                 own=sql.SQL(', ').join(map(sql.Identifier, self.own)),
                 newest_first=place.newest_file_first('delivered'),
@@ -144,6 +149,7 @@ class Versions:
                 ),
             )
         )
+        return int(self.cursor.fetchone()[0])
 
     def _copy(self, rows: pl.DataFrame, table: str, *further: str) -> None:
         names = [*self.own, *further]

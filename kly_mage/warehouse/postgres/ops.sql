@@ -120,7 +120,7 @@ comment on column ops.loads.rows_forgotten is 'Rows of persons who were forgotte
 comment on column ops.loads.rows_superseded is 'Rows in files of an export in whose place a newer delivery of the day stands: not inserted.';
 comment on column ops.loads.rows_unchanged is
 'Distinct usable rows that earlier loads had taken already, of files that have not changed and were not read.';
-comment on column ops.loads.rows_replaced is 'Rows of bronze that count no longer: the newest delivery of their day has another version.';
+comment on column ops.loads.rows_replaced is 'Rows of bronze in whose place another version counts now, which a newer delivery has.';
 comment on column ops.loads.rows_withdrawn is 'Rows of bronze that count no longer: the newest delivery of their day does not have them.';
 comment on column ops.loads.rows_returned is 'Rows of bronze that count again, because they were delivered again.';
 comment on column ops.loads.rejects_accepted is 'Of the rejected rows, those that somebody had accepted.';

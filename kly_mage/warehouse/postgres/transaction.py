@@ -169,7 +169,7 @@ class Transaction:
         with timer('rules'):
             self.rules.finish(self.counts.rows_new > 0)
         if self.source.applies_restatements:
-            self.versions.restate()
+            self.counts.rows_replaced += self.versions.restate()
         if self.source.versioned and self.changed:
             self.cursor.execute(
                 'insert into ops.watermarks (mart, watermark, refreshed_at) values (%s, %s, clock_timestamp())'

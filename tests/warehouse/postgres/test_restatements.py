@@ -60,6 +60,7 @@ def test_a_restatement_counts_once_and_one_taken_back_too(settings: Settings, qu
             run_days(1, 1, 'ads_revenue')
             assert found(query) == {(date(2025, 10, 1), 'a1'): (impressions, Decimal(revenue))}
     assert query('select count(*), sum(impressions) from bronze.gam_delivery') == [(1, 10)]  # append-only: the first
+    assert query('select rows_replaced from ops.loads order by load_id') == [(0,), (0,), (1,), (0,), (1,), (0,), (1,), (0,)]
     changes = query('select served_date, count_rows, impressions, revenue_usd from gold.gam_restatements order by load_id')
     day = date(2025, 10, 1)
     assert changes == [
