@@ -7,6 +7,7 @@ from typing import Any
 
 from kly_mage.common.text import counted
 from kly_mage.common.window import Window, moved
+from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.warehouse.outside import Outside
 
@@ -73,6 +74,13 @@ class Stale:
 def told_stale(stale: Stale | None) -> dict[str, Any]:
     """What a load says of it: the sentence, or None, and the days that have gone by."""
     return {'stale': stale and str(stale), 'stale_days': [day.isoformat() for day in stale.since] if stale else []}
+
+
+def stale(source: Source, newest: date | None, today: date) -> Stale | None:
+    """Whether the newest day of a source is older than it may be."""
+    if source.freshness is None or newest is None or (today - newest).days <= source.freshness.days:
+        return None  # of a source that has nothing, its missing days speak
+    return Stale(newest, (today - newest).days, source.freshness.days)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,13 @@ STALE = 'nothing is newer than {}, 4 days ago; at most 2 are declared'
 def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Midnight must not pass while a test counts days: today is what it was when the test began."""
     now = today('Asia/Jakarta')
-    for module in ('warehouse.postgres.load', 'warehouse.postgres.ledger', 'checks.status', 'cli.arguments'):
+    for module in (
+        'warehouse.postgres.load',
+        'warehouse.postgres.ledger',
+        'warehouse.postgres.standing',
+        'checks.status',
+        'cli.arguments',
+    ):
         monkeypatch.setattr(f'kly_mage.{module}.today', lambda zone: now)
 
 

@@ -26,7 +26,7 @@ from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.report import Report
 from kly_mage.warehouse.request import Request
-from kly_mage.warehouse.standing import Held, Load
+from kly_mage.warehouse.standing import Held, Load, told_stale
 from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
 _READY: set[tuple[str | None, str, str]] = set()  # projects whose tables this process has seen to
@@ -66,7 +66,11 @@ class BigQuery:
         return self._noted(request, load_in_place(self.settings, self.client, request))
 
     def _noted(self, request: Request, done: dict[str, Any]) -> dict[str, Any]:
-        costs.note(self.client, f'load {request.source.name}', done['load_id'])
+        """What a load did, with what is out of the ordinary about its days, once its cost is written down."""
+        source, days, zone = request.source, request.window, self.settings.timezone
+        done['far_off'] = [str(day) for day in standing.far_off(self.client, source, days)]
+        done |= told_stale(standing.stale_now(self.client, source, days, zone))
+        costs.note(self.client, f'load {source.name}', done['load_id'])
         return done
 
     def refresh(self, mart: str, text: Callable[[], str]) -> None:
@@ -114,7 +118,7 @@ class BigQuery:
         return standing.loads(self.client, sources)
 
     def held(self, files: Mapping[str, list[LandingFile]], days: Window | None, asked: Window | None) -> dict[str, Held]:
-        return standing.held(self.client, files, days)
+        return standing.held(self.client, files, days, asked, self.settings.timezone)
 
     def costs(self, days: Window) -> list[Cost]:
         return costs.by_day(self.client, days, self.settings.timezone)

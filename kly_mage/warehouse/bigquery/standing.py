@@ -4,14 +4,15 @@ from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any
 
-from kly_mage.common.window import Window
+from kly_mage.common.window import Window, moved, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse import volume
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.outside import Outside
-from kly_mage.warehouse.standing import Held, Load, Standing
+from kly_mage.warehouse.standing import FarOff, Held, Load, Stale, Standing, stale
 
 _Rows = list[dict[str, Any]]
 LOADS = (
@@ -40,6 +41,21 @@ REJECTS = (
     f" max(if(line = {FILE_LINE}, json_value(raw, '$.modified_at'), null)) as modified_at,"
     f' max(if(line = {FILE_LINE}, reason, null)) as reason from bronze.rejects'
     ' where source in unnest(@sources) and resolved_at is null group by source, file order by file'
+)
+# The newest until a day: rows of tomorrow, by a wrong clock, make no source fresh.
+NEWEST_UNTIL = NEWEST_DAYS.replace(' group by', ' and of_day.day <= @end group by')
+# Distinct usable rows, as the last load of each day found them in the files.
+LOADED = (
+    'select of_day.source, of_day.day, of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting as amount'
+    ' from ops.load_days as of_day'
+    ' inner join ops.loads as loads on of_day.source = loads.source and of_day.load_id = loads.load_id'
+    " where of_day.source in unnest(@sources) and loads.status = 'done' and of_day.day between @start and @end"
+    ' qualify row_number() over (partition by of_day.source, of_day.day order by of_day.load_id desc) = 1'
+)
+# For which days loads were asked that ran on a day.
+ASKED = (
+    'select source, min(date_diff(date(finished_at, @timezone), end_day, day)) as age from ops.loads'
+    " where source in unnest(@sources) and status = 'done' group by source"
 )
 ROWS = (
     'select source, load_id, day, rows_read, rows_rejected from ops.load_days'
@@ -75,8 +91,10 @@ def loads(client: Client, sources: Collection[Source]) -> dict[str, list[Load]]:
     return found
 
 
-def held(client: Client, files: Mapping[str, list[LandingFile]], days: Window | None) -> dict[str, Held]:
-    """What is known of each source (``warehouse/base.py``); which days are far off, and what is stale, is not."""
+def held(
+    client: Client, files: Mapping[str, list[LandingFile]], days: Window | None, asked: Window | None, timezone: str
+) -> dict[str, Held]:
+    """What is known of each source (``warehouse/base.py``)."""
     sources = [SOURCES[name] for name in files]
     found = {name: Held() for name in files}
     _standing(client, sources, {name: each.standing for name, each in found.items()})
@@ -95,7 +113,35 @@ def held(client: Client, files: Mapping[str, list[LandingFile]], days: Window | 
             found[name].outside.setdefault(load_id, []).append(Outside(*told))
         for row in _ask(client, FILES, sources):
             found[row['source']].seen[row['file']] = row['size'], row['modified_at']  # the last load says
+        for source in sources:
+            found[source.name].far_off = far_off(client, source, days)
+    wanted = [row['source'] for row in _ask(client, ASKED, sources, timezone=timezone) if _wants_news(row)]
+    for source in sources:
+        if source.name in wanted:
+            found[source.name].stale = stale_now(client, source, asked, timezone)
     return found
+
+
+def far_off(client: Client, source: Source, window: Window) -> list[FarOff]:
+    """The days of ``window`` whose volume is far from that of the days around them, as the source declares it."""
+    days = volume.looked_at(source, window)
+    rows = _ask(client, LOADED, [source], days) if days else []
+    return volume.far_off(source, {row['day']: row['amount'] for row in rows}, window)
+
+
+def stale_now(client: Client, source: Source, window: Window | None, timezone: str) -> Stale | None:
+    """Whether a source is stale; None too if the days that are asked for are older than what would be fresh."""
+    now = today(timezone)
+    if source.freshness is None or (window and window.end < moved(now, -source.freshness.days)):
+        return None
+    rows = _ask(client, NEWEST_UNTIL, [source], Window(now, now))
+    return stale(source, rows[0]['day'] if rows else None, now)
+
+
+def _wants_news(row: dict[str, Any]) -> bool:
+    """Whether a load was ever asked for what was fresh when it ran: who loads old days misses no news."""
+    fresh = SOURCES[row['source']].freshness
+    return fresh is not None and row['age'] <= fresh.days
 
 
 def _standing(client: Client, sources: list[Source], found: dict[str, Standing]) -> None:
@@ -117,8 +163,17 @@ def _as_it_was(files: list[LandingFile], row: dict[str, Any]) -> LandingFile | N
     return next((file for file in files if (file.name, str(file.size), file.modified_at.isoformat()) == state), None)
 
 
-def _ask(client: Client, statement: str, sources: Collection[Source], days: Window | None = None) -> _Rows:
+def _ask(
+    client: Client,
+    statement: str,
+    sources: Collection[Source],
+    days: Window | None = None,
+    *,
+    timezone: str | None = None,
+) -> _Rows:
     values: dict[str, Any] = {'sources': [source.name for source in sources]}
     if days:
         values |= {'start': days.start, 'end': days.end}
+    if timezone:
+        values['timezone'] = timezone
     return client.run(statement, values, what='status')

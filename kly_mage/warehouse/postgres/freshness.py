@@ -10,9 +10,9 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import RuleError
 from kly_mage.common.window import Window, moved
-from kly_mage.declared.base import Freshness, Source
+from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres import accepted
-from kly_mage.warehouse.standing import Stale
+from kly_mage.warehouse.standing import Stale, stale
 
 
 def newest_day(cursor: Cursor, source: Source, until: date = date.max) -> date | None:
@@ -43,7 +43,7 @@ def of_load(cursor: Cursor, source: Source, window: Window, today: date) -> Stal
     """
     if source.freshness is None or window.end < moved(today, -source.freshness.days):
         return None
-    return _stale(cursor, source, source.freshness, today)
+    return _stale(cursor, source, today)
 
 
 def of_source(cursor: Cursor, source: Source, timezone: str, today: date, window: Window | None) -> Stale | None:
@@ -59,7 +59,7 @@ def of_source(cursor: Cursor, source: Source, timezone: str, today: date, window
         ' and end_day >= (started_at at time zone %s)::date - %s)',
         (source.name, timezone, source.freshness.days),
     )
-    return _stale(cursor, source, source.freshness, today) if cursor.fetchone()[0] else None
+    return _stale(cursor, source, today) if cursor.fetchone()[0] else None
 
 
 def check(cursor: Cursor, source: Source, window: Window, today: date) -> Stale | None:
@@ -77,10 +77,6 @@ def check(cursor: Cursor, source: Source, window: Window, today: date) -> Stale 
     return found
 
 
-def _stale(cursor: Cursor, source: Source, fresh: Freshness, today: date) -> Stale | None:
-    newest = newest_day(cursor, source, today)
-    if newest is None or (today - newest).days <= fresh.days:
-        return None  # of a source that has nothing, its missing days speak
-    if newest in accepted.days(cursor, source, 'freshness'):
-        return None
-    return Stale(newest, (today - newest).days, fresh.days)
+def _stale(cursor: Cursor, source: Source, today: date) -> Stale | None:
+    found = stale(source, newest_day(cursor, source, today), today)
+    return None if found and found.newest in accepted.days(cursor, source, 'freshness') else found

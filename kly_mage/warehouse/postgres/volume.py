@@ -3,41 +3,26 @@
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import RuleError
-from kly_mage.common.window import Window, moved
+from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
+from kly_mage.warehouse import volume
 from kly_mage.warehouse.postgres import accepted
 from kly_mage.warehouse.standing import FarOff
 
-_NEIGHBOURS = 7  # fewer say nothing
-_ROWS = 20  # of a usual day; fewer are far from each other by chance
-_FAR_OFF = """
-    -- What the last load of each day found in the files, unless it was taken out since.
-    with loaded as (
-        select distinct on (day)
-            day, of_day.rows_new + of_day.rows_already_loaded + of_day.rows_unchanged + of_day.rows_conflicting as rows
-        from ops.load_days as of_day inner join ops.loads using (load_id)
-        where
-            source = %(source)s and status = 'done' and day between %(first)s and %(last)s
-            and not exists (
-                select from ops.loads as gone
-                where
-                    gone.source = %(source)s and gone.status = 'unload' and gone.load_id > loads.load_id
-                    and day between gone.start_day and gone.end_day
-            )
-        order by day, load_id desc
-    )
-
-    select own.day, own.rows, round(usual)::bigint
-    from loaded as own
-    cross join lateral (
-        select count(*) as neighbours, percentile_cont(0.5) within group (order by rows) as usual
-        from loaded as other
-        where other.day <> own.day and other.day between own.day - %(days)s and own.day + %(days)s
-    ) as around
+# What the last load of each day found in the files, unless it was taken out since.
+_LOADED = """
+    select distinct on (day)
+        day, of_day.rows_new + of_day.rows_already_loaded + of_day.rows_unchanged + of_day.rows_conflicting as rows
+    from ops.load_days as of_day inner join ops.loads using (load_id)
     where
-        own.day between %(start)s and %(end)s and neighbours >= %(neighbours)s and usual >= %(rows)s
-        and (own.rows < %(least)s * usual or own.rows > %(most)s * usual)
-    order by own.day
+        source = %(source)s and status = 'done' and day between %(start)s and %(end)s
+        and not exists (
+            select from ops.loads as gone
+            where
+                gone.source = %(source)s and gone.status = 'unload' and gone.load_id > loads.load_id
+                and day between gone.start_day and gone.end_day
+        )
+    order by day, load_id desc
 """
 
 
@@ -46,24 +31,10 @@ def far_off(cursor: Cursor, source: Source, window: Window) -> list[FarOff]:
 
     Those that somebody has accepted as they are (``accepted``) are not among them.
     """
-    if source.volume is None or source.any_day:
+    if (days := volume.looked_at(source, window)) is None:
         return []
-    cursor.execute(
-        _FAR_OFF,
-        {
-            'source': source.name,
-            'start': window.start,
-            'end': window.end,
-            'first': moved(window.start, -source.volume.days),
-            'last': moved(window.end, source.volume.days),
-            'days': source.volume.days,
-            'least': source.volume.least,
-            'most': source.volume.most,
-            'neighbours': _NEIGHBOURS,
-            'rows': _ROWS,
-        },
-    )
-    found = [FarOff(*row) for row in cursor.fetchall()]
+    cursor.execute(_LOADED, {'source': source.name, 'start': days.start, 'end': days.end})
+    found = volume.far_off(source, dict(cursor.fetchall()), window)
     right = accepted.days(cursor, source, 'volume') if found else {}
     return [each for each in found if each.day not in right or not right[each.day].covers(each.rows)]
 

@@ -1,6 +1,7 @@
 """``status`` on BigQuery: what became of each day, and what loads and refreshes have cost."""
 
 import json
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
+from kly_mage.common.window import today
 from kly_mage.warehouse.bigquery.client import Client, Job
 from kly_mage.warehouse.costs import usd
 from tests.delivery import HEADERS, ad, ads, deliver
@@ -56,6 +58,24 @@ def test_each_day_is_told_as_it_is_and_what_loads_have_read_with_its_price(
     assert cost == {'runs': 3, 'bytes_processed': 3 << 30, 'bytes_billed': 3 << 40, 'slot_ms': 4500, 'usd': '18.75'}
     assert main(['status', '--source', 'gam_delivery']) == 3
     assert 'the last 7 days, at 6.25 USD per TiB' in capsys.readouterr().out
+
+
+def test_a_load_and_status_say_which_day_is_far_off_and_that_nothing_new_has_come(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = today('Asia/Jakarta')
+    newest, usual = now - timedelta(days=4), [now - timedelta(days=back) for back in range(5, 13)]
+    rows = [ad(f'unit{n}', day=f'{day}') for day in usual for n in range(30)]
+    deliver(settings, 'gam_delivery.csv', *rows, *(ad(f'unit{n}', day=f'{newest}') for n in range(3)))
+    assert ads(f'{usual[-1]}', f'{now - timedelta(days=1)}', '--json') == 3
+    (load,) = json.loads(capsys.readouterr().out)['ranges'][0]['loads']
+    # The median of eight days of 30 rows; 3 are less than a fifth of it.
+    far_off = [f'{newest}: 3 rows, a day around it brings 30']
+    stale = f'nothing is newer than {newest}, 4 days ago; at most 2 are declared'
+    assert (load['far_off'], load['stale']) == (far_off, stale)
+    code, told = states(capsys)
+    found = told['sources']['gam_delivery']
+    assert (code, found['far_off'], found['stale']) == (3, far_off, stale)
 
 
 NEVER = {
