@@ -156,6 +156,7 @@ def create_backfill(page: Page, url: str, pipeline: str, start: date, end: date)
     page.goto(f'{url}/pipelines/{pipeline}/backfills')
     page.get_by_text('Create new backfill').first.click()
     page.wait_for_url('**/backfills/*/edit')
+    page.wait_for_load_state('networkidle')  # when the backfill has come, the form is drawn anew, and empty
     number = int(page.url.split('/backfills/')[1].split('/')[0])
     page.get_by_placeholder('Name this backfill').fill('October from the page')
     for position, day in enumerate((start, end)):

@@ -1,12 +1,10 @@
 """Each command that the README shows, run as it stands."""
 
 import re
-import urllib.request
 
 import pytest
 
 from kly_mage.common.settings import REPOSITORY
-from tests.mage.server import free_port
 from tests.walk.clone import Clone
 
 pytestmark = [pytest.mark.walk, pytest.mark.one_version]
@@ -32,11 +30,8 @@ SHOWN = {
     ),
     'make stop': (0, ''),
 }
-# What serves until Ctrl-C: the setting that says its port, a path that everybody may see, and what it says at its end.
-SERVING = {
-    'make editor': ('KLY_EDITOR_PORT', '/sign-in', 'Mage and PostgreSQL are stopped'),
-    'make dashboard': ('KLY_DASHBOARD_PORT', '/sign-in', 'the dashboard is stopped'),
-}
+# What serves until Ctrl-C is walked through in a browser.
+SERVING, PAGES = ['make editor', 'make dashboard'], 'tests/walk/test_pages.py'
 # What wants an engine: run by tests/security/test_compose.py, which is ``make test-docker``.
 COMPOSE = ['cp .env.example .env', 'docker compose up --build --detach']
 
@@ -49,20 +44,11 @@ def commands() -> list[str]:
 
 def test_each_command_of_the_readme_is_run() -> None:
     assert sorted(commands()) == sorted([*SHOWN, *SERVING, *COMPOSE])
+    pages = (REPOSITORY / PAGES).read_text('utf-8')
+    assert [command for command in SERVING if f"clone.starts('{command}'" not in pages] == []
 
 
 @pytest.mark.parametrize('command', [each for each in commands() if each in SHOWN])
 def test_a_command_of_the_readme_works(clone: Clone, first_screen: str, command: str) -> None:
     code, shows = SHOWN[command]
     assert shows in (first_screen if command == 'make run' else clone.types(command, code))
-
-
-@pytest.mark.parametrize('command', SERVING)
-@pytest.mark.usefixtures('first_screen')
-def test_what_serves_answers_where_it_says_until_ctrl_c(clone: Clone, command: str) -> None:
-    variable, path, last = SERVING[command]
-    port = str(free_port())
-    with clone.starts(command, last, **{variable: port}) as running:
-        assert f'http://127.0.0.1:{port}' in running.until('Ctrl-C')
-        with urllib.request.urlopen(f'http://127.0.0.1:{port}{path}', timeout=30) as answer:
-            assert answer.status == 200
