@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from kly_mage.cli.arguments import accept_command, add_days, add_quiet, number_of, window
+from kly_mage.cli.loaded_days import Load, by_day, numbers_of, say_days
 from kly_mage.common.console import note, say, say_sentence
 from kly_mage.common.errors import KlyError, UsageError, WarehouseError, WindowError
 from kly_mage.common.records import say_json
@@ -24,11 +25,10 @@ from kly_mage.loads.found import find_files
 from kly_mage.loads.progress import progress
 from kly_mage.loads.shares import MOST_PROCESSES, processes, shares
 from kly_mage.warehouse.choice import warehouse
-from kly_mage.warehouse.ledger import PARTS, days_without_file, word
+from kly_mage.warehouse.ledger import days_without_file
 from kly_mage.warehouse.postgres.connection import kept
 
 SHOWN_REJECTS = 3
-Load = dict[str, Any]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -155,8 +155,8 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
     missing = {load['source']: _missing(settings, SOURCES[load['source']], days) for load in loads}
     if not options.quiet and not options.via_mage:
         details = options.details or not sys.stderr.isatty()
-        for line in _progress(settings, loads, days, missing) if details else ():
-            note(line)
+        if details:
+            say_days(by_day(settings, loads, days, missing), on_terminal=sys.stderr.isatty())
         folded = 0
         for line in _attention(settings, loads, missing, days):
             if details or not line.startswith('  '):
@@ -253,28 +253,6 @@ def _names(files: list[landing.LandingFile]) -> str:
     return ', '.join(told) or 'no file'
 
 
-def _progress(settings: Settings, loads: list[Load], days: Window, missing: dict[str, list[date]]) -> Iterable[str]:
-    """One line per day, and one for the rows of other days that a source of ``any_day`` brought along."""
-    counts = warehouse(settings).by_day([number for load in loads for number in _numbers(load)])
-    names = [load['source'] for load in loads]
-    for day in days:
-        of_day = counts.pop(day, {})
-        yield f'{day}  ' + '; '.join(
-            f'{name} {"missing" if day in missing[name] else _parts(of_day.get(name, {}))}' for name in names
-        )
-    others = {name: dict.fromkeys(('read', *PARTS), 0) for name in names}
-    for of_day in counts.values():
-        for name, numbers in of_day.items():
-            others[name] = {part: others[name][part] + count for part, count in numbers.items()}
-    if counts:
-        yield 'other days  ' + '; '.join(f'{name} {_parts(numbers)}' for name, numbers in others.items() if numbers['read'])
-
-
-def _parts(numbers: dict[str, int]) -> str:
-    told = ', '.join(f'{numbers[part]:,} {word(part)}' for part in PARTS if numbers.get(part))
-    return f'{_rows(numbers["read"])} ({told})' if told else 'no rows'
-
-
 def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[date]], days: Window) -> Iterable[str]:
     """What needs a look, and what to do about it."""
     for load in loads:
@@ -320,13 +298,8 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
 
 def _first(load: Load, of_load: Callable[[int, int], list[str]]) -> Iterable[str]:
     """The first lines about a load, or about those that were made side by side."""
-    lines = (line for number in _numbers(load) for line in of_load(number, SHOWN_REJECTS))
+    lines = (line for number in numbers_of(load) for line in of_load(number, SHOWN_REJECTS))
     return (f'  {line}' for line in islice(lines, SHOWN_REJECTS))
-
-
-def _numbers(load: Load) -> list[int]:
-    numbers: list[int] = load.get('load_ids') or [load['load_id']]
-    return numbers
 
 
 def _left_out(loads: list[Load]) -> Iterable[str]:

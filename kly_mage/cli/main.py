@@ -54,6 +54,7 @@ COMMANDS = {
     'completion': 'print what lets a shell complete commands and options',
 }
 
+_WORDS = 'What the words for a row and a day mean: docs/words.md.'
 # What works on BigQuery, and what needs no warehouse. All else says so, instead of asking a PostgreSQL that nobody meant.
 _ON_BIGQUERY = (
     *('backfill', 'show', 'status', 'verify', 'rebuild', 'rejects', 'conflicts', 'export'),
@@ -139,7 +140,7 @@ def parser(chosen: Iterable[str], prog: str = 'python -m kly_mage') -> argparse.
     found.add_argument('--version', action='version', version=f'kly_mage {__version__}')
     commands = found.add_subparsers(dest='command', required=True, metavar='COMMAND', parser_class=_CommandParser)
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text)
+        command = commands.add_parser(name, help=text, description=text, epilog=_WORDS)
         command.add_argument('--debug', action='store_true', help='show every step, and the traceback of an error')
         if name in chosen:
             _command(name).arguments(command)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import TextIO
 
 from rich.box import Box
 from rich.cells import cell_len
@@ -53,7 +54,7 @@ class Column:
 def say_styled(*parts: str | tuple[str, str]) -> None:
     """Write one line made of texts, or of texts with their style (rich's words, such as ``bold red``)."""
     pairs = [(part, '') if isinstance(part, str) else part for part in parts]
-    _console().print(Text.assemble(*((printable(text), style) for text, style in pairs)), soft_wrap=True)
+    _console(sys.stdout).print(Text.assemble(*((printable(text), style) for text, style in pairs)), soft_wrap=True)
 
 
 def say_table(
@@ -62,6 +63,7 @@ def say_table(
     *,
     title: str = '',
     totals: Sequence[str] | None = None,
+    beside: bool = False,
 ) -> None:
     """Write a table that is as wide as the terminal at most.
 
@@ -70,10 +72,11 @@ def say_table(
         rows: the cells, as many in each as there are columns.
         title: a line above it.
         totals: a last row, below a rule.
+        beside: on standard error: it stands beside the result.
     """
     columns = [replace(column, name=printable(column.name)) for column in columns]
     cells = [[printable(cell) for cell in row] for row in (*rows, *([totals] if totals else ()))]
-    console = _console()
+    console = _console(sys.stderr if beside else sys.stdout)
     if title:
         say_styled((title, 'bold'))
     wide = [max((cell_len(row[n]) for row in cells), default=0) for n in range(len(columns))]
@@ -181,5 +184,5 @@ def _broken(name: str, width: int) -> str:
     return '\n'.join(lines)
 
 
-def _console() -> Console:
-    return Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+def _console(stream: TextIO) -> Console:
+    return Console(file=stream, highlight=False, width=None if stream.isatty() else WIDTH)

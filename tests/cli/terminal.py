@@ -8,6 +8,6 @@ COLUMNS = 80
 _STYLES = re.compile(r'\x1b\[[\d;?]*[A-Za-z]')
 
 
-def shown(*arguments: str, columns: int = COLUMNS) -> list[str]:
-    """The lines of standard output of a command whose output and errors go to a terminal of so many columns."""
-    return _STYLES.sub('', on_a_terminal(*arguments, columns=columns)).replace('\r', '').split('\n')
+def shown(*arguments: str, columns: int = COLUMNS, errors: bool = False) -> list[str]:
+    """The lines of standard output, and of errors if asked for, of a command on a terminal of so many columns."""
+    return _STYLES.sub('', on_a_terminal(*arguments, columns=columns, errors=errors)).replace('\r', '').split('\n')

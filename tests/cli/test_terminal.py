@@ -90,3 +90,16 @@ def test_a_terminal_gets_remarks_folded_and_a_log_all_of_them(settings: Settings
     capfd.readouterr()
     main([*command])
     assert '\n- gam_delivery: 1 row' in capfd.readouterr().out
+
+
+def test_the_days_of_a_backfill_are_a_table_whose_columns_are_the_places_that_occur(settings: Settings) -> None:
+    deliver(settings, 'gam_delivery_20251001.csv', ad(revenue='1'), ad(revenue='1'), ad('other', revenue='n/a'))
+    days = ('--start', '2025-10-01', '--end', '2025-10-02', '--pipeline', 'ads_revenue')
+    told = [line.rstrip() for line in shown('backfill', *days, '--details', errors=True)]
+    (begin,) = (n for n, line in enumerate(told) if line.startswith('day and source'))
+    assert told[begin].split()[3:] == ['rows', 'new', 'duplicate', 'rejected']
+    # Three rows: one counts, one equals it, one has no amount. Of the second day there is no file.
+    assert told[begin + 2].split() == ['2025-10-01', 'gam_delivery', '3', '1', '1', '1']
+    assert told[begin + 3].split() == ['2025-10-02', 'gam_delivery', 'missing']
+    assert max(map(cell_len, told[begin : begin + 4])) <= COLUMNS
+    assert not any(line.startswith('day and source') for line in shown('backfill', *days, errors=True))
