@@ -31,7 +31,6 @@ def main() -> None:
         page.screenshot(path=REPOSITORY / 'docs/backfill.png')
         opened = EditorPage(page, server.url, 'articles_performance', side='charts')
         opened.run('load_ga4_events')
-        opened.run_chart('pageviews_by_day')
         opened.center('load_ga4_events')
         page.mouse.move(640, 500)
         page.mouse.wheel(0, 650)  # from the block's text down to its rows

@@ -220,6 +220,11 @@ def test_a_link_asks_for_its_page_alone_and_back_leads_back(visit: Visit) -> Non
     assert page.get_by_label('Search in titles, or an id').input_value() == 'data center'
     assert page.url.endswith('search=data+center')
     assert whole == []
+    # For who opens it in another tab: Streamlit's own link to the first page leads to the page that it stands on.
+    overview = page.locator('[data-testid=stSidebar] a', has_text='Overview').evaluate('a => a.href')
+    assert overview == f'{visit.url}/overview?from=2025-10-01&to=2025-10-31'
+    page = visit.open(overview.removeprefix(f'{visit.url}/'))
+    assert (page.locator('h1').inner_text(), page.get_by_role('dialog').count()) == ('Overview', 0)
 
 
 def test_what_is_chosen_stands_in_the_address_and_a_new_browser_sees_the_same(
