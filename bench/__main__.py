@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from bench import corrections, dashboard, export, history, oracle, places, report, scan, workers
+from bench import corrections, dashboard, export, history, in_mage, oracle, places, report, scan, workers
 from bench.contestants import Contestant, Floor, Folder, Ours, Yardstick, database
 from bench.data import Job, write
 from bench.measure import Cost, Meter
@@ -70,6 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
                 if name == 'workers':
                     job = _job('month', options.rows)
                     told.workers(job, workers.run(host, meter, work, job, options.repeat))
+                    continue
+                if name == 'mage':
+                    told.in_mage(in_mage.run(host, meter, work, _job('day', options.rows), options.repeat))
                     continue
                 if name == 'dashboard':
                     told.dashboard(*dashboard.run(host, meter, work, options.repeat))
@@ -147,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
             'rejects',
             'workers',
             'dashboard',
+            'mage',
             [],
         ],
         help='month, day, scan, export and corrections, if none is named',

@@ -18,6 +18,8 @@ from bench.data import Job
 from bench.export import WAYS as EXPORT_WAYS
 from bench.export import Export
 from bench.history import Point
+from bench.in_mage import AIMS
+from bench.in_mage import WAYS as IN_MAGE
 from bench.measure import Cost, median
 from bench.places import WAYS as PLACES
 from bench.scan import WAYS, Scan
@@ -244,6 +246,17 @@ class Report:
         for page in opened:
             seconds, cpu = (median(page.costs, what) for what in (lambda c: c.seconds, lambda c: c.cpu))
             self._add(f'| {page.days} | {page.page} | {seconds:.2f} | {AIM:.0f} | {cpu:.2f} | {page.scanned:,} |')
+
+    def in_mage(self, costs: dict[str, list[Cost]]) -> None:
+        """What Mage takes."""
+        self._add('', '## mage', '', '| what | rounds | seconds | aim | CPU s | MB |', '|---|---|---|---|---|---|')
+        for way, of_way in costs.items():
+            seconds, cpu, peak = (
+                median(of_way, what) for what in (lambda c: c.seconds, lambda c: c.cpu, lambda c: c.peak_mb)
+            )
+            told = f'{cpu:.2f} | {peak:.0f}' if cpu else ' | '
+            self._add(f'| {way} | {len(of_way)} | {seconds:.2f} | {AIMS[way]:.0f} | {told} |')
+        self._add('', *(f'- {way}: {says}' for way, says in IN_MAGE.items()))
 
     def write(self, path: Path) -> None:
         """Keep it."""
