@@ -8,7 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
@@ -59,6 +59,7 @@ class GoogleSql:
         self._catalog = simple_catalog_pb2.SimpleCatalogProto(name='project')
         self._catalog.builtin_function_options.language_options.CopyFrom(self._options)
         self._sets: dict[str, Any] = {}
+        self._values: dict[str, tuple[str, ...]] = {}
         for place, name, body in _CREATED.findall(schema):
             self.add_table(place, name, [(column, self.kind(kind)) for column, kind in re.findall(r'`(\w+)` (\w+)', body)])
 
@@ -68,7 +69,9 @@ class GoogleSql:
             region, _, name_of_set = place.rpartition('.')
             catalog = self._catalog.catalog.add(name=region) if region else self._catalog
             self._sets[place] = catalog.catalog.add(name=name_of_set)
-        table = (self._sets[place] if place else self._catalog).table.add(name=name)
+        tables = (self._sets[place] if place else self._catalog).table
+        _leave_out(tables, lambda each: each.name == name)
+        table = tables.add(name=name)
         for column, kind in columns:
             table.column.add(name=column, is_writable_column=True).type.CopyFrom(kind)
 
@@ -127,9 +130,9 @@ class GoogleSql:
         return found
 
     def widen(self, place: str, name: str, texts: list[str]) -> None:
-        """Add columns of text to a table."""
+        """Add columns of text to a table, where it has them not."""
         (table,) = (each for each in self._sets[place].table if each.name == name)
-        for column in texts:
+        for column in set(texts) - {column.name for column in table.column}:
             table.column.add(name=column, is_writable_column=True).type.CopyFrom(self.kind('string'))
 
     def refusal(self, statement: str) -> str | None:
@@ -137,7 +140,7 @@ class GoogleSql:
         request = self._messages.AnalyzeRequest(sql_statement=statement)
         request.options.language_options.CopyFrom(self._options)
         request.options.prune_unused_columns = True
-        for name, kind in _PARAMETERS.items():
+        for name, kind in (_PARAMETERS | self._values).items():
             request.options.query_parameters.add(name=name).type.CopyFrom(self.kind(*kind))
         request.simple_catalog.CopyFrom(self._catalog)
         try:
@@ -146,6 +149,11 @@ class GoogleSql:
             return str(error.details())
         self.scans += _scans(told.resolved_statement)
         made = told.resolved_statement.resolved_create_statement_node
+        if named := re.fullmatch(r'create table (\w+)\.(\w+) \((.*)\)', statement, re.DOTALL):
+            columns = (column.split() for column in named[3].split(', '))
+            self.add_table(named[1], named[2], [(name.strip('`'), self.kind(kind)) for name, kind in columns])
+        elif named := re.match(r'alter table (\w+)\.(\w+) add column', statement):
+            self.widen(named[1], named[2], re.findall(r'add column if not exists `?(\w+)`? string', statement))
         if named := re.match(r'create temp table (\w+) as', statement):
             query = made.resolved_create_table_stmt_base_node.resolved_create_table_as_select_stmt_node
             self.add_table('', named[1], [(each.name, each.column.type) for each in query.output_column_list])
@@ -154,12 +162,15 @@ class GoogleSql:
             self.add_table(named[1], named[2], [(each.name, each.column.type) for each in view.output_column_list])
         return None
 
-    def refusals(self, script: str) -> list[str]:
+    def refusals(self, script: str, values: dict[str, Any] | None = None) -> list[str]:
         """Why statements of a script are none of GoogleSQL, each with how it begins.
 
         A variable is a constant to the analyzer, an assignment and a condition are selected.
+
+        Args:
+            values: of its parameters, which have the types that the client gives them.
         """
-        found = []
+        found, self._values = [], {name: _kind_of(value) for name, value in (values or {}).items()}
         for step in re.split(r';\n|(?<= then)\n', script + '\n'):
             statement = _STEP.sub('', step, count=1).strip().removesuffix(';')
             if declared := re.fullmatch(r'declare (\w+) (\w+)(?:<(\w+)>)?(?: default .*)?', statement):
@@ -178,6 +189,7 @@ class GoogleSql:
     def _declare(self, name: str, kind: str, element: str | None) -> None:
         from zetasql.wasi._pb2.zetasql.public import value_pb2
 
+        _leave_out(self._catalog.constant, lambda each: list(each.name_path) == [name])
         constant = self._catalog.constant.add(name_path=[name])
         constant.type.CopyFrom(self.kind(kind, element))
         constant.value.CopyFrom(value_pb2.ValueProto())
@@ -199,6 +211,19 @@ class GoogleSql:
 
     def close(self) -> None:
         self._channel.close()
+
+
+def _kind_of(value: Any) -> tuple[str, ...]:
+    if isinstance(value, list):
+        return _TEXTS
+    return ('string',) if value is None or isinstance(value, str) else ('int64',) if isinstance(value, int) else ('date',)
+
+
+def _leave_out(entries: Any, which: Callable[[Any], bool]) -> None:
+    """Take what has that name out of a catalog, where another of the name is about to be added."""
+    for at in reversed(range(len(entries))):
+        if which(entries[at]):
+            del entries[at]
 
 
 def _scans(message: Any) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -1,6 +1,7 @@
 """What BigQuery refuses, and what is not there: one line, with what to do."""
 
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from kly_mage.common.settings import Settings, load_settings
 from kly_mage.warehouse.bigquery import client as client_module
 from kly_mage.warehouse.bigquery.client import Client
 from tests.delivery import ad, ads, deliver
+from tests.gold import Query
 
 NEEDS = {
     **{'backfill': ['--start', '2025-10-01', '--end', '2025-10-01'], 'export': ['gold.csv'], 'forget': ['--user', 'u1']},
@@ -62,7 +64,7 @@ def test_whole_days_of_an_export_are_refused_before_anything_is_written(
 
 
 def test_another_transaction_in_the_way_is_waited_for_and_nothing_else(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from google.api_core.exceptions import BadRequest, Forbidden
     from google.cloud.bigquery import Client as Google
@@ -70,27 +72,36 @@ def test_another_transaction_in_the_way_is_waited_for_and_nothing_else(
     deliver(settings, 'gam_delivery_20251001.csv', ad('top'))
     monkeypatch.setattr(client_module.time, 'sleep', lambda seconds: None)
     asked, ask = list[str](), Google.query
-    refusals: dict[str, list[Exception]] = {
-        'load': [
-            BadRequest('Transaction is aborted due to concurrent update against table t'),
-            BadRequest('Could not serialize access to table t due to concurrent update'),
-        ],
-        'refresh': [BadRequest('Transaction is aborted due to concurrent update against table t')],
-    }
+    said = [
+        'Could not serialize access to table t due to concurrent update',
+        'Transaction is aborted due to concurrent update against table t',
+    ]
 
-    def query(self: Any, text: str, **given: Any) -> Any:
+    def in_the_way(self: Any, text: str, **given: Any) -> Any:
         what = given['job_config'].labels['what']
         asked.append(what)
-        if refusals.get(what):
-            raise refusals[what].pop(0)
+        if asked.count(what) <= len(said):
+            raise BadRequest(said[asked.count(what) - 1])
         return ask(self, text, **given)
 
-    monkeypatch.setattr(Google, 'query', query)
-    assert ads() == 0
-    assert (asked.count('load'), asked.count('refresh')) == (3, 3)  # two of two marts, and one again
+    with monkeypatch.context() as patched:
+        patched.setattr(Google, 'query', in_the_way)
+        assert ads() == 0
+    assert {'settings', 'schema', 'files', 'load', 'refresh'} <= set(asked)
+    assert all(asked.count(what) > len(said) for what in asked)
+    assert (asked.count('load'), asked.count('refresh')) == (3, 4)  # two marts, and two tries of the first
+    assert query('select served_date, content_id, impressions from gold.gam_daily_summary') == [(date(2025, 10, 1), '7', 10)]
+    refused = Forbidden('Access Denied: Table p:bronze.gam_delivery: User does not have permission')
+
+    def refuse(self: Any, text: str, **given: Any) -> Any:
+        asked.append(given['job_config'].labels['what'])
+        if asked[-1] == 'load':
+            raise refused
+        return ask(self, text, **given)
+
+    monkeypatch.setattr(Google, 'query', refuse)
     capsys.readouterr()
     asked.clear()
-    refusals['load'] = [Forbidden('Access Denied: Table p:bronze.gam_delivery: User does not have permission')]
     assert ads() == 1
     assert asked.count('load') == 1
     assert 'roles/bigquery.dataOwner' in capsys.readouterr().err

@@ -1,0 +1,84 @@
+"""Fixtures for tests that run on both warehouses: a module that imports them all has each of its tests twice."""
+
+import re
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kly_mage.common.settings import Settings
+from tests import conftest as of_postgres
+from tests.googlesql import analyzer
+from tests.warehouse.bigquery import conftest as of_bigquery
+from tests.warehouse.bigquery.conftest import address
+
+__all__ = ['address', 'only_googlesql', 'query', 'settings', 'shared']
+
+_MADE = re.compile(r'create table if not exists (?!ops\.settings|ops\.\w+_lock)(\S+) ')
+
+
+@pytest.fixture(scope='module')
+def shared() -> str:
+    """The name of a project of BigQuery whose tables are made once."""
+    return f'test-{uuid.uuid4().hex[:12]}'
+
+
+@pytest.fixture(scope='module', autouse=True)
+def only_googlesql() -> Iterator[None]:
+    """Whatever the tests of a module have sent to BigQuery passes GoogleSQL's own analyzer, types included."""
+    from kly_mage.warehouse.bigquery.client import Client
+
+    run, load = Client.run, Client.load
+    sent: dict[str, dict[str, Any]] = {}
+
+    def running(self: Client, text: str, values: dict[str, Any] | None = None, *, what: str, **given: Any) -> Any:
+        if what != 'test' and '`analytics_' not in text:  # tables of an export are nested: see test_ga4_select.py
+            sent.setdefault(text, values or {})
+        return run(self, text, values, what=what, **given)
+
+    def loading(self: Client, path: Path, table: str, columns: Sequence[tuple[str, str]], name: str) -> None:
+        sent[f'create table {table} ({", ".join(f"{column} {kind}" for column, kind in columns)})'] = {}
+        load(self, path, table, columns, name)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Client, 'run', running)
+        patched.setattr(Client, 'load', loading)
+        yield
+    if sent:
+        from kly_mage.warehouse.bigquery.schema import everything
+
+        with analyzer(everything('US', 'Asia/Jakarta')) as googlesql:
+            assert [refused for text, values in sent.items() for refused in googlesql.refusals(text, values)] == []
+
+
+@pytest.fixture(params=[pytest.param('postgres', marks=pytest.mark.database), 'bigquery'])
+def settings(
+    request: pytest.FixtureRequest, shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Settings]:
+    """The project's settings with an empty warehouse and an empty landing zone of this test's own."""
+    if request.param == 'postgres':
+        with of_postgres.on_postgres(request.getfixturevalue('postgres'), tmp_path, monkeypatch) as found:
+            yield found
+    else:
+        found = of_postgres.chosen(tmp_path, monkeypatch, of_bigquery.project(request.getfixturevalue('address'), shared))
+        _empty(found)
+        yield found
+
+
+@pytest.fixture
+def query(settings: Settings) -> Callable[[str], list[tuple[Any, ...]]]:
+    """Run one statement; gives its rows."""
+    return partial((of_bigquery if settings.warehouse == 'bigquery' else of_postgres).ask, settings)
+
+
+def _empty(settings: Settings) -> None:
+    """Take the rows of the test before out of BigQuery: an emulator takes longer to make tables."""
+    from kly_mage.warehouse.bigquery.schema import everything
+
+    tables = _MADE.findall(everything('US', 'UTC'))
+    held = of_bigquery.ask(settings, ' union all '.join(f"select distinct '{name}' from {name}" for name in tables))
+    if held:
+        of_bigquery.ask(settings, ''.join(f'delete from {name} where true;' for (name,) in held))
