@@ -81,9 +81,19 @@ def refusal(error: BaseException, asked: Asked) -> Refusal | None:
         return Refusal(
             f'BigQuery does not answer ({said}): look at the network of this machine, and try it again', passes=True
         )
+    if isinstance(error, api.GoogleAPIError) and is_in_the_way(said):
+        return Refusal(
+            f'other loads or refreshes were in the way at each try ({said}); {_NOTHING}: run it again when they are done',
+            passes=True,
+        )
     if isinstance(error, api.GoogleAPIError):
         return Refusal(refused(type(error).__name__, said, asked))
     return None
+
+
+def is_in_the_way(said: str) -> bool:
+    """Whether BigQuery says that another transaction has changed the same table first. Nothing of ours is kept then."""
+    return any(words in said for words in ('due to concurrent update', 'Could not serialize access'))
 
 
 def refused(kind: str, said: str, asked: Asked) -> str:

@@ -14,13 +14,11 @@ from typing import Any
 
 from kly_mage.common.errors import SettingsError, UnreachableError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
-from kly_mage.fetch.refusals import Asked, refusal
+from kly_mage.fetch.refusals import Asked, is_in_the_way, refusal
 from kly_mage.warehouse.bigquery.text import DATA_SETS, placed
 
 logger = logging.getLogger('kly_mage')
 EMULATOR = 'BIGQUERY_EMULATOR_HOST'
-# How BigQuery says that another transaction has changed the same table first. Nothing of ours is kept then.
-IN_THE_WAY = ('due to concurrent update', 'Could not serialize access')
 TRIES = 8
 _OWNER, _CAP = 'BigQuery Data Owner (roles/bigquery.dataOwner)', 'KLY_BIGQUERY_MAX_BYTES'
 _REGION = 'KLY_BIGQUERY_LOCATION has to name where they are, from the first load on'
@@ -129,7 +127,7 @@ class Client:
             try:
                 return take(self._finished(known['job_id'], ask, job_retry=None))
             except Exception as error:
-                if attempt == TRIES or not any(said in str(error) for said in IN_THE_WAY):
+                if attempt == TRIES or not is_in_the_way(str(error)):
                     raise self._told(error) from error
                 seconds = random.uniform(0.5, 1.5) * min(2 ** (attempt - 1), 30)  # noqa: S311 -- so that two do not meet again
                 logger.warning('another transaction was in the way of %s; trying again in %.1f s', what, seconds)

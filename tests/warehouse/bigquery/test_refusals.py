@@ -87,7 +87,7 @@ def test_another_transaction_in_the_way_is_waited_for_and_nothing_else(
     with monkeypatch.context() as patched:
         patched.setattr(Google, 'query', in_the_way)
         assert ads() == 0
-    assert {'settings', 'schema', 'files', 'load', 'refresh'} <= set(asked)
+    assert {'settings', 'schema', 'load', 'costs', 'refresh'} <= set(asked)
     assert all(asked.count(what) > len(said) for what in asked)
     assert (asked.count('load'), asked.count('refresh')) == (3, 4)  # two marts, and two tries of the first
     assert query('select served_date, content_id, impressions from gold.gam_daily_summary') == [(date(2025, 10, 1), '7', 10)]
@@ -204,6 +204,23 @@ def test_no_network_is_no_fault_of_the_call(client: Client, monkeypatch: pytest.
         monkeypatch.setattr(Google, 'query', refuse)
         with pytest.raises(UnreachableError, match='BigQuery does not answer'):
             client.run('select 1', what='test')
+
+
+def test_a_transaction_that_is_always_in_the_way_passes_later(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    from google.api_core.exceptions import BadRequest
+    from google.cloud.bigquery import Client as Google
+
+    asked = list[str]()
+
+    def refuse(self: Any, text: str, **given: Any) -> Any:
+        asked.append(text)
+        raise BadRequest('Transaction is aborted due to concurrent update against table t')
+
+    monkeypatch.setattr(client_module.time, 'sleep', lambda seconds: None)
+    monkeypatch.setattr(Google, 'query', refuse)
+    with pytest.raises(UnreachableError, match=r'were in the way at each try .*: run it again when they are done'):
+        client.run('select 1', what='test')
+    assert len(asked) == client_module.TRIES
 
 
 def test_missing_credentials_are_said_before_anything_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
