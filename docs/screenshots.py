@@ -30,10 +30,10 @@ def main() -> None:
         page.wait_for_timeout(1500)
         page.screenshot(path=REPOSITORY / 'docs/backfill.png')
         opened = EditorPage(page, server.url, 'articles_performance', side='charts')
-        opened.run('load_ga4_events')
-        opened.center('load_ga4_events')
+        opened.run('preview_daily_summary')
+        opened.center('preview_daily_summary')
         page.mouse.move(640, 500)
-        page.mouse.wheel(0, 650)  # from the block's text down to its rows
+        page.mouse.wheel(0, 900)  # from the block's text down to its rows
         page.wait_for_timeout(1500)
         page.screenshot(path=REPOSITORY / 'docs/editor.png')
     shutil.rmtree(folder, ignore_errors=True)
