@@ -104,11 +104,11 @@ def exists(cursor: Cursor, schema: str, table: str) -> bool:
 
 def everything() -> str:
     """Everything that must stand before the first load, as one text."""
-    return _made_for(tuple(SOURCES.values()), tuple(MARTS))
+    return _made_for(tuple(SOURCES.values()), tuple(MARTS), joined_ddl())
 
 
 @lru_cache(maxsize=1)
-def _made_for(sources: tuple[Source, ...], marts: tuple[Mart, ...]) -> str:
+def _made_for(sources: tuple[Source, ...], marts: tuple[Mart, ...], joined: str) -> str:
     """The text for what is declared; a load asks for it several times."""
     set_aside, ops, articles, *checks = map(text_of, ('set_aside', 'ops', 'articles', 'file_checks', 'deliveries'))
     restatements = [restatements_ddl(SOURCES[mart.source], mart) for mart in marts if SOURCES[mart.source].value_columns]
@@ -120,7 +120,7 @@ def _made_for(sources: tuple[Source, ...], marts: tuple[Mart, ...]) -> str:
             articles,
             *map(mart_ddl, marts),
             *restatements,
-            joined_ddl(),
+            joined,
             *checks,
             restatements_view(),
             finality_view(),
