@@ -14,10 +14,13 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import psycopg2
 import pytest
@@ -59,18 +62,23 @@ class Stack:
             capture_output=True,
             text=True,
             check=check,
-            timeout=400,
+            timeout=900,  # the first build, on a busy machine
         )
 
     def up(self, image: int = 1) -> None:
-        """Bring up what is not, and wait until both are healthy."""
+        """Bring up what is not, and wait until it is healthy."""
         try:
             self.compose('up', '--detach', '--build', image=image)
         except subprocess.CalledProcessError as error:
             pytest.fail(
                 f'{error.stdout[-4000:]}\n{error.stderr[-4000:]}\n{self.compose("logs", check=False).stdout[-6000:]}'
             )
-        until(lambda: self.inspect('mage')['State']['Health']['Status'] == 'healthy', 180, lambda: self.log('mage'))
+        for service in ('mage', 'dashboard'):
+            until(
+                lambda name=service: self.inspect(name)['State']['Health']['Status'] == 'healthy',
+                180,
+                lambda name=service: self.log(name),
+            )
 
     def log(self, service: str) -> str:
         return self.compose('logs', '--tail', '60', service, check=False).stdout
@@ -213,6 +221,7 @@ def stack(engine: dict[str, str], base: str, tmp_path_factory: pytest.TempPathFa
         'MAGE_JWT_SECRET': '0123456789abcdef0123456789abcdef',
         'POSTGRES_PORT': free_port(),
         'KLY_EDITOR_PORT': free_port(),
+        'KLY_DASHBOARD_PORT': free_port(),
         'MAGE_UID': str(UID),
     }
     env_file.write(folder / '.env', secrets)
@@ -253,6 +262,29 @@ def test_a_backfill_in_the_stack_gives_the_sample_s_gold(stack: Stack) -> None:
     assert stack.ask('select count(distinct date), sum(pageviews) > 0, sum(revenue_usd) > 0 from gold.daily_summary') == [
         (2, True, True)
     ]
+
+
+def test_the_dashboard_opens_by_the_editors_password_alone_and_its_sessions_change_nothing(stack: Stack) -> None:
+    url = f'http://127.0.0.1:{stack.secrets["KLY_DASHBOARD_PORT"]}'
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    browser.addheaders = [('Origin', url)]  # as a browser says of a form
+    with browser.open(url, timeout=30) as page:
+        assert page.url.startswith(f'{url}/sign-in')
+    with pytest.raises(urllib.error.HTTPError, match='401'):
+        browser.open(f'{url}/sign-in', urlencode({'password': 'guessed'}).encode(), timeout=30)
+    with browser.open(f'{url}/sign-in', urlencode({'password': 'first owner'}).encode(), timeout=30) as page:
+        assert page.url == f'{url}/'
+    asks = """
+from kly_mage.common.settings import load_settings
+from kly_mage.warehouse.postgres.reading import reading
+with reading(load_settings()) as session, session.cursor() as cursor:
+    cursor.execute('select current_user, (select sum(pageviews) > 0 from gold.daily_summary)')
+    print(*cursor.fetchone())
+    cursor.execute('delete from ops.loads')
+"""
+    told = stack.compose('exec', '-T', 'dashboard', 'python', '-c', asks, check=False)
+    assert (told.stdout.strip(), told.returncode) == ('kly_reader True', 1)
+    assert 'cannot execute DELETE in a read-only transaction' in told.stderr
 
 
 @pytest.mark.parametrize(
