@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
-from kly_mage.landing import csv, readers
+from kly_mage.landing import csv, plain, readers
 from kly_mage.loads import depends, runner
 from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
 from kly_mage.warehouse.postgres import unchanged
@@ -27,13 +28,16 @@ FILE = 'gam_delivery_20251001.csv'
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the files whose rows are read from now on; cleared by ``taken``."""
     found: list[str] = []
-    of = csv.slices
 
-    def noted(file: Any, *rest: Any) -> Any:
-        found.append(file.name.rpartition('/')[2])
-        return of(file, *rest)
+    def noting(of: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(file: Any, *rest: Any) -> Any:
+            found.append(file.name.rpartition('/')[2])
+            return of(file, *rest)
 
-    monkeypatch.setattr(csv, 'slices', noted)
+        return noted
+
+    monkeypatch.setattr(csv, 'slices', noting(csv.slices))
+    monkeypatch.setattr(plain, 'body', noting(plain.body))  # of small files
     return found
 
 

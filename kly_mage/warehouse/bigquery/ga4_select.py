@@ -81,6 +81,7 @@ def rows_of(
         outside_text=literal(OUTSIDE),
         is_outside=f'ifnull({outside}, false)',
         is_inside=f'ifnull({inside}, false)',
+        no_day=' or (_partition_date is null and _reject is not null)' if own in days else '',
         columns=',\n    '.join(map(identifier, _own(source, undeclared))),
         file=literal(file),
         delivered_at=literal(delivered_at),
@@ -213,7 +214,7 @@ placed as (
         if({is_outside}, {outside_text}, _reject) as _reject,
         if(_reject is null and not {is_outside}, {hashed}, null) as _hashrow
     from judged
-    where {is_inside} or {is_outside} or (_partition_date is null and _reject is not null)
+    where {is_inside} or {is_outside}{no_day}
 ),
 
 counted as (

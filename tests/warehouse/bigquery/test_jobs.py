@@ -12,12 +12,14 @@ from kly_mage.warehouse.bigquery.client import Client
 
 
 class Job:
-    """A job as Google's library gives it.
+    """A job as Google's library gives it; it has read nothing.
 
     Args:
         ending: what waiting for it raises; nothing if it gives a row.
         looks: how often it is still at work when somebody looks.
     """
+
+    job_id = 'kly_mage_load_x_7_1'
 
     def __init__(self, ending: BaseException | None = None, looks: int = 0) -> None:
         self.ending, self.looks = ending, looks
