@@ -288,7 +288,7 @@ def test_a_file_that_cannot_be_written_is_said_before_the_work(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str], place: str
 ) -> None:
     """A folder may be open to everybody and take no file: those of /proc are root's, and root may write everywhere."""
-    for work in ('kly_mage.cli.reconcile.reconcile', 'kly_mage.loads.export.stream'):
+    for work in ('kly_mage.cli.reconcile.reconcile', 'kly_mage.warehouse.postgres.engine.Postgres.stream'):
         monkeypatch.setattr(work, lambda *_: pytest.fail('the work has begun'))
     assert main([*command, place]) == 2
     assert f'{place} cannot be written (No such file or directory): name a file' in capfd.readouterr().err

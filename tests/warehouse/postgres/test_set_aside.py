@@ -118,11 +118,16 @@ def test_an_edit_of_the_articles_view_keeps_all_that_hangs_on_it(
     assert everything(query) == before
 
 
+def but_for_our_own_text(found: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """The same without the text of gold.reconciliation, which groups by what is no part of the hash, and follows it."""
+    return [(name, kind, None if name == 'gold.reconciliation' else text, *rest) for name, kind, text, *rest in found]
+
+
 def test_a_view_on_bronze_survives_a_migration_of_its_source(
     built: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = everything(query)
+    before = but_for_our_own_text(everything(query))
     columns = (*(GAM_DELIVERY.hash_columns or ()), 'site')
     monkeypatch.setitem(SOURCES, 'gam_delivery', replace(GAM_DELIVERY, hash_columns=columns))
     assert main(['migrate']) == 0
-    assert everything(query) == before
+    assert but_for_our_own_text(everything(query)) == before
