@@ -129,6 +129,8 @@ def test_the_pages_of_ads_show_the_versions_that_count(settings: Settings, query
     brought = dict(zip(span.columns, span.rows[0], strict=True))
     by_line_item = ask(settings, question('ads'), days | brought | {'by': 'line_item'}).rows
     assert [(name, rows, impressions) for name, rows, impressions, *_ in by_line_item] == [('l0', 1, 12), ('l2', 1, 1)]
+    by_day = ask(settings, question('days_of_ads'), days | brought | {'by': 'line_item', 'wanted': 'l0'}).rows
+    assert [(day, impressions, money) for day, impressions, _, money in by_day] == [(date(2025, 10, 1), 12, Decimal('1.5'))]
     line_items = "select line_item, impressions from bronze.gam_delivery_counted(array['2025-10-01'::date]) order by 1"
     assert query(line_items) == [('l0', 12), ('l2', 1)]
 

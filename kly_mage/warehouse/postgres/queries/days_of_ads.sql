@@ -1,26 +1,52 @@
 -- What an ad unit, a line item or a creative delivered by day, between the moments that `span` tells of these days.
+with counting as (
+    select
+        stored._partition_date,
+        stored.ad_unit,
+        stored.line_item,
+        stored.creative,
+        stored.site,
+        stored.impressions,
+        stored.clicks,
+        stored.revenue_usd
+    from bronze.gam_delivery as stored
+    left join bronze.gam_delivery_gone as gone
+        on stored._hashrow = gone._hashrow and gone._partition_date between :start and :end
+    where
+        stored._partition_date between :start and :end
+        and gone._hashrow is null
+        and stored._updated_at >= :first
+        and stored._updated_at <= :last
+    union all
+    select
+        added._partition_date,
+        added.ad_unit,
+        added.line_item,
+        added.creative,
+        added.site,
+        added.impressions,
+        added.clicks,
+        added.revenue_usd
+    from bronze.gam_delivery_added as added
+    where added._partition_date between :start and :end
+)
+
 select
-    stored._partition_date as day,
-    sum(stored.impressions)::bigint as impressions,
-    sum(stored.clicks)::bigint as clicks,
-    sum(stored.revenue_usd) as revenue_usd
-from bronze.gam_delivery as stored
-left join bronze.gam_delivery_gone as gone
-    on stored._hashrow = gone._hashrow and gone._partition_date between :start and :end
+    counting._partition_date as day,
+    sum(counting.impressions)::bigint as impressions,
+    sum(counting.clicks)::bigint as clicks,
+    sum(counting.revenue_usd) as revenue_usd
+from counting
 where
-    stored._partition_date between :start and :end
-    and gone._hashrow is null
-    and stored._updated_at >= :first
-    and stored._updated_at <= :last
-    and :wanted = coalesce(
+    :wanted = coalesce(
         nullif(
             case :by
-                when 'ad_unit' then stored.ad_unit
-                when 'line_item' then stored.line_item
-                when 'creative' then stored.creative
-                else stored.site
+                when 'ad_unit' then counting.ad_unit
+                when 'line_item' then counting.line_item
+                when 'creative' then counting.creative
+                else counting.site
             end, ''
         ), '(not set)'
     )
-group by stored._partition_date
-order by stored._partition_date desc
+group by counting._partition_date
+order by counting._partition_date desc
