@@ -146,8 +146,8 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
                 'end_date': days.end,
                 'started_by': 'command line',
                 'progress': step,
+                'reread': options.reread,
             }
-            asked['reread'] = options.reread
             workers = processes(options.workers)
             cut = shares(warehouse(load_settings()).reach(), _sources(chosen), days, options.workers) if workers > 1 else {}
             loads = list(runner.run(chosen, shares=cut, workers=workers, **asked).values())

@@ -22,6 +22,7 @@ from kly_mage import __version__
 from kly_mage.cli import DONE, FAILED, INTERRUPTED, TERMINATED, WRONG_USE
 from kly_mage.common import interruption
 from kly_mage.common.console import log_to_stderr, note
+from kly_mage.common.cores import threads
 from kly_mage.common.errors import KlyError, UsageError, first_line
 from kly_mage.common.settings import doubts, environment
 from kly_mage.common.text import printable
@@ -174,13 +175,10 @@ def _command(name: str) -> Command:
     Nor does numpy, which comes along, start threads for matrices, which nobody here has: they spin for a tenth of a second.
     """
     gc.disable()
-    given = os.environ.get(_MATRIX_THREADS)
-    os.environ[_MATRIX_THREADS] = given or '1'
     try:
-        return cast(Command, importlib.import_module(f'kly_mage.cli.{name.replace("-", "_")}'))
+        with threads(_MATRIX_THREADS, 1):  # only here: what a command starts, such as Mage, may have matrices
+            return cast(Command, importlib.import_module(f'kly_mage.cli.{name.replace("-", "_")}'))
     finally:
-        if given is None:  # what a command starts, such as Mage, may have matrices
-            del os.environ[_MATRIX_THREADS]
         gc.freeze()  # nor later
         gc.enable()
 

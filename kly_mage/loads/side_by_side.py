@@ -6,8 +6,7 @@ import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import SpawnProcess
@@ -16,7 +15,7 @@ from typing import Any, NoReturn
 
 from kly_mage.common import interruption
 from kly_mage.common.console import log_to_stderr
-from kly_mage.common.cores import cores
+from kly_mage.common.cores import cores, threads
 from kly_mage.common.errors import KlyError, UsageError, WarehouseError, first_line
 from kly_mage.common.window import Window
 from kly_mage.loads.progress import Step, silent
@@ -68,7 +67,7 @@ class _Team:
     def __init__(self, load: Work, given: Mapping[str, Any], count: int) -> None:
         context = multiprocessing.get_context('spawn')  # a copy of this process would have its connections and some threads
         self.processes, self.pipes = list[SpawnProcess](), list[Connection]()
-        with _threads(count):
+        with threads(_THREADS, max(1, cores() // count)):  # each would start one for every core
             for _ in range(count):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_serve, args=(theirs, load, given, logging.getLogger().level), daemon=True)
@@ -131,18 +130,6 @@ def _heard(pipe: Connection) -> Any:
             'a process that loads a share of the days was ended from outside, perhaps for want of memory; what others have '
             'loaded stays: run it again, with fewer --workers'
         ) from None
-
-
-@contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """The processes begun inside share the cores: each would start a thread for every one of them."""
-    before = os.environ.get(_THREADS)
-    os.environ[_THREADS] = before or str(max(1, cores() // count))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[_THREADS]
 
 
 # --- in each of the processes -----------------------------------------------------------------------------------------
