@@ -17,7 +17,7 @@ from kly_mage.common.output import ensure_writable
 from kly_mage.common.settings import load_settings
 from kly_mage.common.tables import on_terminal
 from kly_mage.loads.progress import progress
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import warehouse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     """Print what was found, the verdict last. 3 if anything is not where it belongs, or too much waits."""
     # A machine that reads the result wants no progress beside it, unless somebody looks on.
     with progress(quiet=options.quiet or (not sys.stderr.isatty() and (options.json or options.csv))) as step:
-        settings = server(load_settings())
+        settings = warehouse(load_settings()).reach()
         report = reconcile(settings, sources(options), window(options), step)
     if options.json:
         document(reports.as_json(report))

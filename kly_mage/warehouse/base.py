@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands ove
     from kly_mage.declared.base import Source
     from kly_mage.declared.marts import Joined, Mart
     from kly_mage.landing.files import LandingFile
+    from kly_mage.warehouse.account import Accounts
     from kly_mage.warehouse.costs import Cost
     from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
     from kly_mage.warehouse.in_place import InPlace
@@ -95,6 +96,9 @@ class Warehouse(Protocol):
 
     def verify(self) -> Report | None:
         """Compare gold with bronze, bronze with its hashes, registries and ledger; None if nothing was ever loaded."""
+
+    def accounts(self) -> AbstractContextManager[Accounts]:
+        """A reconciliation of the landing zone with the warehouse; a second one waits until it ends."""
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         """Empty the marts and fill them from all of bronze: readers see the old rows, then the new.

@@ -4,8 +4,8 @@ from kly_mage.checks.reconciliation.model import Report
 from kly_mage.common.errors import NotBuiltError
 from kly_mage.common.settings import Settings
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
+from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.gold import ARTICLE, Asked, Found
-from kly_mage.warehouse.postgres.summary import look_up
 
 LINES = 10
 _MONEY = next(measure.name for measure in DAILY_SUMMARY.measures if measure.unit == 'USD')
@@ -21,7 +21,7 @@ def best(settings: Settings, report: Report) -> list[tuple[str, Found]]:
     wanted = (('Sites that earn most', DAILY_SUMMARY.grouped[0]), ('Articles that earn most', ARTICLE))
     try:
         found = [
-            (title, look_up(settings, DAILY_SUMMARY, Asked(report.window, by=by, sort=_MONEY, limit=LINES)))
+            (title, warehouse(settings).look_up(DAILY_SUMMARY, Asked(report.window, by=by, sort=_MONEY, limit=LINES)))
             for title, by in wanted
         ]
     except NotBuiltError:

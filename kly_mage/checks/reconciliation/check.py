@@ -1,13 +1,14 @@
 """Reconciliation: every row and every cent of the source files, found again in bronze and in gold, or missed by name.
 
 The files are read afresh, slice by slice, and hashed as a load hashes them (``read``); the warehouse says where each row
-is (``Comparison``); this adds it up by day. The ledger is not summed up here: in a re-run, a copy of a known row counts
-as known, so its counts are those of a load, not of the files. What the ledger does know is which load looked at which day
-and file, and that is what it is asked.
+is (``warehouse/account.py``); this adds it up by day. The ledger is not summed up here: in a re-run, a copy of a known row
+counts as known, so its counts are those of a load, not of the files. What the ledger does know is which load looked at which
+day and file, and that is what it is asked.
 """
 
 from collections.abc import Iterable
 from datetime import date, datetime
+from functools import partial
 
 import polars as pl
 
@@ -20,12 +21,12 @@ from kly_mage.common.settings import UTC, Settings
 from kly_mage.common.text import counted
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
+from kly_mage.declared.marts import mart_of
 from kly_mage.landing.files import LandingFile
 from kly_mage.loads.progress import Step, reading, silent
 from kly_mage.rows.frames import Frames
-from kly_mage.warehouse.postgres import explanation, file_checks, holdings, ledger, which_counts
-from kly_mage.warehouse.postgres.comparison import Comparison, Count, one_at_a_time
-from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.account import Account, Count
+from kly_mage.warehouse.choice import warehouse
 
 
 def reconcile(
@@ -37,12 +38,12 @@ def reconcile(
     """Read the files again and find every row of them in the warehouse; leaves the result in ``ops.file_checks``.
 
     Args:
-        settings: with a host (``server.server``).
+        settings: as ``warehouse.reach`` gives them.
         sources: their names.
         window: only rows of these days, and only the files a load of these days looks at; None for everything.
         progress: is told how many bytes of a source's files are read.
     """
-    ensure_schema(settings)
+    store = warehouse(settings)
     report = Report(
         window,
         datetime.now(UTC),
@@ -51,14 +52,14 @@ def reconcile(
     )
     files = {name: find_files(settings, SOURCES[name]) for name in report.sources}
     days = window or _delivered(files.values())
-    with one_at_a_time(settings) as connection:
+    with store.accounts() as accounts:
         for name in report.sources:
-            comparison = Comparison(connection, settings, SOURCES[name], window)
-            _Account(comparison, Reading(settings, SOURCES[name], window), report, progress).settle()
+            read = Reading(settings, SOURCES[name], window)
+            _Account(accounts.account(SOURCES[name], read.files, window), read, report, progress).settle()
             if days and files[name]:
-                report.causes[name].without_file = ledger.missing_days(settings, SOURCES[name], files[name], days)
-        facts = file_checks.facts(connection, report.sources, window)
-        report.days = file_checks.days(connection, window)
+                report.causes[name].without_file = store.missing_days(SOURCES[name], files[name], days)
+        facts = accounts.facts(report.sources, window)
+        report.days = accounts.days(window)
     for line in report.lines:
         line.facts = facts.get((line.source, line.day), {})
     report.lines.sort(key=lambda line: (report.sources.index(line.source), line.day is None, line.day or date.min))
@@ -75,23 +76,24 @@ def _delivered(files: Iterable[list[LandingFile]]) -> Window | None:
 class _Account:
     """The account of one source: a line per day, and the causes of what is not as it should be."""
 
-    def __init__(self, comparison: Comparison, files: Reading, report: Report, progress: Step) -> None:
-        self.comparison, self.reading, self.report, self.progress = comparison, files, report, progress
-        self.name, self.money = comparison.source.name, comparison.mart.money if comparison.mart else None
+    def __init__(self, account: Account, files: Reading, report: Report, progress: Step) -> None:
+        self.account, self.reading, self.report, self.progress = account, files, report, progress
+        mart = mart_of(files.source.name)
+        self.name, self.money, self.measures = files.source.name, mart and mart.money, mart.additive if mart else ()
         self.lines: dict[date | None, Line] = {}
 
     def settle(self) -> None:
         """Fill in the report's lines and causes of this source."""
         self._read()
         steps = [
-            self.comparison.find,
-            lambda: which_counts.settle(self.comparison),
-            lambda: self._count(self.comparison.delivered()),
-            lambda: self._count(self.comparison.same_file()),
-            lambda: self._count(self.comparison.waiting()),
+            self.account.place,
+            self.account.settle,
+            lambda: self._count(self.account.delivered()),
+            lambda: self._count(self.account.same_file()),
+            lambda: self._count(self.account.waiting()),
             self._count_rejects,
             self._count_stored,
-            lambda: self._count(self.comparison.gold(), only_known_days=True),
+            lambda: self._count(self.account.gold(), only_known_days=True),
             self._explain,
             self._keep,
         ]
@@ -105,29 +107,29 @@ class _Account:
             len(steps),
             told=f'{counted(rows, "row")} of {counted(len(self.lines), "day")}',
         )
-        self.comparison.close()
+        self.account.close()
         self.report.lines += self.lines.values()
 
     def _read(self) -> None:
         """All rows of the files into the comparison."""
         files = self.reading.files
-        forgotten = ForgottenRows(self.comparison, files)
-        frames = reading(Frames(self.reading.frames), self.progress, f'reading {self.name}', files)
+        forgotten = ForgottenRows(self.account, self.measures, files)
+        frames = reading(Frames(partial(self.reading.frames, self.account)), self.progress, f'reading {self.name}', files)
         for each in frames.ahead():
             frame = forgotten.part(each)
             rejected = frame.filter(pl.col('_reject').is_not_null())
             rows = frame.filter(pl.col('_reject').is_null()) if rejected.height else frame
             if rows.height:
-                self.comparison.put(rows)
+                self.account.put(rows)
             if rejected.height:
-                self.comparison.put_rejects(rejected, files[int(frame['_number'][0])].day)
+                self.account.put_rejects(rejected, files[int(frame['_number'][0])].day)
         if self.reading.left_out:
-            self.comparison.leave_out(self.reading.left_out)
+            self.account.leave_out(self.reading.left_out)
         self._count(forgotten.counts(self.reading.left_out))
 
     def _line(self, day: date | None) -> Line:
         if day not in self.lines:
-            self.lines[day] = Line(self.name, day, sums={measure.name: {} for measure in self.comparison.measures})
+            self.lines[day] = Line(self.name, day, sums={measure.name: {} for measure in self.measures})
         return self.lines[day]
 
     def _count(self, counts: Iterable[Count], *, only_known_days: bool = False) -> None:
@@ -141,12 +143,12 @@ class _Account:
                 continue
             line = self._line(day)
             line.count(place, rows)
-            for measure, amount in zip(self.comparison.measures, amounts, strict=False):
+            for measure, amount in zip(self.measures, amounts, strict=False):
                 line.add(measure.name, place, amount)
 
     def _count_rejects(self) -> None:
         """A reject is read, and in its place; of its numbers nothing but money can be told."""
-        for day, place, rows, (amount,) in self.comparison.rejects(self.money):
+        for day, place, rows, (amount,) in self.account.rejects():
             line = self._line(day)
             for name in ('read', place):
                 line.count(name, rows)
@@ -155,21 +157,20 @@ class _Account:
 
     def _count_stored(self) -> None:
         """What bronze holds by day, and what of it no file holds."""
-        self._count(holdings.stored(self.comparison))
-        self._count(holdings.earlier(self.comparison))
+        self._count(self.account.stored())
         found = sum(line.rows.get(place, 0) for line in self.lines.values() for place in ('bronze', 'changed'))
         if found != sum(line.rows.get('stored', 0) for line in self.lines.values()):
-            self._count(holdings.in_no_file(self.comparison))
+            self._count(self.account.in_no_file())
 
     def _explain(self) -> None:
-        self.report.causes[self.name] = explain(self.comparison, self.reading, self.lines.values())
+        self.report.causes[self.name] = explain(self.account, self.reading, self.lines.values())
 
     def _keep(self) -> None:
         """Leave the counts for ``gold.reconciliation``."""
-        if not self.comparison.source.any_day:  # articles may be of any day when they are delivered
-            for day, lag, rows in explanation.lateness(self.comparison, [file.day for file in self.reading.files]):
+        if not self.reading.source.any_day:  # articles may be of any day when they are delivered
+            for day, lag, rows in self.account.lateness():
                 self._line(day).late[lag] = rows
-        file_checks.keep(self.comparison, [self._record(line) for line in self.lines.values()])
+        self.account.keep([self._record(line) for line in self.lines.values()])
 
     def _record(self, line: Line) -> dict[str, object]:
         """The columns of ``ops.file_checks``."""

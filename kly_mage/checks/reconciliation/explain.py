@@ -1,63 +1,59 @@
 """The causes behind the counts: which files, lines and rows the findings name."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
-from kly_mage.checks.reconciliation.model import DAMAGED, Causes, Line
+from kly_mage.checks.reconciliation.model import Causes, Line
 from kly_mage.checks.reconciliation.read import Reading
-from kly_mage.landing.files import LandingFile, day_in_name
-from kly_mage.warehouse.postgres import explanation, latest, which_counts
-from kly_mage.warehouse.postgres.comparison import Comparison
+from kly_mage.landing.files import day_in_name
+from kly_mage.warehouse.account import Account
 
 
-def explain(of: Comparison, reading: Reading, lines: Iterable[Line]) -> Causes:
+def explain(of: Account, reading: Reading, lines: Iterable[Line]) -> Causes:
     """What the findings of one source say beyond the counts."""
-    causes, files = Causes(of.source.name, unreadable=reading.unreadable), reading.files
+    causes, files = Causes(reading.source.name, unreadable=reading.unreadable), reading.files
     counted = {place for line in lines for place, rows in line.rows.items() if rows}
-    causes.covered = explanation.days_asked_for(of)
-    missing = explanation.missing_by_file(of) if {'not_loaded', 'outside'} & counted else []
+    causes.covered = of.days_asked_for()
+    missing = of.missing() if {'not_loaded', 'outside'} & counted else []
     for place, number, rows, first, last, line in missing:
         file = files[number]
         if place == 'not_loaded':
             causes.not_loaded.append((file.name, file.day, rows, first, last))
         elif file.day:
             causes.outside.append((file.name, file.day, rows, first, last, line))
-    damaged = explanation.damaged(of, DAMAGED) if {'lost', 'changed'} & counted else []
+    damaged = of.damaged() if {'lost', 'changed'} & counted else []
     for place, day, number, line, row in damaged:
         causes.damaged.setdefault(place, []).append((day, files[number].name, line, row))
     if 'in_no_file' in counted:
-        for day, row, is_registered in explanation.in_no_file(of, DAMAGED):
+        for day, row, is_registered in of.unsourced():
             causes.damaged.setdefault('in_no_file', []).append((day, None, None, row))
             if not is_registered:
                 causes.damaged.setdefault('unregistered', []).append((day, None, None, row))
     named = {row for rows in causes.damaged.values() for *_, row in rows}
-    if others := [(day, None, None, row) for day, row in which_counts.not_the_newest(of, DAMAGED) if row not in named]:
+    if others := [(day, None, None, row) for day, row in of.not_the_newest() if row not in named]:
         causes.damaged['restated'] = [*others]
-    versions = [
-        *latest.not_the_latest(of, DAMAGED),
-        *which_counts.not_the_first(of, [file.name for file in files], DAMAGED),
-    ]
-    if versions := [version for version in versions if version[-1] not in named]:
-        causes.damaged['restated'] = [(day, files[number].name, line, row) for day, number, line, row in versions]
-    _explain_files(of, files, causes)
-    causes.uncounted = explanation.waiting_for_refresh(of)
-    causes.stale_rejects = explanation.stale_rejects(of, [file.name for file in files])
+    if versions := [version for version in of.other_versions() if version.row not in named]:
+        causes.damaged['restated'] = [(day, files[number].name, line, row) for _, day, number, line, row in versions]
+    _explain_files(of.files_as_loaded(), reading, causes)
+    causes.uncounted = of.waiting_for_refresh()
+    causes.stale_rejects = of.stale_rejects()
     if 'conflict_same_file' in counted:
-        causes.same_file = _telling_columns(explanation.conflicting_in_one_file(of))
+        causes.same_file = _telling_columns(of.conflicting_in_one_file())
     return causes
 
 
-def _explain_files(of: Comparison, files: list[LandingFile], causes: Causes) -> None:
-    """Files that have changed since a load read them, and files that are gone."""
-    seen = explanation.files_as_loaded(of)
+def _explain_files(seen: Mapping[str, tuple[int, datetime]], reading: Reading, causes: Causes) -> None:
+    """Files that have changed since a load read them (``seen``), and files that are gone."""
+    source, settings, window, files = reading.source, reading.settings, reading.window, reading.files
     for file in files:
         if file.name in seen and seen[file.name] != (file.size, file.modified_at):
             causes.changed.append((file.name, file.day, seen[file.name][0], file.size))
     for name in sorted(seen.keys() - {file.name for file in files}):
-        if not (of.settings.data_dir / name).exists():
-            day = day_in_name(of.source, name)
-            near = of.window is None or (
-                day and of.window.start <= day and (day - of.window.end).days <= of.source.late(of.settings.late_days)
+        if not (settings.data_dir / name).exists():
+            day = day_in_name(source, name)
+            near = window is None or (
+                day and window.start <= day and (day - window.end).days <= source.late(settings.late_days)
             )
             if near:
                 causes.gone.append((name, day))

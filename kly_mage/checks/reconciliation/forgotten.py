@@ -1,21 +1,20 @@
 """Rows of the files that are of forgotten persons: counted for themselves, and compared with nothing."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import polars as pl
 
+from kly_mage.declared.marts import Measure
 from kly_mage.landing.files import LandingFile
 from kly_mage.rows import measures as of_frame
-from kly_mage.warehouse.postgres.comparison import Comparison, Count
-from kly_mage.warehouse.postgres.forgotten import persons
+from kly_mage.warehouse.account import Account, Count
 
 
 class ForgottenRows:
     """Takes them out of the frames of one source (``part``), and tells how many there were (``counts``)."""
 
-    def __init__(self, comparison: Comparison, files: list[LandingFile]) -> None:
-        self._measures, self._files = comparison.measures, files
-        self._persons = persons(comparison.cursor, comparison.source)
+    def __init__(self, account: Account, measures: Sequence[Measure], files: Sequence[LandingFile]) -> None:
+        self._measures, self._files, self._persons = measures, files, account.persons()
         self._found: list[pl.DataFrame] = []
 
     def part(self, frame: pl.DataFrame) -> pl.DataFrame:

@@ -34,7 +34,6 @@ PLACES = (
 )
 EARLIER = ('replaced', 'withdrawn')  # rows of bronze that count no longer
 MISSING = ('not_loaded', 'outside', 'lost', 'changed')
-DAMAGED = 100_000
 NO_FILE = 'no file'  # the kind of a finding about days that lack their file
 
 
@@ -134,7 +133,7 @@ class Causes:
         not_loaded: per file: its day, rows that were not loaded, their first and last day.
         outside: per file: its day, rows that no load takes, their first and last day, line of the first.
         damaged: per place (lost, changed, unregistered, restated, in_no_file): rows with their day, file and line if a file
-            has them, and hash; at most ``DAMAGED`` per place.
+            has them, and hash; at most ``account.NAMED`` per place.
         changed: files that are not as the last load that read them saw them: name, day, size then, size now.
         gone: files that loads have read and that are not there any more, and their day.
         without_file: days of the range that have and had no file of their own.

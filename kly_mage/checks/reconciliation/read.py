@@ -1,6 +1,7 @@
 """The files of one source, read afresh for a reconciliation: typed and hashed as a load does it, slice by slice."""
 
 from collections.abc import Iterator
+from datetime import date
 from functools import cache
 
 import polars as pl
@@ -13,7 +14,8 @@ from kly_mage.landing import cut, readers
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
 from kly_mage.rows import rowhash
-from kly_mage.warehouse.postgres import deliveries, rejects
+from kly_mage.warehouse.account import Account
+from kly_mage.warehouse.choice import warehouse
 
 
 def find_files(settings: Settings, source: Source) -> list[LandingFile]:
@@ -35,8 +37,7 @@ class Reading:
 
     def __init__(self, settings: Settings, source: Source, window: Window | None) -> None:
         self.settings, self.source, self.window = settings, source, window
-        self._taken = cache(lambda: rejects.taken(settings, source.name))
-        self._in_force = deliveries.InForce(settings, source)
+        self._taken = cache(lambda: warehouse(settings).taken(source.name))
         self.unreadable: list[tuple[str, Window | None]] = []
         self.left_out: list[int] = []
         self.files: list[LandingFile] = []
@@ -47,7 +48,7 @@ class Reading:
         if window and not source.any_day:
             self.files = landing.files_for(self.files, window, settings.late_days)
 
-    def frames(self) -> Iterator[pl.DataFrame]:
+    def frames(self, account: Account) -> Iterator[pl.DataFrame]:
         """Hashed rows of the days asked for, each frame of one file, with ``_number``, ``_outside`` and ``_superseded``.
 
         ``_outside`` marks rows that no load takes from their file, because it is of another day; ``_superseded`` those in
@@ -59,7 +60,7 @@ class Reading:
             )
             try:
                 for frame in frames:
-                    rows = self._within(cut.take(frame, self._taken), file)
+                    rows = self._within(cut.take(frame, self._taken), file, account.days_of_newer(file.name))
                     if rows.height:
                         rows = rows.with_columns(pl.lit(number, pl.Int32).alias('_number'))
                         yield rowhash.add_hashrow(rows, self.source)
@@ -67,12 +68,11 @@ class Reading:
                 self.unreadable.append((str(error), file.days(self.settings.late_days)))
                 self.left_out.append(number)
 
-    def _within(self, frame: pl.DataFrame, file: LandingFile) -> pl.DataFrame:
+    def _within(self, frame: pl.DataFrame, file: LandingFile, older: list[date]) -> pl.DataFrame:
         day, own = pl.col('_partition_date'), file.days(self.settings.late_days)
         outside = pl.lit(False)
         if own and not self.source.any_day:
             outside = ~day.is_between(own.start, own.end).fill_null(True)
-        older = self._in_force.days_of_newer(file.name)
         frame = frame.with_columns(outside.alias('_outside'), (day.is_in(older) & ~outside).alias('_superseded'))
         if self.window is None:
             return frame

@@ -15,6 +15,7 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
+from kly_mage.warehouse.account import Accounts
 from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, shown, standing, waiting
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.load import load, load_in_place
@@ -129,6 +130,9 @@ class BigQuery:
         report = verify(self.client, self.settings.timezone)
         costs.note(self.client, 'verify')
         return report
+
+    def accounts(self) -> AbstractContextManager[Accounts]:
+        raise not_yet('reconcile')
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         rows = self.client.run(rebuild_script(), what='rebuild')

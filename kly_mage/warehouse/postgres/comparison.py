@@ -7,8 +7,6 @@ What the files hold goes into temporary tables; memory follows the slice, never 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
-from decimal import Decimal
-from typing import NamedTuple
 
 import polars as pl
 from psycopg2 import sql
@@ -21,6 +19,7 @@ from kly_mage.declared.marts import DAILY_SUMMARY, mart_of
 from kly_mage.rows import measures as of_frame
 from kly_mage.rows import rowhash
 from kly_mage.rows.seen import Seen
+from kly_mage.warehouse.account import Count
 from kly_mage.warehouse.postgres import few_days, hash_sql
 from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.completion import LateColumns
@@ -38,15 +37,6 @@ SAME_FILE = (
     'exists (select from versions as other where other._hashrow = v._hashrow and other.at < v.at'
     f' and other.at >> {LINE_BITS} = v.at >> {LINE_BITS})'
 )
-
-
-class Count(NamedTuple):
-    """So many rows of a day are in a place, and amount to so much: one amount per additive measure of the mart."""
-
-    day: date | None
-    place: str
-    rows: int
-    amounts: tuple[Decimal | None, ...]
 
 
 @contextmanager

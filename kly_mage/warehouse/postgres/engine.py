@@ -15,6 +15,7 @@ from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
 from kly_mage.rows.frames import Frames
+from kly_mage.warehouse.account import Accounts
 from kly_mage.warehouse.costs import Cost
 from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
 from kly_mage.warehouse.in_place import InPlace
@@ -110,6 +111,11 @@ class Postgres:
         from kly_mage.warehouse.postgres import verify
 
         return retrying(lambda: verify.verify(server(self.settings)))
+
+    def accounts(self) -> AbstractContextManager[Accounts]:
+        from kly_mage.warehouse.postgres.account import accounts
+
+        return accounts(server(self.settings))
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         from kly_mage.warehouse.postgres import verify

@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg2 import sql
 
+from kly_mage.warehouse.account import Amiss, Missing
 from kly_mage.warehouse.postgres.comparison import LINE_BITS, Comparison
 from kly_mage.warehouse.postgres.holdings import IN_NO_FILE, counting
 from kly_mage.warehouse.postgres.tables import moving_tables, registry
@@ -24,8 +25,8 @@ def days_asked_for(of: Comparison) -> set[date]:
     return {day for (day,) in of.cursor.fetchall()}
 
 
-def missing_by_file(of: Comparison) -> list[tuple[str, int, int, date, date, int]]:
-    """Rows not loaded, or outside the days of their file: place, file, rows, first and last day, first line."""
+def missing_by_file(of: Comparison) -> list[Missing]:
+    """Rows not loaded, or outside the days of their file."""
     of.cursor.execute(
         f"""
         with missing as (
@@ -42,19 +43,17 @@ def missing_by_file(of: Comparison) -> list[tuple[str, int, int, date, date, int
         """,
         (of.source.name,),
     )
-    found: list[tuple[str, int, int, date, date, int]] = of.cursor.fetchall()
-    return found
+    return [Missing(*found) for found in of.cursor.fetchall()]
 
 
-def damaged(of: Comparison, limit: int) -> list[tuple[str, date | None, int, int, str]]:
-    """Rows lost or changed in bronze: place, day, file, line, hash."""
+def damaged(of: Comparison, limit: int) -> list[Amiss]:
+    """Rows lost or changed in bronze."""
     of.cursor.execute(
         f'select place, day, at >> {LINE_BITS}, at & {_LINE}, _hashrow::text from versions'
         " where place in ('lost', 'changed') order by day, at limit %s",
         (limit,),
     )
-    found: list[tuple[str, date | None, int, int, str]] = of.cursor.fetchall()
-    return found
+    return [Amiss(*found) for found in of.cursor.fetchall()]
 
 
 def in_no_file(of: Comparison, limit: int) -> list[tuple[date | None, str, bool]]:

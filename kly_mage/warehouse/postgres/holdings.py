@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from psycopg2 import sql
 
+from kly_mage.warehouse.account import Count
 from kly_mage.warehouse.postgres import measures as of_table
-from kly_mage.warehouse.postgres.comparison import Comparison, Count
+from kly_mage.warehouse.postgres.comparison import Comparison
 from kly_mage.warehouse.postgres.counting import counting as counting_rows
 from kly_mage.warehouse.postgres.counting import gone
 from kly_mage.warehouse.postgres.tables import corrections_table
