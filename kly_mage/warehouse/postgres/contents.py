@@ -28,6 +28,8 @@ from kly_mage.warehouse.standing import Changed
 _FACTORS = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)  # odd: no count is lost in a sum
 _ALL_OF_IT = 2**64
 _Key = tuple[str, date | None]
+Sums = list[tuple[str, date | None, int, int, Decimal, datetime | None]]  # what rows hold of each file and day
+_SUMS = ('_file', 'day', 'rows', 'checksum', 'money', '_modified_at')
 
 
 @dataclass
@@ -54,40 +56,43 @@ class Contents:
         self._held: dict[_Key, _Held] = {}
         self._new: dict[_Key, _Held] = {}
 
-    def add(self, rows: pl.DataFrame, *, new: bool = False) -> None:
-        """Take in usable rows, each with ``_hashrow`` as it is stored and ``_duplicate_rows``.
+    def hold(self, found: Sums) -> None:
+        """Take in what usable rows hold."""
+        for file, day, rows, checksum, money, modified_at in found:
+            self._held.setdefault((file, day), _Held()).add(rows, checksum, money)
+            if modified_at is not None:
+                self.states[file] = modified_at
 
-        Args:
-            new: these rows, taken in before, have been put into bronze.
-        """
+    def bring(self, found: Sums) -> None:
+        """Take in what those of them hold that have been put into bronze."""
+        for file, day, rows, checksum, money, _ in found:
+            self._new.setdefault((file, day), _Held()).add(rows, checksum, money)
+
+    def sums(self, rows: pl.DataFrame) -> Sums:
+        """What rows hold of each file and day; each has ``_hashrow`` as it is stored and ``_duplicate_rows``."""
         if not rows.height or '_file' not in rows.columns:  # a block of a user may have dropped it
-            return
+            return []
+        money, times = self.source.money_columns[:1], pl.col('_duplicate_rows') + 1
         own = rows.select(
             '_file',
             pl.lit(None, pl.Date).alias('day') if self.source.any_day else pl.col('_partition_date').alias('day'),
+            times.alias('rows'),
+            self._fingerprints(rows).alias('checksum') * times.cast(pl.UInt64),
+            *(pl.col(column).alias('money') * times for column in money),
             '_modified_at' if '_modified_at' in rows.columns else pl.lit(None, pl.Datetime).alias('_modified_at'),
-            (pl.col('_duplicate_rows') + 1).alias('rows'),
-            self._fingerprints(rows).alias('checksum'),
-            (pl.col(self.source.money_columns[0]) if self.source.money_columns else pl.lit(Decimal(0))).alias('money'),
         )
-        times = pl.col('rows')
-        sums = [
-            pl.col('_file', '_modified_at').first() if not rowhash.of_several_files(own) else pl.col('_modified_at').first(),
-            times.sum(),
-            (pl.col('checksum') * times.cast(pl.UInt64)).sum(),
-            (pl.col('money') * times).sum(),
-        ]
-        key = ['day'] if not rowhash.of_several_files(own) else ['_file', 'day']
-        taken = self._new if new else self._held
-        for found in own.group_by(key).agg(*sums).iter_rows(named=True):
-            held = taken.setdefault((found['_file'], found['day']), _Held())
-            held.add(found['rows'], found['checksum'], found['money'])
-            if found['_modified_at'] is not None:
-                self.states[found['_file']] = found['_modified_at']
+        key, first = ['_file', 'day'], pl.col('_modified_at').first()
+        if not rowhash.of_several_files(own):  # a day is found faster than a day of a name
+            key, first = ['day'], pl.col('_file', '_modified_at').first()
+        found = own.group_by(key).agg(first, pl.col('rows', 'checksum', *('money' for _ in money)).sum())
+        return found.with_columns(() if money else pl.lit(Decimal(0)).alias('money')).select(_SUMS).rows()
 
     def _fingerprints(self, rows: pl.DataFrame) -> pl.Series:
         """64 bits of each row: its hash tied to the numbers that the hash leaves out, so that none can be swapped."""
-        fingerprints, numbers = rowhash.tails(rows['_hashrow']), pl.repeat(0, rows.height, dtype=pl.UInt64, eager=True)
+        fingerprints = rowhash.tails(rows['_hashrow'])
+        if not self.source.value_columns:
+            return fingerprints
+        numbers = pl.repeat(0, rows.height, dtype=pl.UInt64, eager=True)
         for column, factor in zip(self.source.value_columns, _FACTORS, strict=False):
             if column.kind in ('count', 'money'):
                 value = rows[column.name].cast(MONEY if column.kind == 'money' else pl.Int64).to_physical().fill_null(0)

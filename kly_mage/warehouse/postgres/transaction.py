@@ -107,7 +107,8 @@ class Transaction:
             return
         day = pl.col('_hashrow').str.head(8).alias('_utc_day')
         rows = rows.with_columns(day, rowhash.stored(rows['_hashrow']), *rowhash.stored_undeclared(rows, self.source))
-        self.contents.add(rows)
+        held = self.contents.sums(rows)
+        self.contents.hold(held)
         self.deliveries.meet(rows)
         if self.late:
             rows = self.late.complete(rows, self.load_id, sql.Literal(self.stamp))
@@ -122,7 +123,7 @@ class Transaction:
         if self.source.versioned:
             self.articles |= set(new['content_id'])
         self.rules.check(new)
-        self.contents.add(new, new=True)
+        self.contents.bring(held if new is rows else self.contents.sums(new))
         old = self._known(first, seen)
         self._delivered_again(first)
         if further.height:  # the registry knows the first of their key by now; they may differ from it, or be it again
@@ -177,7 +178,7 @@ class Transaction:
                 (f'bronze.{self.source.name}', self.stamp),
             )
             self.cursor.execute(
-                'insert into gold.daily_summary_changes (content_id) select unnest(%s)', (list(self.articles),)
+                'insert into gold.daily_summary_changes (content_id) select unnest(%s::text[])', (list(self.articles),)
             )
         return self.counts
 
@@ -223,7 +224,13 @@ class Transaction:
         again = [bytes.fromhex(text.replace('-', '')) for (text,) in self.cursor.fetchall()]
         if again:
             self.changed = True
-            self.articles |= set(rows.filter(pl.col('_hashrow').is_in(again))['content_id'])
+            self.cursor.execute(  # of an article's only version, no other can count for it
+                sql.SQL(
+                    'select content_id from {} where content_id = any(%s::text[]) group by 1 having count(*) > 1'
+                ).format(bronze_table(self.source)),
+                (rows.filter(pl.col('_hashrow').is_in(again))['content_id'].unique().to_list(),),
+            )
+            self.articles |= {content_id for (content_id,) in self.cursor.fetchall()}
 
     def _copy(self, frame: pl.DataFrame, table: sql.Composable) -> None:
         names = sql.SQL(', ').join(map(sql.Identifier, frame.columns))

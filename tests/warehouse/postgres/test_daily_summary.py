@@ -71,6 +71,21 @@ def test_a_run_with_nothing_new_writes_no_row_and_moves_nothing(built: Settings,
     assert (versions(query), query("select * from ops.watermarks where mart = 'gold.daily_summary'")) == before
 
 
+def test_an_article_delivered_again_as_it_was_moves_nothing_that_its_next_version_does(
+    built: Settings, query: Query
+) -> None:
+    moved = "select refreshed_at from ops.watermarks where mart = 'gold.daily_summary'"
+    before = query(moved)
+    deliver(built, 'cms_articles_20251002.csv', article('7'), article('8'))
+    backfill('2025-10-01', '2025-10-02', '--quiet')
+    assert query("select rows_already_loaded from ops.loads where source = 'cms_articles' order by load_id")[-1] == (2,)
+    assert query(moved) == before
+    deliver(built, 'cms_articles_20251003.csv', article('7', title='Edited'))
+    backfill('2025-10-01', '2025-10-02', '--quiet')
+    assert query(moved) > before
+    assert_gold_is_exact(query, built.data_dir)
+
+
 def test_a_row_that_no_mart_has_any_more_goes(built: Settings, query: Query) -> None:
     query("delete from gold.ga4_daily_summary where content_id = '8' returning 1")
     query("delete from gold.gam_daily_summary where content_id = '8' and served_date = '2025-10-01' returning 1")
