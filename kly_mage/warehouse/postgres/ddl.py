@@ -274,7 +274,9 @@ def summarize_partitions(settings: Settings, source: Source) -> None:
             cursor.execute(
                 'select brin_summarize_new_values(index.indexrelid) from ('
                 '  select relid from pg_partition_tree(%s) where isleaf order by relid::text collate "C" desc limit 3'
-                ') as latest inner join pg_index as index on latest.relid = index.indrelid',
+                ') as latest inner join pg_index as index on latest.relid = index.indrelid'
+                ' inner join pg_class as kind on kind.oid = index.indexrelid'
+                " where kind.relam = (select oid from pg_am where amname = 'brin')",  # people add others
                 (f'bronze.{source.name}',),
             )
         except psycopg2.errors.LockNotAvailable:

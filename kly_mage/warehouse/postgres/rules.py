@@ -1,4 +1,6 @@
-"""Rules of data quality, over the new rows of a load."""
+"""Rules of data quality, over the new rows of a load: decided on the frames, while the server is busy with the rows."""
+
+import operator
 
 import polars as pl
 from psycopg2 import sql
@@ -7,7 +9,17 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.common.errors import RuleError
 from kly_mage.common.text import counted
 from kly_mage.declared.base import AgainstArticle, Source
-from kly_mage.warehouse.postgres.tables import bronze_table
+
+_OPERATORS = {
+    '<': operator.lt,
+    '<=': operator.le,
+    '=': operator.eq,
+    '<>': operator.ne,
+    '>=': operator.ge,
+    '>': operator.gt,
+}
+_MOST_ARTICLES = 200_000  # kept in memory, some 20 MB
+_MOST_WAITING = 100_000  # rows for whose articles the warehouse is then asked, at once
 
 
 class Rules:
@@ -15,12 +27,14 @@ class Rules:
 
     Args:
         cursor: the load's transaction.
-        stamp: the load's ``_updated_at`` as a SQL literal: with its number it tells the load's rows from others.
     """
 
-    def __init__(self, cursor: Cursor, source: Source, load_id: int, stamp: sql.Literal) -> None:
-        self.cursor, self.source, self.load_id, self.stamp = cursor, source, load_id, stamp
+    def __init__(self, cursor: Cursor, source: Source, load_id: int) -> None:
+        self.cursor, self.source, self.load_id = cursor, source, load_id
         self.broken = dict.fromkeys(source.rules, 0)
+        self.against = {
+            rule: _Against(cursor, rule.broken) for rule in source.rules if isinstance(rule.broken, AgainstArticle)
+        }
 
     def check(self, new: pl.DataFrame) -> None:
         """Count the new rows that break a rule; a rule that cannot be decided, for a NULL, is not broken."""
@@ -29,16 +43,17 @@ class Rules:
             found = new.select(pl.sql_expr(text).sum().alias(str(n)) for n, text in enumerate(conditions.values()))
             for rule, count in zip(conditions, found.row(0), strict=True):
                 self.broken[rule] += count or 0
+        for rule, against in self.against.items() if new.height else ():
+            self.broken[rule] += against.check(new)
 
-    def finish(self, has_new_rows: bool) -> None:
-        """Count what breaks the rules that look at articles, leave the counts, and stop the load if a rule says so.
+    def finish(self) -> None:
+        """Leave the counts, and stop the load if a rule says so.
 
         Raises:
             RuleError: new rows break a rule of level ``stop``.
         """
-        for rule in self.source.rules if has_new_rows else ():
-            if isinstance(rule.broken, AgainstArticle):
-                self.broken[rule] = self._against_articles(rule.broken)
+        for rule, against in self.against.items():
+            self.broken[rule] += against.finish()
         broken = {rule: count for rule, count in self.broken.items() if count}
         stops = [
             f'{counted(count, "row breaks", "rows break")} "{rule.name}"'
@@ -53,18 +68,51 @@ class Rules:
         for rule, count in broken.items():
             self.cursor.execute('insert into ops.load_rules values (%s, %s, %s)', (self.load_id, rule.name, count))
 
-    def _against_articles(self, against: AgainstArticle) -> int:
+
+class _Against:
+    """One comparison of new rows with their articles.
+
+    Articles are asked for by their keys, of many rows at once: what that costs follows them, and the articles' partitions.
+    """
+
+    def __init__(self, cursor: Cursor, rule: AgainstArticle) -> None:
+        self.cursor, self.rule = cursor, rule
+        self.met: pl.DataFrame | None = None  # the articles asked for so far, with NULL where one is not known
+        self.waiting: list[pl.DataFrame] = []
+
+    def check(self, new: pl.DataFrame) -> int:
+        """How many of these and of the rows that waited break the rule, as far as their articles were asked for."""
+        rows = new.select('content_id', value=self.rule.column).drop_nulls()
+        broken = 0
+        if self.met is not None:
+            broken = self._broken(rows)
+            rows = rows.join(self.met, on='content_id', how='anti')
+        self.waiting += [rows] if rows.height else []
+        if sum(frame.height for frame in self.waiting) > _MOST_WAITING:
+            broken += self.finish()
+        return broken
+
+    def finish(self) -> int:
+        """How many of the rows that waited break the rule."""
+        if not self.waiting:
+            return 0
+        rows, self.waiting = pl.concat(self.waiting), []
+        unmet = rows.select(pl.col('content_id').unique())
         self.cursor.execute(
-            sql.SQL(
-                'select count(*) from {} as stored inner join gold.articles as article using (content_id)'
-                ' where stored._updated_at = {} and stored._load_id = {} and stored.{} {} article.{}'
-            ).format(
-                bronze_table(self.source),
-                self.stamp,
-                sql.Literal(self.load_id),
-                sql.Identifier(against.column),
-                sql.SQL(against.operator),
-                sql.Identifier(against.of_article),
-            )
+            sql.SQL('select content_id, {} from gold.articles where content_id = any(%s::text[])').format(
+                sql.Identifier(self.rule.of_article)
+            ),
+            (unmet['content_id'].to_list(),),
         )
-        return int(self.cursor.fetchone()[0])
+        schema = pl.Schema({'content_id': pl.String(), 'of_article': rows.schema['value']})
+        found = unmet.join(pl.DataFrame(self.cursor.fetchall(), schema=schema, orient='row'), on='content_id', how='left')
+        self.met = found if self.met is None else pl.concat([self.met, found])
+        broken = self._broken(rows)
+        if self.met.height > _MOST_ARTICLES:
+            self.met = None
+        return broken
+
+    def _broken(self, rows: pl.DataFrame) -> int:
+        assert self.met is not None
+        broken = _OPERATORS[self.rule.operator](pl.col('value'), pl.col('of_article'))
+        return int(rows.join(self.met, on='content_id').select(broken.sum()).item())

@@ -159,6 +159,10 @@ def source_ddl(source: Source) -> str:
         *_columns_added(table, columns),
         # Rows arrive in the order of _updated_at: a BRIN index of a few pages finds the new ones.
         f'create index if not exists {name}_updated_at_idx on {table} using brin (_updated_at) with (autosummarize = on);',
+        *(
+            # Whoever asks for the version of some articles that counts, reads no others.
+            (f'create index if not exists {name}_content_id_idx on {table} (content_id);',) if source.versioned else ()
+        ),
         _comment('table', table, source.grain + ' Append-only; partitioned by day of _updated_at (UTC).'),
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
     ]

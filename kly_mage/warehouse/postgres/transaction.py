@@ -78,7 +78,7 @@ class Transaction:
         self.contents = Contents(source)
         self.unchanged = Unchanged(cursor, source, window)
         self.deliveries = Deliveries(cursor, source, window, stamp)
-        self.rules = Rules(cursor, source, load_id, stamp)
+        self.rules = Rules(cursor, source, load_id)
         self.versions = Versions(cursor, source, load_id, stamp)
         self.quarantine = Quarantine(cursor, source, load_id)
         self.late = LateColumns(cursor, source) if source.value_columns else None
@@ -122,7 +122,8 @@ class Transaction:
         self._insert_new(new)
         if self.source.versioned:
             self.articles |= set(new['content_id'])
-        self.rules.check(new)
+        with timer('rules'):
+            self.rules.check(new)
         self.contents.bring(held if new is rows else self.contents.sums(new))
         old = self._known(first, seen)
         self._delivered_again(first)
@@ -164,12 +165,10 @@ class Transaction:
         with timer('unchanged'):
             self.unchanged.count(self.counts)
         self.files_read.update((file, self.contents.states[file]) for file in self.unchanged.told)
-        # Rules join all rows of the load, which the planner takes for one: a loop over them would never end. It would also
-        # read the whole partition for them.
-        self.cursor.execute('set local enable_nestloop = off; set local enable_seqscan = off')
-        with timer('rules'):
-            self.rules.finish(self.counts.rows_new > 0)
+        self.rules.finish()
         if self.source.applies_restatements:
+            # The versions of the load are taken for a few by the planner: a loop over them would never end.
+            self.cursor.execute('set local enable_nestloop = off; set local enable_seqscan = off')
             self.counts.rows_replaced += self.versions.restate()
         if self.source.versioned and self.changed:
             self.cursor.execute(

@@ -174,6 +174,14 @@ def test_creating_everything_again_changes_nothing(loaded: Settings, query: Quer
     assert query('select oid, relname from pg_class order by oid') == before
 
 
+def test_an_index_that_somebody_adds_to_bronze_stops_no_load(loaded: Settings, query: Query) -> None:
+    query('create index on bronze.ga4_events (user_pseudo_id)')
+    query('create index on bronze.ga4_events using brin (event_timestamp)')
+    deliver(loaded, 'ga4_events_20251002.csv', event(day='2025-10-02', user='another'))
+    assert backfill('2025-10-02', None, '--pipeline', 'articles_performance') == 3  # no articles of that day
+    assert_gold_is_exact(query, loaded.data_dir)
+
+
 def test_one_warehouse_has_one_time_zone(
     loaded: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

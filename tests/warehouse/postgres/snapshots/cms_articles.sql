@@ -23,6 +23,7 @@ alter table bronze.cms_articles add column if not exists "_created_at" timestamp
 alter table bronze.cms_articles add column if not exists "_updated_at" timestamptz;
 alter table bronze.cms_articles add column if not exists "_load_id" bigint;
 create index if not exists cms_articles_updated_at_idx on bronze.cms_articles using brin (_updated_at) with (autosummarize = on);
+create index if not exists cms_articles_content_id_idx on bronze.cms_articles (content_id);
 comment on table bronze.cms_articles is 'One row per version of an article, as the CMS exported it. Append-only; partitioned by day of _updated_at (UTC).';
 comment on column bronze.cms_articles."content_id" is 'The article; the same id in GA4 events and ad rows.';
 comment on column bronze.cms_articles."site" is 'The site that published the article.';
