@@ -29,6 +29,7 @@ logger = logging.getLogger('kly_mage')
 _FOLDERS = {'data_loader': 'data_loaders', 'transformer': 'transformers', 'data_exporter': 'data_exporters'}
 _EXPORTERS = {f'export_{name}' for name in SOURCES}
 _LANES = _EXPORTERS | {f'{step}_{name}' for step in ('load', 'hash') for name in SOURCES}
+_TAKERS = ('blocks', 'conditionals', 'widgets')  # of a pipeline; callbacks are given no rows
 _OURS = _EXPORTERS | {f'hash_{name}' for name in SOURCES}
 
 
@@ -105,14 +106,26 @@ def _entries(pipeline: str) -> list[dict[str, Any]]:
     path = PROJECT / 'pipelines' / pipeline / 'metadata.yaml'
     if not path.is_file():
         raise PipelineError(f'no pipeline {pipeline}: there are {", ".join(names())}')
-    return _parsed(path.read_text('utf-8'))
+    found: list[dict[str, Any]] = _parsed(path.read_text('utf-8'))['blocks']
+    return found
 
 
 @cache
-def _parsed(text: str) -> list[dict[str, Any]]:
-    """The blocks of a pipeline's file; a run looks at each file several times."""
+def _parsed(text: str) -> dict[str, Any]:
+    """A pipeline's file; a run looks at each several times."""
     loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
-    found: list[dict[str, Any]] = yaml.load(text, Loader=loader)['blocks']  # noqa: S506 -- safe, both
+    found: dict[str, Any] = yaml.load(text, Loader=loader)  # noqa: S506 -- safe, both
+    return found
+
+
+def takers() -> dict[str, set[str]]:
+    """What takes the output of each block in any pipeline: blocks of all kinds, previews, conditions and charts."""
+    found: dict[str, set[str]] = {}
+    for name in names():
+        pipeline = _parsed((PROJECT / 'pipelines' / name / 'metadata.yaml').read_text('utf-8'))
+        for entry in (one for kind in _TAKERS for one in pipeline.get(kind) or ()):
+            for uuid in entry.get('upstream_blocks') or ():
+                found.setdefault(uuid, set()).add(entry['uuid'])
     return found
 
 

@@ -1,11 +1,11 @@
 """What the blocks of a lane call: read the days asked for, hash, insert what is new.
 
-In Mage a block hands on one pandas frame (``handed_on``). The command line asks for a stream (``as_stream``): the loader
-then gives ``Frames`` of polars, each transformer sees one frame after the other, and the exporter takes them all in one
-transaction.
+In Mage a block hands on one pandas frame (``handed_on``), of a large day its first rows (``first_rows``). The command line
+asks for a stream (``as_stream``): the loader then gives ``Frames`` of polars, each transformer sees one frame after the
+other, and the exporter takes them all in one transaction.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -25,8 +25,8 @@ from kly_mage.landing import cut, readers
 from kly_mage.landing import files as landing
 from kly_mage.landing import left_out as landing_left_out
 from kly_mage.landing.not_understood import not_understood
-from kly_mage.landing.unchanged import files_unchanged
-from kly_mage.loads import mage_run, summary
+from kly_mage.landing.unchanged import Recall, files_unchanged
+from kly_mage.loads import first_rows, mage_run, summary
 from kly_mage.loads.depends import recalling
 from kly_mage.loads.found import find_files
 from kly_mage.loads.handed_on import to_pandas, to_polars
@@ -63,36 +63,46 @@ def read_days(source_name: str, kwargs: Kwargs) -> Any:
         return to_pandas(readers.whole(source, ()))
     files, _ = _files(settings, source, days)
     left_out = landing_left_out.at_first_sight(source, files, settings.settle_seconds)
-    frames = landing_left_out.read(
-        source,
-        files,
-        days,
-        timezone=settings.timezone,
-        late_days=settings.late_days,
-        left_out=left_out,
-        recall=recalling(settings, source, reread=bool(kwargs.get('reread'))),
-        is_share=bool(kwargs.get('is_share')),
-    )
     taken = cache(lambda: warehouse(settings).taken(source.name))
-    frames = frames.map(lambda frame: cut.take(frame, taken))
-    if not kwargs.get('as_stream'):
-        rows = landing_left_out.until_whole(lambda: readers.whole(source, frames))
-        for name, reason in left_out.items():
-            mage_run.tell(kwargs, f'{name} is left out, its days are incomplete: {reason}', urgent=True)
-        told = _told(rows, files)
-        mage_run.tell(kwargs, f'{source.name} {days}: {told}', urgent=False)
-        return to_pandas(rows)
-    return reading(frames, kwargs.get('progress') or silent, f'loading {source.name}', files)
+
+    def walk(recall: Callable[[list[landing.LandingFile]], Recall] | None) -> Frames:
+        frames = landing_left_out.read(
+            source,
+            files,
+            days,
+            timezone=settings.timezone,
+            late_days=settings.late_days,
+            left_out=left_out,
+            recall=recall,
+            is_share=bool(kwargs.get('is_share')),
+        )
+        return frames.map(lambda frame: cut.take(frame, taken))
+
+    frames = walk(recalling(settings, source, reread=bool(kwargs.get('reread'))))
+    if kwargs.get('as_stream'):
+        return reading(frames, kwargs.get('progress') or silent, f'loading {source.name}', files)
+    may_be_few = first_rows.are_enough(source)
+    most = first_rows.LARGE if may_be_few else None
+    rows, is_whole = landing_left_out.until_whole(lambda: first_rows.up_to(source, frames, most))
+    told = _told(rows, files) if is_whole else f'more than {first_rows.LARGE:,} rows of {counted(len(files), "file")}'
+    if is_whole and may_be_few and files_unchanged(rows) and not first_rows.of_files(rows).height:
+        rows, is_whole = readers.whole(source, first_rows.some(walk(None))), False
+    if not is_whole:
+        rows = first_rows.marked(source, rows)
+        told += f'; {first_rows.told(source, rows)}'
+    for name, reason in left_out.items():
+        mage_run.tell(kwargs, f'{name} is left out, its days are incomplete: {reason}', urgent=True)
+    mage_run.tell(kwargs, f'{source.name} {days}: {told}', urgent=False)
+    return to_pandas(rows)
 
 
 def _told(rows: pl.DataFrame, files: list[landing.LandingFile]) -> str:
     """What was read, in a few words."""
-    unchanged = files_unchanged(rows)
-    read = rows.filter(pl.col('_line') != landing_left_out.FILE_LINE)
+    unchanged, read = files_unchanged(rows), first_rows.of_files(rows)
     told = f'{counted(read.height, "row")} of {counted(len(files) - unchanged, "file")}'
     told += f', {read.height - read["_reject"].null_count():,} cannot be used'
     if unchanged:
-        told += f'; {counted(unchanged, "file is", "files are")} unchanged since they were loaded, and not read again'
+        told += f'; {counted(unchanged, "file is", "files are")} unchanged since the last load, and not read again'
     return told
 
 
@@ -115,8 +125,10 @@ def hash_rows(frame: Any, source_name: str) -> Any:
         rows = rowhash.distinct(rows, source)
     if isinstance(frame, pl.DataFrame):
         return rows
-    handed = rows.filter(pl.col('_line') != landing_left_out.FILE_LINE)  # the others announce files
-    told = f'{counted(handed.height, "row")} handed on, which stand for {rows["_duplicate_rows"].sum():,} equal ones too'
+    handed, equal = first_rows.of_files(rows).height, rows['_duplicate_rows'].sum()
+    told = f'{counted(handed, "row")} handed on, which stand for {equal:,} equal ones too'
+    if not first_rows.are_all(source, rows):
+        told = first_rows.told(source, rows)
     mage_run.tell({}, f'{source.name}: {told}', urgent=False)  # Mage takes what a block says into the log of its run
     return to_pandas(rows)
 
@@ -160,8 +172,15 @@ def export_new_rows(frames: Any, source_name: str, kwargs: Kwargs) -> dict[str, 
 
 def _load(settings: Settings, request: Request, frames: Any, kwargs: Kwargs) -> dict[str, Any]:
     source, files = request.source, request.files
+
+    def anew() -> Frames:
+        again: Frames = read_days(source.name, {**kwargs, 'as_stream': True})
+        return again.ahead().map(lambda rows: hash_rows(rows, source.name)).ahead()
+
     if isinstance(frames, Frames):
         walk: Any = frames
+    elif not first_rows.are_all(source, frames):
+        walk = anew()
     else:
         further = [UNDECLARED.name] if source.version_columns else []
         walk = [frame := to_polars(frames, source, 'hash', '_hashrow', '_duplicate_rows', *further)]
@@ -170,8 +189,7 @@ def _load(settings: Settings, request: Request, frames: Any, kwargs: Kwargs) -> 
         return warehouse(settings).load(request, walk)
     except OvertakenError as error:  # in Mage minutes lie between the loader and this, and other loads
         mage_run.tell(kwargs, f'{error}: its rows are read now', urgent=False)
-        again = read_days(source.name, {**kwargs, 'as_stream': True})
-        return warehouse(settings).load(replace(request, files=files), again.map(lambda rows: hash_rows(rows, source.name)))
+        return warehouse(settings).load(replace(request, files=files), anew())
 
 
 def _server() -> Settings:

@@ -367,11 +367,13 @@ def test_in_mage_an_unchanged_file_is_not_read_and_both_blocks_say_so(
     asked = {'start_date': date(2025, 10, 1), 'end_date': date(2025, 10, 1)}
     deliver(settings, FILE, ad('a'), ad('a'), ad('b'))
     export_new_rows(hash_rows(read_days('gam_delivery', asked), 'gam_delivery'), 'gam_delivery', asked)
-    taken(read)
     capsys.readouterr()
-    done = export_new_rows(hash_rows(read_days('gam_delivery', asked), 'gam_delivery'), 'gam_delivery', asked)
+    rows = read_days('gam_delivery', asked)
+    assert '1 file is unchanged since the last load, and not read again' in capsys.readouterr().out
+    assert rows['ad_unit'].tolist() == ['a', 'a', 'b']  # seen in the editor all the same
+    taken(read)
+    done = export_new_rows(hash_rows(rows, 'gam_delivery'), 'gam_delivery', asked)
     assert taken(read) == []
-    assert '1 file is unchanged since they were loaded, and not read again' in capsys.readouterr().out
     assert '2 already loaded (file unchanged), 1 duplicate' in done['line']
     assert done['rows_read'] == 3
 
