@@ -58,7 +58,7 @@ def test_rows_are_held_against_the_version_of_their_article_that_counts(
         for at in range(0, len(ROWS), 5):
             found.check(pl.DataFrame(ROWS[at : at + 5], schema=schema, orient='row'))
         found.finish()
-        cursor.execute('select rule, rows_broken from ops.load_rules')
+        cursor.execute('select rule, rows_broken from ops.load_rules where load_id = %s', (found.load_id,))
         counted = dict(cursor.fetchall())
         connection.rollback()
     compared = [(at, then) for content, at in ROWS if at and (then := PUBLISHED.get(content or ''))]
