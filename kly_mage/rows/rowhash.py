@@ -125,6 +125,17 @@ def stored(hashrow: pl.Series) -> pl.Series:
     return binary(bytes.fromhex(hashrow.str.join('').item())).alias(hashrow.name)
 
 
+def halves(hashrow: pl.Series) -> list[pl.Series]:
+    """``high`` and ``low``: the stored hashes as two columns of 64 bits, as they lie in memory; the column has no null."""
+    numbers = np.frombuffer(bytes.fromhex(hashrow.str.join('').item()), np.uint64)
+    return [pl.Series('high', numbers[0::2].copy()), pl.Series('low', numbers[1::2].copy())]
+
+
+def of_halves(high: pl.Series, low: pl.Series) -> pl.Series:
+    """``_hashrow`` as the database keeps it, from its halves."""
+    return binary(np.column_stack((high.to_numpy(), low.to_numpy())).tobytes()).alias('_hashrow')
+
+
 def stored_undeclared(frame: pl.DataFrame, source: Source) -> list[pl.Series]:
     """``_undeclared`` as the database keeps it, 16 bytes or null; nothing where the hash is over all columns."""
     if not source.version_columns:

@@ -20,13 +20,13 @@ from kly_mage.rows import measures as of_frame
 from kly_mage.rows import rowhash
 from kly_mage.rows.seen import Seen
 from kly_mage.warehouse.account import Count
-from kly_mage.warehouse.postgres import few_days, hash_sql
+from kly_mage.warehouse.postgres import few_days, intact
 from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.completion import LateColumns
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.copy import copy
-from kly_mage.warehouse.postgres.counting import gone
-from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, corrections_table, registry, table_columns
+from kly_mage.warehouse.postgres.equal_days import EqualDays, are_told
+from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, corrections_table, registry
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 from kly_mage.warehouse.postgres.versions_in_files import versions
 
@@ -59,6 +59,7 @@ class Comparison:
         self.connection, self.settings, self.source, self.window = connection, settings, source, window
         self.bronze: sql.Composable = bronze_table(source)  # of few days: their rows alone (``find``)
         self._seen = Seen()
+        self.equal = EqualDays(source) if are_told(source) else None
         self.with_superseded, self.cursor, self.mart = False, connection.cursor(), mart_of(source.name)
         self.measures = self.mart.additive if self.mart else ()
         # What is kept of a row: the columns the hash leaves out, and the measures that are not among them.
@@ -74,20 +75,25 @@ class Comparison:
 
     def put(self, rows: pl.DataFrame) -> None:
         """Usable, hashed rows of one file; ``_number`` is the file's, ``_outside`` marks rows that no load takes from it."""
-        rows = rows.with_columns(rowhash.stored_undeclared(rows, self.source))
-        named = rows.select(
-            rowhash.stored(rows['_hashrow']),
+        named = rows.with_columns(rowhash.stored_undeclared(rows, self.source)).select(
+            '_hashrow',
             pl.col('_partition_date').alias('day'),
             _at(),
             pl.col('_outside').alias('is_outside'),
             pl.col('_superseded').alias('is_superseded'),
-            self._seen.again(rows['_hashrow']).alias('may_repeat'),
             *(rowhash.undeclared_values(rows, self.source) if self.values else ()),
             *(pl.col(name) for name in self.values),
             *(of_frame.per_row(measure).alias(measure.name) for measure in self.further),
         )
-        self.with_superseded |= bool(rows['_superseded'].any())
-        copy(self.cursor, named, 'fresh ({})'.format(', '.join(f'"{name}"' for name in named.columns)))
+        if self.equal:
+            self.equal.put(named.with_columns(rows['_number'].alias('number')))
+            return
+        again = self._seen.again(rows['_hashrow']).alias('may_repeat')
+        self._copy(named.with_columns(rowhash.stored(rows['_hashrow']), again))
+
+    def _copy(self, rows: pl.DataFrame) -> None:
+        self.with_superseded |= bool(rows['is_superseded'].any())
+        copy(self.cursor, rows, 'fresh ({})'.format(', '.join(f'"{name}"' for name in rows.columns)))
 
     def put_rejects(self, rows: pl.DataFrame, day: date | None) -> None:
         """Rejected rows of one file of that day."""
@@ -103,17 +109,13 @@ class Comparison:
 
     def leave_out(self, numbers: list[int]) -> None:
         """Take back the rows of these files: no load takes a part of a file."""
+        if self.equal:
+            self.equal.leave_out(numbers)
         for table in ('fresh', 'fresh_rejects'):
             self.cursor.execute(f'delete from {table} where at >> {LINE_BITS} = any(%s)', (numbers,))
 
     def find(self) -> None:
         """Find each distinct version of a row in bronze, the registry and the conflicts table."""
-        sums = ''.join(f', sum("{m.name}") as "{m.name}"' for m in self.measures)
-        older = f'{self.with_superseded} and is_superseded'
-        self.cursor.execute(
-            f'create temp table superseded as select day, count(*) as rows{sums} from fresh where {older} group by day;'
-            f' delete from fresh where {older}; analyze fresh'
-        )
         self.connection.commit()
         # One snapshot for all that follows: a load that ends meanwhile is not seen by halves.
         self.cursor.execute("set transaction isolation level repeatable read; set local work_mem = '256MB'")
@@ -121,18 +123,23 @@ class Comparison:
         self.cursor.execute(sql.SQL('lock table only {} in access share mode').format(bronze_table(self.source)))
         self.bronze = few_days.rows(self.cursor, self.source, self.window)
         late = LateColumns(self.cursor, self.source) if self.values else None
+        stored = intact.rows(
+            self.cursor, self.source, self.bronze, self.settings.timezone, late, is_corrected=self.is_corrected()
+        )
+        if self.equal:
+            for rows in self.equal.find(self.cursor, stored, self.days('_partition_date')):
+                self._copy(rows)
+        sums = ''.join(f', sum("{m.name}") as "{m.name}"' for m in self.measures)
+        older = f'{self.with_superseded} and is_superseded'
+        self.cursor.execute(
+            f'create temp table superseded as select day, count(*) as rows{sums} from fresh where {older} group by day;'
+            f' delete from fresh where {older}; analyze fresh'
+        )
         if late:
             late.as_stored('fresh')
-        with_gone = self.source.holds_whole_days
-        columns = table_columns(self.cursor, self.source)
         self.cursor.execute(
             sql.SQL(
-                'create temp table versions as'
-                # A row that is as its load wrote it has that load's transaction, which the ledger has too; only others are
-                # hashed again, which costs more than all the rest. (After a restore from a dump, that is all of them.)
-                ' with written as ('
-                '     select load_id, (array_agg(xmin))[1] as by from ops.load_days group by load_id'
-                ' ), {versions}'
+                'create temp table versions as with {versions}'
                 ' select v.*, case'
                 # Loaded when its file might hold it: a setting says less now, so nothing that counts delivers it.
                 "     when is_outside then 'outside'"
@@ -142,33 +149,11 @@ class Comparison:
                 "     when stored.is_written then 'other'"
                 "     else 'suspect'"
                 ' end as place'
-                ' from v left join ('
-                '     select stored._hashrow {stored_values}, {is_gone} as is_gone,'
-                '     coalesce(stored.xmin = written.by, false) as is_written,'
-                '     coalesce(stored.xmin = written.by, false) or ('
-                '         {hash} = _hashrow {undeclared}'
-                '         and _partition_date is not distinct from ({day} at time zone {zone})::date'
-                '     ) as is_intact'
-                '     from {bronze} as stored left join written on stored._load_id = written.load_id {gone} {late}'
-                ' ) as stored using (_hashrow)'
+                ' from v left join {stored} as stored using (_hashrow)'
             ).format(
                 versions=versions(list(self.values), [measure.name for measure in self.further], LINE_BITS),
-                stored_values=sql.SQL('').join(
-                    late.value(name) if late else sql.SQL(', stored.{}').format(sql.Identifier(name)) for name in self.values
-                ),
-                late=late.known() if late else sql.SQL(''),
                 same=self._same('stored'),
-                hash=sql.SQL(hash_sql.hashrow(self.source, columns)),
-                undeclared=sql.SQL(
-                    f'and {hash_sql.undeclared_columns(self.source, columns)} is not distinct from _undeclared'
-                    if self.values
-                    else ''
-                ),
-                day=sql.Identifier(self.source.day_column),
-                zone=sql.Literal(self.settings.timezone),
-                bronze=self.bronze,
-                gone=sql.SQL(f'left join {gone(self.source)} as gone using (_hashrow)' if with_gone else ''),
-                is_gone=sql.SQL('gone.last_why is not null' if with_gone else 'false'),
+                stored=stored,
             )
         )
         self.cursor.execute('analyze versions')
@@ -198,7 +183,11 @@ class Comparison:
         """Whether newer versions may have come to count instead of the first ones."""
         if self.source.applies_restatements:
             return True
-        if not self.source.version_columns:
+        return bool(self.source.version_columns) and self.is_corrected()
+
+    def is_corrected(self) -> bool:
+        """Whether anything ever was: as long as it was not, nobody needs to look who counts."""
+        if not self.source.may_be_corrected:
             return False
         self.cursor.execute(sql.SQL('select exists (select from {})').format(corrections_table(self.source)))
         return bool(self.cursor.fetchone()[0])
@@ -208,6 +197,8 @@ class Comparison:
 
         Both are counted for themselves, so that a row in two places or in none shows.
         """
+        if self.equal:
+            yield from self.equal.delivered()
         sums = ''.join(f', sum("{m.name}")' for m in self.measures)
         self.cursor.execute(f'select day, count(*){sums} from fresh group by day')
         for day, rows, *amounts in self.cursor.fetchall():
@@ -224,6 +215,8 @@ class Comparison:
 
     def same_file(self) -> Iterator[Count]:
         """Of the duplicate and the conflicting rows, those in the file of the row they repeat or contradict."""
+        if self.equal:
+            yield from self.equal.same_file()
         alike = ''.join(f' and fresh."{name}" is not distinct from versions."{name}"' for name in self.values)
         self.cursor.execute(
             f"""

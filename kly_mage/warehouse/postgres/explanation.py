@@ -8,7 +8,7 @@ from psycopg2 import sql
 
 from kly_mage.warehouse.account import Amiss, Missing
 from kly_mage.warehouse.postgres.comparison import LINE_BITS, Comparison
-from kly_mage.warehouse.postgres.holdings import IN_NO_FILE, counting
+from kly_mage.warehouse.postgres.holdings import counting, is_in_no_file
 from kly_mage.warehouse.postgres.tables import moving_tables, registry
 
 _LINE = (1 << LINE_BITS) - 1
@@ -63,7 +63,7 @@ def in_no_file(of: Comparison, limit: int) -> list[tuple[date | None, str, bool]
             'select _partition_date, _hashrow::text, exists ('
             '     select from {} as known where known._hashrow = stored._hashrow'
             ' ) from {} where {} and {} order by 1 limit {}'
-        ).format(registry(of.source), counting(of), of.days('_partition_date'), IN_NO_FILE, sql.Literal(limit))
+        ).format(registry(of.source), counting(of), of.days('_partition_date'), is_in_no_file(of), sql.Literal(limit))
     )
     found: list[tuple[date | None, str, bool]] = of.cursor.fetchall()
     return found
@@ -160,4 +160,4 @@ def lateness(of: Comparison, days: list[date | None]) -> list[tuple[date, int, i
         (days,),
     )
     found: list[tuple[date, int, int]] = of.cursor.fetchall()
-    return found
+    return [*found, *(of.equal.lateness(days) if of.equal else ())]

@@ -28,7 +28,8 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES as SOURCES_DECLARED
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.landing import csv as landing_csv
-from kly_mage.warehouse.postgres import comparison, few_days
+from kly_mage.rows import piles
+from kly_mage.warehouse.postgres import few_days
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.server import create_database
 from tests.gold import Query
@@ -865,13 +866,13 @@ def test_reading_holds_one_slice_and_not_the_file(settings: Settings, monkeypatc
     backfill(1)
     monkeypatch.setattr(landing_csv, 'SLICE_BYTES', 16 << 10)
     heights = []
-    send = comparison.copy
+    keep = piles.Piles.put
 
-    def copy(cursor: Any, frame: pl.DataFrame, table: str) -> None:
+    def put(kept: piles.Piles, frame: pl.DataFrame) -> None:
         heights.append(frame.height)
-        send(cursor, frame, table)
+        keep(kept, frame)
 
-    monkeypatch.setattr(comparison, 'copy', copy)
+    monkeypatch.setattr(piles.Piles, 'put', put)
     report = reconcile.reconcile(settings, ['ga4_events'])
     assert report.accounted
     assert sum(heights) == 20_000
