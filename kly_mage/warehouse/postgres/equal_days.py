@@ -32,6 +32,7 @@ class EqualDays:
 
     Attributes:
         days: those days, and what the files say of them.
+        stored: what of bronze counts, by day, of all days.
     """
 
     def __init__(self, source: Source) -> None:
@@ -40,6 +41,7 @@ class EqualDays:
         self._rows = Piles('low')
         self._left_out: list[int] = []
         self.days: dict[date, DaySum] = {}
+        self.stored: list[Count] = []
 
     def put(self, named: pl.DataFrame) -> None:
         """Keep rows: ``_hashrow`` as text, ``day``, ``at``, ``number``, ``is_outside``, ``is_superseded``, the measures."""
@@ -58,7 +60,7 @@ class EqualDays:
         """
         sums = DaySums([measure.name for measure in self._measures], uuid_hash)
         with ThreadPoolExecutor(1) as beside:
-            answer = beside.submit(_of_bronze, cursor, stored, days)
+            answer = beside.submit(self._of_bronze, cursor, stored, days)
             for rows in self._kept():
                 sums.add(rows)
             of_bronze = answer.result()
@@ -77,6 +79,32 @@ class EqualDays:
     def _kept(self) -> Iterator[pl.DataFrame]:
         for rows in self._rows:
             yield rows.filter(~pl.col('number').is_in(self._left_out)) if self._left_out else rows
+
+    def _of_bronze(
+        self, cursor: Cursor, stored: sql.Composable, days: sql.Composable
+    ) -> dict[date | None, tuple[int, int, int]]:
+        """Per day the rows of bronze, those of them that are intact and count, and the sum of these; keeps what counts.
+
+        There is nothing to compare with where the server hashes otherwise.
+        """
+        is_comparable = agrees(cursor)
+        sums = sql.SQL('').join(
+            sql.SQL(', sum({}) filter (where not is_gone)').format(sql.Identifier(measure.name))
+            for measure in self._measures
+        )
+        cursor.execute(
+            sql.SQL(
+                'select _partition_date, count(*), count(*) filter (where is_intact and not is_gone),'
+                ' sum(uuid_hash_extended(_hashrow, 0)) filter (where is_intact and not is_gone),'
+                ' count(*) filter (where not is_gone) {} from {} as stored where {} group by _partition_date'
+            ).format(sums, stored, days)
+        )
+        found: dict[date | None, tuple[int, int, int]] = {}
+        for day, rows, intact, check, counting, *amounts in cursor.fetchall():
+            if counting:
+                self.stored.append(Count(day, 'stored', counting, tuple(amounts)))
+            found[day] = (rows, intact, int(check or 0) % (1 << 64))
+        return found if is_comparable else {}
 
     def delivered(self) -> Iterator[Count]:
         """The rows of these days: all (``read``), as bronze has them (``bronze``), and what repeats one (``duplicate``)."""
@@ -108,18 +136,3 @@ class EqualDays:
     def others(self, column: str) -> sql.Composable:
         """The condition that a row is of another day."""
         return sql.SQL('not coalesce({} = any({}::date[]), false)').format(sql.SQL(column), sql.Literal(list(self.days)))
-
-
-def _of_bronze(cursor: Cursor, stored: sql.Composable, days: sql.Composable) -> dict[date, tuple[int, int, int]]:
-    """Per day the rows of bronze, those of them that are intact and count, and the sum of these; nothing to compare with
-    where the server hashes otherwise."""
-    if not agrees(cursor):
-        return {}
-    cursor.execute(
-        sql.SQL(
-            'select _partition_date, count(*), count(*) filter (where is_intact and not is_gone),'
-            ' sum(uuid_hash_extended(_hashrow, 0)) filter (where is_intact and not is_gone)'
-            ' from {} as stored where {} group by _partition_date'
-        ).format(stored, days)
-    )
-    return {day: (rows, intact, int(check or 0) % (1 << 64)) for day, rows, intact, check in cursor.fetchall()}

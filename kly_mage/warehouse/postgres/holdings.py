@@ -21,6 +21,8 @@ def is_in_no_file(of: Comparison) -> sql.Composable:
 
 def stored(of: Comparison) -> Iterator[Count]:
     """What of bronze counts (``stored``)."""
+    if of.equal:
+        return iter(of.equal.stored)
     return _counts(of, sql.SQL("'stored'"), counting(of), sql.SQL('true'))
 
 

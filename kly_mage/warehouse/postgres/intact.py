@@ -8,7 +8,8 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.postgres import hash_sql
+from kly_mage.declared.marts import mart_of
+from kly_mage.warehouse.postgres import hash_sql, measures
 from kly_mage.warehouse.postgres.completion import LateColumns
 from kly_mage.warehouse.postgres.counting import gone
 from kly_mage.warehouse.postgres.tables import table_columns
@@ -17,7 +18,8 @@ from kly_mage.warehouse.postgres.tables import table_columns
 def rows(
     cursor: Cursor, source: Source, bronze: sql.Composable, timezone: str, late: LateColumns | None, *, is_corrected: bool
 ) -> sql.Composable:
-    """A relation: hash, day, what the hash leaves out, ``is_gone`` (counts no longer), ``is_written``, ``is_intact``.
+    """A relation: hash, day, measures, what the hash leaves out, ``is_gone`` (counts no longer), ``is_written`` (by its
+    load), and ``is_intact``.
 
     Args:
         bronze: the rows to look at, with their ``xmin``.
@@ -26,11 +28,13 @@ def rows(
         is_corrected: whether any rows count no longer.
     """
     values = [column.name for column in source.version_columns]
+    mart = mart_of(source.name)
+    further = [measure for measure in (mart.additive if mart else ()) if measure.name not in values]
     with_gone = source.holds_whole_days and is_corrected
     columns = table_columns(cursor, source)
     return sql.SQL(
         '('
-        '     select stored._hashrow, stored._partition_date {values}, {is_gone} as is_gone,'
+        '     select stored._hashrow, stored._partition_date {values} {measures}, {is_gone} as is_gone,'
         '     coalesce(stored.xmin = written.by, false) as is_written,'
         '     coalesce(stored.xmin = written.by, false) or ('
         '         {hash} = _hashrow {undeclared}'
@@ -43,6 +47,9 @@ def rows(
     ).format(
         values=sql.SQL('').join(
             late.value(name) if late else sql.SQL(', stored.{}').format(sql.Identifier(name)) for name in values
+        ),
+        measures=sql.SQL('').join(
+            sql.SQL(', {} as {}').format(measures.per_row(measure), sql.Identifier(measure.name)) for measure in further
         ),
         late=late.known() if late else sql.SQL(''),
         hash=sql.SQL(hash_sql.hashrow(source, columns)),
