@@ -286,11 +286,10 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             yield f'{name}: {load["stale"]}; if that is right: {accept_command(name)}'
         if count := load['rows_conflicting'] - load['conflicts_accepted']:
             values = ', '.join(column.name for column in SOURCES[name].value_columns) + ' or what is not declared'
-            counts = (
-                'the version of the newest file counts' if SOURCES[name].applies_restatements else 'the first version counts'
-            )
+            applies = SOURCES[name].applies_restatements
             yield (
-                f'{name}: {_rows(count)} with the key of another row but other values ({values}): {counts}, '
+                f'{name}: {_rows(count)} with the key of another row {"of their file " if applies else ""}'
+                f'but other values ({values}): the first {"row of the newest file" if applies else "version"} counts, '
                 f'the others stand in bronze.{name}_conflicts. If they are no restatements but finer-grained rows, add what '
                 f'tells them apart to hash_columns in kly_mage/declared/{name}.py'
             )

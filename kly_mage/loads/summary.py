@@ -14,7 +14,7 @@ from kly_mage.warehouse.ledger import CORRECTED, PARTS, word
 
 Load = Mapping[str, Any]
 _ALWAYS = ('read', 'distinct', 'new', 'already_loaded', 'rejected', 'conflicting')
-_IF_ANY = ('unchanged', 'duplicate', 'superseded', 'outside', 'forgotten')
+_IF_ANY = ('restated', 'unchanged', 'duplicate', 'superseded', 'outside', 'forgotten')
 
 
 def missing_days(settings: Settings, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:

@@ -13,7 +13,7 @@ from kly_mage.rows import rowhash
 
 DAY_COUNTS = (
     *('rows_duplicate', 'rows_new', 'rows_already_loaded', 'rows_rejected', 'rows_conflicting'),
-    *('rows_superseded', 'rows_forgotten', 'rows_unchanged'),
+    *('rows_superseded', 'rows_forgotten', 'rows_unchanged', 'rows_restated'),
 )
 
 
@@ -22,13 +22,14 @@ class Counts:
     """What a load did with the rows it read.
 
     ``rows_read`` is the sum of ``rows_duplicate``, ``rows_new``, ``rows_already_loaded``, ``rows_rejected``,
-    ``rows_conflicting``, ``rows_superseded``, ``rows_outside``, ``rows_forgotten`` and ``rows_unchanged``; the distinct rows
-    are the new, the already loaded, the conflicting ones, and the unchanged: those of files that were not read, because
-    earlier loads had taken them. ``money_read`` is the sum over the usable rows that were taken, None for a source without
-    money. ``days`` has all but the rows outside, which ``outside`` has by file and day: how many, and their money. ``files``
-    has the counts and the money by file and day. ``rejects_accepted`` and ``conflicts_accepted`` are those that nobody has
-    to look at again. Of bronze are ``rows_replaced``, whose place another version has taken, ``rows_withdrawn``, which the
-    newest delivery of their day does not have, and ``rows_returned``, which count again.
+    ``rows_conflicting``, ``rows_restated``, ``rows_superseded``, ``rows_outside``, ``rows_forgotten`` and
+    ``rows_unchanged``; the distinct rows are the new, the already loaded, the conflicting, the restated ones, and the
+    unchanged: those of files that were not read, because earlier loads had taken them. ``money_read`` is the sum over the
+    usable rows that were taken, None for a source without money. ``days`` has all but the rows outside, which ``outside``
+    has by file and day: how many, and their money. ``files`` has the counts and the money by file and day.
+    ``rejects_accepted`` and ``conflicts_accepted`` are those that nobody has to look at again. Of bronze are
+    ``rows_replaced``, whose place another version has taken, ``rows_withdrawn``, which the newest delivery of their day
+    does not have, and ``rows_returned``, which count again.
     """
 
     rows_read: int = 0
@@ -37,6 +38,7 @@ class Counts:
     rows_already_loaded: int = 0
     rows_rejected: int = 0
     rows_conflicting: int = 0
+    rows_restated: int = 0
     rows_superseded: int = 0
     rows_outside: int = 0
     rows_forgotten: int = 0
@@ -54,7 +56,8 @@ class Counts:
     @property
     def rows_distinct(self) -> int:
         """Distinct usable rows."""
-        return self.rows_new + self.rows_already_loaded + self.rows_unchanged + self.rows_conflicting
+        taken = self.rows_new + self.rows_already_loaded + self.rows_unchanged
+        return taken + self.rows_conflicting + self.rows_restated
 
     def add(self, kind: str, frame: pl.DataFrame, weight: str | None = None) -> None:
         """Count the rows of ``frame``, or what their column ``weight`` sums up to, as ``kind``, in all and by day."""

@@ -9,7 +9,7 @@ from kly_mage.declared.base import Source
 from kly_mage.landing.deliveries import days_held_before
 from kly_mage.landing.files import LandingFile
 
-PARTS = ('new', 'already_loaded', 'unchanged', 'duplicate', 'rejected', 'conflicting', 'superseded', 'forgotten')
+PARTS = ('new', 'already_loaded', 'unchanged', 'duplicate', 'rejected', 'conflicting', 'restated', 'superseded', 'forgotten')
 CORRECTED = ('replaced', 'withdrawn', 'returned')  # rows of bronze whose counting a newer delivery has changed
 
 

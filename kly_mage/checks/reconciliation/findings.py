@@ -265,7 +265,7 @@ def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterat
     rows, older = total.rows.get('conflict', 0), total.rows.get('superseded', 0)
     if older and SOURCES[name].applies_restatements:
         text = f'{name}: {_rows(older)} restated in a later file; the newest version counts'
-        yield Finding('restated', name, text, f'python -m kly_mage conflicts --source {name}', wrong=False)
+        yield Finding('restated', name, text, None, wrong=False)
     if not rows:
         return
     same = total.rows.get('conflict_same_file', 0)

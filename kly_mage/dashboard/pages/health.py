@@ -101,6 +101,7 @@ table(
         Column('rows_already_loaded', 'Already loaded', 'count'),
         Column('rows_duplicate', 'Duplicate', 'count'),
         Column('rows_conflicting', 'Conflicting', 'count'),
+        Column('rows_restated', 'Restated', 'count'),
         Column('rows_rejected', 'Rejected', 'count'),
         Column('rows_outside', 'Outside', 'count'),
         Column('rows_superseded', 'Superseded', 'count'),

@@ -16,6 +16,7 @@ PLACES = {
     'rows_already_loaded': 'Already loaded',
     'rows_duplicate': 'Duplicate',
     'rows_conflicting': 'Conflicting',
+    'rows_restated': 'Restated',
     'rows_rejected': 'Rejected',
     'rows_superseded': 'Superseded',
     'rows_forgotten': 'Forgotten',

@@ -32,11 +32,8 @@ from kly_mage.warehouse.postgres.versions_in_files import versions
 
 # A place in the order of delivery: the number of the file, and the line in the lowest bits.
 LINE_BITS = 40
-# Of the version ``v``: another one of its row stands before it in its file.
-SAME_FILE = (
-    'exists (select from versions as other where other._hashrow = v._hashrow and other.at < v.at'
-    f' and other.at >> {LINE_BITS} = v.at >> {LINE_BITS})'
-)
+# Of the version ``v``: another one of its row stands before it in the first file that has it.
+SAME_FILE = '(v._hashrow, v.at) in (table behind)'
 
 
 @contextmanager
@@ -156,7 +153,13 @@ class Comparison:
                 stored=stored,
             )
         )
-        self.cursor.execute('analyze versions')
+        self.cursor.execute(
+            'analyze versions; create temp table behind as select _hashrow, at from ('
+            f'    select _hashrow, at, min(at) over (partition by _hashrow, at >> {LINE_BITS}) < at as is_behind'
+            f'    from fresh where {bool(self.values)}'
+            "    and _hashrow in (select _hashrow from versions where place <> 'bronze')"
+            ') as placed where is_behind; analyze behind'  # bronze has one version of a row
+        )
         self._find_elsewhere()
 
     def _find_elsewhere(self) -> None:
@@ -301,7 +304,7 @@ class Comparison:
 
     def close(self) -> None:
         """Drop what was put in; what was kept for the view is committed."""
-        self.cursor.execute('drop table fresh, fresh_rejects, versions, superseded')
+        self.cursor.execute('drop table fresh, fresh_rejects, versions, superseded, behind')
         self.cursor.close()
         self.connection.commit()
 

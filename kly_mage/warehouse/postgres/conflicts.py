@@ -1,11 +1,14 @@
 """Versions of rows that bronze knows with other numbers: kept as conflicts, or made to count as restatements."""
 
+from datetime import date
+
 import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
 from kly_mage.rows import rowhash
+from kly_mage.warehouse.counts import Counts
 from kly_mage.warehouse.postgres import place
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.exchange import exchange, own_columns, were
@@ -24,6 +27,7 @@ class Versions:
         self.cursor, self.source, self.load_id, self.stamp = cursor, source, load_id, stamp
         self.values = [column.name for column in source.version_columns]
         self.own = own_columns(source)
+        self.has_met = False
 
     def keep(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Keep every further version of a row, once, beside the version that counts.
@@ -71,14 +75,15 @@ class Versions:
 
     def _met(self) -> pl.DataFrame:
         """Count what is in ``versions``, and empty it."""
+        self.has_met = True
         version = sql.SQL(', ').join(map(sql.Identifier, ('_hashrow', *self.values)))
         self.cursor.execute(
             sql.SQL(
                 'create temp table if not exists met on commit drop as'
-                ' select _partition_date, {version} from versions limit 0;'
+                ' select _partition_date, {version}, true as is_question from versions limit 0;'
                 'create unique index if not exists met_once on met ({version}) nulls not distinct;'
                 'with first as ('
-                '  insert into met select _partition_date, {version} from versions on conflict do nothing'
+                '  insert into met select _partition_date, {version}, true from versions on conflict do nothing'
                 '  returning _partition_date'
                 '), days as (select _partition_date, count(*) as rows from first group by _partition_date)'
                 ' select _partition_date, coalesce(max(days.rows), 0), count(*)'
@@ -92,14 +97,12 @@ class Versions:
         )
 
     def accepted(self) -> int:
-        """How many of the versions this load has met somebody has accepted."""
-        same = sql.SQL(' and ').join(
-            sql.SQL('met.{0} is not distinct from further.{0}').format(sql.Identifier(n)) for n in self.values
-        )
+        """How many of the versions this load has met, and that wait where nobody decides, somebody has accepted."""
         self.cursor.execute(
             sql.SQL(
-                'select count(*) from met inner join {} as further using (_hashrow) where accepted_at is not null and {}'
-            ).format(conflicts_table(self.source), same)
+                'select count(*) from met inner join {} as further using (_hashrow)'
+                ' where accepted_at is not null and is_question and {}'
+            ).format(conflicts_table(self.source), self._same('met', 'further'))
         )
         return int(self.cursor.fetchone()[0])
 
@@ -113,13 +116,75 @@ class Versions:
         if rows.height:
             self._copy(rows, 'delivered')
 
-    def restate(self) -> int:
+    def restate(self, counts: Counts) -> None:
         """Let the version of the newest file count, of its rows the first; the marts add the difference, once.
 
-        Returns:
-            How many rows count in another version now.
+        Args:
+            counts: gets how many rows count in another version now, and the place of each version that this load has met:
+                it is ``restated`` and counts, ``conflicting`` if another one of its row stands before it in its file, which
+                is no restatement, or else ``superseded``.
         """
         self.note(pl.DataFrame())
+        self.cursor.execute('analyze delivered')  # or the planner takes a million versions for a few, and loops over them
+        if self.has_met:
+            self.cursor.execute('analyze met')
+            self._find_questions()
+        counts.rows_replaced += self._let_newest_count()
+        if self.has_met:
+            for kind, day, rows in self._places():
+                counts.add_count(kind, None, day, rows)
+
+    def _find_questions(self) -> None:
+        """Tell the versions that stand behind another one of their row, in the first file that has them, from the others."""
+        self.cursor.execute(
+            sql.SQL(
+                'with placed as ('
+                '  select *, min(_line) over (partition by _hashrow, {file}) < _line as is_behind from delivered'
+                '), first as ('
+                '  select distinct on (_hashrow, {values}) * from placed order by _hashrow, {values}, {first}'
+                ') update met'
+                ' set is_question = (is_behind or ({first_file}) is not distinct from ({known_file})) and exists ('
+                # Not one that has counted before: bronze or the log has that.
+                '  select from {conflicts} as further where further._hashrow = met._hashrow and {kept}'
+                ' ) from first inner join {registry} as known using (_hashrow)'
+                ' where met._hashrow = first._hashrow and {same}'
+            ).format(
+                file=place.file_of('delivered'),
+                first=place.row_of('placed'),
+                first_file=place.file_of('first'),
+                known_file=place.file_of('known'),
+                values=sql.SQL(', ').join(map(sql.Identifier, self.values)),
+                registry=registry(self.source),
+                conflicts=conflicts_table(self.source),
+                kept=self._same('met', 'further'),
+                same=self._same('met', 'first'),
+            )
+        )
+
+    def _places(self) -> list[tuple[str, date | None, int]]:
+        """Which places the versions met have now, of which days, and how many; nobody has to decide about restatements."""
+        self.cursor.execute(
+            sql.SQL(
+                'with placed as ('
+                "  select met.*, case when {is_known} then 'rows_restated' when is_question then 'rows_conflicting'"
+                "   else 'rows_superseded' end as place, {is_known} or not is_question as is_settled"
+                '  from met inner join {registry} as known using (_hashrow)'
+                '), noted as ('
+                '  update {conflicts} as further set is_restatement = is_settled from placed'
+                '  where further._hashrow = placed._hashrow and {same} and is_restatement is distinct from is_settled'
+                ') select place, _partition_date, count(*) from placed group by 1, 2'
+            ).format(
+                is_known=self._same('met', 'known'),
+                registry=registry(self.source),
+                conflicts=conflicts_table(self.source),
+                same=self._same('placed', 'further'),
+            )
+        )
+        found: list[tuple[str, date | None, int]] = self.cursor.fetchall()
+        return found
+
+    def _let_newest_count(self) -> int:
+        """Of each row, if its newest file is newer than that of the version that counts; gives how many have changed."""
         self.cursor.execute(
             sql.SQL(
                 'with newest as ('
@@ -151,6 +216,13 @@ class Versions:
         )
         return int(self.cursor.fetchone()[0])
 
+    def _same(self, one: str, other: str) -> sql.Composed:
+        """The condition that two rows of one hash are the same version."""
+        return sql.SQL(' and ').join(
+            sql.SQL('{} is not distinct from {}').format(sql.Identifier(one, name), sql.Identifier(other, name))
+            for name in self.values
+        )
+
     def _copy(self, rows: pl.DataFrame, table: str, *further: str) -> None:
         names = [*self.own, *further]
         copy(
@@ -158,3 +230,32 @@ class Versions:
             rows.select(names),
             f'{table} ({sql.SQL(", ").join(map(sql.Identifier, names)).as_string(self.cursor)})',
         )
+
+
+def find_questions(cursor: Cursor, source: Source) -> None:
+    """Where restatements apply: of all further versions those wait that stand behind another one of their row in its file.
+
+    So do those of which it is not known any more where they stood, until a load meets them again.
+    """
+    version = sql.SQL(', ').join(sql.Identifier(column.name) for column in source.version_columns)
+    cursor.execute(
+        sql.SQL(
+            'with stands as ('
+            '  select _hashrow, {place}, {version} from {further}'
+            '  union select _hashrow, {place}, {version} from {registry}'
+            '  union select _hashrow, {place}, {version} from {log} where sign < 0'
+            '), placed as (select *, min(_line) over (partition by _hashrow, {file}) < _line as is_behind from stands)'
+            ' update {further} as further set is_restatement = _line > 0 and not exists ('
+            '  select from placed where is_behind and placed._hashrow = further._hashrow and ({one}) = ({other})'
+            ' )'
+        ).format(
+            place=sql.SQL(', ').join(map(sql.Identifier, place.COLUMNS)),
+            version=version,
+            further=conflicts_table(source),
+            registry=registry(source),
+            log=corrections_table(source),
+            file=place.file_of('stands'),
+            one=place.row_of('placed'),
+            other=place.row_of('further'),
+        )
+    )

@@ -20,6 +20,8 @@ from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, registry, table_columns
 from kly_mage.warehouse.waiting import Conflict
 
+_WAITS = sql.SQL('accepted_at is null and is_restatement is not true')  # a further version of a row, for a decision
+
 
 def conflicts(
     settings: Settings, sources: Iterable[str], days: Window | None, *, limit: int | None = None
@@ -37,7 +39,7 @@ def conflicts(
             values = [column.name for column in source.value_columns]
             query = sql.SQL(
                 "select _file, _line, concat_ws(' ', {key}), {says}{pairs} from {table} as further {counting}"
-                ' where accepted_at is null and {days} order by _file, _line limit {limit}'
+                ' where {waits} and {days} order by _file, _line limit {limit}'
             ).format(
                 key=sql.SQL(', ').join(map(sql.Identifier, source.hash_columns or ())),
                 pairs=sql.SQL('').join(  # none where the hash is over all that is declared
@@ -48,6 +50,7 @@ def conflicts(
                 says=sql.SQL('further._undeclared_values, counting.says' if undeclared else 'null, null'),
                 counting=_counting(source) if undeclared else sql.SQL(''),
                 table=conflicts_table(source),
+                waits=_WAITS,
                 days=within(days, '_partition_date'),
                 limit=sql.Literal(limit),
             )
@@ -67,8 +70,8 @@ def conflicts_waiting(settings: Settings, sources: Iterable[str], days: Window |
     with connect(settings) as connection, connection.cursor() as cursor:
         for source in _with_conflicts(sources):
             cursor.execute(
-                sql.SQL('select count(*) from {} where accepted_at is null and {}').format(
-                    conflicts_table(source), within(days, '_partition_date')
+                sql.SQL('select count(*) from {} where {} and {}').format(
+                    conflicts_table(source), _WAITS, within(days, '_partition_date')
                 )
             )
             count += int(cursor.fetchone()[0])
@@ -94,7 +97,7 @@ def accept_conflicts(settings: Settings, sources: Iterable[str], days: Window | 
     """Note that the conflicts that wait need no further look; gives how many."""
     ensure_schema(settings)
     with connect(settings) as connection, connection.cursor() as cursor:
-        waiting = within(days, '_partition_date')
+        waiting = sql.SQL('{} and {}').format(_WAITS, within(days, '_partition_date'))
         return sum(_accept(cursor, conflicts_table(source), waiting, by, why) for source in _with_conflicts(sources))
 
 

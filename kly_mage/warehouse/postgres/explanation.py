@@ -7,7 +7,7 @@ from typing import Any
 from psycopg2 import sql
 
 from kly_mage.warehouse.account import Amiss, Missing
-from kly_mage.warehouse.postgres.comparison import LINE_BITS, Comparison
+from kly_mage.warehouse.postgres.comparison import LINE_BITS, SAME_FILE, Comparison
 from kly_mage.warehouse.postgres.holdings import counting, is_in_no_file
 from kly_mage.warehouse.postgres.tables import moving_tables, registry
 
@@ -117,10 +117,7 @@ def conflicting_in_one_file(of: Comparison) -> Iterator[list[dict[str, Any]]]:
         with asked as materialized (  -- before their rows are looked for: there may be as many as rows
             select distinct _hashrow from (
                 select v._hashrow from versions as v
-                where place = 'conflict' and exists (
-                    select from versions as other
-                    where other._hashrow = v._hashrow and other.at < v.at and other.at >> {LINE_BITS} = v.at >> {LINE_BITS}
-                )
+                where place = 'conflict' and {SAME_FILE}
                 limit {_COMPARED_ROWS}
             ) as first
         )

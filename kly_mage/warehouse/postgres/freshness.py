@@ -24,7 +24,8 @@ def newest_day(cursor: Cursor, source: Source, until: date = date.max) -> date |
     cursor.execute(
         'select max(day) from ops.load_days as of_day inner join ops.loads using (load_id)'
         " where source = %(source)s and status = 'done' and day <= %(until)s"
-        ' and of_day.rows_new + of_day.rows_already_loaded + of_day.rows_unchanged + of_day.rows_conflicting > 0'
+        ' and of_day.rows_new + of_day.rows_already_loaded + of_day.rows_unchanged'
+        ' + of_day.rows_conflicting + of_day.rows_restated > 0'
         ' and not exists ('
         "     select from ops.loads as gone where gone.source = %(source)s and gone.status = 'unload'"
         '     and gone.load_id > loads.load_id and day between gone.start_day and gone.end_day'

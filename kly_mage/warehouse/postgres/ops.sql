@@ -98,6 +98,7 @@ alter table ops.loads add column if not exists rows_replaced bigint not null def
 alter table ops.loads add column if not exists rows_withdrawn bigint not null default 0;
 alter table ops.loads add column if not exists rows_returned bigint not null default 0;
 alter table ops.loads add column if not exists rows_unchanged bigint not null default 0;
+alter table ops.loads add column if not exists rows_restated bigint not null default 0;
 create index if not exists loads_source_idx on ops.loads (source, load_id);
 comment on table ops.loads is 'One row per load of one source. rows_read is the sum of all places, new to unchanged.';
 comment on column ops.loads.load_id is 'The load; _load_id in bronze.';
@@ -108,16 +109,17 @@ comment on column ops.loads.files is 'Files looked at: name, size in bytes, modi
 comment on column ops.loads.left_out is 'Files that could not be used, with the reason; the days they may hold are incomplete.';
 comment on column ops.loads.status is 'running (without a process: it died), done, failed, withdrawn (taken out since), unload (took rows out).';
 comment on column ops.loads.rows_read is 'Rows of the files that belong to the days asked for, and those outside.';
-comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, already loaded, unchanged or conflicting.';
+comment on column ops.loads.rows_distinct is 'Of these, distinct usable rows: new, already loaded, unchanged, conflicting or restated.';
 comment on column ops.loads.rows_duplicate is 'Rows equal to one this load inserted, or to one in the same slice of a file.';
 comment on column ops.loads.rows_new is 'Rows inserted into bronze.';
 comment on column ops.loads.rows_removed is 'Of these, rows that repair, unload or forget have taken out since; of an unload, the rows it took out.';
 comment on column ops.loads.rows_already_loaded is 'Rows an earlier load had inserted already; a copy of one in another slice too.';
 comment on column ops.loads.rows_rejected is 'Rows that cannot be used; they stand in bronze.rejects.';
 comment on column ops.loads.rows_conflicting is 'Rows with the hash of another row but other numbers; they stand in the conflicts table.';
+comment on column ops.loads.rows_restated is 'Rows with other numbers for a row of bronze, of a newer file: they count in its place.';
 comment on column ops.loads.rows_outside is 'Rows that no load takes: their day is not one their file may hold; ops.load_outside names them.';
 comment on column ops.loads.rows_forgotten is 'Rows of persons who were forgotten before: no load takes them; see ops.forgotten.';
-comment on column ops.loads.rows_superseded is 'Rows in files of an export in whose place a newer delivery of the day stands: not inserted.';
+comment on column ops.loads.rows_superseded is 'Rows in whose place those of a newer file count: not inserted.';
 comment on column ops.loads.rows_unchanged is
 'Distinct usable rows that earlier loads had taken already, of files that have not changed and were not read.';
 comment on column ops.loads.rows_replaced is 'Rows of bronze in whose place another version counts now, which a newer delivery has.';
@@ -146,6 +148,7 @@ create table if not exists ops.load_days (
 alter table ops.load_days add column if not exists rows_forgotten bigint not null default 0;
 alter table ops.load_days add column if not exists rows_superseded bigint not null default 0;
 alter table ops.load_days add column if not exists rows_unchanged bigint not null default 0;
+alter table ops.load_days add column if not exists rows_restated bigint not null default 0;
 create index if not exists load_days_day_idx on ops.load_days (day);
 comment on table ops.load_days is 'One row per load and day of the rows'' own timestamp.';
 comment on column ops.load_days.load_id is 'The load.';
@@ -159,6 +162,7 @@ comment on column ops.load_days.rows_conflicting is 'As in ops.loads.';
 comment on column ops.load_days.rows_forgotten is 'As in ops.loads.';
 comment on column ops.load_days.rows_superseded is 'As in ops.loads.';
 comment on column ops.load_days.rows_unchanged is 'As in ops.loads.';
+comment on column ops.load_days.rows_restated is 'As in ops.loads.';
 
 create table if not exists ops.load_outside (
     load_id bigint not null references ops.loads (load_id),

@@ -17,7 +17,7 @@ from kly_mage.warehouse.postgres.counting import counting
 from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
 _NO_CONFLICTS = (  # where all sources are hashed over all their columns
-    "    select '' as source, null::date as day, 0::bigint as conflicting,"
+    "    select '' as source, null::date as day, 0::bigint as conflicting, 0::bigint as superseded,"
     ' 0::numeric as revenue, 0::numeric as revenue_change where false'
 )
 _NO_DELIVERIES = "    select '' as source, null::date as day, 0::bigint as replaced, 0::bigint as withdrawn where false"
@@ -148,14 +148,17 @@ def _conflicts(source: Source) -> str:
     mart = mart_of(source.name)
     money = next((measure for measure in mart.additive if measure.name == mart.money), None) if mart else None
     column = money.of.column if money and isinstance(money.of, Sum) else None
-    revenue = f'sum({identifier(column)})' if column else 'null::numeric'
+    waits = 'filter (where is_restatement is not true)'
+    revenue = f'sum({identifier(column)}) {waits}' if column else 'null::numeric'
     change = '0::numeric' if column else 'null::numeric'  # in the hash: versions of a row agree in it
     if column in {value.name for value in source.value_columns}:
-        change = f'sum({identifier(column)} - {identifier(f"counted_{column}")})'
+        change = f'sum({identifier(column)} - {identifier(f"counted_{column}")}) {waits}'
     lines = [
         f'{literal(source.name)} as source',
         '_partition_date as day',
-        'count(*) as conflicting',
+        f'count(*) {waits} as conflicting',
+        # The version that counts is here too, where bronze has another one, which is then superseded instead.
+        'count(*) filter (where is_restatement) as superseded',
         f'{revenue} as revenue',
         f'{change} as revenue_change',
     ]

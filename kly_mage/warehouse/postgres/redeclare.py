@@ -10,6 +10,7 @@ from kly_mage.common.errors import WarehouseError, first_line
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.postgres import contents, declarations, place, undeclared
+from kly_mage.warehouse.postgres.conflicts import find_questions
 from kly_mage.warehouse.postgres.declarations import Change, column_types
 from kly_mage.warehouse.postgres.gold_checks import Block, lock, rebuild
 from kly_mage.warehouse.postgres.rehash import Rehash
@@ -92,6 +93,9 @@ def carry_through(cursor: Cursor, changes: list[Change], ddl: str, timezone: str
         _tidy(cursor, change.source)
         contents.forget(cursor, change.source)  # sums over the hashes there were
     cursor.execute(ddl)
+    for change in changes:
+        if change.is_rehash and change.source.applies_restatements:
+            find_questions(cursor, change.source)
     for name, source in SOURCES.items():
         _note_late(cursor, source, before[name])
     _put_back(cursor)

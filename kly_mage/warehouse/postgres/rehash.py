@@ -287,15 +287,24 @@ class Rehash:
             ' count(*) filter (where rank > 1 and is_copy and _load_id <> first_load) as already_loaded'
             ' from judged where rank > 1 or not is_stored group by _load_id, _partition_date'
         )
+        # Where restatements applied, the further versions that are rows now had a place of those.
+        superseded = 'least(rows_superseded, greatest(settled - conflicting - rows_conflicting, 0))'
         for table, of_rows, distinct in (
-            ('ops.loads', 'replaced.load_id = counted.load_id', ', rows_distinct = rows_distinct - duplicate'),
+            (
+                'ops.loads',
+                'replaced.load_id = counted.load_id',
+                f', rows_distinct = rows_distinct - duplicate + {superseded}',
+            ),
             ('ops.load_days', '(replaced.load_id, replaced.day) = (counted.load_id, counted.day)', ''),
         ):
             rows = 'select load_id, sum(gone) gone, sum(new) new, sum(conflicting) conflicting, sum(settled) settled,'
             rows += ' sum(duplicate) duplicate, sum(already_loaded) already_loaded from replaced group by load_id'
             self._do(
                 f'update {table} as counted set rows_new = rows_new - gone + new,'
-                ' rows_conflicting = rows_conflicting + conflicting - settled, rows_duplicate = rows_duplicate + duplicate,'
+                ' rows_conflicting = greatest(rows_conflicting + conflicting - settled, 0),'
+                f' rows_superseded = rows_superseded - {superseded},'
+                ' rows_restated = rows_restated - greatest(settled - conflicting - rows_conflicting - rows_superseded, 0),'
+                ' rows_duplicate = rows_duplicate + duplicate,'
                 f' rows_already_loaded = rows_already_loaded + already_loaded {distinct}'
                 f' from ({rows if table == "ops.loads" else "table replaced"}) as replaced where {of_rows}'
             )

@@ -144,7 +144,7 @@ def standing(cursor: Cursor, source: Source) -> Standing:
     )
     (found.rejects,) = cursor.fetchone()
     if source.version_columns:
-        cursor.execute(sql.SQL('select count(*) from {}').format(conflicts_table(source)))
+        cursor.execute(sql.SQL('select count(*) from {} where is_restatement is not true').format(conflicts_table(source)))
         (found.conflicts,) = cursor.fetchone()
     cursor.execute(
         'select lag, sum(rows::bigint) from ops.file_checks, jsonb_each_text(rows_late) as late (lag, rows)'

@@ -35,6 +35,11 @@ OF_CONFLICTS = [
     ('accepted_at', 'timestamptz', 'When somebody said that this needs no further look; NULL while it waits.'),
     ('accepted_by', 'text', 'Who.'),
     ('accepted_because', 'text', 'Why.'),
+    (
+        'is_restatement',
+        'boolean default false',
+        'Whether no decision is wanted: of versions in several files the newest counts.',
+    ),
 ]
 
 
@@ -230,6 +235,7 @@ def _conflicts_ddl(source: Source) -> list[str]:
         ),
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
         *_columns_added(table, OF_CONFLICTS),
+        *([] if source.applies_restatements else [f'update {table} set is_restatement = false where is_restatement;']),
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in OF_CONFLICTS),
     ]
 

@@ -138,10 +138,11 @@ class Transaction:
             others = old.filter('_other').drop('_duplicate', '_other')
             self.unchanged.keep_nothing(others)
             met = self.versions.keep(others)
-            self.counts.add('rows_conflicting', met, 'versions')
             self.counts.add('rows_duplicate', met, 'repeated')
-        if self.source.applies_restatements:
-            self.versions.note(old)
+            if self.source.applies_restatements:  # the last file has its say before each has its place
+                self.versions.note(old)
+            else:
+                self.counts.add('rows_conflicting', met, 'versions')
 
     def _known(self, rows: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
         """The rows that ``seen`` is about, with its answers under names no file has; where nothing differs, just days."""
@@ -160,16 +161,15 @@ class Transaction:
             self.counts.rejects_accepted = sum(accepted.values())
             for place, count in accepted.items():
                 self.counts.files.setdefault(place, {})['rejects_accepted'] = count
+        if self.source.applies_restatements:
+            with timer('restatements'):
+                self.versions.restate(self.counts)
         if self.counts.rows_conflicting:
             self.counts.conflicts_accepted = self.versions.accepted()
         with timer('unchanged'):
             self.unchanged.count(self.counts)
         self.files_read.update((file, self.contents.states[file]) for file in self.unchanged.told)
         self.rules.finish()
-        if self.source.applies_restatements:
-            # The versions of the load are taken for a few by the planner: a loop over them would never end.
-            self.cursor.execute('set local enable_nestloop = off; set local enable_seqscan = off')
-            self.counts.rows_replaced += self.versions.restate()
         if self.source.versioned and self.changed:
             self.cursor.execute(
                 'insert into ops.watermarks (mart, watermark, refreshed_at) values (%s, %s, clock_timestamp())'

@@ -12,7 +12,8 @@ from kly_mage.warehouse.standing import FarOff
 # What the last load of each day found in the files, unless it was taken out since.
 _LOADED = """
     select distinct on (day)
-        day, of_day.rows_new + of_day.rows_already_loaded + of_day.rows_unchanged + of_day.rows_conflicting as rows
+        day, of_day.rows_new + of_day.rows_already_loaded + of_day.rows_unchanged
+        + of_day.rows_conflicting + of_day.rows_restated as rows
     from ops.load_days as of_day inner join ops.loads using (load_id)
     where
         source = %(source)s and status = 'done' and day between %(start)s and %(end)s

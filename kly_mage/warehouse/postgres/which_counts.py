@@ -49,7 +49,7 @@ def settle(of: Comparison) -> None:
             all=sql.Literal(applies),
             log=corrections_table(of.source),
             counts=sql.SQL('is_newest' if applies else 'is_known'),
-            waits=sql.SQL('is_question' if applies else "ranked.place = 'conflict'"),
+            waits=sql.SQL("ranked.place = 'conflict'" + (' and is_question' if applies else '')),
         )
     )
 

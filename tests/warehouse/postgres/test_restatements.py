@@ -1,6 +1,7 @@
 """Where restatements apply, the newest version of an ad row counts, exactly once, in any order of loads and crashes."""
 
 import itertools
+import json
 import random
 from dataclasses import replace
 from datetime import date
@@ -52,6 +53,12 @@ def found(query: Query) -> dict[tuple[date, str], tuple[int, Decimal]]:
     return {(day, content): (impressions, revenue) for day, content, impressions, revenue in rows}
 
 
+PLACES = (
+    'select rows_read, rows_new, rows_already_loaded + rows_unchanged, rows_restated, rows_superseded, rows_duplicate,'
+    ' rows_conflicting from ops.loads'
+)
+
+
 def test_a_restatement_counts_once_and_one_taken_back_too(settings: Settings, query: Query) -> None:
     versions = [(10, '1.00'), (12, '1.50'), (10, '1.00'), (11, '0.25')]
     for day, (impressions, revenue) in enumerate(versions, start=1):
@@ -61,6 +68,16 @@ def test_a_restatement_counts_once_and_one_taken_back_too(settings: Settings, qu
             assert found(query) == {(date(2025, 10, 1), 'a1'): (impressions, Decimal(revenue))}
     assert query('select count(*), sum(impressions) from bronze.gam_delivery') == [(1, 10)]  # append-only: the first
     assert query('select rows_replaced from ops.loads order by load_id') == [(0,), (0,), (1,), (0,), (1,), (0,), (1,), (0,)]
+    assert query(f'{PLACES} order by load_id') == [
+        (1, 1, 0, 0, 0, 0, 0),
+        (1, 0, 1, 0, 0, 0, 0),
+        (2, 0, 1, 1, 0, 0, 0),
+        (2, 0, 2, 0, 0, 0, 0),
+        (3, 0, 2, 1, 0, 0, 0),
+        (3, 0, 3, 0, 0, 0, 0),
+        (4, 0, 3, 1, 0, 0, 0),
+        (4, 0, 4, 0, 0, 0, 0),
+    ]
     changes = query('select served_date, count_rows, impressions, revenue_usd from gold.gam_restatements order by load_id')
     day = date(2025, 10, 1)
     assert changes == [
@@ -201,12 +218,59 @@ def test_gold_that_is_not_the_newest_version_is_named_although_the_warehouse_agr
     assert found(query) == newest(settings.data_dir)
 
 
-def test_the_load_says_which_version_counts(settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_load_that_restates_says_so_and_needs_no_look_unless_the_day_was_final(
+    settings: Settings, query: Query, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOURCES, 'gam_delivery', replace(GAM_DELIVERY, restatements='apply', finality=None))
+
+    def told(*words: str) -> tuple[int, str, str]:
+        code = main([*words])
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    load = ('backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue')
+    deliver(settings.data_dir, 'gam_delivery_20251001.csv', row(0, 10, '10'), row(2, 1, '1'))
+    assert told(*load)[0] == 0
+    deliver(settings.data_dir, 'gam_delivery_20251002.csv', row(0, 12, '12'))
+    code, out, err = told(*load)
+    assert (code, 'needs a look' in out + err) == (0, False)
+    assert '2025-10-01  gam_delivery 3 rows (2 already loaded (file unchanged), 1 restated)' in err
+    code, out, _ = told('status', '--source', 'gam_delivery', '--start', '2025-10-01', '--end', '2025-10-01')
+    assert (code, 'conflict' in out) == (0, False)
+    assert told('conflicts')[:2] == (0, '0 conflicts wait\n')
+    days = 'select rows_conflicting, rows_superseded, rows_duplicate, revenue_in_conflicts from gold.reconciliation'
+    assert query(f"{days} where source = 'gam_delivery' and day = '2025-10-01'") == [(0, 1, 0, None)]
+    code, out, err = told(*load, '--reread')
+    assert '2025-10-01  gam_delivery 3 rows (2 already loaded, 1 superseded)' in err
+    assert (code, query(f"{days} where source = 'gam_delivery' and day = '2025-10-01'")) == (0, [(0, 1, 0, None)])
+    monkeypatch.setitem(SOURCES, 'gam_delivery', replace(GAM_DELIVERY, restatements='apply'))
+    deliver(settings.data_dir, 'gam_delivery_20251003.csv', row(0, 13, '13'))
+    code, out, err = told(*load)
+    assert (code, '1 restated' in err, 'days that were final are corrected: 2025-10-01' in err) == (3, True, True)
+    assert err.count('needs a look') <= 1
+    # Where the first version counts again, whatever else was delivered waits for somebody.
+    monkeypatch.setitem(SOURCES, 'gam_delivery', GAM_DELIVERY)
+    assert told('migrate')[0] == 0
+    assert told('conflicts')[1].endswith('2 conflicts wait\n')
+
+
+def test_of_rows_of_one_file_the_first_counts_and_the_others_wait(
+    settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    load = ['backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue']
     deliver(settings.data_dir, 'gam_delivery_20251001.csv', row(0, 1, '1'), row(0, 2, '2'))
-    main(['backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue'])
+    assert main(load) == 3
     told = capsys.readouterr().err
-    assert 'the version of the newest file counts' in told
-    assert 'the first version counts' not in told
+    assert 'gam_delivery: 1 row with the key of another row of their file but other values' in told
+    assert 'the first row of the newest file counts' in told
+    # Another file has what has waited, and a third row: the one takes the place, the other waits.
+    deliver(settings.data_dir, 'gam_delivery_20251002.csv', row(0, 3, '3'), row(0, 2, '2'), row(0, 4, '4'))
+    assert main(load) == 3
+    assert query(f'{PLACES} order by load_id desc limit 1') == [(5, 0, 1, 1, 0, 1, 2)]  # 3 restated, 2 (twice) and 4 wait
+    capsys.readouterr()
+    assert (main(['conflicts', '--accept', 'one report, two line items']), main(['conflicts'])) == (0, 0)
+    assert capsys.readouterr().out.startswith('2 conflicts accepted')
+    assert main(load) == 0  # nobody is asked again
 
 
 @pytest.mark.one_version
@@ -215,7 +279,7 @@ def test_any_order_of_restatements_runs_crashes_and_rebuilds_ends_in_the_newest_
     settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seed: int
 ) -> None:
     chance, names = random.Random(seed), itertools.count()
-    for day in range(1, 5):
+    for day in chance.sample(range(1, 5), 4):  # files come in any order
         for _ in range(chance.randint(1, 3)):
             rows = [
                 row(chance.randrange(6), chance.randrange(4), chance.choice(['0.1', '0.10', '-1', '3.000001']))
@@ -239,8 +303,15 @@ def test_any_order_of_restatements_runs_crashes_and_rebuilds_ends_in_the_newest_
     truth = newest(settings.data_dir)
     assert found(query) == truth
     assert main(['verify']) == 0
-    main(['reconcile', '--source', 'gam_delivery', '--quiet'])
-    assert capsys.readouterr().out.rstrip().rsplit('\n', 1)[-1].startswith('every cent accounted for')
+    main(['backfill', '--start', '2025-10-01', '--end', '2025-10-02', '--pipeline', 'ads_revenue', '--reread'])
+    capsys.readouterr()
+    main(['reconcile', '--source', 'gam_delivery', '--json'])
+    report = json.loads(capsys.readouterr().out)
+    assert report['verdict'].startswith('every cent accounted for')
+    rows = report['sources']['gam_delivery']['total']['rows']
+    of_load = query('select rows_conflicting, rows_superseded, rows_restated from ops.loads order by load_id desc limit 1')
+    assert of_load == [(rows['conflict'], rows['superseded'], 0)]
+    assert query('select count(*) from bronze.gam_delivery_conflicts where not is_restatement') == [(rows['conflict'],)]
     # One frame with all files, as Mage hands it on, into an empty warehouse, ends in the same.
     request, frames = load_request(settings, 'gam_delivery', 1, 2)
     query(

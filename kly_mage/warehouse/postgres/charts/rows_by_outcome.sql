@@ -33,6 +33,7 @@ by_day as (
         sum(ranked.rows_duplicate) filter (where ranked.is_last) as duplicate,
         sum(ranked.rows_rejected) filter (where ranked.is_last) as rejected,
         sum(ranked.rows_conflicting) filter (where ranked.is_last) as conflicting,
+        sum(ranked.rows_restated) filter (where ranked.is_last) as restated,
         sum(ranked.rows_outside) filter (where ranked.is_last) as outside,
         sum(ranked.rows_superseded) filter (where ranked.is_last) as superseded,
         sum(ranked.rows_forgotten) filter (where ranked.is_last) as forgotten
@@ -55,9 +56,10 @@ cross join
         (3, 'duplicate', by_day.duplicate),
         (4, 'rejected', by_day.rejected),
         (5, 'conflicting', by_day.conflicting),
-        (6, 'outside', by_day.outside),
-        (7, 'superseded', by_day.superseded),
-        (8, 'forgotten', by_day.forgotten)
+        (6, 'restated', by_day.restated),
+        (7, 'outside', by_day.outside),
+        (8, 'superseded', by_day.superseded),
+        (9, 'forgotten', by_day.forgotten)
     ) as place (n, outcome, rows)
 where place.rows > 0
 order by by_day.day desc, place.n asc

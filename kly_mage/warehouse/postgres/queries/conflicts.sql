@@ -14,6 +14,6 @@ select
     case when conflict.accepted_at is null then 'waits' else 'accepted: ' || conflict.accepted_because end as state,
     count(*) over () as conflicts
 from bronze.gam_delivery_conflicts as conflict
-where conflict._partition_date between :start and :end
+where conflict._partition_date between :start and :end and conflict.is_restatement is not true
 order by conflict._partition_date desc, conflict.revenue_usd desc, conflict._hashrow asc
 limit :limit

@@ -3,6 +3,6 @@ select
     conflict._partition_date as day,
     count(*) as conflicts
 from bronze.gam_delivery_conflicts as conflict
-where conflict._partition_date between :start and :end
+where conflict._partition_date between :start and :end and conflict.is_restatement is not true
 group by conflict._partition_date
 order by conflict._partition_date

@@ -10,6 +10,7 @@ select
     load.rows_already_loaded + load.rows_unchanged as rows_already_loaded,
     load.rows_duplicate,
     load.rows_conflicting,
+    load.rows_restated,
     load.rows_rejected,
     load.rows_outside,
     load.rows_superseded,

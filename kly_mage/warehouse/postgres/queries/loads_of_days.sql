@@ -8,6 +8,7 @@ select
     load_day.rows_already_loaded + load_day.rows_unchanged as rows_already_loaded,
     load_day.rows_duplicate,
     load_day.rows_conflicting,
+    load_day.rows_restated,
     load_day.rows_rejected,
     load_day.rows_superseded,
     load_day.rows_forgotten,

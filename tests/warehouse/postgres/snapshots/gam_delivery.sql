@@ -152,10 +152,13 @@ alter table bronze.gam_delivery_conflicts add column if not exists "_undeclared_
 alter table bronze.gam_delivery_conflicts add column if not exists "accepted_at" timestamptz;
 alter table bronze.gam_delivery_conflicts add column if not exists "accepted_by" text;
 alter table bronze.gam_delivery_conflicts add column if not exists "accepted_because" text;
+alter table bronze.gam_delivery_conflicts add column if not exists "is_restatement" boolean default false;
+update bronze.gam_delivery_conflicts set is_restatement = false where is_restatement;
 comment on column bronze.gam_delivery_conflicts."_undeclared_values" is 'What this version says in undeclared columns, by their names.';
 comment on column bronze.gam_delivery_conflicts."accepted_at" is 'When somebody said that this needs no further look; NULL while it waits.';
 comment on column bronze.gam_delivery_conflicts."accepted_by" is 'Who.';
 comment on column bronze.gam_delivery_conflicts."accepted_because" is 'Why.';
+comment on column bronze.gam_delivery_conflicts."is_restatement" is 'Whether no decision is wanted: of versions in several files the newest counts.';
 create table if not exists bronze."gam_delivery_corrections" (
     _hashrow uuid not null,
     sign smallint not null check (sign in (-1, 1)),

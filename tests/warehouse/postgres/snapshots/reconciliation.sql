@@ -74,9 +74,10 @@ conflicts as (
     select
         'gam_delivery' as source,
         _partition_date as day,
-        count(*) as conflicting,
-        sum("revenue_usd") as revenue,
-        sum("revenue_usd" - "counted_revenue_usd") as revenue_change
+        count(*) filter (where is_restatement is not true) as conflicting,
+        count(*) filter (where is_restatement) as superseded,
+        sum("revenue_usd") filter (where is_restatement is not true) as revenue,
+        sum("revenue_usd" - "counted_revenue_usd") filter (where is_restatement is not true) as revenue_change
     from bronze."gam_delivery_conflicts"
     group by _partition_date
 ),
@@ -243,7 +244,7 @@ counted as (
         coalesce(stored.in_bronze, 0) as rows_in_bronze,
         coalesce(conflicts.conflicting, 0) as rows_conflicting,
         coalesce(rejects.rejected, 0) as rows_rejected,
-        coalesce(reads.rows_superseded, 0) as rows_superseded,
+        coalesce(nullif(conflicts.superseded, 0), reads.rows_superseded, 0) as rows_superseded,
         coalesce(rejects.reasons, '{}') as rejects,
         stored,
         conflicts,
@@ -337,7 +338,7 @@ comment on column gold.reconciliation.day is 'Local day of the rows; a reject wi
 comment on column gold.reconciliation.rows_read is 'Rows the last load read (articles: of the files): all those below, minus not in last load.';
 comment on column gold.reconciliation.rows_duplicate is 'Rows that repeat another.';
 comment on column gold.reconciliation.rows_in_bronze is 'Rows of bronze that count.';
-comment on column gold.reconciliation.rows_conflicting is 'Rows in the conflicts table: hash of a bronze row, other numbers.';
+comment on column gold.reconciliation.rows_conflicting is 'Rows with the hash of a bronze row and other numbers, for a decision.';
 comment on column gold.reconciliation.rows_rejected is 'Rejected rows that wait.';
 comment on column gold.reconciliation.rows_not_in_last_load is 'Rows the warehouse has beyond those the last load read: a file went away.';
 comment on column gold.reconciliation.rejects is 'Rejected rows by reason.';
@@ -383,7 +384,7 @@ comment on column gold.reconciliation.files_checked_at is 'When the files were r
 comment on column gold.reconciliation.rows_forgotten is 'Rows of persons who were forgotten.';
 comment on column gold.reconciliation.last_load_id is 'The last load of the day.';
 comment on column gold.reconciliation.last_loaded_at is 'When it ended.';
-comment on column gold.reconciliation.rows_superseded is 'Of the rows read, those in files of an export in whose place a newer delivery stands.';
+comment on column gold.reconciliation.rows_superseded is 'Of the rows read, those in whose place rows of a newer file count.';
 comment on column gold.reconciliation.rows_replaced is 'Rows that bronze keeps and no longer counts: the newest delivery of their day has another version.';
 comment on column gold.reconciliation.rows_withdrawn is 'Rows that bronze keeps and no longer counts: the newest delivery of their day does not have them.';
 
