@@ -59,8 +59,8 @@ install: .venv/installed $(if $(filter bigquery,$(KLY_WAREHOUSE)),.venv/bigquery
 run: install
 	@KLY_SETTLE_SECONDS=0 $(KLY) backfill --start $(START) --end $(END) || [ $$? -eq 3 ]
 	@$(KLY) show --start $(START) --end $(END)
-ifneq ($(KLY_WAREHOUSE),bigquery)
 	@$(KLY) reconcile --start $(START) --end $(END) || [ $$? -eq 3 ]
+ifneq ($(KLY_WAREHOUSE),bigquery)
 	@echo
 	@echo "next: make editor$(if $(SAMPLE), SAMPLE=$(SAMPLE),              )               the same in Mage, in the browser"
 	@echo "      $(KLY) status     which days are loaded"

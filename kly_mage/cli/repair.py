@@ -11,7 +11,7 @@ from kly_mage.cli.arguments import add_days, add_quiet, add_source, sources, win
 from kly_mage.common.console import note, say
 from kly_mage.common.settings import load_settings
 from kly_mage.loads.progress import progress
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import warehouse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Reconcile, repair what differs, reconcile again: that verdict counts. 3 if anything is still not where it belongs."""
-    settings, days = server(load_settings()), window(options)
+    settings, days = warehouse(load_settings()).reach(), window(options)
     with progress(quiet=options.quiet) as step:
         for line in repair(settings, reconcile(settings, sources(options), days, step)):
             note(line)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from kly_mage.declared.marts import mart_of
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from datetime import date, datetime
@@ -22,6 +24,20 @@ if TYPE_CHECKING:
 
 NAMED = 100_000
 """So many damaged rows of a source are named in each place, and no more."""
+
+
+LINE_BITS = 40
+"""A place in the order of delivery is one number: that of the file, and the line in so many lowest bits."""
+
+_MOST_DAYS = 31
+
+
+def is_few(source: Source, window: Window | None) -> bool:
+    """Whether days are looked at by themselves, by the loads that brought their rows: of more, all of bronze is read.
+
+    There is a way to the rows of a source that a mart adds up; others are of any day.
+    """
+    return bool(window and mart_of(source.name) and (window.end - window.start).days < _MOST_DAYS)
 
 
 class Count(NamedTuple):

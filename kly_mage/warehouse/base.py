@@ -100,6 +100,14 @@ class Warehouse(Protocol):
     def accounts(self) -> AbstractContextManager[Accounts]:
         """A reconciliation of the landing zone with the warehouse; a second one waits until it ends."""
 
+    def remove(self, source: Source, hashes: Collection[str], days: Window | None) -> None:
+        """Take rows out of bronze with all their versions, and note it in the ledger of their loads.
+
+        Args:
+            hashes: of these rows, as texts.
+            days: what files held of them is forgotten: loads that follow note it anew. None for all.
+        """
+
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         """Empty the marts and fill them from all of bronze: readers see the old rows, then the new.
 

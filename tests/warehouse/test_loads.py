@@ -1,6 +1,7 @@
 """Loads and marts, whichever warehouse it is: the rows of gold that the oracle works out, whatever happens on the way."""
 
 import gzip
+import json
 import os
 import subprocess
 import sys
@@ -92,7 +93,11 @@ def test_a_client_that_is_gone_between_two_steps_leaves_nothing_half_done(
 
 
 def test_the_export_of_ga4_is_the_same_from_files_and_where_it_stands(
-    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+    settings: Settings,
+    query: Query,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     if settings.warehouse == 'postgres':
         packed = settings.data_dir / 'ga4_events/events_20251001.ndjson.gz'
@@ -119,6 +124,10 @@ def test_the_export_of_ga4_is_the_same_from_files_and_where_it_stands(
         ('7000007', 1, 1),
     ]
     assert query('select count(*), count(distinct _hashrow) from bronze.ga4_events') == [(12, 12)]
+    capsys.readouterr()
+    assert main(['reconcile', '--source', 'ga4_events', '--json']) == 0
+    told = json.loads(capsys.readouterr().out)['sources']['ga4_events']['total']['rows']
+    assert {place: rows for place, rows in told.items() if rows} == dict.fromkeys(('read', 'bronze', 'stored'), 12)
 
 
 @pytest.mark.slow

@@ -47,7 +47,7 @@ def _explain_files(seen: Mapping[str, tuple[int, datetime]], reading: Reading, c
     """Files that have changed since a load read them (``seen``), and files that are gone."""
     source, settings, window, files = reading.source, reading.settings, reading.window, reading.files
     for file in files:
-        if file.name in seen and seen[file.name] != (file.size, file.modified_at):
+        if file.name in seen and not file.is_table and seen[file.name] != (file.size, file.modified_at):
             causes.changed.append((file.name, file.day, seen[file.name][0], file.size))
     for name in sorted(seen.keys() - {file.name for file in files}):
         if not (settings.data_dir / name).exists():

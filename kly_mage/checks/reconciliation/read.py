@@ -13,6 +13,7 @@ from kly_mage.declared.base import Source
 from kly_mage.landing import cut, readers
 from kly_mage.landing import files as landing
 from kly_mage.landing.files import LandingFile
+from kly_mage.loads import found
 from kly_mage.rows import rowhash
 from kly_mage.warehouse.account import Account
 from kly_mage.warehouse.choice import warehouse
@@ -21,7 +22,7 @@ from kly_mage.warehouse.choice import warehouse
 def find_files(settings: Settings, source: Source) -> list[LandingFile]:
     """All files of a source; none where the landing zone cannot be used, which ``Reading`` tells."""
     try:
-        return landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
+        return found.find_files(settings, source)
     except LandingError:
         return []
 
@@ -42,7 +43,7 @@ class Reading:
         self.left_out: list[int] = []
         self.files: list[LandingFile] = []
         try:
-            self.files = landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping)
+            self.files = found.find_files(settings, source)
         except LandingError as error:
             self.unreadable.append((str(error), None))
         if window and not source.any_day:
@@ -55,6 +56,8 @@ class Reading:
         whose place a newer delivery stands that has been loaded.
         """
         for number, file in enumerate(self.files):
+            if file.is_table:  # the account looks at it where it stands
+                continue
             frames = readers.read(
                 self.source, [file], None, timezone=self.settings.timezone, late_days=self.settings.late_days
             )

@@ -13,7 +13,7 @@ from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.landing.files import day_in_name
 from kly_mage.loads import runner
-from kly_mage.warehouse.postgres.removal import remove
+from kly_mage.warehouse.choice import warehouse
 
 
 def repair(settings: Settings, report: Report) -> Iterator[str]:
@@ -28,7 +28,7 @@ def repair(settings: Settings, report: Report) -> Iterator[str]:
         if causes.damaged.get('in_no_file') and (causes.gone or causes.unreadable):
             yield f'{name}: rows that stand in no file are left, because files are gone or unreadable'
         if rows or not (causes.gone or causes.unreadable):
-            remove(settings, SOURCES[name], sorted(rows), report.window)
+            warehouse(settings).remove(SOURCES[name], sorted(rows), report.window)
         if rows:
             removed += len(rows)
             told = '1 row of bronze was not as the files have it, and is'

@@ -17,8 +17,10 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
 from kly_mage.warehouse.account import Accounts
 from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, shown, standing, waiting
+from kly_mage.warehouse.bigquery.account import accounts
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.load import load, load_in_place
+from kly_mage.warehouse.bigquery.removal import remove
 from kly_mage.warehouse.bigquery.truth import mart_script, rebuild_script
 from kly_mage.warehouse.bigquery.verify import verify
 from kly_mage.warehouse.costs import Cost
@@ -132,7 +134,10 @@ class BigQuery:
         return report
 
     def accounts(self) -> AbstractContextManager[Accounts]:
-        raise not_yet('reconcile')
+        return accounts(self.client, self.settings)
+
+    def remove(self, source: Source, hashes: Collection[str], days: Window | None) -> None:
+        remove(self.client, source, list(hashes))
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         rows = self.client.run(rebuild_script(), what='rebuild')

@@ -4,6 +4,7 @@ What counts of a day is its newest whole delivery (docs/whole-days.md), and BigQ
 loaded from one table alone, once Google does not write it again; one that has been written again all the same is left out.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
@@ -24,6 +25,8 @@ from kly_mage.warehouse.bigquery.text import identifier
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.request import Request
 
+Into = Callable[[int, LandingFile, str], str]
+"""The statement that keeps the rows of a query, which are those of the file of that number."""
 _TABLES = 20  # read by one script, whose text may have a megabyte
 _NOT_YET = 'BigQuery takes back no rows yet, so it is loaded when Google does not write it again'
 
@@ -67,12 +70,27 @@ def stage(settings: Settings, client: Client, request: Request, staging: str) ->
     filled = ', '.join(map(identifier, selected(source)))
     client.run(f'create table {staging} ({made})', what='stage')
     for at in range(0, len(found), _TABLES):
-        rows = [_rows(settings, request, dataset, *each) for each in found[at : at + _TABLES]]
+        rows = [_select(settings, source, request.window, dataset, *each) for each in found[at : at + _TABLES]]
         client.run(''.join(f'insert into {staging} ({filled})\n{each};\n' for each in rows), what='stage')
     states = {file.name: remote.modified for file, remote in found}
     files = [replace(file, size=remote.bytes, modified_at=remote.modified) for file, remote in found]
     first, last = _utc_days(settings, request, files)
     return replace(request, files=files), Staged(columns, first, last, states, left_out)
+
+
+def stage_all(
+    settings: Settings, client: Client, source: Source, files: Sequence[LandingFile], window: Window | None, into: Into
+) -> None:
+    """Put the rows of all these tables into one that is there: what loads have left out as well."""
+    dataset, days = Dataset(settings.ga4_dataset or ''), window or Window(date.min, date.max)
+    there = [(number, file, dataset.table(file.name)) for number, file in enumerate(files)]
+    found = [(number, file, remote) for number, file, remote in there if remote]
+    for at in range(0, len(found), _TABLES):
+        rows = [
+            into(n, file, _select(settings, source, days, dataset, file, table))
+            for n, file, table in found[at : at + _TABLES]
+        ]
+        client.run(''.join(f'{each};\n' for each in rows), what='stage')
 
 
 def _utc_days(settings: Settings, request: Request, files: list[LandingFile]) -> tuple[date | None, date | None]:
@@ -126,17 +144,17 @@ def _changed(file: LandingFile, remote: Remote, loaded: dict[str, datetime], of_
     return None
 
 
-def _rows(settings: Settings, request: Request, dataset: Dataset, file: LandingFile, remote: Remote) -> str:
+def _select(settings: Settings, source: Source, days: Window, dataset: Dataset, file: LandingFile, remote: Remote) -> str:
     may_hold, own = file.days(settings.late_days), file.day
     assert may_hold  # as a table of an export has
     assert own
     return rows_of(
-        request.source,
+        source,
         '.'.join(map(identifier, (dataset.project, dataset.name, file.name))),
         remote.fields,
         file=file.name,
         delivered_at=f'{file.delivered_at:%Y-%m-%d %H:%M:%S}+00',
-        days=request.window,
+        days=days,
         may_hold=may_hold,
         own=own,
         timezone=settings.timezone,

@@ -124,6 +124,8 @@ def _values(request: Request, staged: Staged) -> dict[str, Any]:
         'file_names': [file.name for file in files],
         'file_sizes': [str(file.size) for file in files],
         'file_times': [_instant(file.modified_at) for file in files],
+        'named': [file.name for file in request.files],
+        'named_days': [str(file.day or '') for file in request.files],
         'read': [file.name for file in files],
         'found': request.found,
         'left_out': list(staged.left_out),

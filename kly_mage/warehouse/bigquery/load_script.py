@@ -6,6 +6,8 @@ changes a table as well. What all sources share (``ops.loads``, ``bronze.rejects
 nobody's way; a reject that is settled is the exception, and rare.
 """
 
+from datetime import date
+
 from kly_mage.declared.base import Source
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
@@ -20,7 +22,8 @@ def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[s
     """The statements of one load.
 
     Its parameters: ``start``, ``end`` (days), ``started_by``, ``pipeline_run``, ``file_names``, ``file_sizes``,
-    ``file_times`` (of the files to be noted), ``read``, ``found`` and ``left_out`` (names of files).
+    ``file_times`` (of the files to be noted), ``named`` and ``named_days`` (of all files, names and days), ``read``,
+    ``found`` and ``left_out`` (names of files).
     """
     name, versions = source.name, [column.name for column in source.version_columns]
     own = [*bronze_columns(source), *sorted(undeclared)]
@@ -37,8 +40,8 @@ def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[s
         'outside': literal(OUTSIDE),
         'file_line': FILE_LINE,
         'known_values': ''.join(f', known.{identifier(n)} as {identifier(f"known_{n}")}' for n in versions),
-        'near': _between('known', staged),
-        'near_target': _between('target', staged),
+        'near': near('known', staged.first, staged.last),
+        'near_target': near('target', staged.first, staged.last),
         'first_values': ''.join(f',\n        {_first(n)} as {identifier(f"counted_{n}")}' for n in versions),
         'version': ''.join(f', {identifier(n)}' for n in versions),
         'is_other': ' or '.join(f'{identifier(n)} is distinct from {identifier(f"counted_{n}")}' for n in versions)
@@ -94,11 +97,11 @@ def _first(name: str) -> str:
     return f'if(_is_known, {identifier(f"known_{name}")}, {first})'
 
 
-def _between(table: str, staged: Staged) -> str:
-    """The days of the rows as literals: only these partitions of the registry are read, and paid for."""
-    if staged.first is None or staged.last is None:
+def near(table: str, first: date | None, last: date | None) -> str:
+    """The days of rows by UTC as literals: only these partitions of the registry are read, and paid for."""
+    if first is None or last is None:
         return f'{table}._utc_day is null'
-    days = f"{table}._utc_day between date '{staged.first}' and date '{staged.last}'"
+    days = f"{table}._utc_day between date '{first}' and date '{last}'"
     return f'({days} or {table}._utc_day is null)'
 
 
@@ -215,11 +218,13 @@ select
 from placed where _place in ('rejected', 'file');
 
 if exists (select 1 from rejected) then
-insert into bronze.rejects (source, reject_id, file, line, column_name, value, reason, raw, day, load_id)
+insert into bronze.rejects (source, reject_id, file, line, column_name, value, reason, raw, day, file_day, load_id)
 select
     {source}, reject_id, _file, _line, json_value(_reject, '$.column'), json_value(_reject, '$.value'),
-    json_value(_reject, '$.reason'), json_query(_reject, '$.row'), _partition_date, v_load_id
+    json_value(_reject, '$.reason'), json_query(_reject, '$.row'), _partition_date,
+    safe_cast(@named_days[offset(place)] as date), v_load_id
 from rejected
+left join unnest(@named) as name with offset as place on rejected._file = name
 where
     reject_id not in (select known.reject_id from bronze.rejects as known where known.source = {source})
     and true

@@ -3,6 +3,7 @@
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Column, Finality, Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, joined_measures
+from kly_mage.warehouse.bigquery.reconciliation import FILE_CHECKS, view
 from kly_mage.warehouse.bigquery.text import identifier, literal
 
 TYPES = {
@@ -38,7 +39,7 @@ def everything(location: str, timezone: str) -> str:
     sets.append(f'create schema if not exists staging options (location = {where}, default_table_expiration_days = 1);')
     sources = [statement for source in SOURCES.values() for statement in _source(source)]
     marts = [statement for mart in MARTS for statement in _mart(mart)]
-    return '\n'.join([*sets, *_ops(), *sources, *marts, *_joined(), _summary(timezone), ARTICLES])
+    return '\n'.join([*sets, *_ops(), *sources, *marts, *_joined(), _summary(timezone), ARTICLES, view()])
 
 
 def bronze_columns(source: Source) -> list[str]:
@@ -158,6 +159,7 @@ def _ops() -> list[str]:
         *counts,
         ('money_read', 'bignumeric', 'Money of the usable rows.'),
         ('error', text, 'Why it failed.'),
+        ('rows_removed', number, 'Of the new rows, those that were taken out again.'),
     ]
     files: Columns = [
         *load,
@@ -182,6 +184,7 @@ def _ops() -> list[str]:
         ('reason', text, 'What is wrong with it.'),
         ('raw', text, 'The row as JSON.'),
         ('day', 'date', 'Local day of the row, if it has one.'),
+        ('file_day', 'date', "The day in its file's name, if there is one."),
         ('load_id', number, 'The load that met it first.'),
         ('resolved_at', instant, 'Since when it is no more.'),
         ('taken_at', instant, 'When somebody said that it is a whole row, though its line has no end.'),
@@ -199,7 +202,8 @@ def _ops() -> list[str]:
     return [
         _table('ops.settings', 'What the first load has fixed, and what has made the tables.', fixed, None, None),
         _table('ops.loads', 'One row per load.', loads, None, 'source, load_id'),
-        'alter table ops.loads add column if not exists pipeline_run string;',  # where an earlier version has made it
+        # Where an earlier version has made it.
+        'alter table ops.loads add column if not exists pipeline_run string, add column if not exists rows_removed int64;',
         _table(
             'ops.load_days', 'One row per load and day of its rows.',
             [*load, ('day', 'date', 'Local day.'), *by_day], None, 'source, load_id',
@@ -208,6 +212,8 @@ def _ops() -> list[str]:
         _table('ops.costs', 'One row per load, refresh and check: what it has read.', costs, None, None),
         _table('ops.load_outside', 'Rows of days that their file may not hold.', outside, None, 'source, load_id'),
         _table('bronze.rejects', 'One row per row that cannot be used.', rejects, None, 'source, reject_id'),
+        'alter table bronze.rejects add column if not exists file_day date;',
+        _table('ops.file_checks', 'One row per source and day: what the last reconcile found.', FILE_CHECKS, None, None),
     ]  # fmt: skip
 
 

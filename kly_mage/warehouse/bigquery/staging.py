@@ -1,6 +1,6 @@
 """The rows of one load on their way: frames, to one Parquet file, to one table of ``staging``."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -16,23 +16,23 @@ from kly_mage.rows.rowhash import undeclared_values
 from kly_mage.warehouse.bigquery.schema import TYPES, Columns
 
 _SYSTEM = {
-    '_partition_date': ('date', pl.Date()),
-    '_hashrow': ('string', pl.String()),
-    '_utc_day': ('date', pl.Date()),
-    '_delivered_at': ('timestamp', pl.Datetime('us', 'UTC')),
-    '_file': ('string', pl.String()),
-    '_line': ('int64', pl.Int64()),
-    '_reject': ('string', pl.String()),
-    '_duplicate_rows': ('int64', pl.Int64()),
-    '_undeclared': ('string', pl.String()),
-    '_undeclared_values': ('string', pl.String()),
-    '_seq': ('int64', pl.Int64()),
+    '_partition_date': 'date',
+    '_hashrow': 'string',
+    '_utc_day': 'date',
+    '_delivered_at': 'timestamp',
+    '_file': 'string',
+    '_line': 'int64',
+    '_reject': 'string',
+    '_duplicate_rows': 'int64',
+    '_undeclared': 'string',
+    '_undeclared_values': 'string',
+    '_seq': 'int64',
 }
-_KINDS = {
-    'timestamp': pl.Datetime('us', 'UTC'),
-    'count': pl.Int64(),
-    'money': pl.Decimal(38, 12),
+POLARS: Mapping[str, pl.DataType] = {
+    **{'string': pl.String(), 'int64': pl.Int64(), 'bignumeric': pl.Decimal(38, 12), 'bool': pl.Boolean()},
+    **{'date': pl.Date(), 'timestamp': pl.Datetime('us', 'UTC')},
 }
+"""What a column of a frame is, by its type in BigQuery."""
 
 
 @dataclass
@@ -73,7 +73,7 @@ def staged_columns(source: Source, undeclared: list[str]) -> Columns:
     """Name, type and a note of each column of a staged table."""
     own = [(column.name, TYPES[column.kind], '') for column in source.columns]
     own += [(name, 'string', '') for name in sorted(undeclared)]
-    return own + [(name, kind, '') for name, (kind, _) in _SYSTEM.items()]
+    return own + [(name, kind, '') for name, kind in _SYSTEM.items()]
 
 
 @contextmanager
@@ -101,8 +101,8 @@ def _stored(frame: pl.DataFrame, source: Source, undeclared: list[str], offset: 
     day = pl.col('_hashrow').str.head(8).str.to_date('%Y%m%d', strict=False).alias('_utc_day')
     values = undeclared_values(frame, source) if source.version_columns else []
     frame = frame.with_columns(day, *values).with_row_index('_seq').with_columns(pl.col('_seq').cast(pl.Int64) + offset)
-    kinds: dict[str, Any] = {column.name: _KINDS.get(column.kind, pl.String()) for column in source.columns}
-    kinds |= dict.fromkeys(sorted(undeclared), pl.String()) | {name: kind for name, (_, kind) in _SYSTEM.items()}
+    kinds: dict[str, Any] = {column.name: POLARS[TYPES[column.kind]] for column in source.columns}
+    kinds |= dict.fromkeys(sorted(undeclared), pl.String()) | {name: POLARS[kind] for name, kind in _SYSTEM.items()}
     return frame.select(
         (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in kinds.items()
     )

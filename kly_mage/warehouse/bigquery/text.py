@@ -27,6 +27,12 @@ def is_name(text: str) -> bool:
     return re.fullmatch('[A-Za-z_][A-Za-z0-9_]{0,299}', text) is not None
 
 
+def cells(*values: str) -> str:
+    """Expressions as a JSON list of texts, the column ``cells``: what rows of any columns are where they stand together."""
+    texts = ', '.join(f'cast({value} as string)' for value in values)
+    return f'to_json_string([{texts}]) as cells'
+
+
 def literal(value: str | int | Decimal) -> str:
     """A text or whole number as GoogleSQL spells it; every character but plain ones is escaped."""
     if isinstance(value, int):

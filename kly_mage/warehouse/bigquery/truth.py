@@ -48,7 +48,7 @@ def counted(mart: Mart) -> str:
     """The query of what each row that the mart has counted contributes to it."""
     keys = [f'_partition_date as {identifier(mart.day.name)}']
     keys += [f'{_key(key.column)} as {identifier(key.name)}' for key in mart.by]
-    amounts = [f'{_per_row(measure)} as {identifier(measure.name)}' for measure in mart.additive]
+    amounts = [f'{per_row(measure)} as {identifier(measure.name)}' for measure in mart.additive]
     amounts += [f'{_distinct(mart, of)} as {identifier(of.key)}' for of in mart.registries]
     return (
         f'select {", ".join([*keys, *amounts])} from bronze.{mart.source}'
@@ -115,7 +115,12 @@ def _key(column: str | None) -> str:
     return f"coalesce(nullif({identifier(column or '')}, ''), {literal(NOT_SET)})"
 
 
-def _per_row(measure: Measure) -> str:
+def per_row(measure: Measure) -> str:
+    """What a row of bronze contributes to a measure that adds up.
+
+    Raises:
+        TypeError: it does not.
+    """
     match measure.of:
         case Rows(column, value):
             return f'if({identifier(column)} = {literal(value)}, 1, 0)'

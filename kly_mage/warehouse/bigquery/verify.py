@@ -12,7 +12,7 @@ from kly_mage.rows.rowhash import undeclared_columns
 from kly_mage.warehouse.bigquery import truth
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.hash_sql import hash_expression, undeclared_expression
-from kly_mage.warehouse.bigquery.text import identifier, literal
+from kly_mage.warehouse.bigquery.text import cells, identifier, literal
 from kly_mage.warehouse.report import (
     SHOWN,
     Report,
@@ -119,22 +119,15 @@ def _plain(kind: str, name: str, query: str) -> str:
     return f"select '{kind}', '{name}', 1, amount, '' from ({query})"
 
 
-def _cells(*values: str) -> str:
-    texts = ', '.join(f'cast({value} as string)' for value in values)
-    return f'to_json_string([{texts}]) as cells'
-
-
 def _changed_rows(source: Source, undeclared: list[str], timezone: str) -> str:
     """Rows whose values no longer give their hash, their day, or what they say in undeclared columns."""
     kinds = {column.name: column.kind for column in source.columns} | dict.fromkeys(undeclared, 'text')
     versions = bool(source.version_columns)
     told = identifier(UNDECLARED.name) if versions else 'cast(null as string)'
     now = undeclared_expression(undeclared) if versions else 'cast(null as string)'
-    cells = _cells(
-        '_hashrow', 'computed', '_partition_date', 'day_of_row', 'undeclared is not distinct from now', '_load_id'
-    )
+    found = cells('_hashrow', 'computed', '_partition_date', 'day_of_row', 'undeclared is not distinct from now', '_load_id')
     return (
-        f'select _hashrow as key, {cells} from ('
+        f'select _hashrow as key, {found} from ('
         f'select _hashrow, _partition_date, _load_id, {hash_expression(source, kinds)} as computed,'
         f' date({identifier(source.day_column)}, {literal(timezone)}) as day_of_row, {told} as undeclared, {now} as now'
         f' from bronze.{source.name})'
@@ -159,7 +152,7 @@ def _registry(source: Source) -> str:
     hash_, rows = 'coalesce(stored._hashrow, known._hashrow)', 'coalesce(stored.number, 0)'
     both = [f'{table}.{name}' for table in ('stored', 'known') for name in names]
     return (
-        f'select {hash_} as key, {_cells(hash_, rows, "known._hashrow is not null", *both)}'
+        f'select {hash_} as key, {cells(hash_, rows, "known._hashrow is not null", *both)}'
         f' from (select _hashrow, count(*) as number, {sums} from bronze.{source.name} group by _hashrow) as stored'
         f' full join (select _hashrow, {sums} from bronze.{source.name}_hashrow group by _hashrow) as known'
         f' on stored._hashrow = known._hashrow where {rows} <> 1 or {differ}'
@@ -179,7 +172,7 @@ def _against_registry(source: Source) -> _Tell:
 def _entries(source: Source) -> str:
     """Hashes that the registry has more than once: nothing in BigQuery keeps a key single but the loads themselves."""
     return (
-        f'select _hashrow as key, {_cells("_hashrow", "number")} from ('
+        f'select _hashrow as key, {cells("_hashrow", "number")} from ('
         f'select _hashrow, count(*) as number from bronze.{source.name}_hashrow group by _hashrow) where number > 1'
     )
 
@@ -191,12 +184,12 @@ def _more_entries(cells: list[Any]) -> Iterator[str]:
 def _ledger(source: Source) -> str:
     """Loads whose rows are not as many as the ledger says, or not of one moment."""
     load_id, rows = 'coalesce(stored._load_id, noted.load_id)', 'coalesce(stored.number, 0)'
-    cells = _cells(load_id, rows, 'noted.number', 'stored.first_at', 'stored.last_at')
+    told = cells(load_id, rows, 'noted.number', 'stored.first_at', 'stored.last_at')
     return (
-        f'select cast({load_id} as string) as key, {cells} from ('
+        f'select cast({load_id} as string) as key, {told} from ('
         'select _load_id, count(*) as number, min(_created_at) as first_at, max(_created_at) as last_at'
         f' from bronze.{source.name} group by _load_id) as stored full join ('
-        "select load_id, sum(if(status = 'done', rows_new, 0)) as number from ops.loads"
+        "select load_id, sum(if(status = 'done', rows_new - coalesce(rows_removed, 0), 0)) as number from ops.loads"
         f' where source = {literal(source.name)} group by load_id) as noted on stored._load_id = noted.load_id'
         f' where {rows} is distinct from noted.number or first_at <> last_at'
     )
@@ -204,7 +197,7 @@ def _ledger(source: Source) -> str:
 
 def _conflicts(source: Source) -> str:
     return (
-        f'select further._hashrow as key, {_cells("further._hashrow", "further._load_id")}'
+        f'select further._hashrow as key, {cells("further._hashrow", "further._load_id")}'
         f' from bronze.{source.name}_conflicts as further left join bronze.{source.name}_hashrow as known'
         ' on further._hashrow = known._hashrow where known._hashrow is null'
     )
@@ -222,7 +215,7 @@ def _compared(name: str, table: str, truth: str, key: tuple[str, ...], values: l
     differ = ' or '.join(f'found.{identifier(column)} is distinct from truth.{identifier(column)}' for column in names)
     line = ", '|', ".join(f'coalesce(cast(found.{c} as string), cast(truth.{c} as string))' for c in map(identifier, key))
     query = (
-        f'select concat({line}) as key, {_cells(*both)} from {table} as found full join {truth} as truth on {same}'
+        f'select concat({line}) as key, {cells(*both)} from {table} as found full join {truth} as truth on {same}'
         f' where {differ}'
     )
     return Check(name, query, lambda c: compared(names, len(key), c[: len(names)], c[len(names) :]), in_gold=True)

@@ -19,7 +19,7 @@ from kly_mage.declared.marts import DAILY_SUMMARY, mart_of
 from kly_mage.rows import measures as of_frame
 from kly_mage.rows import rowhash
 from kly_mage.rows.seen import Seen
-from kly_mage.warehouse.account import Count
+from kly_mage.warehouse.account import LINE_BITS, Count
 from kly_mage.warehouse.postgres import few_days, intact
 from kly_mage.warehouse.postgres import measures as of_table
 from kly_mage.warehouse.postgres.completion import LateColumns
@@ -30,8 +30,6 @@ from kly_mage.warehouse.postgres.tables import bronze_table, conflicts_table, co
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 from kly_mage.warehouse.postgres.versions_in_files import versions
 
-# A place in the order of delivery: the number of the file, and the line in the lowest bits.
-LINE_BITS = 40
 # Of the version ``v``: another one of its row stands before it in the first file that has it.
 SAME_FILE = '(v._hashrow, v.at) in (table behind)'
 

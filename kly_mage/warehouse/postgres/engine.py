@@ -117,6 +117,11 @@ class Postgres:
 
         return accounts(server(self.settings))
 
+    def remove(self, source: Source, hashes: Collection[str], days: Window | None) -> None:
+        from kly_mage.warehouse.postgres.removal import remove
+
+        remove(server(self.settings), source, list(hashes), days)
+
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         from kly_mage.warehouse.postgres import verify
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from psycopg2 import sql
 
-from kly_mage.warehouse.account import Amiss, Missing
-from kly_mage.warehouse.postgres.comparison import LINE_BITS, SAME_FILE, Comparison
+from kly_mage.warehouse.account import LINE_BITS, Amiss, Missing
+from kly_mage.warehouse.postgres.comparison import SAME_FILE, Comparison
 from kly_mage.warehouse.postgres.holdings import counting, is_in_no_file
 from kly_mage.warehouse.postgres.tables import moving_tables, registry
 

@@ -9,15 +9,8 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.declared.marts import mart_of
+from kly_mage.warehouse.account import is_few
 from kly_mage.warehouse.postgres.tables import bronze_table, loaded_at, registry
-
-_MOST = 31  # days: of more, all of bronze is read at once
-
-
-def is_few(source: Source, window: Window | None) -> bool:
-    """Whether days are looked at by themselves: there is a way to the rows of a source that a mart adds up."""
-    return bool(window and mart_of(source.name) and (window.end - window.start).days < _MOST)
 
 
 def rows(cursor: Cursor, source: Source, window: Window | None) -> sql.Composable:

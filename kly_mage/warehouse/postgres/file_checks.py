@@ -11,6 +11,7 @@ from psycopg2.extensions import connection as Connection
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import MARTS
+from kly_mage.warehouse.account import is_few
 from kly_mage.warehouse.postgres import few_days
 from kly_mage.warehouse.postgres.comparison import Comparison
 from kly_mage.warehouse.postgres.reconciliation_view import query_of_days
@@ -39,7 +40,7 @@ def facts(
     view: sql.Composable = sql.SQL('gold.reconciliation')
     of_marts = [SOURCES[mart.source] for mart in MARTS]
     with connection.cursor() as cursor:
-        if window and all(few_days.is_few(source, window) for source in of_marts):
+        if window and all(is_few(source, window) for source in of_marts):
             rows = {source.name: few_days.rows(cursor, source, window).as_string(cursor) for source in of_marts}
             view = sql.SQL(f'({query_of_days(window, rows)}) as reconciliation')
         cursor.execute(sql.SQL('select * from {} where source = any({})').format(view, sql.Literal(sources)))

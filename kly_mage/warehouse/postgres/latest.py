@@ -8,7 +8,8 @@ from datetime import date
 
 from psycopg2 import sql
 
-from kly_mage.warehouse.postgres.comparison import LINE_BITS, Comparison
+from kly_mage.warehouse.account import LINE_BITS
+from kly_mage.warehouse.postgres.comparison import Comparison
 from kly_mage.warehouse.postgres.tables import bronze_table
 
 

@@ -13,7 +13,8 @@ from datetime import date
 from psycopg2 import sql
 
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.postgres.comparison import LINE_BITS, SAME_FILE, Comparison
+from kly_mage.warehouse.account import LINE_BITS
+from kly_mage.warehouse.postgres.comparison import SAME_FILE, Comparison
 from kly_mage.warehouse.postgres.tables import bronze_table, corrections_table, registry
 from kly_mage.warehouse.postgres.turns import wrong_turns
 

@@ -14,6 +14,9 @@ from kly_mage.common.window import Window
 from kly_mage.declared.ga4_events import GA4_EVENTS
 from kly_mage.landing import files, ga4_export, readers
 from kly_mage.rows import rowhash
+from kly_mage.warehouse.account import LINE_BITS
+from kly_mage.warehouse.bigquery.account_script import Files, from_table
+from kly_mage.warehouse.bigquery.account_script import columns as account_columns
 from kly_mage.warehouse.bigquery.ga4_select import rows_of, selected
 from tests.conftest import REAL_DATA
 from tests.ga4_export import SAMPLE, SCHEMA, as_table, events, write_parquet
@@ -68,6 +71,27 @@ def in_bigquery(googlesql: GoogleSql, given: list[dict[str, Any]], text: str) ->
     rows = googlesql.evaluate(text, TABLE, READ, as_table(given).to_pylist())
     at = [names.index(name) for name in compared()]
     return sorted((tuple(row[n] for n in at) for row in rows), key=str)
+
+
+def test_an_account_takes_each_row_of_a_table_once(googlesql: GoogleSql) -> None:
+    day, sample = date(2025, 10, 1), list(events(SAMPLE))
+    old = sample[0] | {'event_timestamp': 1_700_000_000_000_000}  # 2023-11-14, which the table may not hold
+    source = files.table(GA4_EVENTS, 'events_20251001', day, JAKARTA)
+    made = Files('staging.reconcile', day, day)
+    into = from_table(GA4_EVENTS, made, None)(2, source, statement(day, Window(date.min, date.max)))
+    columns = [(name, googlesql.kind(kind)) for name, kind, _ in account_columns(GA4_EVENTS)]
+    googlesql.add_table('staging', 'reconcile', columns)
+    assert googlesql.refusal(into) is None
+    _, _, query = into.partition('\n')
+    rows = googlesql.evaluate(query, TABLE, READ, as_table([*sample, *sample, old, old]).to_pylist())
+    # Hash, day, place, copies, whether outside, whether superseded, reject, page views, engagements.
+    inside = [row for row in rows if not row[4]]
+    assert [row[2:4] for row in inside] == [[2 << LINE_BITS, 2]] * 12  # each event twice
+    assert [sum(row[n] for row in inside) for n in (7, 8)] == [6, 1]
+    assert sorted(row[:4] for row in rows if row[4]) == [
+        [f'2 {line}', date(2023, 11, 15), (2 << LINE_BITS) + line, 1] for line in (1, 2)
+    ]
+    assert {(row[5], row[6]) for row in rows} == {(False, None)}
 
 
 def in_files(zone: Path, given: list[dict[str, Any]], day: date, days: Window) -> Rows:

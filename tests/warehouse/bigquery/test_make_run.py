@@ -1,9 +1,11 @@
 """``make run`` on both warehouses: what it prints, and every row of gold, digit for digit."""
 
 import os
+import re
 import subprocess
 import uuid
 from decimal import Decimal
+from pathlib import Path
 
 import psycopg2
 import pytest
@@ -34,9 +36,20 @@ def make_run(environment: dict[str, str]) -> str:
     return done.stdout
 
 
+def reconciled(path: Path) -> str:
+    """The page of the reconciliation of October, but for the moment at which it was made."""
+    assert main(['reconcile', '--start', '2025-10-01', '--end', '2025-10-31', '--quiet', '--html', str(path)]) == 3
+    return re.sub('files read [0-9-]+ [0-9:]+ UTC', '', path.read_text('utf-8'))
+
+
 @pytest.mark.slow
 def test_make_run_ends_with_the_numbers_of_postgresql_digit_for_digit(
-    settings: Settings, query: Query, postgres: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings,
+    query: Query,
+    postgres: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     there = database(postgres, f'test_{uuid.uuid4().hex[:12]}')
     administer(postgres, f'create database {there["POSTGRES_DBNAME"]}')
@@ -45,7 +58,7 @@ def test_make_run_ends_with_the_numbers_of_postgresql_digit_for_digit(
     assert 'gam_delivery: 8,215 read, 8,055 distinct, 7,991 new, 0 already loaded, 11 rejected, 64 conflicting' in said
     assert 'ga4_events: 50,674 read, 49,817 distinct, 49,817 new, 0 already loaded, 9 rejected' in said
     assert 'gold.daily_summary, most read' in said
-    assert said_there.startswith(said)  # there the reconciliation follows, and what to do next
+    assert said_there.startswith(said)  # there follows what to do next
     connection = psycopg2.connect(host=postgres, dbname=there['POSTGRES_DBNAME'], user='postgres')
     with connection, connection.cursor() as cursor:
         for table, names in GOLD.items():
@@ -58,8 +71,16 @@ def test_make_run_ends_with_the_numbers_of_postgresql_digit_for_digit(
     connection.close()
     assert_gold_is_exact(query, REPOSITORY / 'data', ratios=False)
 
-    before = query('select * from gold.daily_summary order by date, content_id')
     monkeypatch.setenv('KLY_DATA_DIR', str(REPOSITORY / 'data'))
+    with monkeypatch.context() as patched:
+        pages = [reconciled(tmp_path / 'here.html')]
+        for name, value in (there | {'KLY_WAREHOUSE': 'postgres'}).items():
+            patched.setenv(name, value)
+        pages.append(reconciled(tmp_path / 'there.html'))
+    assert pages[0] == pages[1]
+    assert 'every cent accounted for' in pages[0]
+
+    before = query('select * from gold.daily_summary order by date, content_id')
     capsys.readouterr()
     assert main(['backfill', '--start', '2025-10-01', '--end', '2025-10-31', '--quiet']) == 3
     assert 'ga4_events: 50,674 read, 50,174 distinct, 0 new, 50,174 already loaded' in capsys.readouterr().out

@@ -10,12 +10,29 @@ import pytest
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
-from kly_mage.warehouse.bigquery import costs, engine, gold, ledger, look, schema, shown, standing, truth, verify, waiting
+from kly_mage.warehouse.bigquery import (
+    costs,
+    engine,
+    gold,
+    ledger,
+    look,
+    reconciliation,
+    removal,
+    schema,
+    shown,
+    standing,
+    truth,
+    verify,
+    waiting,
+)
+from kly_mage.warehouse.bigquery.account_script import Files, account_script
+from kly_mage.warehouse.bigquery.account_script import columns as account_columns
 from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.gold import Asked, columns
 from tests.googlesql import GoogleSql, analyzer
 
+DAYS = Window(date(2025, 10, 1), date(2025, 10, 2))
 MARTS_OF_BIGQUERY = Path(engine.__file__).parent / 'marts'
 
 
@@ -58,6 +75,22 @@ def test_what_verify_and_rebuild_send_is_googlesql(googlesql: GoogleSql) -> None
     googlesql.widen('bronze', 'ga4_events', ['device'])
     assert googlesql.refusal(verify.statement(verify.checks(columns, 'Asia/Jakarta'))) is None
     assert googlesql.refusals(truth.rebuild_script()) == []
+
+
+@pytest.mark.parametrize('days', [None, DAYS], ids=['all days', 'two days'])
+@pytest.mark.parametrize('name', sorted(SOURCES))
+def test_an_account_of_a_source_is_googlesql(googlesql: GoogleSql, name: str, days: Window | None) -> None:
+    source = SOURCES[name]
+    staged = [(column, googlesql.kind(kind)) for column, kind, _ in account_columns(source)]
+    googlesql.add_table('staging', f'reconcile_{name}', staged)
+    files = Files(f'staging.reconcile_{name}', DAYS.start, DAYS.end, [1, 3])
+    undeclared = ['device'] if source.version_columns else []  # a column that files have brought
+    googlesql.widen('bronze', name, undeclared)
+    assert googlesql.refusals(account_script(source, files, undeclared, days, 'Asia/Jakarta')) == []
+    asked = [reconciliation.facts_statement(days), *(reconciliation.days_statement(mart, days) for mart in MARTS)]
+    assert [googlesql.refusal(statement) for statement in asked] == [None] * len(asked)
+    assert googlesql.refusals(reconciliation.keep_script(days)) == []
+    assert googlesql.refusals(removal.remove_script(source)) == []
 
 
 def test_every_table_of_gold_has_its_statements() -> None:

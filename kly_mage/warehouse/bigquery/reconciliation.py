@@ -1,0 +1,341 @@
+"""``ops.file_checks``, what the last reconciliation has found, and the view ``gold.reconciliation``, which shows it beside
+what ledger, bronze and gold say of each source and day, in the columns of ``warehouse/postgres/reconciliation_view.py``.
+"""
+
+from collections.abc import Iterable
+
+from kly_mage.common.window import Window
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, Measure, Rows, Sum, mart_of
+from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse.bigquery.account_told import within
+from kly_mage.warehouse.bigquery.text import identifier, literal
+
+_NUMBERS = (
+    *('rows_in_files', 'rows_duplicate_same_file', 'rows_duplicate_later_file', 'rows_conflicting_same_file'),
+    *('rows_not_loaded', 'rows_outside', 'rows_forgotten', 'rows_lost', 'rows_changed', 'rows_in_no_file'),
+)
+_MONEY = ('revenue_in_files', 'revenue_in_duplicate_rows', 'revenue_missing', 'revenue_in_no_file')
+FILE_CHECKS = [
+    ('source', 'string', 'The source.'),
+    ('day', 'date', 'Local day of the rows; NULL for rows without one.'),
+    *((name, 'int64', f'{name.replace("_", " ").capitalize()}, see gold.reconciliation.') for name in _NUMBERS),
+    ('rows_late', 'string', 'Distinct rows by how many days after their own day they were first delivered, as JSON.'),
+    *((name, 'bignumeric', f'{name.replace("_", " ").capitalize()}, see gold.reconciliation.') for name in _MONEY),
+    ('checked_at', 'timestamp', 'When the files were read.'),
+]
+_CONTENT = 'content_id'  # by which gold.daily_summary joins marts, and the CMS knows an article
+
+
+def facts_statement(window: Window | None) -> str:
+    """The query of some sources' rows of the view."""
+    return f'select * from gold.reconciliation where source in unnest(@sources) and {within("day", window)}'
+
+
+def days_statement(mart: Mart, window: Window | None) -> str:
+    """The query of what a mart shows by day."""
+    day = identifier(mart.day.name)
+    # The sums are named apart from what they add up, but for the client: an alias would hide the column.
+    sums = ', '.join(f'sum({identifier(measure.name)}) as {identifier(measure.name)}' for measure in mart.measures)
+    return f'select {day} as day, {sums} from {mart.table} where {within(day, window)} group by {day} order by {day}'
+
+
+def keep_script(window: Window | None) -> str:
+    """The statements that replace what is kept of a source and some days.
+
+    Its parameters: ``source``, ``records`` (JSON texts), ``start`` and ``end`` of a window.
+    """
+    values = []
+    for name, kind, _ in FILE_CHECKS:
+        text = f"json_value(record, '$.{name}')"
+        if name == 'rows_late':
+            text = "json_query(record, '$.rows_late')"
+        values.append(text if kind == 'string' else f'cast({text} as {kind})')
+    names = ', '.join(name for name, _, _ in FILE_CHECKS)
+    return (
+        'begin transaction;\n'
+        f'delete from ops.file_checks where source = @source and {within("day", window)};\n\n'
+        f'insert into ops.file_checks ({names})\nselect {", ".join(values)} from unnest(@records) as record;\n'
+        'commit transaction;\n'
+    )
+
+
+def view() -> str:
+    """The statement that makes the view."""
+    joined = [mart for mart in MARTS if mart.name in DAILY_SUMMARY.marts]
+    columns = {_column(mart, measure): measure for mart in MARTS for measure in mart.additive}
+    sums = [
+        f'{table}.{identifier(column)} as {identifier(f"{column}_in_{place}")}'
+        for column in columns
+        for table, place in (('stored', 'bronze'), ('marts', 'gold'))
+    ]
+    return _VIEW.format(
+        description=literal(
+            'One row per source and day: rows read, where they are, what bronze and gold amount to; what only files know,'
+            ' as the last reconcile found it.'
+        ),
+        stored=_union(_stored(source, columns) for source in SOURCES.values()),
+        conflicts=_union([_NO_CONFLICTS, *(_conflicts(each) for each in SOURCES.values() if each.version_columns)]),
+        marts=_union(_mart(mart, [each for each in joined if each is not mart], columns) for mart in MARTS),
+        rejected_money=_rejected_money(),
+        file_line=FILE_LINE,
+        any_day=_names(source.name for source in SOURCES.values() if source.any_day),
+        without_money=_names(mart.source for mart in joined if not mart.money),
+        with_money=_names(mart.source for mart in joined if mart.money),
+        sums=',\n    '.join(sums),
+        checked=',\n    '.join(f'file_check.{name}' for name in _SHOWN),
+    )
+
+
+def _column(mart: Mart, measure: Measure) -> str:
+    return 'revenue' if measure.name == mart.money else measure.name
+
+
+def _stored(source: Source, columns: dict[str, Measure]) -> str:
+    """What bronze holds of a source, by day."""
+    mart = mart_of(source.name)
+    own = {_column(mart, measure): measure for measure in mart.additive} if mart else {}
+    content = next((key.column for key in mart.by if key.name == _CONTENT), None) if mart else None
+    money = own.get('revenue')
+    amount = f'stored.{identifier(money.of.column)}' if money and isinstance(money.of, Sum) else None
+    known = f' left join known_content on stored.{identifier(content)} = known_content.content_id' if content else ''
+    without = _empty([content]) if content else None
+    unknown = f"stored.{identifier(content)} <> '' and known_content.content_id is null" if content else None
+    sessions = _empty(mart.registries[0].columns) if mart and mart.registries else None
+    lines = [
+        f'{literal(source.name)} as source',
+        'stored._partition_date as day',
+        'count(*) as in_bronze',
+        *(f'{_total(own.get(column), measure)} as {identifier(column)}' for column, measure in columns.items()),
+        f'{_count(without)} as without_content',
+        f'{_count(unknown)} as unknown_content',
+        f'{_count(sessions)} as without_session',
+        f'{_money(amount, without)} as revenue_without_content',
+        f'{_money(amount, unknown)} as revenue_of_unknown_content',
+        f'{_count(f"{amount} < 0" if amount else None)} as negative',
+        f'{_money(amount, f"{amount} < 0")} as revenue_negative',
+    ]
+    return f'select {", ".join(lines)} from bronze.{source.name} as stored{known} group by stored._partition_date'
+
+
+def _conflicts(source: Source) -> str:
+    """Further versions of rows of a source, by day."""
+    mart = mart_of(source.name)
+    money = next((measure for measure in mart.additive if measure.name == mart.money), None) if mart else None
+    column = money.of.column if money and isinstance(money.of, Sum) else None
+    revenue = f'sum({identifier(column)})' if column else 'cast(null as bignumeric)'
+    change = f'cast({"0" if column else "null"} as bignumeric)'  # in the hash: versions of a row agree in it
+    if column in {value.name for value in source.value_columns}:
+        change = f'sum({identifier(column or "")} - {identifier(f"counted_{column}")})'
+    return (
+        f'select {literal(source.name)}, _partition_date, count(*), {revenue}, {change}'
+        f' from bronze.{source.name}_conflicts group by _partition_date'
+    )
+
+
+def _mart(mart: Mart, others: list[Mart], columns: dict[str, Measure]) -> str:
+    """What a mart holds, by day; of a mart that ``gold.daily_summary`` joins, also the keys that stand on its side alone."""
+    day = f'mart.{identifier(mart.day.name)}'
+    own = {_column(mart, measure): measure.name for measure in mart.additive}
+    alone, joins = [], ''
+    for number, other in enumerate(others if mart.name in DAILY_SUMMARY.marts else ()):
+        pairs = zip(mart.key, other.key, strict=True)
+        equal = ' and '.join(f'mart.{identifier(one)} = other_{number}.{identifier(two)}' for one, two in pairs)
+        joins += f' left join {other.table} as other_{number} on {equal}'
+        alone.append(f'other_{number}.{identifier(other.day.name)} is null')
+    condition = ' and '.join(alone) or None
+    telling = f'mart.{identifier(mart.telling)}' if mart.telling else None
+    lines = [
+        f'{literal(mart.source)} as source',
+        f'{day} as day',
+        *(
+            f'{f"sum(mart.{identifier(own[column])})" if column in own else _null(measure)} as {identifier(column)}'
+            for column, measure in columns.items()
+        ),
+        f'{_count(condition)} as one_sided',
+        f'cast({_money(telling, condition)} as bignumeric) as one_sided_amount',
+    ]
+    return f'select {", ".join(lines)} from {mart.table} as mart{joins} group by {day}'
+
+
+def _rejected_money() -> str:
+    """What a rejected row would have brought, as far as its text is readable."""
+    cases = [
+        f"when {literal(mart.source)} then {readable(f'''json_value(raw, '$.{measure.of.column}')''')}"
+        for mart in MARTS
+        for measure in mart.additive
+        if measure.name == mart.money and isinstance(measure.of, Sum)
+    ]
+    return f'case source {" ".join(cases)} end' if cases else 'cast(null as bignumeric)'
+
+
+def readable(text: str) -> str:
+    """The amount a text spells, NULL if it spells none."""
+    return f'if(regexp_contains({text}, {literal(_AMOUNT)}), safe_cast({text} as bignumeric), null)'
+
+
+# --- spelling -----------------------------------------------------------------------------------------------------------
+
+
+def _union(selects: Iterable[str]) -> str:
+    return '\n    union all\n    '.join(selects)
+
+
+def _names(sources: Iterable[str]) -> str:
+    return ', '.join(map(literal, sources)) or "''"
+
+
+def _empty(columns: Iterable[str]) -> str:
+    return ' or '.join(f"nullif(stored.{identifier(column)}, '') is null" for column in columns)
+
+
+def _null(measure: Measure) -> str:
+    return f'cast(null as {"bignumeric" if measure.unit == "USD" else "int64"})'
+
+
+def _total(measure: Measure | None, of_column: Measure) -> str:
+    match measure and measure.of:
+        case Rows(column, value):
+            return f'countif(stored.{identifier(column)} = {literal(value)})'
+        case Sum(column):
+            return f'sum(stored.{identifier(column)})'
+    return _null(of_column)
+
+
+def _count(condition: str | None) -> str:
+    return f'countif({condition})' if condition else 'cast(null as int64)'
+
+
+def _money(amount: str | None, condition: str | None) -> str:
+    return f'sum(if({condition}, {amount}, null))' if amount and condition else 'cast(null as bignumeric)'
+
+
+_AMOUNT = r'^[+-]?([0-9]{1,40}([.][0-9]{0,40})?|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$'
+_SHOWN = [name for name, _, _ in FILE_CHECKS if name not in ('source', 'day', 'rows_forgotten', 'checked_at')]
+_NO_CONFLICTS = (
+    "select '' as source, cast(null as date) as day, 0 as conflicting, cast(0 as bignumeric) as revenue,"
+    ' cast(0 as bignumeric) as revenue_change from (select 1) where false'
+)
+_VIEW = """\
+create or replace view gold.reconciliation options (description = {description}) as
+with known_content as (
+    select distinct content_id from bronze.cms_articles
+),
+
+stored as (
+    {stored}
+),
+
+conflicts as (
+    {conflicts}
+),
+
+-- A row without a readable day goes with the day of its file.
+located_rejects as (
+    select
+        source,
+        coalesce(day, file_day) as day,
+        day is null as is_without_day,
+        regexp_replace(reason, r'^[0-9]+ fields, the header has [0-9]+$', 'wrong number of fields') as reason,
+        {rejected_money} as revenue
+    from bronze.rejects
+    where resolved_at is null and line > {file_line}
+),
+
+rejects_by_reason as (
+    select
+        source, day, reason, count(*) as rejected, countif(is_without_day) as without_day, sum(revenue) as revenue
+    from located_rejects
+    group by source, day, reason
+),
+
+rejects as (
+    select
+        source, day, sum(rejected) as rejected, sum(without_day) as without_day, sum(revenue) as revenue,
+        concat(
+            '{{', string_agg(concat(to_json_string(reason), ': ', cast(rejected as string)), ', ' order by reason), '}}'
+        ) as reasons
+    from rejects_by_reason
+    group by source, day
+),
+
+-- The last load of a day saw most of it. Articles are spread over loads: for them only the files themselves tell.
+read_by_loads as (
+    select load_day.source, load_day.day, load_day.rows_read, load.load_id, load.finished_at
+    from ops.load_days as load_day
+    inner join ops.loads as load on load_day.source = load.source and load_day.load_id = load.load_id
+    where load.status = 'done'
+    qualify row_number() over (partition by load_day.source, load_day.day order by load.load_id desc) = 1
+),
+
+marts as (
+    {marts}
+),
+
+days as (
+    select source, day from stored
+    union distinct
+    select source, day from conflicts
+    union distinct
+    select source, day from rejects
+    union distinct
+    select source, day from read_by_loads
+    union distinct
+    select source, day from marts
+    union distinct
+    select source, day from ops.file_checks
+),
+
+counted as (
+    select
+        days.source,
+        days.day,
+        case
+            when days.source in ({any_day}) then file_check.rows_in_files
+            when reads.rows_read is not null or rejects.without_day is not null
+                then coalesce(reads.rows_read, 0) + coalesce(rejects.without_day, 0)
+        end as rows_read,
+        coalesce(stored.in_bronze, 0) as rows_in_bronze,
+        coalesce(conflicts.conflicting, 0) as rows_conflicting,
+        coalesce(rejects.rejected, 0) as rows_rejected,
+        coalesce(rejects.reasons, '{{}}') as rejects,
+        {sums},
+        coalesce(marts.revenue, 0) - coalesce(stored.revenue, 0) as revenue_difference,
+        conflicts.revenue as revenue_in_conflicts,
+        conflicts.revenue_change as revenue_change_in_conflicts,
+        rejects.revenue as revenue_in_rejects,
+        stored.without_content as rows_without_content,
+        stored.revenue_without_content,
+        stored.unknown_content as rows_of_unknown_content,
+        stored.revenue_of_unknown_content,
+        stored.without_session as rows_without_session,
+        stored.negative as rows_of_negative_revenue,
+        stored.revenue_negative,
+        marts.one_sided as contents_on_one_side,
+        if(days.source in ({without_money}), marts.one_sided_amount, null) as pageviews_without_ads,
+        if(days.source in ({with_money}), marts.one_sided_amount, null) as revenue_without_events,
+        {checked},
+        file_check.checked_at as files_checked_at,
+        reads.load_id as last_load_id,
+        reads.finished_at as last_loaded_at
+    from days
+    left join stored on days.source = stored.source and days.day is not distinct from stored.day
+    left join conflicts on days.source = conflicts.source and days.day is not distinct from conflicts.day
+    left join rejects on days.source = rejects.source and days.day is not distinct from rejects.day
+    left join read_by_loads as reads on days.source = reads.source and days.day is not distinct from reads.day
+    left join marts on days.source = marts.source and days.day is not distinct from marts.day
+    left join ops.file_checks as file_check
+        on days.source = file_check.source and days.day is not distinct from file_check.day
+)
+
+select
+    *,
+    greatest(rows_read - rows_in_bronze - rows_conflicting - rows_rejected, 0) as rows_duplicate,
+    greatest(rows_in_bronze + rows_conflicting + rows_rejected - rows_read, 0) as rows_not_in_last_load,
+    -- None of them is there on BigQuery yet.
+    0 as rows_forgotten,
+    0 as rows_superseded,
+    0 as rows_replaced,
+    0 as rows_withdrawn
+from counted;"""
