@@ -1,6 +1,7 @@
 """Reconciliation, whichever warehouse it is: each row of the files in its place, to the cent, what is damaged by name."""
 
 import json
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,38 @@ def test_what_was_changed_by_hand_or_never_loaded_is_named(
     assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(9,)]
     assert query('select sum(rows_new), sum(rows_removed) from ops.loads') == [(10, 3)]
     assert main(['verify']) == 0
+
+
+def test_what_somebody_has_accepted_waits_no_more_and_days_that_are_missing_are_loaded(
+    settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver(settings, 'gam_delivery_20251001.csv', ad('top'), ad('top', '9'), ad('bad', 'x'), 'when,' + ad()[26:])
+    assert ads() == 3
+    for what, count in (('rejects', '2 rejects'), ('conflicts', '1 conflict')):
+        assert main([what, *FIRST]) == 3
+        assert main([what, '--accept', 'known', '--by', 'Ana', *FIRST]) == 0
+        assert f'{count} accepted by Ana: known' in capsys.readouterr().out
+        assert main([what]) == 0
+    # Nobody has to look at them again: not who loads, and not who adds up.
+    assert ads('2025-10-01', None, '--reread') == 0
+    counts = 'rows_rejected, rejects_accepted, rows_conflicting, conflicts_accepted'
+    assert query(f'select {counts} from ops.loads order by load_id') == [(2, 0, 1, 0), (2, 2, 1, 1)]
+    capsys.readouterr()
+    assert main(['reconcile', '--source', 'gam_delivery', '--quiet']) == 0
+    assert capsys.readouterr().out == 'every cent accounted for\n'
+    # Of three days the last one waits and the second has no file.
+    deliver(settings, 'gam_delivery_20251003.csv', ad(day='2025-10-03'), ad('late'))
+    assert main(['backfill', '--missing', '--pipeline', 'ads_revenue', '--quiet']) == 3
+    days = 'select start_day, end_day, rows_new from ops.loads order by load_id desc limit 1'
+    assert query(days) == [(date(2025, 10, 2), date(2025, 10, 3), 1)]
+    # The late row is of a day that is loaded, so no load has asked for it.
+    assert places(said(capsys, '--source', 'gam_delivery'), 'gam_delivery') == {
+        **{'read': 6, 'bronze': 2, 'stored': 2, 'not_loaded': 1, 'rejected': 2, 'conflict': 1, 'conflict_same_file': 1},
+    }
+    assert ads() == 0
+    said(capsys, '--source', 'gam_delivery')
+    main(['status', '--source', 'gam_delivery', '--json'])
+    assert json.loads(capsys.readouterr().out)['sources']['gam_delivery']['late'] == {'2': 1}
 
 
 def places(told: dict[str, Any], source: str) -> dict[str, int]:

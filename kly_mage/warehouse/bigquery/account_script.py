@@ -159,7 +159,7 @@ class _Script:
         if self.values:
             told = undeclared_expression(self.undeclared)
             intact.append(f'{told} is not distinct from {identifier(UNDECLARED.name)}')
-        further_versions = f'select distinct _hashrow{values} from bronze.{self.name}_conflicts' if self.values else _NONE
+        table = f'bronze.{self.name}_conflicts'
         return _VERSIONS.format(
             values=values,
             least=''.join(f', min({identifier(m.name)}) as {identifier(m.name)}' for m in further(self.source)),
@@ -167,7 +167,7 @@ class _Script:
             intact=' and '.join(intact),
             name=self.name,
             came_in=came_in('stored', self.source, self.window),
-            further=further_versions,
+            further=_FURTHER.format(values=values, table=table) if self.values else _NONE,
             near=near('known', self.files.first, self.files.last),
             same_stored=same(self.source, 'stored', 'seen'),
             same_further=same(self.source, 'further', 'seen'),
@@ -198,7 +198,11 @@ set v_counted = (
     select coalesce(watermark, timestamp '0001-01-01 00:00:00+00') from ops.{name}_lock
 );
 """
-_NONE = "select '' as _hashrow from (select 1) where false"
+_FURTHER = """\
+select _hashrow{values}, logical_or(accepted_at is not null) as is_accepted
+    from {table}
+    group by _hashrow{values}"""
+_NONE = "select '' as _hashrow, false as is_accepted from (select 1) where false"
 _VERSIONS = """\
 with seen as (
     select
@@ -233,6 +237,7 @@ found as (
         stored._hashrow is not null as is_stored,
         coalesce(stored.is_intact, false) and {same_stored} as is_as_stored,
         further._hashrow is not null as is_further,
+        coalesce(further.is_accepted, false) as is_accepted,
         known._hashrow is not null as is_known,
         seen.nth > firsts.nth as is_second
     from seen

@@ -69,7 +69,7 @@ def _delivered(measures: tuple[Measure, ...]) -> list[tuple[str, str]]:
         ('delivered', _by_day('duplicate', 'sum(copies - 1)', again, 'versions')),
         ('same file', _by_day('duplicate_same_file', 'sum(copies - files)', [], 'versions')),
         ('same file', _by_day('conflict_same_file', f'countif({_SECOND})', [], 'versions')),
-        ('waiting', _by_day('waiting', 'count(*)', each, "versions where place = 'conflict'")),
+        ('waiting', _by_day('waiting', 'count(*)', each, "versions where place = 'conflict' and not is_accepted")),
     ]
 
 

@@ -24,7 +24,6 @@ from kly_mage.warehouse.bigquery.removal import remove
 from kly_mage.warehouse.bigquery.truth import mart_script, rebuild_script
 from kly_mage.warehouse.bigquery.verify import verify
 from kly_mage.warehouse.costs import Cost
-from kly_mage.warehouse.elsewhere import not_yet
 from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.report import Report
@@ -147,13 +146,13 @@ class BigQuery:
     def waiting_rejects(
         self, sources: Collection[str], days: Window | None, *, accepted_too: bool = False, limit: int | None = None
     ) -> Iterator[Waiting]:
-        return waiting.rejects(self.client, sources, days, limit)  # none is accepted here
+        return waiting.rejects(self.client, sources, days, accepted_too=accepted_too, limit=limit)
 
     def causes(self, sources: Collection[str], days: Window | None) -> list[Cause]:
         return waiting.causes(self.client, sources, days)
 
     def accept_rejects(self, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
-        raise not_yet('rejects --accept')
+        return waiting.accept_rejects(self.client, sources, days, by, why)
 
     def take_rejects(self, rejects: Collection[Waiting]) -> None:
         waiting.mark(self.client, rejects, 'taken_at')
@@ -170,7 +169,7 @@ class BigQuery:
         return waiting.count_conflicts(self.client, sources, days)
 
     def accept_conflicts(self, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
-        raise not_yet('conflicts --accept')
+        return waiting.accept_conflicts(self.client, sources, days, by, why)
 
     def stream(self, table: Joined | Mart, days: Window | None) -> AbstractContextManager[tuple[dict[str, Kind], Rows]]:
         return nullcontext(gold.stream(self.client, table, days))

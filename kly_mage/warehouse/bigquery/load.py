@@ -154,6 +154,7 @@ def _done(request: Request, load_id: int, told: dict[str, Any], staged: Staged) 
     for part in COUNTS:
         if part != 'distinct':
             setattr(counts, f'rows_{part}', told[f'rows_{part}'])
+    counts.rejects_accepted, counts.conflicts_accepted = told['rejects_accepted'], told['conflicts_accepted']
     if request.source.money_columns:
         counts.money_read = (told['money_read'] or Decimal(0)).normalize()
     done = {'load_id': load_id, 'source': request.source.name, 'days': str(request.window), **counts.summary()}

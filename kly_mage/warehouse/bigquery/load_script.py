@@ -62,6 +62,7 @@ def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[s
         else '',
         'own': ', '.join(map(identifier, own)),
         'conflicts': _conflicts(source) if versions else '',
+        'conflicts_accepted': _accepted(source) if versions else '0',
         'counts': ', '.join(f'rows_{each}' for each in COUNTS),
         'counted': ',\n    '.join(counts.values()),
         'day_counts': ', '.join(f'rows_{each}' for each in of_day),
@@ -129,6 +130,17 @@ def _conflicts(source: Source) -> str:
         columns=', '.join(map(identifier, kept)),
         values=', '.join(f'placed.{identifier(n)}' for n in kept),
         same=same,
+    )
+
+
+def _accepted(source: Source) -> str:
+    """How many of the versions that are met somebody has accepted."""
+    names = [identifier(column.name) for column in source.version_columns]
+    same = ' and '.join(f'further.{name} is not distinct from met.{name}' for name in names)
+    return (
+        f'(select count(*) from placed as met inner join bronze.{source.name}_conflicts as further'
+        f" on met._hashrow = further._hashrow and {same} where met._place = 'conflicting'"
+        ' and further.accepted_at is not null)'
     )
 
 
@@ -272,12 +284,18 @@ select
 from unnest(@file_names) as file_name with offset as place;
 
 insert into ops.loads (
-    source, load_id, start_day, end_day, status, started_by, pipeline_run, finished_at, {counts}, money_read
+    source, load_id, start_day, end_day, status, started_by, pipeline_run, finished_at, {counts}, money_read,
+    rejects_accepted, conflicts_accepted
 )
 select
     {source}, v_load_id, @start, @end, 'done', @started_by, @pipeline_run, current_timestamp(),
     {counted},
-    {worth}
+    {worth},
+    (
+        select count(*) from rejected inner join bronze.rejects as known using (reject_id)
+        where known.source = {source} and known.accepted_at is not null and rejected._line <> {file_line}
+    ),
+    {conflicts_accepted}
 from placed;
 end if;
 commit transaction;

@@ -31,6 +31,12 @@ _PLACE: Columns = [
     ('_line', 'int64', 'The line where it begins, from 1 (the header).'),
 ]
 
+_DECIDED: Columns = [
+    ('accepted_at', 'timestamp', 'When somebody said that this needs no further look; NULL while it waits.'),
+    ('accepted_by', 'string', 'Who.'),
+    ('accepted_because', 'string', 'Why.'),
+]
+
 
 def everything(location: str, timezone: str) -> str:
     """The statements that make all data sets, tables and views that are not there yet."""
@@ -75,9 +81,14 @@ def _source(source: Source) -> list[str]:
     if versions:
         counted = [(f'counted_{n}', kind, f'{text} In the version that counts.') for n, kind, text in versions]
         further = [key, *(_column(c) for c in (*source.columns, UNDECLARED)), *counted, _SYSTEM[0], *_PLACE]
-        further += [('_undeclared_values', 'string', 'What it says in undeclared columns, as JSON.'), *_SYSTEM[3:]]
+        further += [
+            ('_undeclared_values', 'string', 'What it says in undeclared columns, as JSON.'),
+            *_SYSTEM[3:],
+            *_DECIDED,
+        ]
         grain = f'One row per further version of a row of bronze.{name}: same hash, something else.'
         found.append(_table(f'bronze.{name}_conflicts', grain, further, None, '_hashrow'))
+        found.append(_added(f'bronze.{name}_conflicts', _DECIDED))
     return found
 
 
@@ -148,18 +159,24 @@ def _ops() -> list[str]:
     load = [('source', text, 'The source.'), ('load_id', number, 'The load; unique for its source.')]
     counts = [(f'rows_{name}', number, f'Rows {name.replace("_", " ")}.') for name in COUNTS]
     by_day = [each for each in counts if each[0] not in ('rows_distinct', 'rows_outside')]
+    run = ('pipeline_run', text, 'The run of the pipeline, in Mage.')
+    later: Columns = [
+        ('rows_removed', number, 'Of the new rows, those that were taken out again.'),
+        ('rejects_accepted', number, 'Of the rejected rows, those that somebody had accepted.'),
+        ('conflicts_accepted', number, 'Of the conflicting rows, those that somebody had accepted.'),
+    ]
     loads: Columns = [
         *load,
         ('start_day', 'date', 'First day asked for.'),
         ('end_day', 'date', 'Last day asked for.'),
         ('status', text, 'done or failed.'),
         ('started_by', text, 'Who asked.'),
-        ('pipeline_run', text, 'The run of the pipeline, in Mage.'),
+        run,
         ('finished_at', instant, 'When it was done.'),
         *counts,
         ('money_read', 'bignumeric', 'Money of the usable rows.'),
         ('error', text, 'Why it failed.'),
-        ('rows_removed', number, 'Of the new rows, those that were taken out again.'),
+        *later,
     ]
     files: Columns = [
         *load,
@@ -174,6 +191,7 @@ def _ops() -> list[str]:
         ('rows_outside', number, 'How many.'),
         ('money', 'bignumeric', 'Their money.'),
     ]
+    of_file = ('file_day', 'date', "The day in its file's name, if there is one.")
     rejects: Columns = [
         ('source', text, 'The source.'),
         ('reject_id', text, 'Tells it from others: a hash over file, line and reason.'),
@@ -184,10 +202,11 @@ def _ops() -> list[str]:
         ('reason', text, 'What is wrong with it.'),
         ('raw', text, 'The row as JSON.'),
         ('day', 'date', 'Local day of the row, if it has one.'),
-        ('file_day', 'date', "The day in its file's name, if there is one."),
+        of_file,
         ('load_id', number, 'The load that met it first.'),
         ('resolved_at', instant, 'Since when it is no more.'),
         ('taken_at', instant, 'When somebody said that it is a whole row, though its line has no end.'),
+        *_DECIDED,
     ]
     costs: Columns = [
         ('run', text, 'What was done: load, refresh or a check, and of what.'),
@@ -202,8 +221,7 @@ def _ops() -> list[str]:
     return [
         _table('ops.settings', 'What the first load has fixed, and what has made the tables.', fixed, None, None),
         _table('ops.loads', 'One row per load.', loads, None, 'source, load_id'),
-        # Where an earlier version has made it.
-        'alter table ops.loads add column if not exists pipeline_run string, add column if not exists rows_removed int64;',
+        _added('ops.loads', [run, *later]),
         _table(
             'ops.load_days', 'One row per load and day of its rows.',
             [*load, ('day', 'date', 'Local day.'), *by_day], None, 'source, load_id',
@@ -212,7 +230,7 @@ def _ops() -> list[str]:
         _table('ops.costs', 'One row per load, refresh and check: what it has read.', costs, None, None),
         _table('ops.load_outside', 'Rows of days that their file may not hold.', outside, None, 'source, load_id'),
         _table('bronze.rejects', 'One row per row that cannot be used.', rejects, None, 'source, reject_id'),
-        'alter table bronze.rejects add column if not exists file_day date;',
+        _added('bronze.rejects', [of_file, *_DECIDED]),
         _table('ops.file_checks', 'One row per source and day: what the last reconcile found.', FILE_CHECKS, None, None),
     ]  # fmt: skip
 
@@ -231,6 +249,12 @@ def _table(name: str, grain: str, columns: Columns, partition: str | None, clust
     by += f'\ncluster by {cluster}' if cluster else ''
     told = f"options (description = {literal(grain)}, labels = [('tool', 'kly_mage')])"
     return f'create table if not exists {name} (\n{lines}\n){by}\n{told};'
+
+
+def _added(table: str, columns: Columns) -> str:
+    """Columns that an earlier version has made a table without."""
+    added = ', '.join(f'add column if not exists {identifier(name)} {kind}' for name, kind, _ in columns)
+    return f'alter table {table} {added};'
 
 
 def _column(column: Column, after: str = '') -> tuple[str, str, str]:

@@ -1,5 +1,6 @@
 """What the ledger says of sources: their loads, the files these saw, the rows of each day, and what waits for somebody."""
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any
@@ -57,6 +58,7 @@ ASKED = (
     'select source, min(date_diff(date(finished_at, @timezone), end_day, day)) as age from ops.loads'
     " where source in unnest(@sources) and status = 'done' group by source"
 )
+LATE = 'select source, rows_late from ops.file_checks where source in unnest(@sources)'
 ROWS = (
     'select source, load_id, day, rows_read, rows_rejected from ops.load_days'
     ' where source in unnest(@sources) and day between @start and @end'
@@ -152,6 +154,11 @@ def _standing(client: Client, sources: list[Source], found: dict[str, Standing])
     newest: dict[str, date] = {row['source']: row['day'] for row in _ask(client, NEWEST_DAYS, sources)}
     for name, day in newest.items():
         found[name].newest_day = day
+    for row in _ask(client, LATE, sources):
+        for lag, rows in json.loads(row['rows_late'] or '{}').items():
+            found[row['source']].late[lag] = found[row['source']].late.get(lag, 0) + rows
+    for standing in found.values():
+        standing.late = dict(sorted(standing.late.items(), key=lambda each: int(each[0])))
     if statement := conflicts_statement(sources):
         for row in client.run(statement, what='status'):
             found[row['source']].conflicts = row['rows_waiting']

@@ -1,7 +1,6 @@
 """Rows that wait for somebody: rejects, and further versions of a row."""
 
 import json
-from collections import Counter
 from collections.abc import Collection, Iterator
 from itertools import islice
 from typing import Any
@@ -9,50 +8,61 @@ from typing import Any
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Source
-from kly_mage.landing.files import day_in_name
 from kly_mage.rows.rowhash import undeclared_columns
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.text import identifier
 from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
 _WAIT = 'source in unnest(@sources) and resolved_at is null'
-_OF_DAYS = ' and (day is null or day between @start and @end)'
+_OF_DAYS = ' and coalesce(day, file_day) between @start and @end'  # a row without a readable day goes with its file
 _ORDER = ' order by source, file, line, reject_id'
 MARK = 'update bronze.rejects set {} = current_timestamp() where source = @source and reject_id in unnest(@rejects)'
 MARKS = ('taken_at', 'resolved_at')
 TAKEN = 'select reject_id from bronze.rejects where source = @source and taken_at is not null'
+_ACCEPT = """\
+declare v_amount int64;
+
+begin transaction;
+set v_amount = (select count(*) from {table} where {waiting});
+update {table} set accepted_at = current_timestamp(), accepted_by = @by, accepted_because = @why where {waiting};
+commit transaction;
+
+select v_amount as amount;
+"""
 _AT_ONCE = 10_000  # ids in one statement
 
 
-def rejects_statement(days: Window | None) -> str:
-    """The query of the rejects that wait."""
+def _waiting(days: Window | None, *, accepted_too: bool = False) -> str:
+    return f'{_WAIT}{"" if accepted_too else " and accepted_at is null"}{_OF_DAYS if days else ""}'
+
+
+def rejects_statement(days: Window | None, *, accepted_too: bool = False) -> str:
+    """The query of the rejects that wait; on request accepted ones as well."""
     names = 'source, reject_id, file, line, column_name, value, reason, day'
-    return f'select {names} from bronze.rejects where {_WAIT}{_OF_DAYS if days else ""}{_ORDER}'
+    return f'select {names} from bronze.rejects where {_waiting(days, accepted_too=accepted_too)}{_ORDER}'
 
 
 def causes_statement(days: Window | None) -> str:
-    """The query of how many wait for the same reason in the same column of a file, those without a day apart."""
-    names = 'source, file, column_name, reason, day is null'
+    """The query of how many wait for the same reason in the same column of a file."""
     return (
-        'select source, file, column_name, reason, day is null as has_no_day, count(*) as rows_waiting from bronze.rejects'
-        f' where {_WAIT}{_OF_DAYS if days else ""} group by {names}'
+        'select file, column_name, reason, count(*) as rows_waiting from bronze.rejects'
+        f' where {_waiting(days)} group by file, column_name, reason'
     )
 
 
-def rejects(client: Client, sources: Collection[str], days: Window | None, limit: int | None) -> Iterator[Waiting]:
-    """The rejects that wait, by source, file and line, as they come."""
-    _, rows = client.stream(rejects_statement(days), _values(sources, days), what='rejects')
-    found = (Waiting(*row.values()) for row in rows)
-    return islice((each for each in found if each.day or _of_days(each.source, each.file, days)), limit)
+def rejects(
+    client: Client, sources: Collection[str], days: Window | None, *, accepted_too: bool = False, limit: int | None = None
+) -> Iterator[Waiting]:
+    """The rejects that wait, by source, file and line, as they come; on request accepted ones as well."""
+    statement = rejects_statement(days, accepted_too=accepted_too)
+    _, rows = client.stream(statement, _values(sources, days), what='rejects')
+    return islice((Waiting(*row.values()) for row in rows), limit)
 
 
 def causes(client: Client, sources: Collection[str], days: Window | None) -> list[Cause]:
     """How many rejects wait for the same reason in the same column of a file; the most first."""
-    found = Counter[tuple[str, str | None, str]]()
-    for row in client.run(causes_statement(days), _values(sources, days), what='rejects'):
-        if not row['has_no_day'] or _of_days(row['source'], row['file'], days):
-            found[row['file'], row['column_name'], row['reason']] += row['rows_waiting']
-    told = [Cause(*cause, rows) for cause, rows in found.items()]
+    rows = client.run(causes_statement(days), _values(sources, days), what='rejects')
+    told = [Cause(*row.values()) for row in rows]
     return sorted(told, key=lambda cause: (-cause.rows, cause.file, cause.column or '', cause.reason))
 
 
@@ -63,6 +73,31 @@ def mark(client: Client, found: Collection[Waiting], column: str) -> None:
         for at in range(0, len(ids), _AT_ONCE):
             values = {'source': source, 'rejects': ids[at : at + _AT_ONCE]}
             client.run(MARK.format(column), values, what='rejects')
+
+
+def accept_rejects(client: Client, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
+    """Note that the rejects that wait need no further look; gives how many."""
+    values = _values(sources, days) | {'by': by, 'why': why}
+    return _amount(client.run(accept_script('bronze.rejects', _waiting(days)), values, what='rejects'))
+
+
+def accept_conflicts(client: Client, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
+    """The same of the conflicts."""
+    values, waiting = _values([], days) | {'by': by, 'why': why}, _within(days).removeprefix(' where ')
+    scripts = [accept_script(f'bronze.{source.name}_conflicts as further', waiting) for source in _versioned(sources)]
+    return sum(_amount(client.run(script, values, what='conflicts')) for script in scripts)
+
+
+def accept_script(table: str, waiting: str) -> str:
+    """The statements that note the decision about what waits in a table, and give how many these were.
+
+    Its parameters: ``by``, ``why``, and those of ``waiting``.
+    """
+    return _ACCEPT.format(table=table, waiting=waiting)
+
+
+def _amount(rows: list[dict[str, Any]]) -> int:
+    return int(rows[0]['amount'])
 
 
 def taken(client: Client, source: str) -> frozenset[str]:
@@ -128,17 +163,13 @@ def conflicts_statement(source: Source, undeclared: list[str], days: Window | No
 
 
 def _within(days: Window | None) -> str:
-    return ' where further._partition_date between @start and @end' if days else ''
+    of_days = ' and further._partition_date between @start and @end' if days else ''
+    return f' where further.accepted_at is null{of_days}'
 
 
 def _values(sources: Collection[str], days: Window | None) -> dict[str, Any]:
     values: dict[str, Any] = {'sources': list(sources)} if sources else {}
     return values | ({'start': days.start, 'end': days.end} if days else {})
-
-
-def _of_days(source: str, file: str, days: Window | None) -> bool:
-    """Whether a row without a readable day is asked for: it goes with its file."""
-    return days is None or day_in_name(SOURCES[source], file) in days
 
 
 def _texts(said: str | None) -> dict[str, str | None]:

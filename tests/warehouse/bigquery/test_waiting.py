@@ -65,9 +65,6 @@ def test_what_waits_is_told_and_tried_again_and_gold_is_exported(
     assert query('select count(*) from bronze.rejects where taken_at is not null') == [(1,)]
     # 1.5 + 2 + the mended 3 + the last 4
     assert query("select revenue_usd from gold.gam_daily_summary where content_id = '7'") == [(Decimal('10.5'),)]
-    for option in ('rejects', 'conflicts'):
-        assert main([option, '--accept', 'known', '--by', 'Ana']) == 2
-        assert f'{option} --accept works on PostgreSQL' in capsys.readouterr().err
     exported(tmp_path, capsys)
 
 
