@@ -74,6 +74,7 @@ def test_each_row_of_the_files_has_its_place_and_the_page_says_it(
     assert 'every cent accounted for' in page.read_text('utf-8')
 
 
+@pytest.mark.slow
 def test_what_was_changed_by_hand_or_never_loaded_is_named(
     settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -123,6 +124,7 @@ def test_what_was_changed_by_hand_or_never_loaded_is_named(
     assert main(['verify']) == 0
 
 
+@pytest.mark.slow
 def test_what_somebody_has_accepted_waits_no_more_and_days_that_are_missing_are_loaded(
     settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
