@@ -1,4 +1,4 @@
-"""``python -m tests.killer MOMENT VICTIM ARGUMENTS``: the command line; at a named moment something is killed, once.
+"""``python -m tests.killer SCENE MOMENT VICTIM ARGUMENTS``: the command line; at a named moment something is killed, once.
 
 The victim is the process itself (``loader``), the backend that works for it (``backend``), or the embedded server as a whole
 (``server``); each gets a real SIGKILL.
@@ -7,6 +7,7 @@ The victim is the process itself (``loader``), the backend that works for it (``
 import importlib
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,29 @@ from typing import Any
 import psycopg2
 
 from kly_mage.__main__ import main
+from kly_mage.common.settings import REPOSITORY
+from tests.corrections import SCENES, Scene
 
-# The function, and whether it happens before it or when it is done.
+NEVER = 'never'
+# The function, where it is not the one in which a load of the scene corrects, and whether it happens before it or after.
 MOMENTS = {
-    'before it corrects': ('kly_mage.warehouse.postgres.deliveries', 'Deliveries.settle', 'before'),
-    'having corrected': ('kly_mage.warehouse.postgres.deliveries', 'Deliveries.settle', 'after'),
+    'before it corrects': (None, None, 'before'),
+    'having corrected': (None, None, 'after'),
     'before it commits': ('kly_mage.warehouse.postgres.ledger', 'remember_files', 'after'),
     'having committed': ('kly_mage.warehouse.postgres.blocks', 'run_sql', 'before'),
     'having refreshed the mart': ('kly_mage.warehouse.postgres.blocks', 'run_sql', 'after'),
 }
+
+
+def process(name: str, moment: str, victim: str) -> subprocess.Popen[str]:
+    """The command that loads what a scene delivers again, as a process of its own; at that moment something is killed."""
+    return subprocess.Popen(
+        [sys.executable, '-m', 'tests.killer', name, moment, victim, *SCENES[name].backfill],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 def _kill(victim: str) -> None:
@@ -44,8 +59,10 @@ def _kill(victim: str) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def _arm(moment: str, victim: str) -> None:
+def _arm(scene: Scene, moment: str, victim: str) -> None:
     module, path, when = MOMENTS[moment]
+    if module is None or path is None:
+        module, path = scene.corrects
     owner: Any = importlib.import_module(module)
     *parents, name = path.split('.')
     for parent in parents:
@@ -66,5 +83,8 @@ def _arm(moment: str, victim: str) -> None:
 
 
 if __name__ == '__main__':
-    _arm(sys.argv[1], sys.argv[2])
-    sys.exit(main(sys.argv[3:]))
+    asked = SCENES[sys.argv[1]]
+    asked.declare()
+    if sys.argv[2] != NEVER:
+        _arm(asked, sys.argv[2], sys.argv[3])
+    sys.exit(main(sys.argv[4:]))

@@ -18,7 +18,7 @@ from kly_mage.warehouse.postgres import ddl as schema
 from kly_mage.warehouse.postgres import gold_checks, locks
 from kly_mage.warehouse.postgres import load as bronze
 from kly_mage.warehouse.postgres.connection import connect
-from tests import corrections
+from tests import corrections, killer
 from tests.gold import Query, assert_gold_is_exact, empty_warehouse, gold
 from tests.scenes import (
     Background,
@@ -384,18 +384,20 @@ def test_two_overlapping_backfills_and_a_daily_run_three_times(
     assert deadlocks(query) == 0
 
 
-def test_overlapping_backfills_of_the_same_corrected_days_correct_them_once(settings: Settings, query: Query) -> None:
-    corrections.deliver_before(settings.data_dir)
-    run_days(1, corrections.DAYS, 'articles_performance')
-    corrections.deliver_after(settings.data_dir)
+@pytest.mark.parametrize('name', corrections.SCENES)
+def test_overlapping_backfills_of_the_same_corrected_days_correct_them_once(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    scene = corrections.SCENES[name]
+    scene.begin(settings, monkeypatch)
 
     def backfill(*ranges: tuple[int, int]) -> None:
         for start, end in ranges:
-            run_days(start, end, 'articles_performance')
+            run_days(start, end, scene.pipeline)
 
     def refreshes() -> None:
         while any(step.running for step in steps):
-            refresh('ga4_daily_summary')
+            refresh(mart_of(scene.source))
 
     steps = [
         Background(lambda: backfill((1, 4), (3, 6))),
@@ -406,20 +408,22 @@ def test_overlapping_backfills_of_the_same_corrected_days_correct_them_once(sett
     for step in steps:
         step.result()
     beside.result()
-    corrections.assert_all_agree(settings, query)
+    corrections.assert_all_agree(scene, settings, query)
     assert query("select count(*) from ops.loads where status <> 'done'") == [(0,)]
     assert deadlocks(query) == 0
 
 
 @pytest.mark.slow
-def test_processes_that_correct_the_same_days_at_once_correct_them_once(settings: Settings, query: Query) -> None:
-    corrections.deliver_before(settings.data_dir)
-    run_days(1, corrections.DAYS, 'articles_performance')
-    corrections.deliver_after(settings.data_dir)
-    codes = finish(*[command(*corrections.BACKFILL) for _ in range(3)])
+@pytest.mark.parametrize('name', corrections.SCENES)
+def test_processes_that_correct_the_same_days_at_once_correct_them_once(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    scene = corrections.SCENES[name]
+    scene.begin(settings, monkeypatch)
+    codes = finish(*[killer.process(name, killer.NEVER, 'nobody') for _ in range(3)])
     assert set(codes) <= {0, 3}
-    assert 3 in codes  # rows are withdrawn, of days that were final: whoever has corrected them says so
-    corrections.assert_all_agree(settings, query)
+    assert 3 in codes  # days that were final are corrected: whoever has done it says so
+    corrections.assert_all_agree(scene, settings, query)
     assert deadlocks(query) == 0
 
 

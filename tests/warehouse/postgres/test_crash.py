@@ -231,57 +231,60 @@ def test_a_session_is_ended_by_an_administrator(settings: Settings, query: Query
 # --- loads that restate and withdraw -----------------------------------------------------------------------------------
 
 
-def moments(*now: str) -> list[Any]:
-    """All of them; those that are not named are left to the slow tests."""
-    return [moment if moment in now else pytest.param(moment, marks=pytest.mark.slow) for moment in killer.MOMENTS]
+def moments(*now: tuple[str, str]) -> list[Any]:
+    """All of them, of each scene; those that are not named are left to the slow tests."""
+    every = [(name, moment) for name in corrections.SCENES for moment in killer.MOMENTS]
+    return [pytest.param(*each, marks=() if each in now else pytest.mark.slow, id='-'.join(each)) for each in every]
 
 
-def killed_at(moment: str, victim: str) -> int:
+def killed_at(name: str, moment: str, victim: str) -> int:
     """Load what is delivered again, and kill at that moment; gives the exit code."""
-    return wait(
-        subprocess.Popen(
-            [sys.executable, '-m', 'tests.killer', moment, victim, *corrections.BACKFILL],
-            cwd=REPOSITORY,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-    )
+    return wait(killer.process(name, moment, victim))
 
 
-@pytest.mark.parametrize('moment', moments('having corrected', 'having committed'))
-def test_a_loader_that_corrects_is_killed(settings: Settings, query: Query, moment: str) -> None:
-    corrections.deliver_before(settings.data_dir)
-    assert main([*corrections.BACKFILL]) == 0
-    corrections.deliver_after(settings.data_dir)
-    assert killed_at(moment, 'loader') == -signal.SIGKILL
-    assert main([*corrections.BACKFILL]) in (0, 3)
-    corrections.assert_all_agree(settings, query)
+@pytest.mark.parametrize(
+    ('name', 'moment'),
+    moments(('events', 'having corrected'), ('events', 'having committed'), ('ads', 'having corrected')),
+)
+def test_a_loader_that_corrects_is_killed(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, name: str, moment: str
+) -> None:
+    scene = corrections.SCENES[name]
+    scene.begin(settings, monkeypatch)
+    assert killed_at(name, moment, 'loader') == -signal.SIGKILL
+    assert main(scene.backfill) in (0, 3)
+    corrections.assert_all_agree(scene, settings, query)
 
 
 @pytest.mark.parametrize('victim', ['backend', 'server'])
-@pytest.mark.parametrize('moment', moments('before it commits', 'having committed'))
-def test_postgresql_is_killed_under_a_load_that_corrects(own: Settings, victim: str, moment: str) -> None:
-    corrections.deliver_before(own.data_dir)
-    assert main([*corrections.BACKFILL]) == 0
-    corrections.deliver_after(own.data_dir)
-    assert killed_at(moment, victim) in (0, 3)  # it has tried again by itself
+@pytest.mark.parametrize(
+    ('name', 'moment'),
+    moments(('events', 'before it commits'), ('events', 'having committed'), ('ads', 'before it commits')),
+)
+def test_postgresql_is_killed_under_a_load_that_corrects(
+    own: Settings, monkeypatch: pytest.MonkeyPatch, victim: str, name: str, moment: str
+) -> None:
+    scene = corrections.SCENES[name]
+    scene.begin(own, monkeypatch)
+    assert killed_at(name, moment, victim) in (0, 3)  # it has tried again by itself
     # A session goes on for a moment without its server: a load at its end may not have met the kill. The next one starts it.
     start(own.local_dir / 'postgres')
-    corrections.assert_all_agree(own, query_of(own))
+    corrections.assert_all_agree(scene, own, query_of(own))
 
 
+@pytest.mark.parametrize('name', corrections.SCENES)
 @pytest.mark.parametrize('moment', MANY)
-def test_a_loader_that_corrects_is_killed_at_any_moment(settings: Settings, query: Query, moment: int) -> None:
-    corrections.deliver_before(settings.data_dir)
-    assert main([*corrections.BACKFILL]) == 0
-    corrections.deliver_after(settings.data_dir)
-    process = start_backfill(*corrections.BACKFILL)
+def test_a_loader_that_corrects_is_killed_at_any_moment(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, moment: int, name: str
+) -> None:
+    scene = corrections.SCENES[name]
+    scene.begin(settings, monkeypatch)
+    process = killer.process(name, killer.NEVER, 'nobody')
     time.sleep(random.Random(400 + moment).uniform(0.5, 1.6))
     process.kill()
     process.communicate()
-    assert main([*corrections.BACKFILL]) in (0, 3)
-    corrections.assert_all_agree(settings, query)
+    assert main(scene.backfill) in (0, 3)
+    corrections.assert_all_agree(scene, settings, query)
 
 
 # --- what is tried again, and what is not ------------------------------------------------------------------------------
