@@ -20,7 +20,7 @@ from typing import Any, NoReturn, Protocol, cast
 
 from kly_mage import __version__
 from kly_mage.cli import DONE, FAILED, INTERRUPTED, TERMINATED, WRONG_USE
-from kly_mage.common import interruption
+from kly_mage.common import interruption, words
 from kly_mage.common.console import log_to_stderr, note
 from kly_mage.common.cores import threads
 from kly_mage.common.errors import KlyError, UsageError, first_line
@@ -55,7 +55,6 @@ COMMANDS = {
     'completion': 'print what lets a shell complete commands and options',
 }
 
-_WORDS = 'What the words for a row and a day mean: docs/words.md.'
 # What works on BigQuery, and what needs no warehouse. All else says so, instead of asking a PostgreSQL that nobody meant.
 _ON_BIGQUERY = (
     *('backfill', 'show', 'status', 'verify', 'reconcile', 'repair', 'rebuild', 'rejects', 'conflicts', 'export'),
@@ -137,11 +136,12 @@ def run_as_process() -> NoReturn:
 
 def parser(chosen: Iterable[str], prog: str = 'python -m kly_mage') -> argparse.ArgumentParser:
     """All commands, with the arguments of the chosen ones."""
-    found = _Parser(prog=prog, description=__doc__)
+    found = _Parser(prog=prog, description=str(__doc__).replace('docs/words.md', words.place()))
     found.add_argument('--version', action='version', version=f'kly_mage {__version__}')
     commands = found.add_subparsers(dest='command', required=True, metavar='COMMAND', parser_class=_CommandParser)
+    legend = f'What the words for a row and a day mean: {words.place()}'
     for name, text in COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text, epilog=_WORDS)
+        command = commands.add_parser(name, help=text, description=text, epilog=legend)
         command.add_argument('--debug', action='store_true', help='show every step, and the traceback of an error')
         if name in chosen:
             _command(name).arguments(command)

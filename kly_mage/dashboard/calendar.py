@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from kly_mage.dashboard.parts import Column, link, note, subhead, table, text
+from kly_mage.dashboard.parts import WORDS, Column, link, note, subhead, table, text
 from kly_mage.warehouse.postgres.summary import Table
 
 SIGNS = {'loaded': '■', 'loaded, with a remark': '▲', 'no rows': '○', 'not loaded': '✕'}
@@ -22,7 +22,7 @@ def calendar(found: Table, provisional: Mapping[date, str]) -> None:
     """
     subhead('Days')
     legend = ', '.join(f'{sign} {state}' for state, sign in SIGNS.items())
-    note(f'{legend}; underlined: provisional. A day leads to its files. The command status sees the files, too.')
+    note(f'{legend}; underlined: provisional. A day leads to its files. The command status sees the files, too.', WORDS)
     rows = [dict(zip(found.columns, row, strict=True)) for row in found.rows]
     drawn = []
     for source, of_source in groupby(rows, lambda row: row['source']):
@@ -46,6 +46,7 @@ def calendar(found: Table, provisional: Mapping[date, str]) -> None:
         found.columns,
         remarks,
         heading=f'Days with a remark: {len(remarks):,}',
+        proof=lambda row: link('proof', day=row['day']),
         whole=lambda: (found.columns, found.rows),
     )
 

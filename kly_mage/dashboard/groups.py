@@ -35,13 +35,13 @@ def show(page: str) -> None:
         page,
         [
             Column('name', label, 'text', lambda row: link('articles', **{by: row['name']}, **numbers.ends(days))),
-            Column('pageviews', 'Pageviews', 'count', proof),
-            Column('revenue_usd', 'Revenue, USD', 'money', proof),
-            Column('page_rpm_usd', 'RPM, USD', 'money', proof),
-            Column('sessions', 'Sessions', 'count', proof),
-            Column('impressions', 'Impressions', 'count', proof),
-            Column('clicks', 'Clicks', 'count', proof),
-            Column('ecpm_usd', 'eCPM, USD', 'money', proof),
+            Column('pageviews', 'Pageviews', 'count'),
+            Column('revenue_usd', 'Revenue, USD', 'money'),
+            Column('page_rpm_usd', 'RPM, USD', 'money'),
+            Column('sessions', 'Sessions', 'count'),
+            Column('impressions', 'Impressions', 'count'),
+            Column('clicks', 'Clicks', 'count'),
+            Column('ecpm_usd', 'eCPM, USD', 'money'),
         ],
         found.columns,
         found.rows,
@@ -49,4 +49,6 @@ def show(page: str) -> None:
         remark=f'A {by} leads to its articles, a number to its days, loads and files. '
         'Sessions add up by article: one that reads two counts on both.',
         totals=sums,
+        proof=proof,
+        whole_proof=link('proof', **numbers.ends(days)),
     )

@@ -14,6 +14,7 @@ PAGES = {
     'ads': 'Ads',
     'health': 'Health',
     'proof': 'Proof',
+    'words': 'Words',
 }
 
 st.set_page_config(page_title='kly_mage', layout='wide')

@@ -6,7 +6,7 @@ Everything somebody else wrote, such as titles and names of files, goes through 
 import csv
 import io
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from html import escape
@@ -22,6 +22,7 @@ from kly_mage.common.text import printable
 from kly_mage.common.window import Window
 from kly_mage.dashboard import numbers
 
+WORDS = ('what the words mean', 'words')
 DAYS = 31  # shown at first
 LONGEST = 300  # characters of a text in a table; the file has all
 Kind = Literal['text', 'day', 'count', 'money', 'ratio', 'instant', 'number']
@@ -118,7 +119,10 @@ def table(
     *,
     heading: str | None = None,
     remark: str = '',
+    links: Sequence[tuple[str, str]] = (),
     totals: Mapping[str, Any] | None = None,
+    proof: Callable[[Mapping[str, Any]], str | None] | None = None,
+    whole_proof: str | None = None,
     whole: Callable[[], tuple[Sequence[str], Sequence[Sequence[Any]]]] | None = None,
 ) -> None:
     """A table with its download.
@@ -130,23 +134,27 @@ def table(
         rows: the values.
         heading: what it is, above it.
         remark: a sentence below the heading.
+        links: behind the remark, as ``note`` takes them.
         totals: by name of column, below.
+        proof: the way to the proof of a row's numbers, for columns that say no other.
+        whole_proof: the way to that of the totals.
         whole: gives what the file holds where that is more than is shown.
     """
     if heading:
         subhead(heading)
     if remark:
-        note(remark)
+        note(remark, *links)
     if not rows:
         note('Nothing here.')
         return
     head = ''.join(f'<th scope="col" class="{_side(c)}">{text(c.label)}</th>' for c in columns)
+    if proof:
+        columns = [replace(c, link=proof) if c.kind in _RIGHT and not c.link else c for c in columns]
     body = ''.join(_row(columns, dict(zip(names, row, strict=True))) for row in rows)
     foot = ''
     if totals:
-        cells = ''.join(
-            f'<td class="{_side(c)}">{_shown(c.kind, totals[c.name]) if c.name in totals else ""}</td>' for c in columns
-        )
+        shown = {c.name: _linked(_shown(c.kind, totals[c.name]), whole_proof) for c in columns if c.name in totals}
+        cells = ''.join(f'<td class="{_side(c)}">{shown.get(c.name, "")}</td>' for c in columns)
         foot = f'<tfoot><tr>{cells}</tr></tfoot>'
     label = escape(heading or name.replace('_', ' '))
     st.html(
@@ -239,20 +247,21 @@ def _tile(label: str, value: Any, kind: Kind, before: Any, place: str) -> str:
     if value is not None and before:
         percent = (Decimal(value) - Decimal(before)) * 100 / abs(Decimal(before))
         change = f'<dd class="kly-note">{percent:+.1f} % on the days before: {_shown(kind, before)}</dd>'
-    shown = f'<a href="{escape(place)}">{_shown(kind, value)}</a>' if value is not None else ''
-    return f'<div><dt>{text(label)}</dt><dd class="kly-large">{shown}</dd>{change}</div>'
+    return f'<div><dt>{text(label)}</dt><dd class="kly-large">{_linked(_shown(kind, value), place)}</dd>{change}</div>'
 
 
 def _row(columns: Sequence[Column], row: Mapping[str, Any]) -> str:
     cells = []
     for n, column in enumerate(columns):
         inside = _shown(column.kind, row[column.name])
-        place = column.link(row) if column.link and inside else None
-        if place:
-            inside = f'<a target="_self" href="{escape(place)}">{inside}</a>'
+        inside = _linked(inside, column.link(row) if column.link and inside else None)
         tag = 'th scope="row"' if n == 0 and inside else 'td'
         cells.append(f'<{tag} class="{_side(column)}">{inside}</{tag[:2]}>')
     return f'<tr>{"".join(cells)}</tr>'
+
+
+def _linked(inside: str, place: str | None) -> str:
+    return f'<a target="_self" href="{escape(place)}">{inside}</a>' if place and inside else inside
 
 
 def _side(column: Column) -> str:

@@ -209,11 +209,13 @@ def stack(engine: dict[str, str], base: str, tmp_path_factory: pytest.TempPathFa
         shutil.copytree(REPOSITORY / name, folder / name, ignore=shutil.ignore_patterns('__pycache__', '.file_versions'))
     for name in (
         'docker-compose.yml',
+        'docs/words.md',
         'Dockerfile',
         '.dockerignore',
         *(path.name for path in REPOSITORY.glob('requirements*')),
     ):
-        shutil.copy(REPOSITORY / name, folder)
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / name, folder / name)
     secrets = {
         'POSTGRES_SUPERUSER_PASSWORD': f'super {AWKWARD}',
         'POSTGRES_PASSWORD': AWKWARD,
@@ -332,7 +334,7 @@ def test_a_container_runs_without_root_rights_and_can_write_only_where_it_keeps_
 
 
 def test_mage_sees_the_project_and_the_landing_zone_and_no_secrets_file(stack: Stack) -> None:
-    assert stack.inside('mage', 'ls', '-A', '/srv/kly').split() == ['data', 'kly_mage']
+    assert stack.inside('mage', 'ls', '-A', '/srv/kly').split() == ['data', 'docs', 'kly_mage']
     secret = ('(', '-name', '.env', '-o', '-name', '.git', ')', '-print')
     assert stack.inside('mage', 'find', '/', '-path', '/proc', '-prune', '-o', *secret, check=False) == ''
     assert stack.compose('exec', '-T', 'mage', 'touch', '/srv/kly/data/mine', check=False).returncode != 0

@@ -35,13 +35,17 @@ def test_the_mage_container_gets_the_project_and_the_landing_zone_and_neither_gi
     mounts = [mount for mount in SERVICES['mage']['volumes'] if isinstance(mount, dict)]
     assert [(mount['source'], mount.get('read_only', False)) for mount in mounts] == [
         ('./kly_mage', False),
+        ('./docs/words.md', True),
         ('${KLY_DATA_DIR:-./data}', True),
     ]
 
 
 def test_the_dashboards_container_gets_the_project_to_read_and_nothing_else() -> None:
     service = SERVICES['dashboard']
-    assert [(mount['source'], mount['read_only']) for mount in service['volumes']] == [('./kly_mage', True)]
+    assert [(mount['source'], mount['read_only']) for mount in service['volumes']] == [
+        ('./kly_mage', True),
+        ('./docs/words.md', True),
+    ]
     assert 'MAGE_JWT_SECRET' not in service['environment']
 
 

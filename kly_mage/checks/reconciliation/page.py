@@ -15,6 +15,7 @@ from kly_mage.checks.reconciliation.model import Report
 from kly_mage.checks.reconciliation.table import TITLES, as_csv, plain
 from kly_mage.common.tables import cents
 from kly_mage.common.text import printable
+from kly_mage.common.words import words
 from kly_mage.warehouse.gold import Found
 
 _AMOUNT = re.compile(r'-?\d[\d,]*\.\d{3,}(?= USD)')
@@ -60,6 +61,7 @@ def page(report: Report, best: Sequence[tuple[str, Found]] = (), *, every_day: b
         to_cents=lambda text: Markup(_AMOUNT.sub(_to_cents, str(escape(printable(text))))),  # noqa: S704 -- escaped
         tables=list(grids(report, best, every_day=every_day)),
         legend=legend(places_of(report)),
+        words=words(),
         exact=base64.b64encode(as_csv(report).encode()).decode('ascii'),
     )
 

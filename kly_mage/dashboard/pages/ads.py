@@ -31,9 +31,9 @@ table(
     f'ads_by_{by}',
     [
         Column('name', BY[by], 'text', proof),
-        Column('impressions', 'Impressions', 'count', proof),
-        Column('clicks', 'Clicks', 'count', proof),
-        Column('revenue_usd', 'Revenue, USD', 'money', proof),
+        Column('impressions', 'Impressions', 'count'),
+        Column('clicks', 'Clicks', 'count'),
+        Column('revenue_usd', 'Revenue, USD', 'money'),
         Column('ecpm_usd', 'eCPM, USD', 'money'),
         Column('ctr', 'Clicks per impression', 'ratio'),
         Column('count_rows', 'Rows', 'count'),
@@ -43,6 +43,8 @@ table(
     heading=f'By {BY[by].lower()}',
     remark='What counts: the first version of a row, unless the declaration says otherwise. A number leads to its days.',
     totals={name: sum(row[at[name]] or 0 for row in found.rows) for name in found.columns[1:5]},
+    proof=proof,
+    whole_proof=link('proof', **numbers.ends(days)),
 )
 
 if not is_whole:
@@ -70,6 +72,7 @@ if not is_whole:
         conflicts.rows,
         heading=f'Conflicts: {count:,}',
         remark='Rows with the key of another and other values: the first counts, the others wait (command conflicts).',
+        proof=lambda row: link('proof', load=row['load_id']),
         whole=lambda: everything('conflicts', start=days.start, end=days.end, limit=None),
     )
 
@@ -94,6 +97,7 @@ table(
     restated.columns,
     restated.rows,
     heading=f'Restatements: {len(restated.rows):,}',
+    proof=lambda row: link('proof', day=row['day']),
     remark='What files delivered later have changed, each of which holds some days whole.'
     if is_whole
     else "What newer versions of rows have changed, where the declaration lets them count (restatements='apply').",

@@ -1,6 +1,6 @@
 """Articles: which were read most, and the life of one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import streamlit as st
@@ -18,12 +18,8 @@ NUMBERS: dict[str, tuple[str, Kind]] = {
     'clicks': ('Clicks', 'count'),
 }
 SORTED = {name: NUMBERS[name][0] for name in ('pageviews', 'revenue_usd', 'page_rpm_usd', 'sessions', 'impressions')}
+COUNTS = [Column(name, label, kind) for name, (label, kind) in NUMBERS.items()]
 SESSIONS = 'Sessions add up by article: one that reads two counts on both.'
-
-
-def _counts(place: Callable[[Mapping[str, Any]], str]) -> list[Column]:
-    """A column per number, each with the way to its proof."""
-    return [Column(name, label, kind, place) for name, (label, kind) in NUMBERS.items()]
 
 
 def all_of_them() -> None:
@@ -44,16 +40,16 @@ def all_of_them() -> None:
     names = found.columns[:-3]
     rows = [row[:-3] for row in found.rows]
     count, pageviews, revenue = found.rows[0][-3:] if found.rows else (0, 0, 0)
-    counts = _counts(lambda row: link('proof', article=row['content_id'], **numbers.ends(days)))
+    of_days = numbers.ends(days)
     table(
         'articles',
         [
-            Column('title', 'Title', 'text', lambda row: link('articles', article=row['content_id'], **numbers.ends(days))),
-            *counts[:3],
+            Column('title', 'Title', 'text', lambda row: link('articles', article=row['content_id'], **of_days)),
+            *COUNTS[:3],
             Column('site', 'Site'),
             Column('section', 'Section'),
             Column('author', 'Author'),
-            *counts[3:],
+            *COUNTS[3:],
             Column('content_id', 'Id'),
         ],
         names,
@@ -63,6 +59,8 @@ def all_of_them() -> None:
         + ' A number leads to its days, loads and files.'
         + (f' The first {len(rows):,} are shown; the file has all.' if len(rows) < count else ''),
         totals={'pageviews': pageviews, 'revenue_usd': revenue},
+        proof=lambda row: link('proof', article=row['content_id'], **of_days),
+        whole_proof=link('proof', **{name: value or None for name, value in (only | {'search': search}).items()}, **of_days),
         whole=lambda: (names, [row[:-3] for row in numbers.rows('articles', limit=None, **asked).rows]),
     )
 
@@ -92,12 +90,14 @@ def one(article: str) -> None:
 
     table(
         f'article_{article}_by_day',
-        [Column('date', 'Day', 'day', day_of), *_counts(day_of)],
+        [Column('date', 'Day', 'day', day_of), *COUNTS],
         (*found.texts, *found.numbers),
         found.rows[::-1],
         heading='By day',
         remark='A day and its numbers lead to files, loads and rows.',
         totals=totals,
+        proof=day_of,
+        whole_proof=proof,
     )
     brought = numbers.moments('gam_delivery', days, article)
     beside = numbers.rows('ads', by='line_item', article=article, start=days.start, end=days.end, **brought)
@@ -113,6 +113,10 @@ def one(article: str) -> None:
         beside.columns,
         beside.rows,
         heading='Ads beside it',
+        remark='A number leads to the days that make it, their loads and files.',
+        proof=lambda row: link('proof', line_item=row['name'], article=article, **numbers.ends(days)),
+        totals={name: sum(row[at] or 0 for row in beside.rows) for at, name in enumerate(beside.columns) if at in (2, 3, 4)},
+        whole_proof=proof,
     )
     table(
         f'article_{article}_versions',
@@ -130,6 +134,7 @@ def one(article: str) -> None:
         versions.rows,
         heading='Versions',
         remark='As the CMS has delivered them; the first counts.',
+        proof=lambda row: link('proof', load=row['load_id']),
     )
 
 

@@ -3,7 +3,7 @@
 from kly_mage.dashboard import numbers
 from kly_mage.dashboard.calendar import calendar
 from kly_mage.dashboard.numbers import everything
-from kly_mage.dashboard.parts import Column, link, note, subhead, table, title
+from kly_mage.dashboard.parts import WORDS, Column, link, note, subhead, table, title
 from kly_mage.declared import SOURCES
 
 MOST = 200
@@ -37,6 +37,7 @@ table(
     ],
     checks.columns,
     checks.rows,
+    proof=lambda row: link('proof', day=row['day']) if row['day'] else None,
 )
 
 lateness = numbers.rows('lateness', **span)
@@ -47,6 +48,7 @@ table(
     lateness.rows,
     heading='Lateness',
     remark='Distinct rows by how many days after their own day they were first delivered, as the last reconcile has found.',
+    proof=lambda row: link('proof', **numbers.ends(days)),
 )
 
 if SOURCES['ga4_events'].complete:
@@ -64,6 +66,7 @@ if SOURCES['ga4_events'].complete:
         restated.columns,
         restated.rows,
         heading=f'Restated events: {len(restated.rows):,}',
+        proof=lambda row: link('proof', load=row['load_id']),
         remark='What newer deliveries of a day have corrected. The day has the numbers; those of ads are with the ads.',
     )
 
@@ -84,6 +87,7 @@ table(
     rejects.rows,
     heading=f'Rejects that wait: {rejects.rows[0][-1] if rejects.rows else 0:,}',
     remark='Rows that cannot be used, of these days and without a readable day. Repair the file, then rejects --retry.',
+    proof=lambda row: link('proof', load=row['load_id']),
     whole=lambda: everything('rejects', **span, limit=None),
 )
 
@@ -112,5 +116,8 @@ table(
     loads.columns,
     loads.rows,
     heading=f'Loads of these days: {loads.rows[0][-1] if loads.rows else 0:,}',
+    remark='Each row that was read has one place.',
+    links=[WORDS],
+    proof=lambda row: link('proof', load=row['load_id']),
     whole=lambda: everything('loads', **span, load=None, limit=None),
 )

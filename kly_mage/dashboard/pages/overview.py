@@ -39,7 +39,7 @@ table(
     'by_day',
     [
         Column('date', 'Day', 'day', lambda row: link('proof', day=row['date'])),
-        *(Column(name, label, kind, lambda row: link('proof', day=row['date'])) for name, label, kind in SHOWN),
+        *(Column(name, label, kind) for name, label, kind in SHOWN),
         Column('impressions', 'Impressions', 'count'),
         Column('clicks', 'Clicks', 'count'),
         Column('state', 'State'),
@@ -49,4 +49,6 @@ table(
     heading='By day',
     remark=f'{told} A number leads to its files, loads and rows.',
     totals=totals,
+    proof=lambda row: link('proof', day=row['date']),
+    whole_proof=link('proof', **numbers.ends(days)),
 )

@@ -7,7 +7,7 @@ from typing import Any
 
 from kly_mage.common.window import Window
 from kly_mage.dashboard import numbers
-from kly_mage.dashboard.parts import Column, Kind, chosen, head, link, note, table, title
+from kly_mage.dashboard.parts import WORDS, Column, Kind, chosen, head, link, note, table, title
 
 MOST = 200
 PLACES = {
@@ -94,6 +94,8 @@ def of_day(day: date, article: str) -> None:
         heading='The numbers, by load',
         remark=f'{verdict} The last line is gold. Sessions do not add up over loads, and are {totals["sessions"] or 0:,}.',
         totals=sums,
+        proof=lambda row: link('proof', load=row['load_id']),
+        whole_proof=link('articles', article=article, from_=day, to=day) if article else link('articles', from_=day, to=day),
     )
     loads_of('day', start=day, end=day, load=None)
     files_of('day', start=day, end=day)
@@ -104,23 +106,23 @@ def of_days() -> None:
     """Some days of gold, of one thing where one is asked for: day by day, with the loads and files behind them."""
     days = title('Proof')
     span: dict[str, Any] = {'start': days.start, 'end': days.end}
-    only = {name: chosen(name) for name in ('site', 'section', 'author', 'article')}
+    only = {name: chosen(name) for name in ('site', 'section', 'author', 'article', 'search')}
     told = ', '.join(f'{name.replace("_", " ")} {value}' for name in (*only, *ADS) if (value := chosen(name)))
     if told:
         note(told, ('all of these days', link('proof', **numbers.ends(days))))
-    ads = next((name for name in ADS if chosen(name)), None)
+    ads = _chosen_ads()
     if ads:
-        brought = numbers.moments('gam_delivery', days)
-        found = numbers.rows('days_of_ads', by=ADS[ads], wanted=chosen(ads), **span, **brought)
+        brought = numbers.moments('gam_delivery', days, only['article'])
+        found = numbers.rows('days_of_ads', by=ADS[ads], wanted=chosen(ads), article=only['article'], **span, **brought)
     else:
         found = numbers.rows('days', **span, **only)
     article = only['article'] or None
 
     def place(row: Mapping[str, Any]) -> str:
-        return link('proof', day=row['day'], article=article)
+        return link('proof', day=row['day'], article=article, **({ads: chosen(ads)} if ads else {}))
 
     shown = [Column('day', 'Day', 'day', place)]
-    shown += [Column(name, label, kind, place) for name, (label, kind) in BY_DAY.items() if name in found.columns]
+    shown += [Column(name, label, kind) for name, (label, kind) in BY_DAY.items() if name in found.columns]
     sums = {name: sum(row[at] or 0 for row in found.rows) for at, name in enumerate(found.columns) if at}
     table(
         'proof_days',
@@ -128,8 +130,9 @@ def of_days() -> None:
         found.columns,
         found.rows,
         heading='The numbers, by day',
-        remark='A day leads to its rows.',
+        remark='A day and its numbers lead to their rows.',
         totals=sums,
+        proof=place,
     )
     loads_of('days', **span, load=None)
     files_of('days', **span)
@@ -137,7 +140,9 @@ def of_days() -> None:
 
 def _rows(day: date, article: str) -> None:
     asked: dict[str, Any] = {'day': day, 'article': article}
+    by = _chosen_ads()
     served = asked | numbers.moments('gam_delivery', Window(day, day), article)
+    served |= {'by': ADS[by] if by else '', 'wanted': chosen(by) if by else ''}
     ads = numbers.rows('rows_gam', **served, limit=MOST)
     table(
         f'proof_{day}_gam_delivery',
@@ -154,10 +159,12 @@ def _rows(day: date, article: str) -> None:
         ],
         ads.columns,
         ads.rows,
-        heading='Rows of ads',
+        heading=f'Rows of ads: {by.replace("_", " ")} {chosen(by)}' if by else 'Rows of ads',
         remark=f'The first {MOST}; the file has all.' if len(ads.rows) == MOST else '',
         whole=lambda: numbers.everything('rows_gam', **served, limit=None),
     )
+    if by:
+        return
     seen = asked | numbers.moments('ga4_events', Window(day, day), article)
     events = numbers.rows('rows_ga4', **seen, limit=MOST)
     table(
@@ -195,7 +202,9 @@ def loads_of(what: str, **asked: Any) -> None:
         found.columns,
         found.rows,
         heading='Loads: what became of the rows',
-        remark=_first(found),
+        remark=f'Each row that was read has one place. {_first(found)}',
+        links=[WORDS],
+        proof=lambda row: link('proof', load=row['load_id']),
         whole=lambda: numbers.everything('loads_of_days', **asked, limit=None),
     )
 
@@ -217,6 +226,7 @@ def files_of(what: str, **asked: Any) -> None:
         found.rows,
         heading='Files',
         remark=f'With the usable rows of a day, equal ones included. {_first(found)}',
+        proof=lambda row: link('proof', load=row['load_id']),
         whole=lambda: numbers.everything('files_of_days', **asked, limit=None),
     )
 
@@ -232,6 +242,11 @@ def _adds_up(changes: Any, totals: dict[str, Any]) -> bool:
         sum((Decimal(row[at[name]] or 0) for row in changes.rows), Decimal(0)) == Decimal(totals[name] or 0)
         for name in MEASURES
     )
+
+
+def _chosen_ads() -> str | None:
+    """Which part of the ads is asked for: the name of its column in the address."""
+    return next((name for name in ADS if chosen(name)), None)
 
 
 def _chosen_day() -> date | None:

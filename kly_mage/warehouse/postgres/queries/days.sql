@@ -1,4 +1,4 @@
--- Gold by day: of a site, a section, an author or an article where one is asked for.
+-- Gold by day: of a site, a section, an author, an article or a search in titles where one is asked for.
 select
     summary.date as day,
     sum(summary.pageviews)::bigint as pageviews,
@@ -13,5 +13,10 @@ where
     and (:section = '' or summary.section = :section)
     and (:author = '' or summary.author = :author)
     and (:article = '' or summary.content_id = :article)
+    and (
+        :search = ''
+        or summary.content_id = :search
+        or position(lower(:search) in lower(summary.title)) > 0
+    )
 group by summary.date
 order by summary.date desc

@@ -1,4 +1,4 @@
--- What an ad unit, a line item or a creative delivered by day, between the moments that `span` tells of these days.
+-- What an ad unit, a line item or a creative delivered by day, beside one article where one is asked for. Between the moments that `span` tells.
 with counting as (
     select
         stored._partition_date,
@@ -6,6 +6,7 @@ with counting as (
         stored.line_item,
         stored.creative,
         stored.site,
+        stored.content_id,
         stored.impressions,
         stored.clicks,
         stored.revenue_usd
@@ -24,6 +25,7 @@ with counting as (
         added.line_item,
         added.creative,
         added.site,
+        added.content_id,
         added.impressions,
         added.clicks,
         added.revenue_usd
@@ -48,5 +50,6 @@ where
             end, ''
         ), '(not set)'
     )
+    and (:article = '' or coalesce(nullif(counting.content_id, ''), '(not set)') = :article)
 group by counting._partition_date
 order by counting._partition_date desc

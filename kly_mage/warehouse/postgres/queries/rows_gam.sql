@@ -1,4 +1,4 @@
--- Stored ad rows of a day, of one article where one is asked for, between the moments that `span` tells of it.
+-- Stored ad rows of a day, of one article, ad unit, line item, creative or site where one is asked for, between the moments that `span` tells.
 select
     stored.served_at,
     stored.ad_unit,
@@ -19,5 +19,18 @@ where
     and stored._updated_at >= :first
     and stored._updated_at <= :last
     and (:article = '' or coalesce(nullif(stored.content_id, ''), '(not set)') = :article)
+    and (
+        :by = ''
+        or :wanted = coalesce(
+            nullif(
+                case :by
+                    when 'ad_unit' then stored.ad_unit
+                    when 'line_item' then stored.line_item
+                    when 'creative' then stored.creative
+                    else stored.site
+                end, ''
+            ), '(not set)'
+        )
+    )
 order by stored.revenue_usd desc, stored._hashrow asc
 limit :limit
