@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from kly_mage.warehouse.bigquery.correcting import PARAMETERS
 from tests.bigquery_emulator import built, free_ports, uv
 
 SERVER, MESSAGES, GRPC = '1.13.0', '0.1.5', '1.74.0'
@@ -24,7 +25,7 @@ _TEXTS = ('array', 'string')
 # Those of all statements.
 _PARAMETERS = {
     **dict.fromkeys(('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out', 'sources', 'rejects'), _TEXTS),
-    **dict.fromkeys(('own_files', 'own_days', 'file_days', 'records', 'named', 'named_days', 'hashes'), _TEXTS),
+    **dict.fromkeys(('own_files', 'own_days', 'file_days', 'records', 'named', 'named_days', 'hashes', *PARAMETERS), _TEXTS),
     **dict.fromkeys(('started_by', 'source', 'error', 'by', 'why', 'article', 'since', 'prefix'), ('string',)),
     **dict.fromkeys(('pipeline_run', 'run', 'timezone'), ('string',)),
     **dict.fromkeys(('load_id', 'jobs', 'bytes_processed', 'bytes_billed', 'slot_ms'), ('int64',)),

@@ -138,6 +138,17 @@ def against_ledger(load_id: int, rows: int, noted: int | None, first: str | None
         yield f'load {load_id}: _created_at is {first} in one row and {last} in another; a load has one'
 
 
+def wrong_correction(source: Source, key: str, load_id: int, wrong: str) -> str:
+    """A change of what counts that cannot be, by itself or beside the rows; ``wrong`` is a key of what is said."""
+    says = {
+        'no row': f'a correction (load {load_id}) of a row that bronze.{source.name} does not have',
+        'turn': f'load {load_id} has it count no longer, or again, when that was so already',
+        'count': f'by load {load_id} and the others not one version of it counts, that of the registry',
+        'day': f'the correction of load {load_id} is under another day than the row',
+    }
+    return f'{key}: {says[wrong]}'
+
+
 def conflict_without_row(source: Source, key: str, load_id: int) -> str:
     """A further version of a row that is not there."""
     return f'{key}: a further version (load {load_id}) of a row that bronze.{source.name}_hashrow does not have'

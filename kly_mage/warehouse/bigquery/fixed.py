@@ -46,7 +46,8 @@ def _read(client: Client) -> dict[str, str]:
 def _rule(source: Source) -> str:
     columns = ', '.join(f'{column.name} {column.kind}' for column in source.columns)
     over = 'all columns' if source.hash_columns is None else ', '.join(sorted(source.hash_columns))
-    return f'{VERSION} over {over}; {columns}'
+    whole = f'; {", ".join(source.complete)} hold {source.whole_days or "their"} days whole' if source.complete else ''
+    return f'{VERSION} over {over}; {columns}{whole}'
 
 
 def _refuse(known: dict[str, str], now: dict[str, str]) -> None:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,15 +11,18 @@ import polars as pl
 
 from kly_mage.common.errors import LimitError, UnreachableError, UsageError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
+from kly_mage.common.window import today
 from kly_mage.declared.base import Source
-from kly_mage.landing.deliveries import delivery_of
-from kly_mage.warehouse.bigquery import ga4_tables
+from kly_mage.warehouse.bigquery import correcting, ga4_tables
 from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.bigquery.correcting import Delivered
+from kly_mage.warehouse.bigquery.counting import log
 from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.schema import COUNTS
 from kly_mage.warehouse.bigquery.staging import Staged, written
 from kly_mage.warehouse.bigquery.text import identifier, is_name
 from kly_mage.warehouse.counts import Counts
+from kly_mage.warehouse.ledger import CORRECTED
 from kly_mage.warehouse.request import Request
 
 logger = logging.getLogger('kly_mage')
@@ -32,7 +35,7 @@ def load(settings: Settings, client: Client, request: Request, frames: Iterable[
         What ``warehouse/postgres/load.py`` returns.
 
     Raises:
-        UsageError: the source or a file asks for what loads do on PostgreSQL only.
+        UsageError: the source asks for what loads do on PostgreSQL only.
         LimitError: a file brings a column that BigQuery cannot call so.
     """
     refuse(request)
@@ -46,7 +49,7 @@ def load(settings: Settings, client: Client, request: Request, frames: Iterable[
                 client.run(f'create table {table} ({columns})', what='stage')
             return request.as_read(staged.states), staged
 
-        return _placed(client, request, stage)
+        return _placed(settings, client, request, stage)
 
 
 def load_in_place(settings: Settings, client: Client, request: Request) -> dict[str, Any]:
@@ -56,24 +59,36 @@ def load_in_place(settings: Settings, client: Client, request: Request) -> dict[
         UsageError: the source asks for what loads do on PostgreSQL only.
     """
     refuse(request)
-    return _placed(client, request, lambda table: ga4_tables.stage(settings, client, request, table))
+    return _placed(settings, client, request, lambda table: ga4_tables.stage(settings, client, request, table))
 
 
-def _placed(client: Client, request: Request, stage: Callable[[str], tuple[Request, Staged]]) -> dict[str, Any]:
+def _placed(
+    settings: Settings, client: Client, request: Request, stage: Callable[[str], tuple[Request, Staged]]
+) -> dict[str, Any]:
     """Have rows staged, and give them their places."""
     source, load_id = request.source, time.time_ns() // 1000
     table = f'staging.{source.name}_{load_id}'
     try:
         request, staged = stage(table)
-        _add_columns(client, source, request.undeclared)
-        script = load_script(source, load_id, staged, request.undeclared)
-        (told,) = client.run(script, _values(request, staged), what='load', name=f'{source.name}_{load_id}')
+        read = [file for file in request.files if file.name not in staged.left_out]
+        delivered = Delivered.of(source, staged.deliveries, read, request.window, settings.late_days)
+        script = load_script(
+            *(source, load_id, staged, request.undeclared),
+            known=_columns(client, source, request.undeclared),
+            delivered=delivered,
+            timezone=settings.timezone,
+        )
+        values = _values(request, staged) | correcting.parameters(delivered, source)
+        (told,) = client.run(script, values, what='load', name=f'{source.name}_{load_id}')
     except BaseException as error:
         _fail(client, request, load_id, error)
         raise
     finally:
         client.drop(table)
-    return _done(request, load_id, told, staged)
+    done = _done(request, load_id, told, staged)
+    if any(done[f'rows_{part}'] for part in CORRECTED):
+        done['final_days'] = _final_days(client, source, load_id, today(settings.timezone))
+    return done
 
 
 def refuse(request: Request) -> None:
@@ -84,32 +99,42 @@ def refuse(request: Request) -> None:
         LimitError: see ``load``.
     """
     source, elsewhere = request.source, 'KLY_WAREHOUSE=postgres does; nothing was written'
-    if source.applies_restatements:
-        raise UsageError(f"{source.name}: restatements='apply' is not done on BigQuery yet: {elsewhere}")
     stops = [each for each in (*source.rules, source.volume, source.freshness) if each and each.level == 'stop']
     if stops:
         raise UsageError(f'{source.name}: rules of level stop are not held on BigQuery yet: {elsewhere}')
-    for file in request.files:
-        if delivery_of(source, file.name) and not file.is_table:
-            raise UsageError(
-                f'{file.name}: whole days that correct each other are not loaded into BigQuery yet: {elsewhere}'
-            )
     lower = [name.lower() for name in (*source.names, *request.undeclared)]
     for name in request.undeclared:
         if not is_name(name) or lower.count(name.lower()) > 1:
             raise LimitError(f'{source.name}: BigQuery cannot have a column {name!r} there: rename it in the files')
 
 
-def _add_columns(client: Client, source: Source, undeclared: list[str]) -> None:
+def _columns(client: Client, source: Source, undeclared: list[str]) -> set[str]:
     """Have the columns that files bring beside the declared ones; no transaction of BigQuery may add any.
 
     A client that dies behind it leaves columns without a value, which change no hash.
+
+    Returns:
+        The columns of bronze, in lower case; none where the load need not know them.
     """
     table = f'bronze.{source.name}'
-    known = client.columns(table) if undeclared else set()
+    known = client.columns(table) if undeclared or source.holds_whole_days else set()
     if new := [name for name in sorted(undeclared) if name.lower() not in known]:
         added = ', '.join(f'add column if not exists {identifier(name)} string' for name in new)
         client.run(f'alter table {table} {added}', what='columns')
+    return known.union(name.lower() for name in undeclared)
+
+
+def _final_days(client: Client, source: Source, load_id: int, now: date) -> list[str]:
+    """The days that were final when a load corrected them."""
+    if source.finality is None:
+        return []
+    rows = client.run(corrected_days(source, load_id), what='days')
+    return [str(row['day']) for row in rows if source.finality.of(row['day']) <= now]
+
+
+def corrected_days(source: Source, load_id: int) -> str:
+    """The query of the days that a load has corrected."""
+    return f'select distinct _partition_date as day from {log(source)} where _load_id = {load_id} order by day'
 
 
 def _values(request: Request, staged: Staged) -> dict[str, Any]:
@@ -151,7 +176,7 @@ def _fail(client: Client, request: Request, load_id: int, error: BaseException) 
 
 def _done(request: Request, load_id: int, told: dict[str, Any], staged: Staged) -> dict[str, Any]:
     counts = Counts(money_read=Decimal(0) if request.source.money_columns else None)
-    for part in COUNTS:
+    for part in (*COUNTS, *CORRECTED):
         if part != 'distinct':
             setattr(counts, f'rows_{part}', told[f'rows_{part}'])
     counts.rejects_accepted, counts.conflicts_accepted = told['rejects_accepted'], told['conflicts_accepted']

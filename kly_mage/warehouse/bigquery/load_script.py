@@ -6,11 +6,15 @@ changes a table as well. What all sources share (``ops.loads``, ``bronze.rejects
 nobody's way; a reject that is settled is the exception, and rare.
 """
 
+from collections.abc import Collection
 from datetime import date
 
 from kly_mage.declared.base import Source
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
+from kly_mage.warehouse.bigquery import correcting
+from kly_mage.warehouse.bigquery.correcting import Delivered
+from kly_mage.warehouse.bigquery.counting import log
 from kly_mage.warehouse.bigquery.schema import COUNTS, bronze_columns
 from kly_mage.warehouse.bigquery.staging import Staged
 from kly_mage.warehouse.bigquery.text import identifier, literal
@@ -18,12 +22,26 @@ from kly_mage.warehouse.bigquery.text import identifier, literal
 _FURTHER = 'incoming._delivered_at > target._delivered_at or (incoming._delivered_at = target._delivered_at and ({}))'
 
 
-def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[str]) -> str:
+def load_script(
+    source: Source,
+    load_id: int,
+    staged: Staged,
+    undeclared: list[str],
+    *,
+    known: Collection[str],
+    delivered: Delivered,
+    timezone: str,
+) -> str:
     """The statements of one load.
 
     Its parameters: ``start``, ``end`` (days), ``started_by``, ``pipeline_run``, ``file_names``, ``file_sizes``,
     ``file_times`` (of the files to be noted), ``named`` and ``named_days`` (of all files, names and days), ``read``,
-    ``found`` and ``left_out`` (names of files).
+    ``found`` and ``left_out`` (names of files), and those of ``correcting.parameters``.
+
+    Args:
+        undeclared: the columns that the staged rows have beside the declared ones.
+        known: the columns of bronze that it may have beside these.
+        delivered: the deliveries of whole days that the rows are of.
     """
     name, versions = source.name, [column.name for column in source.version_columns]
     own = [*bronze_columns(source), *sorted(undeclared)]
@@ -32,7 +50,17 @@ def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[s
     worth = f'sum({usable.format(identifier(money))})' if money else 'cast(null as bignumeric)'
     counts = {each: _counted(each) for each in COUNTS}
     of_day = {each: told for each, told in counts.items() if each not in ('distinct', 'outside')}
-    parts = {
+    near_known, near_target = (near(table, staged.first, staged.last) for table in ('known', 'target'))
+    corrected = correcting.parts(
+        *(source, load_id, delivered),
+        near=near_known,
+        near_target=near_target,
+        staged=[*source.names, *undeclared],
+        known=known,
+        timezone=timezone,
+    )
+    parts: dict[str, str | int] = {
+        **corrected,
         'name': name,
         'load_id': load_id,
         'which': _which(source, load_id),
@@ -40,8 +68,11 @@ def load_script(source: Source, load_id: int, staged: Staged, undeclared: list[s
         'outside': literal(OUTSIDE),
         'file_line': FILE_LINE,
         'known_values': ''.join(f', known.{identifier(n)} as {identifier(f"known_{n}")}' for n in versions),
-        'near': near('known', staged.first, staged.last),
-        'near_target': near('target', staged.first, staged.last),
+        'near': near_known,
+        'near_target': near_target,
+        'apart': ', _is_superseded' if source.holds_whole_days else '',
+        'apart_staged': ', staged._is_superseded' if source.holds_whole_days else '',
+        'superseded': "\n        when _is_superseded then 'superseded'" if source.holds_whole_days else '',
         'first_values': ''.join(f',\n        {_first(n)} as {identifier(f"counted_{n}")}' for n in versions),
         'version': ''.join(f', {identifier(n)}' for n in versions),
         'is_other': ' or '.join(f'{identifier(n)} is distinct from {identifier(f"counted_{n}")}' for n in versions)
@@ -87,9 +118,10 @@ def _which(source: Source, load_id: int) -> str:
 
 def _kept(source: Source) -> list[str]:
     """What the registry knows of a row beside its hash."""
+    own = ['_file_day', '_partition_date'] if source.holds_whole_days else []
     if not source.versioned and not source.version_columns:
-        return []
-    return ['_delivered_at', '_file', '_line', *(column.name for column in source.version_columns)]
+        return own
+    return [*own, *correcting.PLACE, *(column.name for column in source.version_columns)]
 
 
 def _first(name: str) -> str:
@@ -114,8 +146,10 @@ def _counted(part: str) -> str:
         case 'distinct':
             return "countif(_place in ('new', 'already_loaded', 'conflicting'))"
         case 'duplicate':
-            return "coalesce(sum(if(_place in ('file', 'rejected', 'outside'), 0, _duplicate_rows)), 0)" \
+            return "coalesce(sum(if(_place in ('file', 'rejected', 'outside', 'superseded'), 0, _duplicate_rows)), 0)" \
                    " + countif(_place = 'duplicate')"  # fmt: skip
+        case 'superseded':
+            return "coalesce(sum(if(_place = 'superseded', 1 + _duplicate_rows, 0)), 0)"
         case _:
             return f'countif(_place = {literal(part)})'
 
@@ -125,11 +159,15 @@ def _conflicts(source: Source) -> str:
     kept = ['_hashrow', *source.names, '_undeclared', *(f'counted_{n}' for n in versions)]
     kept += ['_partition_date', '_delivered_at', '_file', '_line', '_undeclared_values']
     same = ' and '.join(f'before.{identifier(n)} is not distinct from placed.{identifier(n)}' for n in versions)
+    counted = same.replace('before.', 'counted.')
     return _CONFLICTS.format(
         name=source.name,
         columns=', '.join(map(identifier, kept)),
         values=', '.join(f'placed.{identifier(n)}' for n in kept),
         same=same,
+        log=log(source),
+        counted=counted,
+        versions=', '.join(map(identifier, versions)),
     )
 
 
@@ -155,7 +193,10 @@ select {values}, v_stamp, v_load_id
 from placed
 left join bronze.{name}_conflicts as before
     on placed._hashrow = before._hashrow and {same}
-where placed._place = 'conflicting' and before._hashrow is null;
+-- A version that has counted before is no other one: bronze or the log has it.
+left join (select distinct _hashrow, {versions} from {log} where sign < 0) as counted
+    on placed._hashrow = counted._hashrow and {counted}
+where placed._place = 'conflicting' and before._hashrow is null and counted._hashrow is null;
 """
 _FAILED = """\
 begin transaction;
@@ -170,7 +211,7 @@ commit transaction;
 _SCRIPT = """\
 declare v_stamp timestamp;
 declare v_load_id int64 default {load_id};
-
+{variables}
 begin transaction;
 update ops.{name}_lock
 set
@@ -182,13 +223,13 @@ where true;
 
 if not exists (select 1 from ops.loads where {which}) then
 set v_stamp = (select stamp from ops.{name}_lock);
-
+{deliveries}
 create temp table placed as
 with judged as (
     select
         staged.*, known._hashrow is not null as _is_known{known_values},
-        row_number() over (partition by staged._hashrow order by staged._seq) as _nth
-    from staging.{name}_{load_id} as staged
+        row_number() over (partition by staged._hashrow{apart_staged} order by staged._seq) as _nth
+    from {delivered} as staged
     left join bronze.{name}_hashrow as known
         on staged._hashrow = known._hashrow and {near}
 ),
@@ -196,7 +237,7 @@ with judged as (
 valued as (
     select
         *{first_values},
-        row_number() over (partition by _hashrow{version} order by _seq) as _nth_of_version
+        row_number() over (partition by _hashrow{version}{apart} order by _seq) as _nth_of_version
     from judged
 )
 
@@ -205,7 +246,7 @@ select
     case
         when _reject is not null and _line = {file_line} then 'file'
         when _reject = {outside} then 'outside'
-        when _reject is not null then 'rejected'
+        when _reject is not null then 'rejected'{superseded}
         when {is_other} then if(_nth_of_version = 1, 'conflicting', 'duplicate')
         when _is_known then 'already_loaded'
         when _nth = 1 then 'new'
@@ -222,7 +263,7 @@ when not matched then insert ({registry}) values ({registry_values});
 
 insert into bronze.{name} ({own}, _created_at, _updated_at, _load_id)
 select {own}, current_timestamp(), v_stamp, v_load_id from placed where _place = 'new';
-{conflicts}
+{conflicts}{correct}
 create temp table rejected as
 select
     to_hex(md5(concat(_file, '\\x1f', cast(_line as string), '\\x1f', _reject))) as reject_id,
@@ -285,12 +326,13 @@ from unnest(@file_names) as file_name with offset as place;
 
 insert into ops.loads (
     source, load_id, start_day, end_day, status, started_by, pipeline_run, finished_at, {counts}, money_read,
-    rejects_accepted, conflicts_accepted
+    rows_replaced, rows_withdrawn, rows_returned, rejects_accepted, conflicts_accepted
 )
 select
     {source}, v_load_id, @start, @end, 'done', @started_by, @pipeline_run, current_timestamp(),
     {counted},
     {worth},
+    {replaced}, {withdrawn}, {returned},
     (
         select count(*) from rejected inner join bronze.rejects as known using (reject_id)
         where known.source = {source} and known.accepted_at is not null and rejected._line <> {file_line}

@@ -2,6 +2,7 @@
 
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.bigquery.counting import log
 from kly_mage.warehouse.bigquery.text import literal
 
 _AT_ONCE = 10_000  # hashes in one statement
@@ -18,6 +19,8 @@ def remove_script(source: Source) -> str:
     tables = [f'bronze.{source.name}', f'bronze.{source.name}_hashrow']
     if source.version_columns:
         tables.append(f'bronze.{source.name}_conflicts')
+    if source.may_be_corrected:
+        tables.append(log(source))
     return '\n'.join(
         [
             'begin transaction;',

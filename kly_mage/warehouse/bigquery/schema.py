@@ -1,8 +1,9 @@
 """The tables in BigQuery, from the declarations: partitioned, clustered, described. Safe to run again."""
 
 from kly_mage.declared import SOURCES
-from kly_mage.declared.base import UNDECLARED, Column, Finality, Source
-from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, joined_measures
+from kly_mage.declared.base import UNDECLARED, Column, Source
+from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, joined_measures, mart_of
+from kly_mage.warehouse.bigquery import counting, restatements
 from kly_mage.warehouse.bigquery.reconciliation import FILE_CHECKS, view
 from kly_mage.warehouse.bigquery.text import identifier, literal
 
@@ -15,7 +16,7 @@ TYPES = {
     'fingerprint': 'string',
 }
 RATIO_DIGITS = 6  # behind the point, of a ratio of gold.daily_summary
-COUNTS = ('read', 'distinct', 'new', 'already_loaded', 'duplicate', 'rejected', 'conflicting', 'outside')
+COUNTS = ('read', 'distinct', 'new', 'already_loaded', 'duplicate', 'rejected', 'conflicting', 'superseded', 'outside')
 Columns = list[tuple[str, str, str]]  # name, type, description
 _UNITS = {'count': 'int64', 'USD': 'bignumeric'}
 _SYSTEM: Columns = [
@@ -30,6 +31,7 @@ _PLACE: Columns = [
     ('_file', 'string', 'The file it stands in.'),
     ('_line', 'int64', 'The line where it begins, from 1 (the header).'),
 ]
+_FILE_DAY = ('_file_day', 'date', 'The day of the export whose files brought the row; NULL for one of other files.')
 
 _DECIDED: Columns = [
     ('accepted_at', 'timestamp', 'When somebody said that this needs no further look; NULL while it waits.'),
@@ -45,12 +47,14 @@ def everything(location: str, timezone: str) -> str:
     sets.append(f'create schema if not exists staging options (location = {where}, default_table_expiration_days = 1);')
     sources = [statement for source in SOURCES.values() for statement in _source(source)]
     marts = [statement for mart in MARTS for statement in _mart(mart)]
-    return '\n'.join([*sets, *_ops(), *sources, *marts, *_joined(), _summary(timezone), ARTICLES, view()])
+    views = [ARTICLES, *restatements.views(timezone), view()]
+    return '\n'.join([*sets, *_ops(), *sources, *marts, *_joined(), _summary(timezone), *views])
 
 
 def bronze_columns(source: Source) -> list[str]:
     """The columns of ``bronze.<source>`` that are declared or ours, those that a load fills itself left out."""
-    return [*source.names, '_partition_date', '_hashrow', *([UNDECLARED.name] if source.version_columns else [])]
+    further = [UNDECLARED.name] if source.version_columns else []
+    return [*source.names, '_partition_date', '_hashrow', *further, *(['_file_day'] if source.holds_whole_days else [])]
 
 
 def _source(source: Source) -> list[str]:
@@ -58,6 +62,8 @@ def _source(source: Source) -> list[str]:
     key = ('_hashrow', 'string not null', 'Hash of a row in bronze.')
     day = ('_utc_day', 'date', 'The UTC day in front of the hash; NULL for a row without one.')
     known: Columns = [key, day, ('_updated_at', 'timestamp not null', 'Leads to the row: its _updated_at.')]
+    whole = [_FILE_DAY] if source.holds_whole_days else []
+    known += [*whole, _SYSTEM[0]] if whole else []
     known += [*_PLACE, *versions] if source.versioned or versions else []
     lock: Columns = [
         ('holder', 'string', 'The load or refresh that has changed it last.'),
@@ -69,7 +75,7 @@ def _source(source: Source) -> list[str]:
         _table(
             f'bronze.{name}',
             source.grain + ' Append-only.',
-            [*own, *_SYSTEM, *([_column(UNDECLARED)] if versions else [])],
+            [*own, *_SYSTEM, *([_column(UNDECLARED)] if versions else []), *whole],
             'timestamp_trunc(_updated_at, day)',
             '_partition_date, _hashrow',
         ),
@@ -78,6 +84,8 @@ def _source(source: Source) -> list[str]:
             f'{name}_lock', f'One row: every load and refresh of {name} changes it first, so one is at work at a time.', lock
         ),
     ]
+    if mart_of(name) or source.may_be_corrected:
+        found.append(_log(source))
     if versions:
         counted = [(f'counted_{n}', kind, f'{text} In the version that counts.') for n, kind, text in versions]
         further = [key, *(_column(c) for c in (*source.columns, UNDECLARED)), *counted, _SYSTEM[0], *_PLACE]
@@ -90,6 +98,32 @@ def _source(source: Source) -> list[str]:
         found.append(_table(f'bronze.{name}_conflicts', grain, further, None, '_hashrow'))
         found.append(_added(f'bronze.{name}_conflicts', _DECIDED))
     return found
+
+
+def _log(source: Source) -> str:
+    """The log of what was corrected, with the versions themselves."""
+    change: Columns = [
+        ('_hashrow', 'string not null', 'The row in bronze.'),
+        ('sign', 'int64 not null', '-1: it counts no longer; 1: it counts now, or again.'),
+        (
+            'why',
+            'string not null',
+            'superseded: a newer delivery has another version of it; withdrawn: it has none; restated: this version has'
+            ' come to count; returned.',
+        ),
+        ('_partition_date', 'date', 'Local day of the row.'),
+        _FILE_DAY,
+        ('_updated_at', 'timestamp not null', 'Ingestion time of the delivery that changed it: refreshes go by it.'),
+        ('_load_id', 'int64 not null', 'The load that read that delivery.'),
+    ]
+    version = [*map(_column, source.columns), *([_column(UNDECLARED), *_PLACE] if source.version_columns else [])]
+    return _table(
+        counting.log(source),
+        f'One row per change of what counts of bronze.{source.name}, by what was delivered later.',
+        [*change, *version],
+        'timestamp_trunc(_updated_at, day)',
+        '_partition_date, _hashrow',
+    )
 
 
 def _mart(mart: Mart) -> list[str]:
@@ -137,21 +171,13 @@ def _joined() -> list[str]:
 def _summary(timezone: str) -> str:
     """The view over its rows, which says what the clock decides."""
     sources = (SOURCES[mart.source] for mart in MARTS if mart.name in DAILY_SUMMARY.marts)
-    ends = [_final_on(source.finality) for source in sources if source.finality]
+    ends = [restatements.final_on(source.finality, 'kept.date') for source in sources if source.finality]
     state = f"if(greatest({', '.join(ends)}) <= current_date({literal(timezone)}), 'final', 'provisional')"
     return (
         f'create or replace view {DAILY_SUMMARY.table} options (description = {literal(DAILY_SUMMARY.grain)}) as\n'
         f'select kept.*, {state if ends else "cast(null as string)"} as {identifier(DAILY_SUMMARY.finality.name)}\n'
         f'from {DAILY_SUMMARY.table}_rows as kept;'
     )
-
-
-def _final_on(finality: Finality) -> str:
-    """As ``Finality.of`` says, of ``kept.date``."""
-    if finality.of_next_month is None:
-        return f'date_add(kept.date, interval {finality.days + 1} day)'
-    following = 'date_add(date_trunc(kept.date, month), interval 1 month)'
-    return f'date_add({following}, interval {finality.of_next_month - 1} day)'
 
 
 def _ops() -> list[str]:
@@ -175,8 +201,19 @@ def _ops() -> list[str]:
         ('finished_at', instant, 'When it was done.'),
         *counts,
         ('money_read', 'bignumeric', 'Money of the usable rows.'),
+        ('rows_replaced', number, 'Rows of bronze whose place another version takes.'),
+        ('rows_withdrawn', number, 'Rows of bronze that the newest delivery of their day lacks.'),
+        ('rows_returned', number, 'Rows of bronze that count again.'),
         ('error', text, 'Why it failed.'),
         *later,
+    ]
+    deliveries: Columns = [
+        ('source', text, 'The source.'),
+        ('file_day', 'date', 'The day of the export.'),
+        ('day', 'date', 'Local day of its rows.'),
+        ('kind', text, 'How the names of its files begin.'),
+        ('named_day', 'date', 'The day in their names.'),
+        ('load_id', number, 'The load that has read it.'),
     ]
     files: Columns = [
         *load,
@@ -227,6 +264,10 @@ def _ops() -> list[str]:
             [*load, ('day', 'date', 'Local day.'), *by_day], None, 'source, load_id',
         ),
         _table('ops.load_files', 'One row per load and file that it has read.', files, None, 'source, file'),
+        _table(
+            'ops.deliveries', 'One row per delivery that came into force for the rows of a day; the newest is.',
+            deliveries, None, 'source, day',
+        ),
         _table('ops.costs', 'One row per load, refresh and check: what it has read.', costs, None, None),
         _table('ops.load_outside', 'Rows of days that their file may not hold.', outside, None, 'source, load_id'),
         _table('bronze.rejects', 'One row per row that cannot be used.', rejects, None, 'source, reject_id'),

@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from kly_mage.declared.base import Source
+from kly_mage.landing.deliveries import READ
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.rows.rowhash import undeclared_values
 from kly_mage.warehouse.bigquery.schema import TYPES, Columns
@@ -45,6 +46,7 @@ class Staged:
         last: the last.
         states: when each file whose rows came had been changed last.
         left_out: why files are left out, by their names.
+        deliveries: the files of deliveries of whole days that were read, whether or not they have given a row.
     """
 
     columns: list[tuple[str, str]]
@@ -53,6 +55,13 @@ class Staged:
     states: dict[str, datetime] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     rows: int = 0
+    deliveries: list[str] = field(default_factory=list)
+
+    def begin(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Take note of the files that are announced; gives the other rows."""
+        is_announced = (pl.col('_reject') == READ).fill_null(value=False)
+        self.deliveries += frame.filter(is_announced)['_file'].to_list()
+        return frame.filter(~is_announced)
 
     def note(self, frame: pl.DataFrame, stored: pl.DataFrame) -> None:
         """Take in what a frame says of days and files."""
@@ -85,7 +94,8 @@ def written(source: Source, undeclared: list[str], frames: Iterable[pl.DataFrame
     with TemporaryDirectory(prefix='kly_mage-') as folder:
         path, writer = Path(folder) / 'rows.parquet', None
         try:
-            for frame in frames:
+            for given in frames:
+                frame = staged.begin(given)
                 stored = _stored(frame, source, undeclared, staged.rows)
                 staged.note(frame, stored)
                 table = stored.to_arrow(compat_level=pl.CompatLevel.oldest())

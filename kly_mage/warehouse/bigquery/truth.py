@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Distinct, Mart, Measure, Rows, Sum
+from kly_mage.warehouse.bigquery import counting
 from kly_mage.warehouse.bigquery.text import identifier, literal
 
 _MARTS = Path(__file__).parent / 'marts'
@@ -50,10 +51,8 @@ def counted(mart: Mart) -> str:
     keys += [f'{_key(key.column)} as {identifier(key.name)}' for key in mart.by]
     amounts = [f'{per_row(measure)} as {identifier(measure.name)}' for measure in mart.additive]
     amounts += [f'{_distinct(mart, of)} as {identifier(of.key)}' for of in mart.registries]
-    return (
-        f'select {", ".join([*keys, *amounts])} from bronze.{mart.source}'
-        f' where _updated_at <= (select watermark from ops.{mart.source}_lock)'
-    )
+    upto = f'_updated_at <= (select watermark from ops.{mart.source}_lock)'
+    return f'select {", ".join([*keys, *amounts])} from {counting.counting(SOURCES[mart.source], upto)} as counting'
 
 
 def truth(mart: Mart) -> str:
@@ -91,7 +90,11 @@ def joined_truth() -> str:
 def waiting(mart: Mart) -> str:
     """The condition that rows came in which no refresh has counted."""
     since = f"coalesce((select watermark from ops.{mart.source}_lock), timestamp '0001-01-01 00:00:00+00')"
-    return f'exists (select 1 from bronze.{mart.source} where _updated_at > {since})'
+    log = counting.log(SOURCES[mart.source])
+    return (
+        f'(exists (select 1 from bronze.{mart.source} where _updated_at > {since})'
+        f' or exists (select 1 from {log} where _updated_at > {since}))'
+    )
 
 
 def joined_waiting() -> str:

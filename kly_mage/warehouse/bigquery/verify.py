@@ -9,7 +9,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, joined_measures
 from kly_mage.rows.rowhash import undeclared_columns
-from kly_mage.warehouse.bigquery import truth
+from kly_mage.warehouse.bigquery import truth, turns
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.hash_sql import hash_expression, undeclared_expression
 from kly_mage.warehouse.bigquery.text import cells, identifier, literal
@@ -21,6 +21,7 @@ from kly_mage.warehouse.report import (
     changed_row,
     compared,
     conflict_without_row,
+    wrong_correction,
 )
 
 _COUNT, _WAITS = 'count', 'waits'
@@ -94,6 +95,8 @@ def checks(columns: Mapping[str, list[str]], timezone: str) -> list[Check]:
         found.append(Check(table, _registry(source), _against_registry(source)))
         found.append(Check(f'{table}_hashrow', _entries(source), _more_entries))
         found.append(Check(table, _ledger(source), lambda c: against_ledger(c[0], int(c[1]), _number(c[2]), *c[3:])))
+        if source.may_be_corrected:
+            found.append(Check(f'{table}_corrections', turns.wrong(source), _wrong_turn(source)))
         if source.version_columns:
             found.append(Check(f'{table}_conflicts', _conflicts(source), _without_row(source)))
     for mart in MARTS:
@@ -153,7 +156,7 @@ def _registry(source: Source) -> str:
     both = [f'{table}.{name}' for table in ('stored', 'known') for name in names]
     return (
         f'select {hash_} as key, {cells(hash_, rows, "known._hashrow is not null", *both)}'
-        f' from (select _hashrow, count(*) as number, {sums} from bronze.{source.name} group by _hashrow) as stored'
+        f' from (select _hashrow, count(*) as number, {sums} from {turns.as_counted(source)} group by _hashrow) as stored'
         f' full join (select _hashrow, {sums} from bronze.{source.name}_hashrow group by _hashrow) as known'
         f' on stored._hashrow = known._hashrow where {rows} <> 1 or {differ}'
     )
@@ -201,6 +204,10 @@ def _conflicts(source: Source) -> str:
         f' from bronze.{source.name}_conflicts as further left join bronze.{source.name}_hashrow as known'
         ' on further._hashrow = known._hashrow where known._hashrow is null'
     )
+
+
+def _wrong_turn(source: Source) -> _Tell:
+    return lambda cells: iter([wrong_correction(source, cells[0], int(cells[1]), cells[2])])
 
 
 def _without_row(source: Source) -> _Tell:

@@ -17,7 +17,14 @@ from kly_mage.warehouse.postgres.tables import (
     table_columns,
 )
 from kly_mage.warehouse.postgres.turns import wrong_turns
-from kly_mage.warehouse.report import Report, against_ledger, against_registry, changed_row, conflict_without_row
+from kly_mage.warehouse.report import (
+    Report,
+    against_ledger,
+    against_registry,
+    changed_row,
+    conflict_without_row,
+    wrong_correction,
+)
 
 
 def check_bronze(cursor: Cursor, report: Report) -> None:
@@ -149,14 +156,8 @@ def _conflicts_against_registry(cursor: Cursor, source: Source) -> Iterator[str]
 
 def _corrections_against_bronze(cursor: Cursor, source: Source) -> Iterator[str]:
     """Changes of what counts that cannot be, by themselves or beside the rows."""
-    says = {
-        'no row': f'a correction (load {{}}) of a row that bronze.{source.name} does not have',
-        'turn': 'load {} has it count no longer, or again, when that was so already',
-        'count': 'by load {} and the others not one version of it counts, that of the registry',
-        'day': 'the correction of load {} is under another day than the row',
-    }
     cursor.execute(
         sql.SQL('select _hashrow::text, load_id, wrong from ({}) as change order by 1, 2').format(wrong_turns(source))
     )
     for key, load_id, wrong in cursor:
-        yield f'{key}: {says[wrong].format(load_id)}'
+        yield wrong_correction(source, key, load_id, wrong)

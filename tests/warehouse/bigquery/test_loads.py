@@ -11,6 +11,7 @@ from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import Settings
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.bigquery.correcting import Delivered
 from kly_mage.warehouse.bigquery.engine import BigQuery
 from kly_mage.warehouse.bigquery.load_script import load_script
 from kly_mage.warehouse.bigquery.staging import Staged
@@ -62,5 +63,6 @@ def test_a_load_that_ends_between_its_jobs_leaves_nothing_half_done(
     (failed, *_) = (number for (number,) in query("select load_id from ops.loads where status = 'failed'"))
     days = {'start': date(2025, 10, 1), 'end': date(2025, 10, 1), 'started_by': 'test', 'pipeline_run': None}
     files = {each: [''] for each in ('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out')}
-    late = load_script(GAM_DELIVERY, failed, Staged([]), [])
+    nothing = Delivered({}, {})
+    late = load_script(GAM_DELIVERY, failed, Staged([]), [], known=[], delivered=nothing, timezone='UTC')
     assert BigQuery(settings).client.run(late, days | files, what='test') == []

@@ -9,7 +9,9 @@ import pytest
 
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
+from kly_mage.landing import files as landing_files
 from kly_mage.warehouse.bigquery import (
     costs,
     engine,
@@ -27,6 +29,8 @@ from kly_mage.warehouse.bigquery import (
 )
 from kly_mage.warehouse.bigquery.account_script import Files, account_script
 from kly_mage.warehouse.bigquery.account_script import columns as account_columns
+from kly_mage.warehouse.bigquery.correcting import Delivered
+from kly_mage.warehouse.bigquery.load import corrected_days
 from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.gold import Asked, columns
@@ -48,6 +52,16 @@ def googlesql(schema_text: str) -> Iterator[GoogleSql]:
         yield found
 
 
+def script_of(source: Source, undeclared: list[str]) -> str:
+    """The script of a load of two days, each with a table of its own where the source has such."""
+    days = Window(date(2025, 10, 1), date(2025, 10, 2))
+    kind = source.complete[-1] if source.complete else source.name
+    files = [landing_files.table(source, f'{kind}_{day:%Y%m%d}', day, 'UTC') for day in days]
+    delivered = Delivered.of(source, [file.name for file in files], files, days, 3)
+    staged = Staged([], days.start, days.end)
+    return load_script(source, 1, staged, undeclared, known=['stream_id'], delivered=delivered, timezone='UTC')
+
+
 @pytest.mark.parametrize('undeclared', [[], ['device']], ids=['declared columns', 'one more'])
 @pytest.mark.parametrize('name', sorted(SOURCES))
 def test_a_load_is_googlesql(googlesql: GoogleSql, schema_text: str, name: str, undeclared: list[str]) -> None:
@@ -57,10 +71,8 @@ def test_a_load_is_googlesql(googlesql: GoogleSql, schema_text: str, name: str, 
     assert googlesql.refusal(f'create table staging.{name}_1 ({made})') is None
     kinds = [(column, googlesql.kind(kind)) for column, kind, _ in staged]
     googlesql.add_table('staging', f'{name}_1', kinds)
-    if undeclared:
-        googlesql.widen('bronze', name, undeclared)
-    script = load_script(source, 1, Staged([], date(2025, 10, 1), date(2025, 10, 2)), undeclared)
-    assert googlesql.refusals(script) == []
+    googlesql.widen('bronze', name, [*undeclared, 'stream_id'])
+    assert googlesql.refusals(script_of(source, undeclared)) == []
     assert googlesql.refusals(failed_script(source, 1)) == []
 
 
@@ -102,6 +114,7 @@ def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> N
         ledger.READ_AS,
         ledger.FIRST_WAITING,
         shown.LOADED_LAST,
+        corrected_days(SOURCES['gam_delivery'], 1),
         look.summary_statement(),
         *map(look.counts_statement, SOURCES.values()),
     ]
@@ -141,7 +154,7 @@ def test_what_show_asks_is_googlesql(googlesql: GoogleSql) -> None:
 @pytest.mark.parametrize(
     ('path', 'right', 'wrong'),
     [
-        ('ga4_daily_summary', 'countif(is_new) as sessions', 'countif(is_knew) as sessions'),
+        ('ga4_daily_summary', 'countif(judged.is_new)', 'countif(judged.is_knew)'),
         ('gam_daily_summary', 'sum(clicks) as clicks', 'string_agg(ad_unit) as clicks'),
         ('daily_summary', 'from gold.ga4_daily_summary where', 'from gold.ga4_dayly_summary where'),
         ('daily_summary', "coalesce(nullif(article.site, ''), '(not set)') as site", 'article.publish_timestamp as site'),

@@ -1,0 +1,158 @@
+"""What is delivered later changes what counts, whichever warehouse it is: restated, withdrawn, returned, and told so."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kly_mage.checks.verify import rebuild, verify
+from kly_mage.common.settings import Settings
+from kly_mage.declared import SOURCES
+from kly_mage.declared.gam_delivery import GAM_DELIVERY
+from kly_mage.warehouse.choice import warehouse
+from tests import oracle
+from tests.delivery import ad, ads, article, backfill, deliver
+from tests.gold import Query, assert_gold_is_exact
+from tests.warehouse.both import *  # noqa: F403 -- fixtures
+
+HEADER = 'event_timestamp,event_name,user_pseudo_id,session_id,content_id,traffic_source,batch_event_index'
+Agree = Callable[[], None]
+
+
+def event(n: int, content: str = '7', source: str = '', user: str = 'u1', name: str = 'page_view') -> str:
+    return f'2025-10-01T12:00:{n:02}+07:00,{name},{user},s1,{content},{source},{n}'
+
+
+def exported(settings: Settings, name: str, *rows: str) -> Path:
+    path = settings.data_dir / 'ga4_events' / name
+    path.write_text('\n'.join([HEADER, *rows, '']), 'utf-8')
+    return path
+
+
+def events() -> int:
+    return backfill('2025-10-01', None, '--pipeline', 'articles_performance')
+
+
+def last(query: Query, *names: str) -> tuple[Any, ...]:
+    (found, *_) = query(
+        f'select {", ".join(f"rows_{name}" for name in names)} from ops.loads'
+        " where source <> 'cms_articles' order by load_id desc limit 1"
+    )
+    return found
+
+
+@pytest.fixture
+def agree(settings: Settings, query: Query) -> Agree:
+    """Gold is what the oracle works out, verify finds nothing, every row has one place, and rebuild changes nothing."""
+
+    def look() -> None:
+        ratios = settings.warehouse == 'postgres'
+        assert_gold_is_exact(query, settings.data_dir, ratios=ratios)
+        report = verify(settings if settings.warehouse == 'bigquery' else warehouse(settings).reach())
+        assert report
+        assert report.differences == []
+        placed = 'rows_new + rows_already_loaded + rows_duplicate + rows_rejected + rows_conflicting + rows_superseded'
+        placed += ' + rows_outside' + (' + rows_unchanged + rows_restated' if settings.warehouse == 'postgres' else '')
+        assert query(f'select count(*) from ops.loads where rows_read <> {placed}') == [(0,)]
+        rebuild(warehouse(settings).reach())
+        assert_gold_is_exact(query, settings.data_dir, ratios=ratios)
+
+    return look
+
+
+def test_a_day_that_is_delivered_again_counts_as_its_newest_delivery_has_it(
+    settings: Settings, query: Query, agree: Agree
+) -> None:
+    deliver(settings, 'cms_articles.csv', article('7'))
+    exported(settings, 'events_intraday_20251001.csv', event(1), event(2), event(3, '8'), event(4, '9', user='u2', name='x'))
+    events()
+    assert query('select count(*) from gold.ga4_daily_summary') == [(3,)]
+    # One filled in, one moved from article 8 to 7, one gone with its session and its article, one new and twice.
+    exported(
+        settings,
+        'events_20251001.csv',
+        *(
+            event(1, source='google'),
+            event(2),
+            event(3, '7'),
+            event(5, name='user_engagement'),
+            event(5, name='user_engagement'),
+        ),
+    )
+    assert events() == 3
+    assert last(query, 'read', 'new', 'already_loaded', 'duplicate', 'superseded') == (9, 3, 1, 1, 4)
+    assert last(query, 'replaced', 'withdrawn', 'returned') == (2, 1, 0)
+    views = 'select content_id, pageviews, sessions, user_engagements from gold.ga4_daily_summary order by 1'
+    assert query(views) == [('7', 3, 1, 1)]
+    assert query('select why, sign, count(*) from bronze.ga4_events_corrections group by 1, 2 order by 1') == [
+        ('superseded', -1, 2),
+        ('withdrawn', -1, 1),
+    ]
+    agree()
+    # Written again after days: what had gone is back, something else is gone. An older table that comes late is not taken.
+    exported(settings, 'events_20251001.csv', event(2), event(4, '9', user='u2', name='x'))
+    exported(settings, 'events_fresh_20251001.csv', event(6))
+    events()
+    assert last(query, 'new', 'already_loaded', 'superseded', 'replaced', 'withdrawn', 'returned') == (0, 2, 5, 0, 3, 1)
+    assert query(views) == [('7', 1, 1, 0), ('9', 0, 1, 0)]
+    agree()
+    # Nothing is delivered: nothing is corrected.
+    events()
+    assert last(query, 'new', 'replaced', 'withdrawn', 'returned') == (0, 0, 0, 0)
+    told = query(
+        "select content_id, measure, before, after from gold.restatements where source = 'ga4_events'"
+        ' order by load_id, content_id, measure'
+    )
+    assert told == [
+        ('7', 'pageviews', 2, 3),  # 1 is another version, 3 has come: beside the correction
+        ('8', 'pageviews', 1, 0),
+        ('7', 'pageviews', 3, 1),
+        ('7', 'user_engagements', 1, 0),
+    ]
+    first, *_ = query("select distinct changed_at from gold.changes where source = 'ga4_events' order by 1")
+    moment = f"timestamp '{first[0].isoformat()}'" if settings.warehouse == 'bigquery' else f"'{first[0].isoformat()}'"
+    known = f'select content_id, measure, amount from gold.as_of({moment}) where amount <> 0 order by 1'
+    assert query(known) == [('7', 'pageviews', 2), ('8', 'pageviews', 1)]
+    ((state, final_on, corrected),) = query(
+        "select state, final_on, corrected_at from gold.finality where source = 'ga4_events'"
+    )
+    assert (state, final_on) == ('final', date(2025, 10, 5))
+    assert corrected is not None
+
+
+def test_the_newest_version_of_ads_counts_where_restatements_apply(
+    settings: Settings, query: Query, agree: Agree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SOURCES, 'gam_delivery', replace(GAM_DELIVERY, restatements='apply'))
+    monkeypatch.setattr(oracle, 'NEWEST_COUNTS', True)
+    tiny = '0.000000000001'
+    deliver(settings, 'gam_delivery_20251001.csv', ad('top', '1'), ad('top', '2'), ad('side', tiny), ad('side', 'x'))
+    ads()
+    assert last(query, 'new', 'conflicting', 'rejected', 'replaced') == (2, 1, 1, 0)
+    # Restated; two rows of one file, of which the first counts; one new.
+    deliver(settings, 'gam_delivery_20251002.csv', ad('top', '5'), ad('top', '6'), ad('side', '-2.5'), ad('new', '7'))
+    ads()
+    assert last(query, 'new', 'replaced') == (1, 2)
+    agree()
+    # Taken back by a later file, and a version that has counted before is no conflict.
+    deliver(settings, 'gam_delivery_20251003.csv', ad('top', '1', '12'), ad('side', tiny))
+    for replaced in (2, 0):
+        ads()
+        assert last(query, 'replaced', 'withdrawn', 'returned') == (replaced, 0, 0)
+        assert query('select impressions, revenue_usd from gold.gam_daily_summary') == [(32, Decimal('8.000000000001'))]
+    agree()
+    signs = 'select ad_unit, why, sign, revenue_usd from bronze.gam_delivery_corrections order by _load_id, 1, 3, 4'
+    assert query(signs) == [
+        ('side', 'superseded', -1, Decimal(tiny)),
+        ('side', 'restated', 1, Decimal('-2.5')),
+        ('top', 'superseded', -1, 1),
+        ('top', 'restated', 1, 5),
+        ('side', 'superseded', -1, Decimal('-2.5')),
+        ('side', 'restated', 1, Decimal(tiny)),
+        ('top', 'superseded', -1, 5),
+        ('top', 'restated', 1, 1),
+    ]
