@@ -100,12 +100,23 @@ class Warehouse(Protocol):
     def accounts(self) -> AbstractContextManager[Accounts]:
         """A reconciliation of the landing zone with the warehouse; a second one waits until it ends."""
 
-    def remove(self, source: Source, hashes: Collection[str], days: Window | None) -> None:
+    def remove(self, source: Source, hashes: Collection[str], days: Window | None) -> set[date]:
         """Take rows out of bronze with all their versions, and note it in the ledger of their loads.
 
         Args:
             hashes: of these rows, as texts.
             days: what files held of them is forgotten: loads that follow note it anew. None for all.
+
+        Returns:
+            The days on which they may have counted, for ``recount``.
+        """
+
+    def recount(self, days: Mapping[str, Collection[date]], text: Callable[[str], str]) -> None:
+        """Make gold what bronze gives for these days of sources: readers see the old rows, then the new.
+
+        Args:
+            days: by source; of one without any, what joins it is made anew.
+            text: as for ``rebuild``.
         """
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:

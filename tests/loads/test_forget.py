@@ -207,7 +207,7 @@ def test_loads_of_the_same_days_at_the_same_time_bring_nothing_back(
     assert len(three_days) == 3
 
 
-@pytest.mark.parametrize('step', ['removal.note_removed', 'contents.note_anew', 'gold_checks.rebuild'])
+@pytest.mark.parametrize('step', ['removal.note_removed', 'contents.note_anew', 'recount.recount'])
 def test_killed_in_between_all_of_it_is_there_and_the_next_try_takes_it(
     three_days: dict[date, list[str]], query: Query, step: str
 ) -> None:

@@ -13,6 +13,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
+from kly_mage.warehouse.postgres import recount
 from kly_mage.warehouse.postgres import unload as warehouse
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.unloading import Selection
@@ -176,6 +177,24 @@ def test_days_and_sources_go_and_come_back(settings: Settings, query: Query, cho
     backfill('2025-10-01', '2025-10-02')
     assert everything(query) == before
     exact(settings, query)
+
+
+@pytest.mark.parametrize('most', [31, 0], ids=['days', 'whole'])
+def test_a_day_that_loses_rows_is_counted_anew_and_no_other_unless_there_are_many(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(recount, '_MOST', most)
+    ours(settings)
+    backfill('2025-10-01', '2025-10-02')
+    of_first = "select _updated_at from gold.ga4_daily_summary where event_date = '2025-10-01'"
+    before, rows = query(of_first), query('table gold.gam_daily_summary')
+    # The second day has an event of each of two persons; a late one of the first day came with it, and stays.
+    assert main(['unload', '--source', 'ga4_events', '--start', '2025-10-02', '--end', '2025-10-02']) == 0
+    assert query('select sum(pageviews), sum(sessions) from gold.ga4_daily_summary') == [(3, 3)]
+    assert query("select count(*) from gold.ga4_daily_sessions where event_date = '2025-10-02'") == [(0,)]
+    assert (query(of_first) == before) == (most > 0)
+    assert query('table gold.gam_daily_summary') == rows
+    assert main(['verify']) == 0
 
 
 def test_the_ledger_says_what_was_taken_out_and_a_dry_run_takes_nothing(settings: Settings, query: Query) -> None:

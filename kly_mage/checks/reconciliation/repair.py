@@ -1,4 +1,4 @@
-"""What was changed in bronze behind the loads' back, put right: the rows go, their days are loaded again, gold is rebuilt.
+"""What was changed in bronze behind the loads' back, put right: the rows go, their days are loaded again and counted anew.
 
 Only rows that a reconciliation has just found to differ from the files are taken out of bronze, and only on request.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from kly_mage.checks.reconciliation.model import Causes, Report
-from kly_mage.checks.verify import rebuild
+from kly_mage.checks.verify import block
 from kly_mage.common.settings import Settings
 from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
@@ -21,16 +21,16 @@ def repair(settings: Settings, report: Report) -> Iterator[str]:
 
     Rows that stand in no file stay if a file is gone or unreadable: it may come back.
     """
-    removed = 0
+    recounted: dict[str, set[date]] = {}
     for name in report.sources:
         causes = report.causes[name]
         rows = _rows(causes)
         if causes.damaged.get('in_no_file') and (causes.gone or causes.unreadable):
             yield f'{name}: rows that stand in no file are left, because files are gone or unreadable'
         if rows or not (causes.gone or causes.unreadable):
-            warehouse(settings).remove(SOURCES[name], sorted(rows), report.window)
+            counted_on = warehouse(settings).remove(SOURCES[name], sorted(rows), report.window)
         if rows:
-            removed += len(rows)
+            recounted[name] = counted_on | set(_days(report, causes))
             told = '1 row of bronze was not as the files have it, and is'
             if len(rows) > 1:
                 told = counted(
@@ -45,9 +45,11 @@ def repair(settings: Settings, report: Report) -> Iterator[str]:
             for load in outputs.values():
                 if load['source'] == name:
                     yield f'{name} {load["days"]}: {load["rows_new"]:,} new'
-    if removed or any(line.gold_difference(name) for line in report.lines for name in line.sums):
-        rebuild(settings)
-        yield 'gold is built anew from bronze'
+        if off := {line.day for line in report.lines_of(name) if line.day and any(map(line.gold_difference, line.sums))}:
+            recounted[name] = recounted.get(name, set()) | off
+    if recounted:
+        warehouse(settings).recount(recounted, block)
+        yield 'gold is counted anew for these days'
 
 
 def _days(report: Report, causes: Causes) -> list[date]:

@@ -135,8 +135,12 @@ class BigQuery:
     def accounts(self) -> AbstractContextManager[Accounts]:
         return accounts(self.client, self.settings)
 
-    def remove(self, source: Source, hashes: Collection[str], days: Window | None) -> None:
+    def remove(self, source: Source, hashes: Collection[str], days: Window | None) -> set[date]:
         remove(self.client, source, list(hashes))
+        return set()  # ``recount`` makes all of them anew
+
+    def recount(self, days: Mapping[str, Collection[date]], text: Callable[[str], str]) -> None:
+        self.rebuild(text)
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         rows = self.client.run(rebuild_script(), what='rebuild')

@@ -117,10 +117,15 @@ class Postgres:
 
         return accounts(server(self.settings))
 
-    def remove(self, source: Source, hashes: Collection[str], days: Window | None) -> None:
+    def remove(self, source: Source, hashes: Collection[str], days: Window | None) -> set[date]:
         from kly_mage.warehouse.postgres.removal import remove
 
-        remove(server(self.settings), source, list(hashes), days)
+        return remove(server(self.settings), source, list(hashes), days)
+
+    def recount(self, days: Mapping[str, Collection[date]], text: Callable[[str], str]) -> None:
+        from kly_mage.warehouse.postgres import verify
+
+        retrying(lambda: verify.recount(server(self.settings), days, text))
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         from kly_mage.warehouse.postgres import verify

@@ -8,16 +8,16 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
-from kly_mage.declared.marts import mart_of
 from kly_mage.rows.persons import Forgotten, hashed
-from kly_mage.warehouse.postgres import contents, gold_checks
-from kly_mage.warehouse.postgres.removal import remove_withdrawn
+from kly_mage.warehouse.postgres import contents, gold_checks, recount
+from kly_mage.warehouse.postgres.removal import remove_withdrawn, select_rows
 from kly_mage.warehouse.postgres.tables import bronze_table
 
 _FORGOTTEN = '(forgotten)'  # what takes the place of an id in an error's text
@@ -48,7 +48,7 @@ def persons(cursor: Cursor, source: Source) -> Forgotten | None:
 
 
 def forget(cursor: Cursor, sources: Iterable[Source], person: str, by: str, block: gold_checks.Block) -> list[Removed]:
-    """Take out all rows of a person, and build gold anew.
+    """Take out all rows of a person, and count their days anew.
 
     Args:
         cursor: its commit keeps all of it.
@@ -67,24 +67,20 @@ def forget(cursor: Cursor, sources: Iterable[Source], person: str, by: str, bloc
     )
     cursor.execute("select value from ops.settings where name = 'person_key'")
     of_person = hashed(key := cursor.fetchone()[0], pl.Series([person])).item()
-    removed = [
-        _forget(cursor, source, person, Forgotten(source.person_column or '', key, frozenset([of_person])), by)
-        for source in chosen
-    ]
-    marts = [mart for source in chosen if (mart := mart_of(source.name))]
-    if any(each.rows for each in removed):
-        gold_checks.rebuild(cursor, block, marts)
+    removed = []
+    for source in chosen:
+        who = Forgotten(source.person_column or '', key, frozenset([of_person]))
+        counted_on, of_source = _forget(cursor, source, person, who, by)
+        if of_source.rows:
+            recount.recount(cursor, block, source, counted_on)
+        removed.append(of_source)
     return removed
 
 
-def _forget(cursor: Cursor, source: Source, person: str, who: Forgotten, by: str) -> Removed:
-    cursor.execute('drop table if exists withdrawn; create temp table withdrawn (_hashrow uuid) on commit drop')
-    cursor.execute(
-        sql.SQL('insert into withdrawn select _hashrow from {} where {} = %s').format(
-            bronze_table(source), sql.Identifier(who.column)
-        ),
-        (person,),
-    )
+def _forget(cursor: Cursor, source: Source, person: str, who: Forgotten, by: str) -> tuple[set[date], Removed]:
+    """Take out the person's rows of a source; gives their days, too."""
+    select_rows(cursor, source, sql.SQL('{} = {}').format(sql.Identifier(who.column), sql.Literal(person)))
+    counted_on = recount.days_of_withdrawn(cursor, source)
     rows = remove_withdrawn(cursor, source)
     rejects = _forget_rejects(cursor, source, person, who)
     contents.note_anew(cursor, source)
@@ -96,7 +92,7 @@ def _forget(cursor: Cursor, source: Source, person: str, who: Forgotten, by: str
         ' rejects_removed = forgotten.rejects_removed + excluded.rejects_removed',
         (source.name, *who.hashes, by, rows, rejects),
     )
-    return Removed(source.name, rows, rejects)
+    return counted_on, Removed(source.name, rows, rejects)
 
 
 def _forget_rejects(cursor: Cursor, source: Source, person: str, who: Forgotten) -> int:

@@ -25,11 +25,11 @@ def check_gold(cursor: Cursor, report: Report) -> None:
             report.waiting.append(f'{mart.table} has rows of bronze.{mart.source} to count')
         found = gold(mart.name)
         values = tuple(measure.name for measure in mart.measures)
-        report.add(mart.table, compare(cursor, found, _truth(mart), mart.key, values), in_gold=True)
+        report.add(mart.table, compare(cursor, found, truth(mart), mart.key, values), in_gold=True)
         report.checked[mart.table] = count(cursor, found)
         for counted in mart.registries:
             found, key = gold(counted.registry), (mart.day.name, counted.key)
-            report.add(f'gold.{counted.registry}', compare(cursor, found, _keys(mart, counted), key, ()), in_gold=True)
+            report.add(f'gold.{counted.registry}', compare(cursor, found, keys(mart, counted), key, ()), in_gold=True)
             report.checked[f'gold.{counted.registry}'] = count(cursor, found)
     cursor.execute("select relkind = 'v' from pg_class where oid = to_regclass('gold.daily_summary')")
     (is_view,) = cursor.fetchone() or (None,)
@@ -51,22 +51,22 @@ def _check_daily_summary(cursor: Cursor, report: Report) -> None:
         return
     marts = [mart for mart in MARTS if DAILY_SUMMARY.by[0].name in mart.key]
     truths = [
-        sql.SQL('{} as (select *, null::timestamptz as _updated_at from {})').format(sql.Identifier(mart.name), _truth(mart))
+        sql.SQL('{} as (select *, null::timestamptz as _updated_at from {})').format(sql.Identifier(mart.name), truth(mart))
         for mart in marts
     ]
-    keys = sql.SQL(' union ').join(
+    of_both = sql.SQL(' union ').join(
         sql.SQL('select {} as date, content_id from {}').format(sql.Identifier(mart.day.name), sql.Identifier(mart.name))
         for mart in marts
     )
-    truth = sql.SQL('(with {}, daily_summary_keys as ({}) select * from ({}) as defined) as definition').format(
-        sql.SQL(', ').join(truths), keys, sql.SQL(definition.strip().rstrip(';'))
+    defined = sql.SQL('(with {}, daily_summary_keys as ({}) select * from ({}) as defined) as definition').format(
+        sql.SQL(', ').join(truths), of_both, sql.SQL(definition.strip().rstrip(';'))
     )
     # The definition is kept without the names of schemas: its marts and its keys are those of the WITH before it.
     cursor.execute('set local search_path to gold, public')
     cursor.execute("select attname from pg_attribute where attrelid = 'gold.daily_summary_rows'::regclass and attnum > 0")
     key = DAILY_SUMMARY.key
     values = tuple(name for (name,) in cursor.fetchall() if name not in key)
-    report.add(DAILY_SUMMARY.table, compare(cursor, gold(DAILY_SUMMARY.name), truth, key, values), in_gold=True)
+    report.add(DAILY_SUMMARY.table, compare(cursor, gold(DAILY_SUMMARY.name), defined, key, values), in_gold=True)
     cursor.execute('set local search_path to default')
     report.checked[DAILY_SUMMARY.table] = count(cursor, gold(DAILY_SUMMARY.name))
 
@@ -81,8 +81,12 @@ def _waits(cursor: Cursor, mart: Mart) -> bool:
     return any(found for (found,) in cursor.fetchall())
 
 
-def _truth(mart: Mart) -> sql.Composed:
-    """What the mart should hold, as a relation."""
+def truth(mart: Mart, rows: sql.Composable | None = None) -> sql.Composed:
+    """What the mart should hold, as a relation.
+
+    Args:
+        rows: the relation of the rows that count; None for all behind the mart's watermark.
+    """
     columns = [sql.Identifier(name) for name in mart.key]
     for measure in mart.measures:
         if isinstance(measure.of, Distinct):
@@ -93,31 +97,33 @@ def _truth(mart: Mart) -> sql.Composed:
             total = sql.SQL('trim_scale({})').format(total)
         columns.append(sql.SQL('{}::{} as {}').format(total, sql.SQL(UNITS[measure.unit]), sql.Identifier(measure.name)))
     return sql.SQL('(select {} from ({}) as counted group by {}) as mart').format(
-        sql.SQL(', ').join(columns), _rows(mart), sql.SQL(', ').join(map(sql.Identifier, mart.key))
+        sql.SQL(', ').join(columns), _rows(mart, rows), sql.SQL(', ').join(map(sql.Identifier, mart.key))
     )
 
 
-def _keys(mart: Mart, counted: Distinct) -> sql.Composed:
-    """What a registry should hold, as a relation."""
+def keys(mart: Mart, counted: Distinct, rows: sql.Composable | None = None) -> sql.Composed:
+    """What a registry should hold, as a relation; ``rows`` as above."""
     return sql.SQL('(select distinct {day}, {key} from ({rows}) as counted where {key} is not null) as registry').format(
-        day=sql.Identifier(mart.day.name), key=sql.Identifier(counted.key), rows=_rows(mart)
+        day=sql.Identifier(mart.day.name), key=sql.Identifier(counted.key), rows=_rows(mart, rows)
     )
 
 
-def _rows(mart: Mart) -> sql.Composed:
-    """What each row that counted at the watermark contributes."""
+def _rows(mart: Mart, rows: sql.Composable | None) -> sql.Composed:
+    """What each row that counts contributes."""
     keys = [sql.SQL('_partition_date as {}').format(sql.Identifier(mart.day.name))]
     keys += [sql.SQL('{} as {}').format(_key(key.column), sql.Identifier(key.name)) for key in mart.by]
     contributions = [
         *(sql.SQL('{} as {}').format(per_row(measure), sql.Identifier(measure.name)) for measure in mart.additive),
         *(sql.SQL('{} as {}').format(_distinct(mart, of), sql.Identifier(of.key)) for of in mart.registries),
     ]
-    behind = f'_updated_at <= {_watermark(mart)}'
-    return sql.SQL('select {} from {} as counting where {}').format(
-        sql.SQL(', ').join([*keys, *contributions]),
-        sql.SQL(counting(SOURCES[mart.source], condition=behind)),
-        sql.SQL(behind),
+    return sql.SQL('select {} from {} as counting').format(
+        sql.SQL(', ').join([*keys, *contributions]), rows or _behind_watermark(mart)
     )
+
+
+def _behind_watermark(mart: Mart) -> sql.SQL:
+    behind = f'_updated_at <= {_watermark(mart)}'
+    return sql.SQL(f'(select * from {counting(SOURCES[mart.source], condition=behind)} as counting where {behind})')
 
 
 def _key(column: str | None) -> sql.Composed:

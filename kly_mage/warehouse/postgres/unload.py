@@ -1,8 +1,8 @@
 """What loads have brought, taken out again: rows, conflicts, rejects and what the ledger says of them, in one transaction.
 
-Gold is built anew from what is left, in the same transaction: whoever reads it sees all of the rows, or none. Nothing is
-forgotten: the ledger has a row of status ``unload``, a load taken out as a whole is ``withdrawn``, and the days wait for a
-load, which brings everything back as long as the files are there.
+The days that lose rows are counted anew from what is left, in the same transaction: whoever reads gold sees all of the
+rows, or none. Nothing is forgotten: the ledger has a row of status ``unload``, a load taken out as a whole is
+``withdrawn``, and the days wait for a load, which brings everything back as long as the files are there.
 """
 
 from datetime import date
@@ -14,10 +14,10 @@ from kly_mage.common.errors import UsageError
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.declared.marts import mart_of
 from kly_mage.warehouse.postgres import contents, gold_checks
 from kly_mage.warehouse.postgres.copy import copy
-from kly_mage.warehouse.postgres.removal import note_removed
+from kly_mage.warehouse.postgres.recount import days_of_withdrawn, recount
+from kly_mage.warehouse.postgres.removal import add_lost, note_removed, select_rows
 from kly_mage.warehouse.postgres.tables import (
     bronze_table,
     conflicts_table,
@@ -43,7 +43,7 @@ def source_of(cursor: Cursor, load_id: int) -> Source:
 
 
 def unload(cursor: Cursor, what: Selection, asked: str, block: gold_checks.Block) -> Unloaded:
-    """Take out what is selected, and build gold anew.
+    """Take out what is selected, and count its days anew.
 
     Args:
         cursor: its commit keeps all of it.
@@ -56,12 +56,9 @@ def unload(cursor: Cursor, what: Selection, asked: str, block: gold_checks.Block
     cursor.execute(sql.SQL('lock table only {} in share row exclusive mode').format(bronze_table(source)))
     gold_checks.lock(cursor)
     _select(cursor, what)
-    cursor.execute(
-        sql.SQL(
-            'select count(*), min(_partition_date), max(_partition_date) from {} where _hashrow in (table withdrawn)'
-        ).format(bronze_table(source))
-    )
+    cursor.execute('select count(*), min(day), max(day) from withdrawn where is_stored')
     rows, first, last = cursor.fetchone()
+    counted_on = days_of_withdrawn(cursor, source, what.load_id)
     conflicts, further, of_conflicts = _conflicts(cursor, what)
     restatements = _restatements(cursor, what)
     rejects = _delete(cursor, sql.SQL('bronze.rejects'), _rejects(what))
@@ -73,22 +70,22 @@ def unload(cursor: Cursor, what: Selection, asked: str, block: gold_checks.Block
     if not rows + conflicts + rejects + restatements:
         return Unloaded(source.name, None, 0, 0, 0, 0, 0, span)
     for table in (bronze_table(source), registry(source)):
-        _delete(cursor, table, sql.SQL('_hashrow in (table withdrawn)'))
+        _delete(cursor, table, sql.SQL('_hashrow in (select _hashrow from withdrawn)'))
     note_removed(cursor, source)
     load_id = _note(cursor, what, span, rows, asked)
-    gold_checks.rebuild(cursor, block, [mart for mart in (mart_of(source.name),) if mart])
+    recount(cursor, block, source, counted_on)
     return Unloaded(source.name, load_id, rows, conflicts, rejects, further, restatements, span)
 
 
 def _select(cursor: Cursor, what: Selection) -> None:
-    """The hashes of the rows to be taken out, as the temporary table ``withdrawn``."""
-    cursor.execute('create temp table withdrawn (_hashrow uuid) on commit drop')
-    if what.rows is not None:
-        copy(cursor, what.rows.select('_hashrow'), 'withdrawn (_hashrow)')
+    """The rows to be taken out, as the temporary table ``withdrawn``."""
+    if what.rows is None:
+        select_rows(cursor, what.source, _own(what))
         return
-    cursor.execute(
-        sql.SQL('insert into withdrawn select _hashrow from {} where {}').format(bronze_table(what.source), _own(what))
-    )
+    cursor.execute('create temp table asked (_hashrow uuid) on commit drop')
+    copy(cursor, what.rows.select('_hashrow'), 'asked (_hashrow)')
+    select_rows(cursor, what.source, sql.SQL('_hashrow in (table asked)'))
+    add_lost(cursor, sql.SQL('asked'))
 
 
 def _own(what: Selection) -> sql.Composable:
@@ -122,7 +119,7 @@ def _conflicts(cursor: Cursor, what: Selection) -> tuple[int, int, list[date | N
     own = sql.SQL('_file = {}').format(sql.Literal(what.file)) if what.file else _own(what)
     cursor.execute(
         sql.SQL(
-            'with gone as (delete from {} where {own} or _hashrow in (table withdrawn)'
+            'with gone as (delete from {} where {own} or _hashrow in (select _hashrow from withdrawn)'
             ' returning not ({own}) as is_further, _partition_date as day)'
             ' select count(*), count(*) filter (where is_further), min(day), max(day) from gone'
         ).format(table, own=own)
@@ -143,7 +140,7 @@ def _restatements(cursor: Cursor, what: Selection) -> int:
     if not what.source.may_be_corrected:
         return 0
     table = corrections_table(what.source)
-    _delete(cursor, table, sql.SQL('_hashrow in (table withdrawn)'))
+    _delete(cursor, table, sql.SQL('_hashrow in (select _hashrow from withdrawn)'))
     if what.load_id is None:
         return 0
     if what.source.version_columns:
