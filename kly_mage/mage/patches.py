@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from kly_mage.common.settings import REPOSITORY, UTC
-from kly_mage.mage import sql_blocks
+from kly_mage.mage import run_queue, sql_blocks
 from kly_mage.mage.pipeline_file import Yaml
 
 VERSION = '0.9.80'
@@ -25,7 +25,7 @@ REPORTER = 'report_failure'
 
 # Every run is a fork of the scheduler: what is imported there costs a run nothing (two seconds, measured). Not our own
 # modules: an edited one has to count from the next run on.
-PRELOADED = ('mage_ai.io.postgres', 'pandas', 'polars', 'polars_hash', 'pyarrow', 'pgpq')
+PRELOADED = ('mage_ai.io.postgres', 'pandas', 'polars', 'polars_hash', 'pyarrow.csv', 'pgpq', 'xxhash')
 
 
 _DAY = re.compile(r'[12]\d{3}-?[01]\d-?[0-3]\d([T ][\d:.+-]*Z?)?')
@@ -277,6 +277,7 @@ def run_scheduler() -> None:
     """The scheduler's process: a function of this module, which a process that is not forked can import."""
     correct()
     _report_every_block()
+    run_queue.correct()
     for name in PRELOADED:
         importlib.import_module(name)
     _mage_scheduler()()
