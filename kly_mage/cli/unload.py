@@ -10,13 +10,14 @@ from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import load_settings
 from kly_mage.common.text import counted
 from kly_mage.loads import unload
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.unloading import Unloaded
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What is to be taken out: a load, a file, days, or a source."""
-    parser.add_argument('--load', type=number_of('a load'), metavar='N', help='exactly what this load brought')
+    # On BigQuery a load's number is the microsecond of its beginning.
+    parser.add_argument('--load', type=number_of('a load', 10**17), metavar='N', help='exactly what this load brought')
     parser.add_argument('--file', metavar='NAME', help='the rows that stand in this file of the landing zone')
     add_days(parser)
     add_source(parser)
@@ -29,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     given = [bool(options.load), bool(options.file), bool(days or options.source)]
     if sum(given) != 1:
         raise UsageError('take out what? one of --load N, --file NAME, or days and sources: --start, --end, --source')
-    settings, keep = server(load_settings()), not options.dry_run
+    settings, keep = warehouse(load_settings()).reach(), not options.dry_run
     if options.load:
         done = unload.of_load(settings, options.load, keep=keep)
     elif options.file:

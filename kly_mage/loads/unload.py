@@ -11,14 +11,10 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.landing import cut, readers
-from kly_mage.landing import files as landing
-from kly_mage.loads import runner
+from kly_mage.landing.files import LandingFile
+from kly_mage.loads import found, runner
 from kly_mage.rows import rowhash
-from kly_mage.warehouse.postgres import rejects
-from kly_mage.warehouse.postgres import unload as warehouse
-from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.ddl import ensure_schema
-from kly_mage.warehouse.postgres.retry import retrying
+from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.unloading import Selection, Unloaded
 
 
@@ -31,9 +27,7 @@ def of_load(settings: Settings, load_id: int, *, keep: bool = True) -> list[Unlo
     Raises:
         UsageError: there is no such load, or it brought nothing.
     """
-    ensure_schema(settings)
-    with connect(settings) as connection, connection.cursor() as cursor:
-        source = warehouse.source_of(cursor, load_id)
+    source = warehouse(settings).source_of_load(load_id)
     return [_take_out(settings, Selection(source, load_id=load_id), f'unload --load {load_id}', keep)]
 
 
@@ -51,30 +45,23 @@ def of_file(settings: Settings, name: str, *, keep: bool = True) -> list[Unloade
         LandingError: it cannot be read.
     """
     for source in SOURCES.values():
-        for file in landing.find_files(source, settings.data_dir, settings.timezone, settings.mapping):
-            if name in (file.name, str(file.path)):
-                rows = _hashed(settings, source, file)
-                return [_take_out(settings, Selection(source, file=file.name, rows=rows), f'unload --file {name}', keep)]
+        for file in found.find_files(settings, source):
+            if name in (file.name, str(file.path)) and not file.is_table:
+                hashes = _hashed(settings, source, file)
+                what = Selection(source, file=file.name, hashes=hashes)
+                return [_take_out(settings, what, f'unload --file {name}', keep)]
     raise UsageError(f'{name}: no such file in {settings.data_dir}; what a load brought is taken out with --load')
 
 
-def _hashed(settings: Settings, source: Source, file: landing.LandingFile) -> pl.DataFrame:
-    found = [pl.DataFrame(schema={'_hashrow': pl.Binary})]
-    taken = cache(lambda: rejects.taken(settings, source.name))
+def _hashed(settings: Settings, source: Source, file: LandingFile) -> pl.Series:
+    hashes = [pl.Series('_hashrow', [], pl.String)]
+    taken = cache(lambda: warehouse(settings).taken(source.name))
     for frame in readers.read(source, [file], None, timezone=settings.timezone, late_days=settings.late_days):
-        hashes = rowhash.add_hashrow(cut.take(frame, taken), source)['_hashrow'].drop_nulls()
-        if len(hashes):
-            found.append(rowhash.stored(hashes).to_frame())
-    return pl.concat(found)
+        hashes.append(rowhash.add_hashrow(cut.take(frame, taken), source)['_hashrow'].drop_nulls())
+    return pl.concat(hashes)
 
 
 def _take_out(settings: Settings, what: Selection, asked: str, keep: bool) -> Unloaded:
-    def work() -> Unloaded:
-        ensure_schema(settings)
-        with connect(settings) as connection, connection.cursor() as cursor:
-            done = warehouse.unload(cursor, what, asked, lambda name: runner.Block(name, 'data_exporter', 'sql', ()).sql())
-            if not keep:
-                connection.rollback()
-            return done
-
-    return retrying(work)
+    return warehouse(settings).unload(
+        what, asked, lambda name: runner.Block(name, 'data_exporter', 'sql', ()).sql(), keep=keep
+    )

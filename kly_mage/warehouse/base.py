@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands ove
     from kly_mage.warehouse.report import Report
     from kly_mage.warehouse.request import Request
     from kly_mage.warehouse.standing import Held, Load
+    from kly_mage.warehouse.unloading import Selection, Unloaded
     from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
 
@@ -117,6 +118,22 @@ class Warehouse(Protocol):
         Args:
             days: by source; of one without any, what joins it is made anew.
             text: as for ``rebuild``.
+        """
+
+    def source_of_load(self, load_id: int) -> Source:
+        """The source of a load that has ended well and is not taken out yet.
+
+        Raises:
+            UsageError: there is no such load.
+        """
+
+    def unload(self, what: Selection, asked: str, text: Callable[[str], str], *, keep: bool) -> Unloaded:
+        """Take out what is selected, and build gold anew: all or nothing.
+
+        Args:
+            asked: the command, for the ledger.
+            text: reads the SQL block of a name, as for ``refresh``.
+            keep: False only finds out what would go.
         """
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:

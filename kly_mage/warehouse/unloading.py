@@ -15,15 +15,15 @@ class Selection:
     Attributes:
         load_id: the load.
         days: the days of the rows.
-        file: the name of the file, with ``rows``.
-        rows: hashed rows of the file (``_hashrow`` as stored, ``_partition_date``).
+        file: the name of the file, with ``hashes``.
+        hashes: those of the rows of the file, as texts.
     """
 
     source: Source
     load_id: int | None = None
     days: Window | None = None
     file: str | None = None
-    rows: pl.DataFrame | None = None
+    hashes: pl.Series | None = None
 
 
 @dataclass(frozen=True)
@@ -45,3 +45,13 @@ class Unloaded:
     further: int
     restatements: int
     days: Window | None
+
+
+def no_such_load(load_id: int) -> str:
+    """What is said of a number that no load has."""
+    return f'there is no load {load_id}: python -m kly_mage status names the last one of each source'
+
+
+def nothing_to_take_out(load_id: int, status: str) -> str:
+    """What is said of a load that has not ended well."""
+    return f'load {load_id} brought nothing that could be taken out: it is {status}'

@@ -305,7 +305,7 @@ def test_more_days_than_anybody_has_are_taken_for_a_typing_error(capfd: pytest.C
 @pytest.mark.parametrize('number', ['-1', '0', 'x', '1e3'])
 def test_a_load_is_named_by_its_number(capfd: pytest.CaptureFixture[str], number: str) -> None:
     assert main(['unload', '--load', number]) == 2
-    assert f"'{number}' is no number of a load from 1 to 1,000,000,000" in capfd.readouterr().err
+    assert f"'{number}' is no number of a load from 1 to 100,000,000,000,000,000" in capfd.readouterr().err
 
 
 def test_one_of_anything_is_told_as_one(settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
 from tests.delivery import ad, ads, article, backfill, deliver, event
-from tests.gold import Query
+from tests.gold import Query, assert_gold_is_exact
 from tests.warehouse.both import *  # noqa: F403 -- fixtures
 
 FIRST = ('--start', '2025-10-01', '--end', '2025-10-01')
@@ -155,6 +155,71 @@ def test_what_somebody_has_accepted_waits_no_more_and_days_that_are_missing_are_
     said(capsys, '--source', 'gam_delivery')
     main(['status', '--source', 'gam_delivery', '--json'])
     assert json.loads(capsys.readouterr().out)['sources']['gam_delivery']['late'] == {'2': 1}
+
+
+@pytest.mark.slow
+def test_what_was_loaded_by_mistake_goes_without_a_trace_in_gold_and_comes_back(
+    settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver(settings, 'cms_articles_20251001.csv', article('7'))
+    deliver(settings, 'ga4_events_20251001.csv', event(), event('u2'))
+    deliver(settings, 'gam_delivery_20251001.csv', ad('a', '1.5'), ad('a', '2'), ad('b', 'x'))
+    assert backfill() == 3
+    before = left(query)
+    wrong = deliver(
+        settings,
+        'gam_delivery_20251002.csv',
+        *(ad('other', '100', day='2025-10-02'), ad('new', '7'), ad('a', '9'), ad('c', 'x', day='2025-10-02')),
+    )
+    assert ads('2025-10-01', '2025-10-02') == 3
+    (number,) = query("select max(load_id) from ops.loads where source = 'gam_delivery'")[0]
+    after = left(query)
+    capsys.readouterr()
+    assert main(['unload', '--load', str(number), '--dry-run']) == 0
+    assert capsys.readouterr() == ('2 rows would go; --dry-run takes nothing out\n', GONE)
+    assert left(query) == after
+    assert main(['unload', '--load', str(number)]) == 0
+    again = '  python -m kly_mage backfill --start 2025-10-01 --end 2025-10-02 loads it again\n'
+    assert capsys.readouterr() == ('2 rows taken out of bronze and gold\n', GONE + again)
+    assert left(query) == before
+    noted = 'status, rows_new, rows_removed, started_by'
+    assert query(f"select {noted} from ops.loads where source = 'gam_delivery' order by load_id")[1:] == [
+        ('withdrawn', 2, 2, 'command line'),
+        ('unload', None, 2, f'unload --load {number}')
+        if settings.warehouse == 'bigquery'
+        else ('unload', 0, 2, f'unload --load {number}'),
+    ]
+    assert main(['verify']) == 0
+    capsys.readouterr()
+    assert main(['status', '--source', 'gam_delivery', '--json']) == 3
+    told = json.loads(capsys.readouterr().out)['sources']['gam_delivery']['days']
+    assert [day['state'] for day in told] == ['not loaded', 'not loaded']
+    assert main(['unload', '--load', str(number)]) == 2
+    # The rows of a file, those of days, all of a source that any load takes: they come back from the files.
+    assert ads('2025-10-01', '2025-10-02') == 3
+    assert left(query) == after
+    assert main(['unload', '--file', f'gam_delivery/{wrong.name}']) == 0
+    assert query('select ad_unit from bronze.gam_delivery') == []  # it holds a version of `a` as well
+    assert main(['unload', '--start', '2025-10-01', '--end', '2025-10-01', '--source', 'ga4_events']) == 0
+    assert main(['unload', '--source', 'cms_articles']) == 0
+    assert query('select count(*) from gold.daily_summary where pageviews > 0 or title is not null') == [(0,)]
+    assert main(['verify']) == 0
+    assert backfill('2025-10-01', '2025-10-02') == 3
+    assert left(query) == after
+    assert_gold_is_exact(query, settings.data_dir, ratios=settings.warehouse == 'postgres')
+    assert main(['verify']) == 0
+
+
+GONE = 'gam_delivery: 2 rows, 1 conflict, 1 reject\n'
+
+
+def left(query: Query) -> list[Any]:
+    """Bronze, what waits, and gold."""
+    asked = ['select user_pseudo_id, _partition_date from bronze.ga4_events', 'select title from bronze.cms_articles']
+    asked += ['select ad_unit, revenue_usd from bronze.gam_delivery', 'select line, file from bronze.rejects']
+    asked += ['select revenue_usd from bronze.gam_delivery_conflicts', 'select content_id, title from gold.articles']
+    asked += ['select date, content_id, title, pageviews, sessions, impressions, revenue_usd from gold.daily_summary']
+    return [sorted(query(each), key=str) for each in asked]
 
 
 def places(told: dict[str, Any], source: str) -> dict[str, int]:

@@ -16,7 +16,7 @@ from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
 from kly_mage.warehouse.account import Accounts
-from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, shown, standing, waiting
+from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, shown, standing, unload, waiting
 from kly_mage.warehouse.bigquery.account import accounts
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.load import load, load_in_place
@@ -29,6 +29,7 @@ from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.report import Report
 from kly_mage.warehouse.request import Request
 from kly_mage.warehouse.standing import Held, Load, told_stale
+from kly_mage.warehouse.unloading import Selection, Unloaded
 from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
 _READY: set[tuple[str | None, str, str]] = set()  # projects whose tables this process has seen to
@@ -141,6 +142,15 @@ class BigQuery:
 
     def recount(self, days: Mapping[str, Collection[date]], text: Callable[[str], str]) -> None:
         self.rebuild(text)
+
+    def source_of_load(self, load_id: int) -> Source:
+        return unload.source_of(self.client, load_id)
+
+    def unload(self, what: Selection, asked: str, text: Callable[[str], str], *, keep: bool) -> Unloaded:
+        done = unload.unload(self.client, what, asked, keep=keep)
+        if keep:
+            costs.note(self.client, f'unload {what.source.name}')
+        return done
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         rows = self.client.run(rebuild_script(), what='rebuild')

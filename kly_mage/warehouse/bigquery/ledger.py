@@ -19,19 +19,30 @@ def is_loaded(client: Client) -> bool:
 
 def files_read(client: Client, source: Source) -> set[tuple[str, int, datetime]]:
     """Signatures of the files that loads have read, in the state they had then: the last load that read them says."""
-    rows = client.run(
-        'select file, size, modified_at from ops.load_files where source = @source'
-        ' qualify row_number() over (partition by file order by load_id desc) = 1',
-        {'source': source.name},
-        what='files',
-    )
+    rows = client.run(FILES_READ, {'source': source.name}, what='files')
     return {(row['file'], row['size'], row['modified_at']) for row in rows}
 
 
+# What was taken out of a source that any load takes any day of is read anew, whatever it was.
+FILES_READ = (
+    'select file, size, modified_at from ops.load_files where source = @source and load_id > ('
+    "select coalesce(max(load_id), 0) from ops.loads where source = @source and status = 'unload')"
+    ' qualify row_number() over (partition by file order by load_id desc) = 1'
+)
+# Of some days, which unload they were taken out by last.
+TAKEN_OUT = (
+    '(select source, day, max(load_id) as load_id from ops.loads, unnest(generate_date_array('
+    "start_day, least(end_day, date_add(start_day, interval 36500 day)))) as day where status = 'unload'"
+    ' group by source, day)'
+)
+# Not for days that something was taken out of since: from the first to the last, at the price of a look too many.
 READ_AS = (
     'select files.file, files.modified_at, loads.start_day, loads.end_day from ops.load_files as files'
     ' inner join ops.loads as loads on files.source = loads.source and files.load_id = loads.load_id'
-    " where files.source = @source and loads.status = 'done' order by files.load_id"
+    ' left join (select source, max(load_id) as load_id, min(start_day) as start_day, max(end_day) as end_day from ops.loads'
+    " where status = 'unload' group by source) as gone on loads.source = gone.source and loads.load_id < gone.load_id"
+    ' and loads.start_day <= gone.end_day and loads.end_day >= gone.start_day'
+    " where files.source = @source and loads.status = 'done' and gone.load_id is null order by files.load_id"
 )
 
 
@@ -41,8 +52,12 @@ def read_as(client: Client, source: Source) -> list[tuple[str, datetime, Window]
     return [(row['file'], row['modified_at'], Window(row['start_day'], row['end_day'])) for row in rows]
 
 
-FIRST_WAITING = """\
-with done as (
+FIRST_WAITING = f"""\
+with taken_out as (
+    select gone.day as day, gone.load_id from {TAKEN_OUT} as gone where gone.source = @source
+),
+
+done as (
     select load_id, start_day, least(end_day, date(timestamp_micros(load_id), @timezone)) as end_day
     from ops.loads where source = @source and status = 'done'
 ),
@@ -50,6 +65,8 @@ with done as (
 covered as (
     select distinct done.load_id, day
     from done, unnest(generate_date_array(greatest(done.start_day, @start), least(done.end_day, @end))) as day
+    left join taken_out on day = taken_out.day
+    where done.load_id > coalesce(taken_out.load_id, 0)
 ),
 
 own as (

@@ -10,6 +10,7 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, Measure, Rows, Sum, mart_of
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.bigquery.account_told import within
+from kly_mage.warehouse.bigquery.ledger import TAKEN_OUT
 from kly_mage.warehouse.bigquery.text import identifier, literal
 
 _NUMBERS = (
@@ -80,6 +81,7 @@ def view() -> str:
         marts=_union(_mart(mart, [each for each in joined if each is not mart], columns) for mart in MARTS),
         rejected_money=_rejected_money(),
         file_line=FILE_LINE,
+        taken_out=TAKEN_OUT,
         any_day=_names(source.name for source in SOURCES.values() if source.any_day),
         without_money=_names(mart.source for mart in joined if not mart.money),
         with_money=_names(mart.source for mart in joined if mart.money),
@@ -265,7 +267,8 @@ read_by_loads as (
     select load_day.source, load_day.day, load_day.rows_read, load.load_id, load.finished_at
     from ops.load_days as load_day
     inner join ops.loads as load on load_day.source = load.source and load_day.load_id = load.load_id
-    where load.status = 'done'
+    left join {taken_out} as gone on load_day.source = gone.source and load_day.day = gone.day
+    where load.status = 'done' and load.load_id > coalesce(gone.load_id, 0)
     qualify row_number() over (partition by load_day.source, load_day.day order by load.load_id desc) = 1
 ),
 

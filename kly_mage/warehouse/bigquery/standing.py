@@ -12,6 +12,7 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse import volume
 from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.bigquery.ledger import TAKEN_OUT
 from kly_mage.warehouse.outside import Outside
 from kly_mage.warehouse.standing import FarOff, Held, Load, Stale, Standing, stale
 
@@ -33,7 +34,8 @@ LAST_LOADS = (
 NEWEST_DAYS = (
     'select of_day.source, max(of_day.day) as day from ops.load_days as of_day'
     ' inner join ops.loads as loads on of_day.source = loads.source and of_day.load_id = loads.load_id'
-    " where of_day.source in unnest(@sources) and loads.status = 'done'"
+    f' left join {TAKEN_OUT} as gone on of_day.source = gone.source and of_day.day = gone.day'
+    " where of_day.source in unnest(@sources) and loads.status = 'done' and loads.load_id > coalesce(gone.load_id, 0)"
     ' and of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting > 0 group by of_day.source'
 )
 REJECTS = (
@@ -44,13 +46,15 @@ REJECTS = (
     ' where source in unnest(@sources) and resolved_at is null group by source, file order by file'
 )
 # The newest until a day: rows of tomorrow, by a wrong clock, make no source fresh.
-NEWEST_UNTIL = NEWEST_DAYS.replace(' group by', ' and of_day.day <= @end group by')
+NEWEST_UNTIL = NEWEST_DAYS.replace(' group by of_day', ' and of_day.day <= @end group by of_day')
 # Distinct usable rows, as the last load of each day found them in the files.
 LOADED = (
     'select of_day.source, of_day.day, of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting as amount'
     ' from ops.load_days as of_day'
     ' inner join ops.loads as loads on of_day.source = loads.source and of_day.load_id = loads.load_id'
-    " where of_day.source in unnest(@sources) and loads.status = 'done' and of_day.day between @start and @end"
+    f' left join {TAKEN_OUT} as gone on of_day.source = gone.source and of_day.day = gone.day'
+    " where of_day.source in unnest(@sources) and loads.status = 'done' and loads.load_id > coalesce(gone.load_id, 0)"
+    ' and of_day.day between @start and @end'
     ' qualify row_number() over (partition by of_day.source, of_day.day order by of_day.load_id desc) = 1'
 )
 # For which days loads were asked that ran on a day.

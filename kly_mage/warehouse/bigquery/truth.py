@@ -1,6 +1,7 @@
 """What gold should hold, from the declarations of the marts over all of bronze: a second way beside their scripts."""
 
 import re
+from collections.abc import Collection
 from pathlib import Path
 
 from kly_mage.declared import SOURCES
@@ -12,8 +13,17 @@ _MARTS = Path(__file__).parent / 'marts'
 _OF_DAYS = re.compile(r'\bgold\.(\w+) where \w+ in unnest\(v_days\)')
 
 
-def rebuild_script() -> str:
-    """The scripts of all marts as one, in one transaction, after all of gold was emptied; it ends in the rows of each."""
+def rebuild_script(
+    holder: str = 'rebuild', declares: Collection[str] = (), first: Collection[str] = (), told: str | None = None
+) -> str:
+    """The scripts of all marts as one, in one transaction, after all of gold was emptied.
+
+    Args:
+        holder: who is said to hold the locks.
+        declares: further declarations.
+        first: what is done before, when nothing else is at work any more.
+        told: the query it ends in; None for that of the rows of each table.
+    """
     scripts = [mart_script(name) or '' for name in (*(mart.name for mart in MARTS), DAILY_SUMMARY.name)]
     lines = [line for script in scripts for line in script.splitlines()]
     declared = dict.fromkeys(line for line in lines if line.startswith('declare '))
@@ -24,9 +34,11 @@ def rebuild_script() -> str:
     counts = ' union all '.join(f"select '{name}' as name, count(*) as amount from {rows}" for name, rows in tables.items())
     return '\n'.join(
         [
+            *declares,
             *declared,
             'begin transaction;',
-            *(f"update {lock} set holder = 'rebuild' where true;" for lock in locks),
+            *(f"update {lock} set holder = '{holder}' where true;" for lock in locks),
+            *first,
             # A day that no mart has any more is built anew as well.
             'insert into ops.touched_days (day, touched_at)',
             f'select distinct {DAILY_SUMMARY.day.name}, current_timestamp() from {DAILY_SUMMARY.table}_rows;',
@@ -34,7 +46,7 @@ def rebuild_script() -> str:
             *(f'update ops.{mart.source}_lock set watermark = null where true;' for mart in MARTS),
             *bodies,
             'commit transaction;',
-            f'{counts};',
+            told or f'{counts};',
         ]
     )
 

@@ -1,11 +1,12 @@
 """PostgreSQL as a warehouse (``warehouse/base.py``)."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date, datetime
 from typing import Any
 
 import polars as pl
+from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import OvertakenError, ReadAgainError
 from kly_mage.common.settings import Settings
@@ -25,6 +26,7 @@ from kly_mage.warehouse.postgres.server import export_environment, server
 from kly_mage.warehouse.report import Report
 from kly_mage.warehouse.request import Request
 from kly_mage.warehouse.standing import Held, Load
+from kly_mage.warehouse.unloading import Selection, Unloaded
 from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
 
@@ -126,6 +128,35 @@ class Postgres:
         from kly_mage.warehouse.postgres import verify
 
         retrying(lambda: verify.recount(server(self.settings), days, text))
+
+    def source_of_load(self, load_id: int) -> Source:
+        from kly_mage.warehouse.postgres import unload
+
+        with self._cursor() as cursor:
+            return unload.source_of(cursor, load_id)
+
+    def unload(self, what: Selection, asked: str, text: Callable[[str], str], *, keep: bool) -> Unloaded:
+        from kly_mage.warehouse.postgres import unload
+
+        def work() -> Unloaded:
+            with self._cursor() as cursor:
+                done = unload.unload(cursor, what, asked, text)
+                if not keep:
+                    cursor.connection.rollback()
+                return done
+
+        return retrying(work)
+
+    @contextmanager
+    def _cursor(self) -> Iterator[Cursor]:
+        """A transaction over a warehouse whose tables are there."""
+        from kly_mage.warehouse.postgres.connection import connect
+        from kly_mage.warehouse.postgres.ddl import ensure_schema
+
+        settings = server(self.settings)
+        ensure_schema(settings)
+        with connect(settings) as connection, connection.cursor() as cursor:
+            yield cursor
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         from kly_mage.warehouse.postgres import verify

@@ -14,6 +14,7 @@ from kly_mage.common.errors import UsageError
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
+from kly_mage.rows import rowhash
 from kly_mage.warehouse.postgres import contents, gold_checks
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.recount import days_of_withdrawn, recount
@@ -24,7 +25,7 @@ from kly_mage.warehouse.postgres.tables import (
     corrections_table,
     registry,
 )
-from kly_mage.warehouse.unloading import Selection, Unloaded
+from kly_mage.warehouse.unloading import Selection, Unloaded, no_such_load, nothing_to_take_out
 
 
 def source_of(cursor: Cursor, load_id: int) -> Source:
@@ -36,9 +37,9 @@ def source_of(cursor: Cursor, load_id: int) -> Source:
     cursor.execute('select source, status from ops.loads where load_id = %s', (load_id,))
     name, status = cursor.fetchone() or (None, None)
     if name is None or status == 'unload':
-        raise UsageError(f'there is no load {load_id}: python -m kly_mage status names the last one of each source')
+        raise UsageError(no_such_load(load_id))
     if status != 'done':
-        raise UsageError(f'load {load_id} brought nothing that could be taken out: it is {status}')
+        raise UsageError(nothing_to_take_out(load_id, str(status)))
     return SOURCES[name]
 
 
@@ -79,11 +80,12 @@ def unload(cursor: Cursor, what: Selection, asked: str, block: gold_checks.Block
 
 def _select(cursor: Cursor, what: Selection) -> None:
     """The rows to be taken out, as the temporary table ``withdrawn``."""
-    if what.rows is None:
+    if what.hashes is None:
         select_rows(cursor, what.source, _own(what))
         return
     cursor.execute('create temp table asked (_hashrow uuid) on commit drop')
-    copy(cursor, what.rows.select('_hashrow'), 'asked (_hashrow)')
+    if len(what.hashes):
+        copy(cursor, rowhash.stored(what.hashes).to_frame('_hashrow'), 'asked (_hashrow)')
     select_rows(cursor, what.source, sql.SQL('_hashrow in (table asked)'))
     add_lost(cursor, sql.SQL('asked'))
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from datetime import date
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +25,7 @@ from kly_mage.warehouse.bigquery import (
     shown,
     standing,
     truth,
+    unload,
     verify,
     waiting,
 )
@@ -34,6 +36,7 @@ from kly_mage.warehouse.bigquery.load import corrected_days
 from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.gold import Asked, columns
+from kly_mage.warehouse.unloading import Selection
 from tests.googlesql import GoogleSql, analyzer
 
 DAYS = Window(date(2025, 10, 1), date(2025, 10, 2))
@@ -105,6 +108,18 @@ def test_an_account_of_a_source_is_googlesql(googlesql: GoogleSql, name: str, da
     assert googlesql.refusals(removal.remove_script(source)) == []
 
 
+@pytest.mark.parametrize(
+    'chosen', [{}, {'load_id': 7}, {'days': DAYS}, {'file': 'a.csv'}], ids=['all of it', 'a load', 'days', 'a file']
+)
+@pytest.mark.parametrize('name', sorted(SOURCES))
+def test_what_takes_rows_out_is_googlesql(googlesql: GoogleSql, name: str, chosen: dict[str, Any]) -> None:
+    table = f'staging.unload_{name}' if 'file' in chosen else None
+    googlesql.add_table('staging', f'unload_{name}', [('_hashrow', googlesql.kind('string'))])
+    what = Selection(SOURCES[name], **chosen)
+    assert googlesql.refusals(unload.look_script(what, table)) == []
+    assert googlesql.refusals(unload.unload_script(what, table, 8)) == []
+
+
 def test_every_table_of_gold_has_its_statements() -> None:
     assert {path.stem for path in MARTS_OF_BIGQUERY.glob('*.sql')} == {DAILY_SUMMARY.name, *(mart.name for mart in MARTS)}
 
@@ -112,6 +127,8 @@ def test_every_table_of_gold_has_its_statements() -> None:
 def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> None:
     asked = [
         ledger.READ_AS,
+        ledger.FILES_READ,
+        unload.SOURCE_OF,
         ledger.FIRST_WAITING,
         shown.LOADED_LAST,
         corrected_days(SOURCES['gam_delivery'], 1),
