@@ -100,12 +100,12 @@ class Account(Protocol):
         """The local days of which a newer delivery than a file's is in force."""
 
     def put(self, rows: pl.DataFrame) -> None:
-        """Usable, hashed rows of one file; ``_number`` is the file's, ``_outside`` marks rows that no load takes from it,
+        """Usable, hashed rows; ``_number`` is their file's, ``_outside`` marks rows that no load takes from it,
         ``_superseded`` those in whose place a newer delivery stands.
         """
 
-    def put_rejects(self, rows: pl.DataFrame, day: date | None) -> None:
-        """Rejected rows of one file of that day."""
+    def put_rejects(self, rows: pl.DataFrame) -> None:
+        """Rejected rows; one without a readable day goes with ``_file_day``, that of its file."""
 
     def leave_out(self, numbers: list[int]) -> None:
         """Take back the rows of these files: no load takes a part of a file."""

@@ -113,7 +113,7 @@ class _Account:
     def _read(self) -> None:
         """All rows of the files into the comparison."""
         files = self.reading.files
-        forgotten = ForgottenRows(self.account, self.measures, files)
+        forgotten = ForgottenRows(self.account, self.measures)
         frames = reading(Frames(partial(self.reading.frames, self.account)), self.progress, f'reading {self.name}', files)
         for each in frames.ahead():
             frame = forgotten.part(each)
@@ -122,7 +122,7 @@ class _Account:
             if rows.height:
                 self.account.put(rows)
             if rejected.height:
-                self.account.put_rejects(rejected, files[int(frame['_number'][0])].day)
+                self.account.put_rejects(rejected)
         if self.reading.left_out:
             self.account.leave_out(self.reading.left_out)
         self._count(forgotten.counts(self.reading.left_out))

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Sequence
 import polars as pl
 
 from kly_mage.declared.marts import Measure
-from kly_mage.landing.files import LandingFile
 from kly_mage.rows import measures as of_frame
 from kly_mage.warehouse.account import Account, Count
 
@@ -13,25 +12,24 @@ from kly_mage.warehouse.account import Account, Count
 class ForgottenRows:
     """Takes them out of the frames of one source (``part``), and tells how many there were (``counts``)."""
 
-    def __init__(self, account: Account, measures: Sequence[Measure], files: Sequence[LandingFile]) -> None:
-        self._measures, self._files, self._persons = measures, files, account.persons()
+    def __init__(self, account: Account, measures: Sequence[Measure]) -> None:
+        self._measures, self._persons = measures, account.persons()
         self._found: list[pl.DataFrame] = []
 
     def part(self, frame: pl.DataFrame) -> pl.DataFrame:
         """The rows of others.
 
         Args:
-            frame: of one file, as ``Reading.frames`` gives it.
+            frame: as ``Reading.frames`` gives it.
         """
         if self._persons is None:
             return frame
         others, theirs = self._persons.part(frame)
         if theirs.height:
-            number = int(theirs['_number'][0])
-            own = pl.coalesce('_partition_date', pl.lit(self._files[number].day, pl.Date)).alias('day')
+            day, number = pl.coalesce('_partition_date', '_file_day').alias('day'), pl.col('_number').alias('number')
             usable = pl.when(pl.col('_reject').is_null())
             sums = [usable.then(of_frame.per_row(measure)).sum().alias(measure.name) for measure in self._measures]
-            self._found.append(theirs.group_by(own, pl.lit(number).alias('number')).agg(pl.len().alias('rows'), *sums))
+            self._found.append(theirs.group_by(day, number).agg(pl.len().alias('rows'), *sums))
         return others
 
     def counts(self, left_out: Iterable[int]) -> Iterator[Count]:

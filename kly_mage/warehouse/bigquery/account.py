@@ -109,10 +109,10 @@ class Account:
             )
         )
 
-    def put_rejects(self, rows: pl.DataFrame, day: date | None) -> None:
+    def put_rejects(self, rows: pl.DataFrame) -> None:
         self._write(
             rows.select(
-                *(pl.coalesce('_partition_date', pl.lit(day, pl.Date)).alias('day'), _NTH, pl.lit(1).alias('copies')),
+                *(pl.coalesce('_partition_date', '_file_day').alias('day'), _NTH, pl.lit(1).alias('copies')),
                 *(pl.col('_outside').alias('is_outside'), pl.lit(value=False).alias('is_superseded')),
                 pl.col('_reject').alias('reject'),
             )

@@ -6,7 +6,6 @@ What the files hold goes into temporary tables; memory follows the slice, never 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date
 
 import polars as pl
 from psycopg2 import sql
@@ -69,7 +68,7 @@ class Comparison:
         )
 
     def put(self, rows: pl.DataFrame) -> None:
-        """Usable, hashed rows of one file; ``_number`` is the file's, ``_outside`` marks rows that no load takes from it."""
+        """Usable, hashed rows; ``_number`` is their file's, ``_outside`` marks rows that no load takes from it."""
         named = rows.with_columns(rowhash.stored_undeclared(rows, self.source)).select(
             '_hashrow',
             pl.col('_partition_date').alias('day'),
@@ -90,14 +89,14 @@ class Comparison:
         self.with_superseded |= bool(rows['is_superseded'].any())
         copy(self.cursor, rows, 'fresh ({})'.format(', '.join(f'"{name}"' for name in rows.columns)))
 
-    def put_rejects(self, rows: pl.DataFrame, day: date | None) -> None:
-        """Rejected rows of one file of that day."""
+    def put_rejects(self, rows: pl.DataFrame) -> None:
+        """Rejected rows; one without a readable day goes with ``_file_day``, that of its file."""
         named = rows.select(
             _at(),
             pl.col('_file').alias('file'),
             pl.col('_line').alias('line'),
             pl.col('_reject').alias('reject'),
-            pl.coalesce('_partition_date', pl.lit(day, pl.Date)).alias('day'),
+            pl.coalesce('_partition_date', '_file_day').alias('day'),
             pl.col('_outside').alias('is_outside'),
         )
         copy(self.cursor, named, 'fresh_rejects (at, file, line, reject, day, is_outside)')

@@ -21,6 +21,7 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.checks.reconciliation import check as reconcile
+from kly_mage.checks.reconciliation import read
 from kly_mage.checks.reconciliation.findings import verdict
 from kly_mage.checks.reconciliation.model import PLACES, Report
 from kly_mage.common.settings import REPOSITORY, Settings, load_settings
@@ -865,6 +866,7 @@ def test_reading_holds_one_slice_and_not_the_file(settings: Settings, monkeypatc
     deliver(settings.data_dir, 'ga4_events_20251001.csv', *rows)
     backfill(1)
     monkeypatch.setattr(landing_csv, 'SLICE_BYTES', 16 << 10)
+    monkeypatch.setattr(read, 'SMALL_BYTES', 16 << 10)  # the file is none that is read with others
     heights = []
     keep = piles.Piles.put
 
