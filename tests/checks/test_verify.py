@@ -189,6 +189,19 @@ BY_HAND = {
         ["select 'revenue_usd is ' || revenue_usd from gold.gam_daily_summary order by content_id limit 1"],
         'gold.gam_daily_summary',
     ),
+    'a cent moved in the ads of a day': (
+        "update gold.gam_daily_ads set revenue_usd = revenue_usd + 0.000001 where by = 'site'",
+        [
+            "select format('(site, %s, %s): revenue_usd is %s', served_date, name, revenue_usd) from gold.gam_daily_ads"
+            " where by = 'site' and served_date = '2025-10-02' order by name limit 1"
+        ],
+        'gold.gam_daily_ads',
+    ),
+    'the ads beside an article taken away': (
+        "delete from gold.gam_monthly_ads where content_id = '(not set)'",
+        ["select '((not set), 2025-10-01, direct_4101): is missing; bronze gives count_rows '"],
+        'gold.gam_monthly_ads',
+    ),
     'a watermark set back': (
         "update ops.watermarks set watermark = '-infinity' where mart = 'gold.gam_daily_summary'",
         [
@@ -239,6 +252,18 @@ def test_a_stored_daily_summary_that_is_not_its_definition_is_named(
     assert 'gold.gam_daily_summary (' not in said
     assert main(['rebuild']) == 0
     assert_gold_is_exact(query, loaded.data_dir)
+
+
+def test_ads_added_up_that_are_gone_or_older_than_their_tables_are_added_up_again_by_the_next_command(
+    loaded: Settings, query: Query
+) -> None:
+    every = 'select * from gold.gam_daily_ads order by by, served_date, name'
+    before = query(every)
+    assert {by for by, *_ in before} == {'ad_unit', 'line_item', 'creative', 'site'}
+    query('drop table gold.gam_daily_ads, gold.gam_monthly_ads')
+    query('delete from ops.declarations')  # as after an upgrade from a version that did not have them
+    assert main(['verify']) == 0
+    assert query(every) == before
 
 
 def test_rows_that_wait_for_their_refresh_are_no_difference(

@@ -41,6 +41,33 @@ def test_the_days_before_are_as_many_and_end_the_day_before(days: tuple[str, str
     assert numbers.before(Window(*map(date.fromisoformat, days))) == Window(*map(date.fromisoformat, earlier))
 
 
+@pytest.mark.parametrize('article', ['5479186', '(not set)'])
+@pytest.mark.parametrize('span', [('2025-10-01', '2025-10-31'), ('2025-10-02', '2025-10-09'), ('2025-09-15', '2025-11-05')])
+def test_ads_are_what_bronze_holds_of_these_days_whether_added_up_by_month_or_not(
+    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch, article: str, span: tuple[str, str]
+) -> None:
+    for name, value in dashboard.environment.items():
+        monkeypatch.setenv(name, value)
+    sums = 'count(*), sum(impressions)::bigint, sum(clicks)::bigint, sum(revenue_usd) from bronze.gam_delivery'
+    sums += ' where _partition_date between %(start)s and %(end)s'
+    is_its = "coalesce(nullif(content_id, ''), '(not set)') = %(article)s"
+    of_article = f"select coalesce(line_item, '(not set)'), {sums} and {is_its} group by 1"
+    asked = {'start': date.fromisoformat(span[0]), 'end': date.fromisoformat(span[1]), 'article': article}
+    beside = {row[:5] for row in ask(load_settings(), query('ads_beside'), asked).rows}
+    assert beside == set(ask(load_settings(), of_article, asked).rows) != set()
+    for by in ('ad_unit', 'line_item', 'creative', 'site'):
+        stored = ask(load_settings(), f'select {by}, {sums} group by 1', asked).rows
+        found = {row[:5] for row in ask(load_settings(), query('ads'), asked | {'by': by}).rows}
+        assert found == {(row[0] or '(not set)', *row[1:]) for row in stored}, by
+    by_day = 'select _partition_date, ' + sums.removeprefix('count(*), ') + ' and line_item = %(wanted)s {} group by 1'
+    wanted = asked | {'by': 'line_item', 'wanted': max(beside, key=lambda row: row[1])[0]}
+    one = ask(load_settings(), by_day.format(f'and {is_its}'), wanted).rows
+    assert sorted(ask(load_settings(), query('days_of_ads'), wanted).rows) == sorted(one) != []
+    assert sorted(ask(load_settings(), query('days_of_ads'), wanted | {'article': ''}).rows) == sorted(
+        ask(load_settings(), by_day.format(''), wanted).rows
+    )
+
+
 def test_days_and_what_they_amount_to_are_one_look_at_gold(dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in dashboard.environment.items():
         monkeypatch.setenv(name, value)

@@ -195,6 +195,11 @@ def test_a_day_that_loses_rows_is_counted_anew_and_no_other_unless_there_are_man
     assert (query(of_first) == before) == (most > 0)
     assert query('table gold.gam_daily_summary') == rows
     assert main(['verify']) == 0
+    # Ads are added up by day and by month besides, which verify works out from bronze.
+    ads('2025-10-01', '2025-10-02')
+    assert main(['unload', '--source', 'gam_delivery', '--start', '2025-10-02', '--end', '2025-10-02']) == 0
+    assert query('select min(served_date), max(served_date) from gold.gam_daily_ads') == [(date(2025, 10, 1),) * 2]
+    assert main(['verify']) == 0
 
 
 def test_the_ledger_says_what_was_taken_out_and_a_dry_run_takes_nothing(settings: Settings, query: Query) -> None:

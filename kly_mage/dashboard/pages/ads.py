@@ -15,8 +15,7 @@ MOST = 500
 
 days = title('Ads')
 by = choice('By', 'by', BY)
-brought = numbers.moments('gam_delivery', days)
-found = numbers.rows('ads', by=by, article='', start=days.start, end=days.end, **brought)
+found = numbers.rows('ads', by=by, start=days.start, end=days.end)
 at = {name: found.columns.index(name) for name in found.columns}
 charts.bars(f'Revenue, USD, by {BY[by].lower()}', [(row[0], row[at['revenue_usd']]) for row in found.rows])
 

@@ -99,8 +99,7 @@ def one(article: str) -> None:
         proof=day_of,
         whole_proof=proof,
     )
-    brought = numbers.moments('gam_delivery', days, article)
-    beside = numbers.rows('ads', by='line_item', article=article, start=days.start, end=days.end, **brought)
+    beside = numbers.rows('ads_beside', article=article, start=days.start, end=days.end)
     table(
         f'article_{article}_ads',
         [

@@ -112,8 +112,7 @@ def of_days() -> None:
         note(told, ('all of these days', link('proof', **numbers.ends(days))))
     ads = _chosen_ads()
     if ads:
-        brought = numbers.moments('gam_delivery', days, only['article'])
-        found = numbers.rows('days_of_ads', by=ADS[ads], wanted=chosen(ads), article=only['article'], **span, **brought)
+        found = numbers.rows('days_of_ads', by=ADS[ads], wanted=chosen(ads), article=only['article'], **span)
     else:
         found = numbers.rows('days', **span, **only)
     article = only['article'] or None

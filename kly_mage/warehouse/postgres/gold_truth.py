@@ -8,7 +8,8 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared import SOURCES
-from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, NOT_SET, Distinct, Mart
+from kly_mage.declared.marts import DAILY_SUMMARY, GAM_DAILY_SUMMARY, MARTS, NOT_SET, Distinct, Mart
+from kly_mage.warehouse.postgres import ads_sums
 from kly_mage.warehouse.postgres.counting import counting
 from kly_mage.warehouse.postgres.differences import compare, count
 from kly_mage.warehouse.postgres.gold_checks import gold
@@ -31,6 +32,11 @@ def check_gold(cursor: Cursor, report: Report) -> None:
             found, key = gold(counted.registry), (mart.day.name, counted.key)
             report.add(f'gold.{counted.registry}', compare(cursor, found, keys(mart, counted), key, ()), in_gold=True)
             report.checked[f'gold.{counted.registry}'] = count(cursor, found)
+        if mart == GAM_DAILY_SUMMARY:
+            for table, of_key, of_values, given in ads_sums.truths(mart, _behind_watermark(mart).string):
+                kept = sql.SQL('(select * from {} where count_rows <> 0) as kept').format(sql.SQL(table))
+                report.add(table, compare(cursor, kept, sql.SQL(given), of_key, of_values), in_gold=True)
+                report.checked[table] = count(cursor, sql.SQL(table))
     cursor.execute("select relkind = 'v' from pg_class where oid = to_regclass('gold.daily_summary')")
     (is_view,) = cursor.fetchone() or (None,)
     if is_view is None:

@@ -10,7 +10,8 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
-from kly_mage.declared.marts import DAILY_SUMMARY, Mart, mart_of
+from kly_mage.declared.marts import DAILY_SUMMARY, GAM_DAILY_SUMMARY, Mart, mart_of
+from kly_mage.warehouse.postgres import ads_sums
 from kly_mage.warehouse.postgres.gold_checks import Block, gold, rebuild
 from kly_mage.warehouse.postgres.gold_truth import keys, truth
 from kly_mage.warehouse.postgres.tables import corrections_table
@@ -57,6 +58,8 @@ def _count(cursor: Cursor, mart: Mart, days: list[date]) -> None:
         _replace(cursor, counted.registry, names, keys(mart, counted, rows), mart.day.name, days)
     names = [*mart.key, *(measure.name for measure in mart.measures)]
     _replace(cursor, mart.name, names, truth(mart, rows), mart.day.name, days, stamp=True)
+    if mart == GAM_DAILY_SUMMARY:
+        ads_sums.recount(cursor, mart, days)
 
 
 def _replace(

@@ -9,8 +9,9 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Column, Source
-from kly_mage.declared.marts import MARTS, Mart, mart_of
+from kly_mage.declared.marts import GAM_DAILY_SUMMARY, MARTS, Mart, mart_of
 from kly_mage.rows.rowhash import VERSION
+from kly_mage.warehouse.postgres.ads_sums import ads_sums_ddl
 from kly_mage.warehouse.postgres.delivery_tables import changes_ddl, corrections_ddl
 from kly_mage.warehouse.postgres.finality_view import finality_view
 from kly_mage.warehouse.postgres.joined_tables import joined_ddl
@@ -125,6 +126,7 @@ def _made_for(sources: tuple[Source, ...], marts: tuple[Mart, ...], joined: str)
             articles,
             *map(mart_ddl, marts),
             *restatements,
+            *(ads_sums_ddl(SOURCES[mart.source], mart) for mart in marts if mart == GAM_DAILY_SUMMARY),
             joined,
             *checks,
             restatements_view(),

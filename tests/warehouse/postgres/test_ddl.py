@@ -20,6 +20,7 @@ from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.declared.marts import DAILY_SUMMARY, GAM_DAILY_SUMMARY, MARTS
 from kly_mage.warehouse.postgres import ddl as schema
 from kly_mage.warehouse.postgres import hash_sql, tables
+from kly_mage.warehouse.postgres.ads_sums import ads_sums_ddl
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.finality_view import finality_view
 from kly_mage.warehouse.postgres.joined_tables import joined_ddl
@@ -214,6 +215,7 @@ def statements() -> dict[str, str]:
     made |= {f'{mart.name}.sql': mart_ddl(mart) for mart in MARTS}
     made |= {'reconciliation.sql': view_ddl(), 'daily_summary.sql': joined_ddl()}
     made |= {'restatements.sql': restatements_view(), 'finality.sql': finality_view()}
+    made |= {'ads_sums.sql': ads_sums_ddl(GAM_DELIVERY, GAM_DAILY_SUMMARY)}
     made |= {'gam_restatements.sql': restatements_ddl(GAM_DELIVERY, GAM_DAILY_SUMMARY)}
     odd = [*CMS_ARTICLES.names, 'a"b', "a'b", 'a=b', '\\', '_load_id']
     return made | {'cms_articles_hashrow_odd_names.sql': hash_sql.hashrow(CMS_ARTICLES, odd)}
