@@ -35,8 +35,8 @@ _Cells = list[Any]
 @contextmanager
 def accounts(client: Client, settings: Settings) -> Iterator['Accounts']:
     """A reconciliation. Two at once are in nobody's way: each leaves its account whole, the later one stays."""
-    yield Accounts(client, settings)
-    costs.note(client, 'reconcile')
+    with costs.noted(client, 'reconcile'):
+        yield Accounts(client, settings)
 
 
 class Accounts:

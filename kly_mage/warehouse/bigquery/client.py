@@ -215,9 +215,10 @@ class Client:
                 job = ask()
             except Conflict:  # it is there: the answer was lost, and Google's library has asked again
                 job = self._client.get_job(name, timeout=ANSWER_SECONDS)
-            found = job.result(**waiting)
-            self._spent.append(_job(job, self.job_prefix))
-            return found
+            try:
+                return job.result(**waiting)
+            finally:  # what it has read is billed, whatever has become of it
+                self._spent.append(_job(job, self.job_prefix))
         except BaseException as error:
             if not isinstance(error, Exception):
                 self._stop(name)

@@ -1,9 +1,8 @@
-"""The part of a load's script that changes what counts: restatements of ads, and days that are delivered again whole.
+"""The part of a load's script that is about days delivered again whole: what counts of them is what the newest delivery has.
 
 Which delivery is in force is noted in ``ops.deliveries``, a row per step, the greatest of which counts. Rows of an older one
 are superseded as they come. What a newest whole delivery holds no more is found in the registry, which knows of each row the
-day of its file: bronze is read only where something has ceased to count. See ``warehouse/postgres/deliveries.py`` and
-``warehouse/postgres/conflicts.py``, which do the same.
+day of its file: bronze is read only where something has ceased to count. As ``warehouse/postgres/deliveries.py``.
 """
 
 from collections.abc import Collection, Iterable
@@ -18,7 +17,6 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.warehouse.bigquery.counting import gone, log, log_columns
 from kly_mage.warehouse.bigquery.text import identifier, literal
 
-PLACE = ('_delivered_at', '_file', '_line')
 PARAMETERS = ('delivery_files', 'delivery_days', 'deliveries', 'place_files', 'place_days', 'place_kinds', 'places')
 _MET = "_place in ('new', 'already_loaded', 'duplicate')"
 
@@ -75,17 +73,12 @@ def parts(
     load_id: int,
     delivered: Delivered,
     *,
-    near: str,
-    near_target: str,
     staged: Collection[str],
     known: Collection[str],
-    timezone: str,
 ) -> dict[str, str]:
     """The places of the script that are about what counts; empty texts where nothing of the source is corrected.
 
     Args:
-        near: the condition on the registry under the name ``known`` that leaves out the days of no row of the load.
-        near_target: the same under the name ``target``.
         staged: the columns of the staged rows that are of the files.
         known: those of bronze beside them.
     """
@@ -93,8 +86,6 @@ def parts(
     found |= dict.fromkeys(('replaced', 'withdrawn', 'returned'), '0')
     if source.holds_whole_days:
         found |= _of_deliveries(source, load_id, delivered, staged, known)
-    elif source.applies_restatements:
-        found['correct'] = _restated(source, near, near_target, timezone)
     if source.holds_whole_days or source.applies_restatements:
         for place, why in (('replaced', 'superseded'), ('withdrawn', 'withdrawn'), ('returned', 'returned')):
             found[place] = f"(select countif(why = '{why}') from {log(source)} where _updated_at = v_stamp)"
@@ -141,27 +132,6 @@ def _of_deliveries(
 def _key(values: list[str]) -> str:
     """What two versions of one row share, as a text."""
     return f'to_json_string([{", ".join(f"cast({value} as string)" for value in values)}])'
-
-
-def _restated(source: Source, near: str, near_target: str, timezone: str) -> str:
-    versions = [column.name for column in source.version_columns]
-    moved, own = [*PLACE, *versions], [*log_columns(source), *PLACE]
-    was: dict[str, str] = {name: f'was_{name}' for name in moved}
-    gone_columns = [identifier(was.get(name, name)) for name in own]
-    if source.day_column in versions:  # a version may be of another day
-        gone_columns[own.index('_partition_date')] = f'date({identifier(f"was_{source.day_column}")}, {literal(timezone)})'
-    return _RESTATED.format(
-        name=source.name,
-        log=log(source),
-        near=near,
-        near_target=near_target,
-        own=', '.join(map(identifier, own)),
-        newest=', '.join(f'newest.{identifier(name)}' for name in own),
-        were=', '.join(f'known.{identifier(name)} as {identifier(f"was_{name}")}' for name in moved),
-        was=', '.join(gone_columns),
-        differs=' or '.join(f'{identifier(name)} is distinct from {identifier(f"was_{name}")}' for name in versions),
-        moved=', '.join(f'{identifier(name)} = incoming.{identifier(name)}' for name in moved),
-    )
 
 
 def parameters(delivered: Delivered, source: Source) -> dict[str, Any]:
@@ -246,29 +216,4 @@ insert into ops.deliveries (source, file_day, day, kind, named_day, load_id)
 select {source}, whole.file_day, whole.day, whole.kind, parse_date('%Y%m%d', left(whole.delivery, 8)), v_load_id
 from whole inner join in_force on whole.file_day = in_force.file_day and whole.day = in_force.day
 where in_force.noted is null or whole.delivery > in_force.noted;
-"""
-_RESTATED = """
--- The version of the newest file counts, of its rows the first; what has come from an older one changes nothing.
-create temp table later as
-select {newest}, {were}
-from (
-    select {own} from placed where _reject is null and true
-    qualify row_number() over (partition by _hashrow order by _delivered_at desc, _file desc, _line) = 1
-) as newest
-inner join bronze.{name}_hashrow as known on newest._hashrow = known._hashrow and {near}
-where
-    newest._delivered_at > known._delivered_at
-    or (newest._delivered_at = known._delivered_at and newest._file > known._file);
-
-if exists (select 1 from later) then
-insert into {log} ({own}, sign, why, _updated_at, _load_id)
-select {was}, -1, 'superseded', v_stamp, v_load_id from later where {differs}
-union all
-select {own}, 1, 'restated', v_stamp, v_load_id from later where {differs};
-
-merge into bronze.{name}_hashrow as target
-using (select * from later) as incoming
-on target._hashrow = incoming._hashrow and {near_target}
-when matched then update set {moved};
-end if;
 """

@@ -1,8 +1,10 @@
 """``ops.costs``: what each load, refresh and check has read and was billed, as BigQuery says of its jobs."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from kly_mage.common.errors import KlyError
+from kly_mage.common.errors import KlyError, UnreachableError
 from kly_mage.common.window import Window
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.costs import Cost
@@ -17,6 +19,20 @@ BY_DAY = (
     ' sum(bytes_billed) as bytes_billed, sum(slot_ms) as slot_ms from ops.costs'
     ' where date(finished_at, @timezone) between @start and @end group by day order by day desc'
 )
+
+
+@contextmanager
+def noted(client: Client, run: str) -> Iterator[dict[str, int]]:
+    """Inside a run is done, whose cost is written down at its end, also if it fails; the number of a load is put into it."""
+    load = dict[str, int]()
+    try:
+        yield load
+    except UnreachableError:  # it would meet this statement as well
+        raise
+    except BaseException:
+        note(client, run, load.get('load_id'))
+        raise
+    note(client, run, load.get('load_id'))
 
 
 def note(client: Client, run: str, load_id: int | None = None) -> None:

@@ -1,5 +1,6 @@
 """BigQuery as a warehouse (``warehouse/base.py``)."""
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from datetime import date, datetime
@@ -8,9 +9,9 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import UsageError
+from kly_mage.common.errors import KlyError, UsageError
 from kly_mage.common.settings import Settings
-from kly_mage.common.window import Window
+from kly_mage.common.window import Window, today
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
@@ -19,7 +20,7 @@ from kly_mage.warehouse.account import Accounts
 from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, shown, standing, unload, waiting
 from kly_mage.warehouse.bigquery.account import accounts
 from kly_mage.warehouse.bigquery.client import Client
-from kly_mage.warehouse.bigquery.load import load, load_in_place
+from kly_mage.warehouse.bigquery.load import final_days, load, load_in_place
 from kly_mage.warehouse.bigquery.removal import remove
 from kly_mage.warehouse.bigquery.truth import mart_script, rebuild_script
 from kly_mage.warehouse.bigquery.verify import verify
@@ -32,6 +33,7 @@ from kly_mage.warehouse.standing import Held, Load, told_stale
 from kly_mage.warehouse.unloading import Selection, Unloaded
 from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
+logger = logging.getLogger('kly_mage')
 _READY: set[tuple[str | None, str, str]] = set()  # projects whose tables this process has seen to
 
 
@@ -60,28 +62,34 @@ class BigQuery:
         _READY.clear()
 
     def load(self, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
-        return self._noted(request, until_whole(lambda: load(self.settings, self.client, request, frames)))
+        return self._noted(request, lambda: until_whole(lambda: load(self.settings, self.client, request, frames)))
 
     def in_place(self, source: Source) -> InPlace | None:
         return ga4_tables.in_place(self.settings, source)
 
     def load_in_place(self, request: Request) -> dict[str, Any]:
-        return self._noted(request, load_in_place(self.settings, self.client, request))
+        return self._noted(request, lambda: load_in_place(self.settings, self.client, request))
 
-    def _noted(self, request: Request, done: dict[str, Any]) -> dict[str, Any]:
+    def _noted(self, request: Request, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What a load did, with what is out of the ordinary about its days, once its cost is written down."""
         source, days, zone = request.source, request.window, self.settings.timezone
-        done['far_off'] = [str(day) for day in standing.far_off(self.client, source, days)]
-        done |= told_stale(standing.stale_now(self.client, source, days, zone))
-        costs.note(self.client, f'load {source.name}', done['load_id'])
+        with costs.noted(self.client, f'load {source.name}') as noted:
+            done = work()
+            noted['load_id'] = done['load_id']
+            try:
+                done['final_days'] = final_days(self.client, source, done, today(zone))
+                done['far_off'] = [str(day) for day in standing.far_off(self.client, source, days)]
+                done |= told_stale(standing.stale_now(self.client, source, days, zone))
+            except KlyError as error:  # the rows are in
+                logger.warning('%s %s is loaded; what its days are beside others is not known: %s', source.name, days, error)
         return done
 
     def refresh(self, mart: str, text: Callable[[], str]) -> None:
         script = mart_script(mart)
         if script is None:
             raise UsageError(f'gold.{mart} has no statements for BigQuery yet: KLY_WAREHOUSE=postgres refreshes it')
-        self.client.run(script, what='refresh')
-        costs.note(self.client, f'refresh gold.{mart}')
+        with costs.noted(self.client, f'refresh gold.{mart}'):
+            self.client.run(script, what='refresh')
 
     def last_refresh(self, mart: str) -> str | None:
         return shown.last_refresh(self.client, mart)
@@ -129,9 +137,8 @@ class BigQuery:
     def verify(self) -> Report | None:
         if not ledger.is_loaded(self.client):
             return None
-        report = verify(self.client, self.settings.timezone)
-        costs.note(self.client, 'verify')
-        return report
+        with costs.noted(self.client, 'verify'):
+            return verify(self.client, self.settings.timezone)
 
     def accounts(self) -> AbstractContextManager[Accounts]:
         return accounts(self.client, self.settings)
@@ -153,8 +160,8 @@ class BigQuery:
         return done
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
-        rows = self.client.run(rebuild_script(), what='rebuild')
-        costs.note(self.client, 'rebuild')
+        with costs.noted(self.client, 'rebuild'):
+            rows = self.client.run(rebuild_script(), what='rebuild')
         return {row['name']: row['amount'] for row in rows}
 
     def waiting_rejects(

@@ -11,6 +11,12 @@ from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.schema import everything
 from kly_mage.warehouse.bigquery.text import literal
 
+_ARTICLE = 'ga4_article'
+AGREE = (
+    f"insert into ops.settings (name, value) select '{_ARTICLE}', @value from (select 1 as one)"
+    f" where not exists (select 1 from ops.settings as known where known.name = '{_ARTICLE}')"
+)
+
 
 def hold(client: Client, settings: Settings) -> None:
     """Have all tables there, and what is fixed as it was.
@@ -36,6 +42,25 @@ def hold(client: Client, settings: Settings) -> None:
         what='schema',
     )
     _refuse(_read(client), now)  # another process may have been faster
+
+
+def agree(client: Client, settings: Settings) -> None:
+    """Hold the loads of an export to one list of where an event names its article (``KLY_GA4_ARTICLE``).
+
+    Another list gives the same events other articles, so other hashes: each would be a version of its own.
+
+    Raises:
+        SettingsError: it is another one than that of the rows that are loaded.
+    """
+    now = ' '.join(settings.ga4_article)
+    if _ARTICLE not in (known := _read(client)):
+        client.run(AGREE, {'value': now}, what='settings')
+        known = _read(client)
+    if known[_ARTICLE] != now:
+        raise SettingsError(
+            f"the events of this project have the articles that KLY_GA4_ARTICLE='{known[_ARTICLE]}' finds, not '{now}':"
+            ' set it back, or load into another project'
+        )
 
 
 def _read(client: Client) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """GA4's export where it stands: which of its tables a load reads, and the script that stages their rows.
 
-What counts of a day is its newest whole delivery (docs/whole-days.md), and BigQuery takes back no rows yet. So a day is
-loaded from one table alone, once Google does not write it again; one that has been written again all the same is left out.
+Of a day the newest whole table is read, and again when Google has written it anew; what it lacks then is taken back
+(docs/whole-days.md). Rows of a day may stand in the tables after it, too: where something may be taken back, these are read
+as well, or nobody would know whether another table still has it.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +11,7 @@ from datetime import date, datetime, timedelta
 
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings
-from kly_mage.common.window import Window, today
+from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.declared.ga4_events import GA4_EVENTS, IDENTITY
 from kly_mage.fetch.bigquery import Dataset, Remote
@@ -28,7 +29,6 @@ from kly_mage.warehouse.request import Request
 Into = Callable[[int, LandingFile, str], str]
 """The statement that keeps the rows of a query, which are those of the file of that number."""
 _TABLES = 20  # read by one script, whose text may have a megabyte
-_NOT_YET = 'BigQuery takes back no rows yet, so it is loaded when Google does not write it again'
 
 
 def in_place(settings: Settings, source: Source) -> InPlace | None:
@@ -64,7 +64,7 @@ def stage(settings: Settings, client: Client, request: Request, staging: str) ->
         The request with the tables as they are now, and what is known of the rows.
     """
     source, dataset = request.source, Dataset(settings.ga4_dataset or '')
-    found, left_out = _chosen(settings, client, request, dataset)
+    found = _chosen(settings, client, request, dataset)
     columns = [(name, kind) for name, kind, _ in staged_columns(source, request.undeclared)]
     made = ', '.join(f'{identifier(name)} {kind}' for name, kind in columns)
     filled = ', '.join(map(identifier, selected(source)))
@@ -75,7 +75,8 @@ def stage(settings: Settings, client: Client, request: Request, staging: str) ->
     states = {file.name: remote.modified for file, remote in found}
     files = [replace(file, size=remote.bytes, modified_at=remote.modified) for file, remote in found]
     first, last = _utc_days(settings, request, files)
-    return replace(request, files=files), Staged(columns, first, last, states, left_out)
+    deliveries = [file.name for file in files]
+    return replace(request, files=files), Staged(columns, first, last, states, deliveries=deliveries)
 
 
 def stage_all(
@@ -99,24 +100,18 @@ def _utc_days(settings: Settings, request: Request, files: list[LandingFile]) ->
     return (min(held) - timedelta(days=1), max(held) + timedelta(days=1)) if held else (None, None)
 
 
-def _chosen(
-    settings: Settings, client: Client, request: Request, dataset: Dataset
-) -> tuple[list[tuple[LandingFile, Remote]], dict[str, str]]:
-    """The tables that are read, and why others of the days asked for are not."""
-    source, now = request.source, today(settings.timezone)
-    reads = read_as(client, source)
+def _chosen(settings: Settings, client: Client, request: Request, dataset: Dataset) -> list[tuple[LandingFile, Remote]]:
+    """The tables that are read: those that loads have not taken; all, if rows of earlier ones may be taken back."""
+    reads = read_as(client, request.source)
     loaded = {name: modified for name, modified, _ in reads}
     of_day = {day_of(name): name for name in loaded if is_export(name)}
-    found, left_out = [], dict[str, str]()
-    for file in request.files:
-        remote, reason = None, _unfinished(source, file, now)
-        if reason is None and (remote := dataset.table(file.name)) is not None:
-            reason = _changed(file, remote, loaded, of_day)
-        if reason is not None and file.day in request.window:
-            left_out[file.name] = reason
-        elif reason is None and remote is not None and not _is_taken(settings, request, file, remote, reads):
-            found.append((file, remote))
-    return found, left_out
+    there = [(file, remote) for file in request.files if (remote := dataset.table(file.name)) is not None]
+    new = [each for each in there if not _is_taken(settings, request, *each, reads)]
+    is_corrected = any(
+        of_day.get(file.day, file.name) != file.name or loaded.get(file.name, remote.modified) != remote.modified
+        for file, remote in new
+    )
+    return there if is_corrected else new
 
 
 def _is_taken(
@@ -126,22 +121,6 @@ def _is_taken(
     may_hold = file.days(settings.late_days) or request.window
     taken = [days for name, modified, days in reads if (name, modified) == (file.name, remote.modified)]
     return all(any(day in days for days in taken) for day in may_hold if day in request.window)
-
-
-def _unfinished(source: Source, file: LandingFile, now: date) -> str | None:
-    final = source.finality.of(file.day) if source.finality and file.day else now
-    return f'it may be written again until {final - timedelta(days=1)}; {_NOT_YET}' if now < final else None
-
-
-def _changed(file: LandingFile, remote: Remote, loaded: dict[str, datetime], of_day: dict[date | None, str]) -> str | None:
-    if (before := of_day.get(file.day, file.name)) != file.name:
-        return f'its day is loaded from {before}, which counts; BigQuery takes back no rows yet'
-    if (then := loaded.get(file.name, remote.modified)) != remote.modified:
-        return (
-            f'it was written again at {remote.modified:%Y-%m-%d %H:%M} UTC, and loaded as of {then:%Y-%m-%d %H:%M}, which '
-            'counts; BigQuery takes back no rows yet'
-        )
-    return None
 
 
 def _select(settings: Settings, source: Source, days: Window, dataset: Dataset, file: LandingFile, remote: Remote) -> str:

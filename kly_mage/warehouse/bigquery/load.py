@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -11,9 +11,8 @@ import polars as pl
 
 from kly_mage.common.errors import LimitError, UnreachableError, UsageError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
-from kly_mage.common.window import today
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.bigquery import correcting, ga4_tables
+from kly_mage.warehouse.bigquery import correcting, fixed, ga4_tables
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.correcting import Delivered
 from kly_mage.warehouse.bigquery.counting import log
@@ -69,6 +68,8 @@ def _placed(
     source, load_id = request.source, time.time_ns() // 1000
     table = f'staging.{source.name}_{load_id}'
     try:
+        if request.is_export:
+            fixed.agree(client, settings)
         request, staged = stage(table)
         read = [file for file in request.files if file.name not in staged.left_out]
         delivered = Delivered.of(source, staged.deliveries, read, request.window, settings.late_days)
@@ -85,10 +86,7 @@ def _placed(
         raise
     finally:
         client.drop(table)
-    done = _done(request, load_id, told, staged)
-    if any(done[f'rows_{part}'] for part in CORRECTED):
-        done['final_days'] = _final_days(client, source, load_id, today(settings.timezone))
-    return done
+    return _done(request, load_id, told, staged)
 
 
 def refuse(request: Request) -> None:
@@ -124,11 +122,15 @@ def _columns(client: Client, source: Source, undeclared: list[str]) -> set[str]:
     return known.union(name.lower() for name in undeclared)
 
 
-def _final_days(client: Client, source: Source, load_id: int, now: date) -> list[str]:
-    """The days that were final when a load corrected them."""
-    if source.finality is None:
+def final_days(client: Client, source: Source, done: Mapping[str, Any], now: date) -> list[str]:
+    """The days that were final when a load corrected them.
+
+    Args:
+        done: what it did.
+    """
+    if source.finality is None or not any(done[f'rows_{part}'] for part in CORRECTED):
         return []
-    rows = client.run(corrected_days(source, load_id), what='days')
+    rows = client.run(corrected_days(source, done['load_id']), what='days')
     return [str(row['day']) for row in rows if source.finality.of(row['day']) <= now]
 
 

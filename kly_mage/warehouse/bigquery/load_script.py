@@ -14,7 +14,7 @@ from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
 from kly_mage.warehouse.bigquery import correcting
 from kly_mage.warehouse.bigquery.correcting import Delivered
-from kly_mage.warehouse.bigquery.counting import log
+from kly_mage.warehouse.bigquery.further_versions import PLACE, accepted, further_versions
 from kly_mage.warehouse.bigquery.schema import COUNTS, bronze_columns
 from kly_mage.warehouse.bigquery.staging import Staged
 from kly_mage.warehouse.bigquery.text import identifier, literal
@@ -48,16 +48,13 @@ def load_script(
     money = source.money_columns[0] if source.money_columns else None
     usable = 'if(_reject is null, {} * (_duplicate_rows + 1), null)'
     worth = f'sum({usable.format(identifier(money))})' if money else 'cast(null as bignumeric)'
-    counts = {each: _counted(each) for each in COUNTS}
+    counts = {each: _counted(source, each) for each in COUNTS}
     of_day = {each: told for each, told in counts.items() if each not in ('distinct', 'outside')}
     near_known, near_target = (near(table, staged.first, staged.last) for table in ('known', 'target'))
     corrected = correcting.parts(
         *(source, load_id, delivered),
-        near=near_known,
-        near_target=near_target,
         staged=[*source.names, *undeclared],
         known=known,
-        timezone=timezone,
     )
     parts: dict[str, str | int] = {
         **corrected,
@@ -92,8 +89,8 @@ def load_script(
         if source.versioned
         else '',
         'own': ', '.join(map(identifier, own)),
-        'conflicts': _conflicts(source) if versions else '',
-        'conflicts_accepted': _accepted(source) if versions else '0',
+        'conflicts': further_versions(source, near_known, near_target, timezone) if versions else '',
+        'conflicts_accepted': accepted(source) if versions else '0',
         'counts': ', '.join(f'rows_{each}' for each in COUNTS),
         'counted': ',\n    '.join(counts.values()),
         'day_counts': ', '.join(f'rows_{each}' for each in of_day),
@@ -121,7 +118,7 @@ def _kept(source: Source) -> list[str]:
     own = ['_file_day', '_partition_date'] if source.holds_whole_days else []
     if not source.versioned and not source.version_columns:
         return own
-    return [*own, *correcting.PLACE, *(column.name for column in source.version_columns)]
+    return [*own, *PLACE, *(column.name for column in source.version_columns)]
 
 
 def _first(name: str) -> str:
@@ -138,48 +135,24 @@ def near(table: str, first: date | None, last: date | None) -> str:
     return f'({days} or {table}._utc_day is null)'
 
 
-def _counted(part: str) -> str:
-    """How many rows of ``placed`` have a place; each stands for itself, and for its duplicates."""
+def _counted(source: Source, part: str) -> str:
+    """How many rows of ``placed`` have a place; each stands for itself, and for its duplicates.
+
+    Rows in whose place a newer delivery of their day stands are not looked at: their duplicates have their place.
+    """
+    apart = ", 'superseded'" if source.holds_whole_days else ''
     match part:
         case 'read':
             return "coalesce(sum(if(_place = 'file', 0, 1 + _duplicate_rows)), 0)"
         case 'distinct':
-            return "countif(_place in ('new', 'already_loaded', 'conflicting'))"
+            return "countif(_place in ('new', 'already_loaded', 'conflicting', 'restated'))"
         case 'duplicate':
-            return "coalesce(sum(if(_place in ('file', 'rejected', 'outside', 'superseded'), 0, _duplicate_rows)), 0)" \
-                   " + countif(_place = 'duplicate')"  # fmt: skip
-        case 'superseded':
+            others = f"_place in ('file', 'rejected', 'outside'{apart})"
+            return f"coalesce(sum(if({others}, 0, _duplicate_rows)), 0) + countif(_place = 'duplicate')"
+        case 'superseded' if source.holds_whole_days:
             return "coalesce(sum(if(_place = 'superseded', 1 + _duplicate_rows, 0)), 0)"
         case _:
             return f'countif(_place = {literal(part)})'
-
-
-def _conflicts(source: Source) -> str:
-    versions = [column.name for column in source.version_columns]
-    kept = ['_hashrow', *source.names, '_undeclared', *(f'counted_{n}' for n in versions)]
-    kept += ['_partition_date', '_delivered_at', '_file', '_line', '_undeclared_values']
-    same = ' and '.join(f'before.{identifier(n)} is not distinct from placed.{identifier(n)}' for n in versions)
-    counted = same.replace('before.', 'counted.')
-    return _CONFLICTS.format(
-        name=source.name,
-        columns=', '.join(map(identifier, kept)),
-        values=', '.join(f'placed.{identifier(n)}' for n in kept),
-        same=same,
-        log=log(source),
-        counted=counted,
-        versions=', '.join(map(identifier, versions)),
-    )
-
-
-def _accepted(source: Source) -> str:
-    """How many of the versions that are met somebody has accepted."""
-    names = [identifier(column.name) for column in source.version_columns]
-    same = ' and '.join(f'further.{name} is not distinct from met.{name}' for name in names)
-    return (
-        f'(select count(*) from placed as met inner join bronze.{source.name}_conflicts as further'
-        f" on met._hashrow = further._hashrow and {same} where met._place = 'conflicting'"
-        ' and further.accepted_at is not null)'
-    )
 
 
 _REDELIVERED = """select * from placed where _reject is null and true
@@ -187,17 +160,6 @@ _REDELIVERED = """select * from placed where _reject is null and true
 _AGAIN = """
 when matched and ({later}) then update set
     _delivered_at = incoming._delivered_at, _file = incoming._file, _line = incoming._line"""
-_CONFLICTS = """
-insert into bronze.{name}_conflicts ({columns}, _updated_at, _load_id)
-select {values}, v_stamp, v_load_id
-from placed
-left join bronze.{name}_conflicts as before
-    on placed._hashrow = before._hashrow and {same}
--- A version that has counted before is no other one: bronze or the log has it.
-left join (select distinct _hashrow, {versions} from {log} where sign < 0) as counted
-    on placed._hashrow = counted._hashrow and {counted}
-where placed._place = 'conflicting' and before._hashrow is null and counted._hashrow is null;
-"""
 _FAILED = """\
 begin transaction;
 update ops.{name}_lock set holder = 'load {load_id}, which failed' where true;

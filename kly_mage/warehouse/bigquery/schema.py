@@ -16,7 +16,10 @@ TYPES = {
     'fingerprint': 'string',
 }
 RATIO_DIGITS = 6  # behind the point, of a ratio of gold.daily_summary
-COUNTS = ('read', 'distinct', 'new', 'already_loaded', 'duplicate', 'rejected', 'conflicting', 'superseded', 'outside')
+COUNTS = (
+    *('read', 'distinct', 'new', 'already_loaded', 'duplicate', 'rejected', 'conflicting', 'restated', 'superseded'),
+    'outside',
+)
 Columns = list[tuple[str, str, str]]  # name, type, description
 _UNITS = {'count': 'int64', 'USD': 'bignumeric'}
 _SYSTEM: Columns = [
@@ -93,6 +96,7 @@ def _source(source: Source) -> list[str]:
             ('_undeclared_values', 'string', 'What it says in undeclared columns, as JSON.'),
             *_SYSTEM[3:],
             *_DECIDED,
+            ('is_restatement', 'bool', 'Whether the newest version counts in its place, or it does: nobody has to decide.'),
         ]
         grain = f'One row per further version of a row of bronze.{name}: same hash, something else.'
         found.append(_table(f'bronze.{name}_conflicts', grain, further, None, '_hashrow'))

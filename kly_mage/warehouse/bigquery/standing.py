@@ -36,7 +36,8 @@ NEWEST_DAYS = (
     ' inner join ops.loads as loads on of_day.source = loads.source and of_day.load_id = loads.load_id'
     f' left join {TAKEN_OUT} as gone on of_day.source = gone.source and of_day.day = gone.day'
     " where of_day.source in unnest(@sources) and loads.status = 'done' and loads.load_id > coalesce(gone.load_id, 0)"
-    ' and of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting > 0 group by of_day.source'
+    ' and of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting + of_day.rows_restated > 0'
+    ' group by of_day.source'
 )
 REJECTS = (
     f'select source, file, countif(line <> {FILE_LINE}) as rows_waiting, countif(line = {FILE_LINE}) > 0 as is_left_out,'
@@ -49,7 +50,8 @@ REJECTS = (
 NEWEST_UNTIL = NEWEST_DAYS.replace(' group by of_day', ' and of_day.day <= @end group by of_day')
 # Distinct usable rows, as the last load of each day found them in the files.
 LOADED = (
-    'select of_day.source, of_day.day, of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting as amount'
+    'select of_day.source, of_day.day,'
+    ' of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting + of_day.rows_restated as amount'
     ' from ops.load_days as of_day'
     ' inner join ops.loads as loads on of_day.source = loads.source and of_day.load_id = loads.load_id'
     f' left join {TAKEN_OUT} as gone on of_day.source = gone.source and of_day.day = gone.day'
@@ -78,6 +80,7 @@ def conflicts_statement(sources: Collection[Source]) -> str:
     """How many further versions there are of the rows of each source that has versions."""
     counts = [
         f"select '{source.name}' as source, count(*) as rows_waiting from bronze.{source.name}_conflicts"
+        ' where is_restatement is not true'
         for source in sources
         if source.version_columns
     ]

@@ -164,7 +164,7 @@ def conflicts_statement(source: Source, undeclared: list[str], days: Window | No
 
 def _within(days: Window | None) -> str:
     of_days = ' and further._partition_date between @start and @end' if days else ''
-    return f' where further.accepted_at is null{of_days}'
+    return f' where further.accepted_at is null and further.is_restatement is not true{of_days}'
 
 
 def _values(sources: Collection[str], days: Window | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""GA4's tables loaded where they stand: the gold of their files, and nothing that BigQuery could not take back."""
+"""GA4's tables loaded where they stand: the gold of their files, corrected when Google writes a table anew."""
 
 import re
 import shutil
@@ -25,7 +25,7 @@ from kly_mage.warehouse.counts import Counts
 from kly_mage.warehouse.request import Request
 from tests.conftest import REAL_DATA
 from tests.ga4_dataset import fill
-from tests.ga4_export import events
+from tests.ga4_export import Event, events
 from tests.googlesql import analyzer
 from tests.oracle import expected
 from tests.warehouse.bigquery.test_ga4_select import PLACES, READ
@@ -49,6 +49,17 @@ def dataset(settings: Settings, address: Any, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(Dataset, 'table', settled)
     return project
+
+
+def viewed(n: int, article: str) -> Event:
+    """A page view of a user of its own, at noon in Jakarta."""
+    params = [
+        {'key': 'ga_session_id', 'value': {'int_value': '1'}},
+        {'key': 'content_id', 'value': {'string_value': article}},
+    ]
+    moment = int(datetime(2025, 10, 1, 5, 0, n, tzinfo=UTC).timestamp() * 1_000_000)
+    own = {'user_pseudo_id': f'u{n}', 'event_name': 'page_view', 'event_timestamp': str(moment), 'event_date': '20251001'}
+    return own | {'event_params': params, 'batch_event_index': str(n)}
 
 
 def backfill(start: str, end: str) -> int:
@@ -111,9 +122,7 @@ class Tables:
         return Remote(name, self.modified, 1_000, 12, False, PLACES)
 
 
-def staged(
-    monkeypatch: pytest.MonkeyPatch, now: str, loaded: dict[str, datetime], read_for: int = 2
-) -> tuple[list[str], Staged]:
+def staged(monkeypatch: pytest.MonkeyPatch, loaded: dict[str, datetime], read_for: int = 2) -> tuple[list[str], Staged]:
     """What a load of the first two days sends, and knows then."""
     sent = list[str]()
 
@@ -123,7 +132,6 @@ def staged(
             return []
 
     monkeypatch.setattr(ga4_tables, 'Dataset', Tables)
-    monkeypatch.setattr(ga4_tables, 'today', lambda timezone: date.fromisoformat(now))
     before = Window(date(2025, 9, 20), date(2025, 10, read_for))
     monkeypatch.setattr(ga4_tables, 'read_as', lambda client, source: [(name, at, before) for name, at in loaded.items()])
     settings = replace(load_settings(), ga4_dataset='shop.analytics_1', data_dir=Path('/nowhere'))
@@ -137,7 +145,7 @@ def staged(
 
 
 def test_a_day_is_read_from_its_newest_whole_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    (_, script), found = staged(monkeypatch, '2025-11-05', {})
+    (_, script), found = staged(monkeypatch, {})
     assert list(found.states) == ['events_20251001', 'events_intraday_20251002', 'events_20251003']
     assert found.left_out == {}
     assert script.count('`shop`.`analytics_1`.`events_20251001`') == 1
@@ -146,45 +154,70 @@ def test_a_day_is_read_from_its_newest_whole_table(monkeypatch: pytest.MonkeyPat
 
 def test_a_table_that_loads_have_taken_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = dict.fromkeys(('events_20251001', 'events_20251003'), Tables.modified)
-    (_, script), found = staged(monkeypatch, '2025-11-05', loaded)
+    (_, script), found = staged(monkeypatch, loaded)
     assert list(found.states) == ['events_intraday_20251002']
     assert 'events_20251001' not in script
     # Of the second day's table, rows of the first and second are asked for: by UTC of a day more on each side.
     assert (found.first, found.last) == (date(2025, 9, 30), date(2025, 10, 3))
     # The table of the third may hold rows of the second, which no load was asked for then.
-    _, found = staged(monkeypatch, '2025-11-05', loaded, read_for=1)
+    _, found = staged(monkeypatch, loaded, read_for=1)
     assert list(found.states) == ['events_intraday_20251002', 'events_20251003']
 
 
-def test_a_table_that_may_be_written_again_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, found = staged(monkeypatch, '2025-10-05', {})
-    # The day after the third day behind the first of October is the fifth. The third's is not asked for, and not told.
-    assert list(found.states) == ['events_20251001']
-    assert found.left_out == {
-        'events_intraday_20251002': 'it may be written again until 2025-10-05; BigQuery takes back no rows yet, so it is '
-        'loaded when Google does not write it again'
-    }
+def test_where_rows_may_be_taken_back_the_tables_beside_are_read_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written anew, or another table of its day: rows that it lacks may stand in the tables after it."""
+    taken = {'events_20251003': Tables.modified, 'events_intraday_20251002': Tables.modified}
+    for before in ({'events_20251001': datetime(2025, 10, 20, 8, tzinfo=UTC)}, {'events_fresh_20251001': Tables.modified}):
+        _, found = staged(monkeypatch, taken | before)
+        assert list(found.states) == found.deliveries == ['events_20251001', 'events_intraday_20251002', 'events_20251003']
 
 
-def test_a_table_that_was_written_again_after_it_was_loaded_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, same = staged(monkeypatch, '2025-11-05', {'events_20251001': Tables.modified})
-    assert same.left_out == {}
-    _, other = staged(monkeypatch, '2025-11-05', {'events_20251001': datetime(2025, 10, 20, 8, tzinfo=UTC)})
-    assert other.left_out == {
-        'events_20251001': 'it was written again at 2025-11-01 00:00 UTC, and loaded as of 2025-10-20 08:00, which counts; '
-        'BigQuery takes back no rows yet'
-    }
+@pytest.mark.slow
+def test_a_day_whose_table_is_written_anew_counts_as_it_is_now(
+    dataset: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table, changed = Dataset.table, dict[str, datetime]()
 
+    def written(self: Dataset, name: str) -> Remote | None:
+        found = table(self, name)
+        return found and Remote(name, changed[name], found.bytes, found.rows, False, found.fields)
 
-def test_a_day_that_is_loaded_from_another_table_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, found = staged(monkeypatch, '2025-11-05', {'events_fresh_20251001': Tables.modified})
-    assert found.left_out == {
-        'events_20251001': 'its day is loaded from events_fresh_20251001, which counts; BigQuery takes back no rows yet'
-    }
+    def write(name: str, hour: int, rows: list[Event]) -> None:
+        fill(dataset, name, rows)
+        changed[name] = datetime(2025, 10, 2, hour, tzinfo=UTC)
+
+    def ask(text: str) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in BigQuery(load_settings()).client.run(text, what='test')]
+
+    counts = 'rows_read, rows_new, rows_already_loaded, rows_replaced, rows_withdrawn, rows_returned'
+    last = f"select {counts} from ops.loads where source = 'ga4_events' order by load_id desc limit 1"
+    monkeypatch.setattr(Dataset, 'table', written)
+    article = settings.data_dir / 'cms_articles/cms_articles.csv'
+    article.write_text('content_id,site,title,author,section,publish_timestamp\n7,s,t,a,n,2025-09-01\n', 'utf-8')
+    write('events_intraday_20251001', 1, [viewed(1, '7'), viewed(2, '7'), viewed(3, '8')])
+    assert backfill('2025-10-01', '2025-10-01') == 0
+    views = 'select content_id, pageviews, sessions from gold.ga4_daily_summary order by 1'
+    assert ask(views) == [('7', 2, 2), ('8', 1, 1)]
+    # The daily table: 1 as before, 2 is of article 8, 3 is gone, 4 is new.
+    write('events_20251001', 2, [viewed(1, '7'), viewed(2, '8'), viewed(4, '7')])
+    assert backfill('2025-10-01', '2025-10-01') == 3
+    assert ask(last) == [(3, 2, 1, 1, 1, 0)]
+    assert ask(views) == [('7', 2, 2), ('8', 1, 1)]
+    # Written anew: 3 is back, 1 and 4 are gone.
+    write('events_20251001', 3, [viewed(2, '8'), viewed(3, '8')])
+    assert backfill('2025-10-01', '2025-10-01') == 3
+    assert ask(last) == [(2, 0, 2, 0, 2, 1)]
+    assert ask(views) == [('8', 2, 2)]
+    backfill('2025-10-01', '2025-10-01')
+    assert ask(last) == [(0, 0, 0, 0, 0, 0)]  # no table has changed
+    assert main(['verify']) == 0
+    monkeypatch.setenv('KLY_GA4_ARTICLE', 'param:article')
+    write('events_20251001', 4, [viewed(2, '8')])
+    assert backfill('2025-10-01', '2025-10-01') == 2
 
 
 def test_what_stages_the_rows_is_googlesql(monkeypatch: pytest.MonkeyPatch) -> None:
-    (_, script), _ = staged(monkeypatch, '2025-11-05', {})
+    (_, script), _ = staged(monkeypatch, {})
     with analyzer('') as googlesql:
         googlesql.add_nested('', 'events', READ)
         text = re.sub('`shop`.`analytics_1`.`[a-z_0-9]+`', 'events', script)

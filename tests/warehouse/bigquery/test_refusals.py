@@ -67,7 +67,11 @@ def test_rules_that_stop_a_load_are_refused_before_anything_is_written(monkeypat
 
 
 def test_another_transaction_in_the_way_is_waited_for_and_nothing_else(
-    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings,
+    query: Query,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     from google.api_core.exceptions import BadRequest, Forbidden
     from google.cloud.bigquery import Client as Google
@@ -98,16 +102,24 @@ def test_another_transaction_in_the_way_is_waited_for_and_nothing_else(
 
     def refuse(self: Any, text: str, **given: Any) -> Any:
         asked.append(given['job_config'].labels['what'])
-        if asked[-1] == 'load':
+        if asked[-1] == refusing:
             raise refused
         return ask(self, text, **given)
 
     monkeypatch.setattr(Google, 'query', refuse)
     capsys.readouterr()
     asked.clear()
+    refusing = 'load'
     assert ads() == 1
     assert asked.count('load') == 1
     assert 'roles/bigquery.dataOwner' in capsys.readouterr().err
+    # What the jobs of a run that failed have read is written down, too.
+    costs = 'select run, load_id is null, jobs > 0 from ops.costs order by finished_at desc limit 1'
+    assert query(costs) == [('load gam_delivery', True, True)]
+    # A load whose rows are in is done, though nobody can say how its days look beside others.
+    refusing = 'status'
+    assert ads() == 0
+    assert 'gam_delivery 2025-10-01 is loaded; what its days are beside others is not known' in caplog.text
 
 
 REFUSALS = [

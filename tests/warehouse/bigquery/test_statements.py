@@ -1,6 +1,7 @@
 """Every statement that goes to BigQuery is GoogleSQL, names and types included: the real analyzer says so."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from itertools import product
 from pathlib import Path
@@ -16,6 +17,7 @@ from kly_mage.landing import files as landing_files
 from kly_mage.warehouse.bigquery import (
     costs,
     engine,
+    fixed,
     gold,
     ledger,
     look,
@@ -79,6 +81,15 @@ def test_a_load_is_googlesql(googlesql: GoogleSql, schema_text: str, name: str, 
     assert googlesql.refusals(failed_script(source, 1)) == []
 
 
+def test_a_load_where_restatements_apply_is_googlesql(googlesql: GoogleSql) -> None:
+    source = replace(SOURCES['gam_delivery'], restatements='apply')
+    kinds = [(column, googlesql.kind(kind)) for column, kind, _ in staged_columns(source, [])]
+    googlesql.add_table('staging', 'gam_delivery_1', kinds)
+    script = script_of(source, [])
+    assert googlesql.refusals(script) == []
+    assert googlesql.refusals(script.replace("then 'restated'", 'then 1')) != []
+
+
 @pytest.mark.parametrize('path', sorted(MARTS_OF_BIGQUERY.glob('*.sql')), ids=lambda path: path.stem)
 def test_a_mart_is_googlesql(googlesql: GoogleSql, path: Path) -> None:
     assert googlesql.refusals(path.read_text('utf-8')) == []
@@ -132,6 +143,7 @@ def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> N
         ledger.FIRST_WAITING,
         shown.LOADED_LAST,
         corrected_days(SOURCES['gam_delivery'], 1),
+        fixed.AGREE,
         look.summary_statement(),
         *map(look.counts_statement, SOURCES.values()),
     ]
