@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from kly_mage.common.errors import first_line
 from kly_mage.common.redaction import given, redacted
 from kly_mage.common.settings import load_settings
+from kly_mage.common.text import counted
 from kly_mage.loads.mage_run import tell as tell_block
 from kly_mage.warehouse.choice import warehouse
 
@@ -63,6 +64,17 @@ def tell_refresh(block: str, log: Any) -> None:
     """
     if line := warehouse(load_settings()).last_refresh(block):
         tell_block({'logger': log, 'block_uuid': block}, line, urgent=False)
+
+
+def tell_rows(block: str, rows: int, log: Any) -> None:
+    """Say how many rows a SQL block shows, such as a preview.
+
+    Args:
+        block: the block.
+        rows: how many it has given.
+        log: the run's, or a plain one in the editor.
+    """
+    tell_block({'logger': log, 'block_uuid': block}, f'{block}: {counted(rows, "row")} shown', urgent=False)
 
 
 def message(kwargs: Mapping[str, Any]) -> str:

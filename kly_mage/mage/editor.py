@@ -216,7 +216,7 @@ def _kernel_startup(folder: Path) -> None:
     """Blocks run in a kernel of their own, which saves pipelines too: it gets the same corrections when it starts."""
     startup = folder / 'profile_default' / 'startup'
     startup.mkdir(parents=True, exist_ok=True)
-    text = 'from kly_mage.mage.patches import correct\n\ncorrect()\n'
+    text = 'from kly_mage.mage import kernel, patches\n\nkernel.sign_always()\npatches.correct()\n'
     # Not kly_mage.py: while it runs, its folder is searched first, and it would find itself instead of the package.
     (startup / 'corrections.py').write_text(text, 'utf-8')
 

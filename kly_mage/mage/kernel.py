@@ -5,8 +5,10 @@ import os
 import secrets
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import psutil
+from jupyter_client.session import Session, new_id
 
 LONGEST = 90
 """Bytes a socket's path may have before its number; the kernel of the operating system takes 107."""
@@ -44,6 +46,25 @@ def _private(folder: Path) -> Path:
     return folder
 
 
+def sign_always() -> None:
+    """Have no session without a key, from the first on; ``lock`` gives those that are used a key of their own.
+
+    Corrects what ``mage_ai/server/kernels.py`` asks for when it is imported, ``Session(key=bytes())``: without a key
+    nothing is signed, of which the log warned.
+    """
+    init = Session.__init__
+    if hasattr(init, 'signs'):
+        return
+
+    def with_a_key(self: Session, **kwargs: Any) -> None:
+        if kwargs.get('key') == b'':
+            kwargs['key'] = secrets.token_hex(32).encode()
+        init(self, **kwargs)  # type: ignore[no-untyped-call]
+
+    with_a_key.signs = True  # type: ignore[attr-defined]
+    Session.__init__ = with_a_key  # type: ignore[method-assign]
+
+
 def number_apart() -> None:
     """Have no two connections to the kernel number their messages alike.
 
@@ -53,8 +74,6 @@ def number_apart() -> None:
 
     Corrects ``jupyter_client/session.py: Session.clone`` (7.4.4) for ``mage_ai/server/websocket_server.py``.
     """
-    from jupyter_client.session import Session, new_id
-
     clone = Session.clone
 
     def with_its_own_id(self: Session) -> Session:

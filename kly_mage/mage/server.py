@@ -23,6 +23,7 @@ def main(host: str = '127.0.0.1', port: str = '6789') -> None:
         SettingsError: ``KLY_EDITOR_HOSTS`` holds something that is no address.
     """
     here = own_hosts(int(port), load_settings().editor_hosts)
+    kernel.sign_always()
     from mage_ai.settings.repo import get_variables_dir, set_repo_path
 
     set_repo_path(str(PROJECT))  # before anything of Mage's looks for its database

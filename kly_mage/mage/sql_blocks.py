@@ -28,10 +28,12 @@ def _run_where_the_warehouse_is() -> None:
             found = on_bigquery(self, settings, kwargs.get('global_vars') or {})
         else:
             found = execute(self, *args, **kwargs)
-        if self.type == 'data_exporter':
-            from kly_mage.mage import alerts  # in the run, not in the scheduler: see patches.PRELOADED
+        from kly_mage.mage import alerts  # in the run, not in the scheduler: see patches.PRELOADED
 
+        if self.type == 'data_exporter':
             alerts.tell_refresh(self.uuid, kwargs.get('logger'))
+        elif found and hasattr(found[0], 'columns') and kwargs.get('logger'):  # nobody sees the rows of `mage run`
+            alerts.tell_rows(self.uuid, len(found[0]), kwargs['logger'])
         return found
 
     SQLBlock._execute_block = ours

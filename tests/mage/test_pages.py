@@ -181,6 +181,8 @@ def test_every_block_runs_from_its_play_button_and_shows_something(server: Serve
         assert 'Traceback' not in said, said
         if not block.endswith('daily_summary') or block.startswith('preview_'):
             assert '"columns"' in said, f'{block} shows no table: {said}'
+            if block.startswith('preview_'):
+                assert re.search(rf'{block}: [\d,]+ rows shown', said), said
         else:
             assert re.search(rf'gold\.{block}: [\d,]+ rows, refreshed at ', said), said
         if block.startswith('export_'):
@@ -254,6 +256,7 @@ def test_the_log_of_the_server_holds_no_traceback_of_its_own_files(server: Serve
     said = (server.local / 'mage.log').read_text('utf-8')
     assert "the 'package' argument is required" not in said
     assert "No module named 'trino'" not in said  # a connector that nobody has installed
+    assert 'signing is disabled' not in said  # of no kernel's messages, not even for a moment
 
 
 # How many bars there are beside the name of an axis; what they stand on is one, too.

@@ -93,6 +93,9 @@ def test_a_mart_that_mage_refreshes_says_for_whom_it_waits_and_gives_up(
     assert 'attempt 1 of' not in logs + said
     code, said, logs = block(project, 'gam_daily_summary')
     assert code == 0, said
+    code, said, logs = block(project, 'preview_gam_daily_summary')
+    assert code == 0, said
+    assert 'preview_gam_daily_summary: 1 row shown' in logs
 
 
 def test_an_exporter_that_waits_says_so_in_the_log_of_its_block(settings: Settings, project: Path) -> None:
