@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-_HELD_ROWS = 2_000_000  # in memory, some 35 bytes each, until they are written
-_GIVEN_ROWS = 1_000_000  # given back at once
+_HELD_ROWS = 2_000_000  # some 35 bytes each: so many stay in memory
+_WRITTEN_ROWS = 300_000  # of more, so many go into a file: putting them in order takes several times their memory
+_GIVEN_ROWS = 500_000  # given back at once
 _PILES = 256
 
 
@@ -36,7 +37,7 @@ class Piles:
         """Keep the rows of a frame; all have the same columns."""
         self._held.append(frame)
         self._rows += frame.height
-        if self._rows >= _HELD_ROWS:
+        if self._rows >= (_WRITTEN_ROWS if self._files else _HELD_ROWS):
             self._write()
 
     def __iter__(self) -> Iterator[pl.DataFrame]:
@@ -61,8 +62,15 @@ class Piles:
             self._folder.cleanup()
 
     def _write(self) -> None:
-        rows = pl.concat(self._held)
-        self._held, self._rows = [], 0
+        held, self._held, self._rows = self._held, [], 0
+        while held:
+            some, rows = list[pl.DataFrame](), 0
+            while held and rows < _WRITTEN_ROWS:
+                some.append(held.pop(0))
+                rows += some[-1].height
+            self._write_file(pl.concat(some))
+
+    def _write_file(self, rows: pl.DataFrame) -> None:
         piles = (rows[self._key].to_numpy() % _PILES).astype(np.uint8)
         self._folder = self._folder or TemporaryDirectory(prefix='kly_mage-')
         path = Path(self._folder.name) / f'{len(self._files)}.arrow'

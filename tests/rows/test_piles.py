@@ -27,9 +27,10 @@ def test_nothing_put_in_gives_nothing() -> None:
 
 def test_of_more_than_that_each_frame_has_all_rows_of_its_keys_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(piles, '_HELD_ROWS', 300)
+    monkeypatch.setattr(piles, '_WRITTEN_ROWS', 200)
     monkeypatch.setattr(piles, '_GIVEN_ROWS', 100)
     kept = Piles('key')
-    for begin in range(0, 1000, 90):  # 990 keys in 11 frames, of which 4, 4 and 3 are written together
+    for begin in range(0, 1000, 90):  # 1,080 keys in 12 frames, of which three and less are a file
         kept.put(rows(*range(begin, begin + 90)))
     kept.put(rows(7, 7 + 256, 500))  # the first two of one pile
     frames = [frame.rows() for frame in kept]
