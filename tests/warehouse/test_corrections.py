@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kly_mage.checks.reconciliation.check import reconcile
 from kly_mage.checks.verify import rebuild, verify
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
@@ -58,6 +59,12 @@ def agree(settings: Settings, query: Query) -> Agree:
         placed = 'rows_new + rows_already_loaded + rows_duplicate + rows_rejected + rows_conflicting + rows_restated'
         placed += ' + rows_superseded + rows_outside' + (' + rows_unchanged' if settings.warehouse == 'postgres' else '')
         assert query(f'select count(*) from ops.loads where rows_read <> {placed}') == [(0,)]
+        account = reconcile(
+            warehouse(settings).reach(), [name for name in SOURCES if any(settings.data_dir.glob(f'{name}/*'))]
+        )
+        assert account.equal, [finding.text for finding in account.findings]
+        for line in account.lines:
+            assert line.adds_up, line
         rebuild(warehouse(settings).reach())
         assert_gold_is_exact(query, settings.data_dir, ratios=ratios)
 

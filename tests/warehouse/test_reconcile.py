@@ -20,7 +20,7 @@ FIRST = ('--start', '2025-10-01', '--end', '2025-10-01')
 def test_each_row_of_the_files_has_its_place_and_the_page_says_it(
     settings: Settings, query: Query, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    deliver(settings, 'cms_articles_20251001.csv', article('7'), article('8', 'Eight'))
+    deliver(settings, 'cms_articles_20251001.csv', article('7'), article('8', 'Eight'), article('9', published=''))
     deliver(settings, 'ga4_events_20251001.csv', event('u1'), event('u1', session='2'), event('u2', content=''), event('u1'))
     deliver(settings, 'gam_delivery_20251001.csv', ad('top', '0.000000000001'), ad('side', '-2.5'), ad('side', 'x'))
     assert backfill() == 3
@@ -36,7 +36,7 @@ def test_each_row_of_the_files_has_its_place_and_the_page_says_it(
         'every cent accounted for; -1.499999999999 USD count, 17.00 USD (69.4 %) in 2 rows wait for a decision,'
         ' more than 1 % of 1 day'
     )
-    assert places(told, 'cms_articles') == {'read': 3, 'bronze': 3, 'stored': 3}
+    assert places(told, 'cms_articles') == {'read': 4, 'bronze': 4, 'stored': 4}
     assert places(told, 'ga4_events') == {'read': 7, 'bronze': 6, 'duplicate': 1, 'duplicate_same_file': 1, 'stored': 6}
     assert places(told, 'gam_delivery') == {
         **{'read': 7, 'bronze': 3, 'stored': 3, 'rejected': 1},
@@ -60,8 +60,10 @@ def test_each_row_of_the_files_has_its_place_and_the_page_says_it(
         'gam_delivery: 1 row came late: 1 by 1 day',
         'gam_delivery: 1 row with negative revenue, -2.50 USD',
     ]
-    # A day by itself: its rows, wherever they stand; the row of the second is not of it.
-    assert places(said(capsys, *FIRST), 'ga4_events') == {
+    # A day by itself: its rows, wherever they stand, and articles without a day; the row of the second is not of it.
+    told = said(capsys, *FIRST)
+    assert places(told, 'cms_articles') == {'read': 4, 'bronze': 4, 'stored': 4}
+    assert places(told, 'ga4_events') == {
         **{'read': 6, 'bronze': 5, 'duplicate': 1, 'duplicate_same_file': 1, 'stored': 5},
     }
     kept = 'rows_read, rows_in_bronze, rows_in_files, rows_duplicate, rows_rejected, pageviews_in_bronze, pageviews_in_gold'

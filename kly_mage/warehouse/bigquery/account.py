@@ -18,6 +18,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import MARTS, mart_of
+from kly_mage.landing.deliveries import delivery_of, rank
 from kly_mage.landing.files import LandingFile
 from kly_mage.rows import measures as of_frame
 from kly_mage.rows.persons import Forgotten
@@ -30,6 +31,7 @@ from kly_mage.warehouse.bigquery.staging import POLARS
 from kly_mage.warehouse.bigquery.text import identifier
 
 _Cells = list[Any]
+DELIVERIES = 'select file_day, day, kind, named_day from ops.deliveries where source = @source'
 
 
 @contextmanager
@@ -83,6 +85,11 @@ class Account:
         self._left_out: list[int] = []
         self._utc_days: tuple[str, str] | None = None
         self._told: dict[str, list[_Cells]] = {}
+        # By day of the export and local day: the order of each delivery that ever came into force.
+        self._in_force = [
+            ((row['file_day'], row['day']), (row['named_day'], rank(source, row['kind'])))
+            for row in (client.run(DELIVERIES, {'source': source.name}, what='reconcile') if source.holds_whole_days else ())
+        ]
 
     # --- the files' rows go in ----------------------------------------------------------------------------------------
 
@@ -90,7 +97,9 @@ class Account:
         return None  # nobody is forgotten on BigQuery yet
 
     def days_of_newer(self, file: str) -> list[date]:
-        return []  # no delivery takes the place of another on BigQuery yet
+        own = delivery_of(self._source, file) if self._in_force else None
+        newer = (place for place, order in self._in_force if own and place == own.place(place[1]) and order > own.order)
+        return sorted({day for _, day in newer})
 
     def put(self, rows: pl.DataFrame) -> None:
         hashes = rows['_hashrow'].str.head(8)
@@ -102,7 +111,10 @@ class Account:
         self._write(
             rows.select(
                 *('_hashrow', pl.col('_partition_date').alias('day'), _NTH, pl.lit(1).alias('copies')),
-                *(pl.col('_outside').alias('is_outside'), pl.col('_superseded').alias('is_superseded')),
+                *(
+                    pl.col('_outside').alias('is_outside'),
+                    pl.col('_superseded').fill_null(value=False).alias('is_superseded'),
+                ),
                 *(undeclared_values(rows, self._source) if self._source.version_columns else ()),
                 *(pl.col(column.name) for column in self._source.version_columns),
                 *(of_frame.per_row(measure).alias(measure.name) for measure in self._further),
@@ -166,7 +178,7 @@ class Account:
         return moved(min(days.start for days in held), -1), moved(max(days.end for days in held), 1)
 
     def settle(self) -> None:
-        """No version takes the place of another on BigQuery yet."""
+        """The script does."""
 
     # --- counts come out ----------------------------------------------------------------------------------------------
 
@@ -221,7 +233,7 @@ class Account:
         return sorted(found, key=lambda each: (each[0] is None, each))
 
     def not_the_newest(self) -> list[tuple[date | None, str]]:
-        return []  # nothing is restated on BigQuery yet
+        return sorted((_day(day), row) for day, row in self._of('newest'))
 
     def other_versions(self) -> list[Amiss]:
         return self._amiss('versions')

@@ -16,6 +16,7 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.outside import OUTSIDE
 from kly_mage.warehouse.account import LINE_BITS, is_few
 from kly_mage.warehouse.bigquery.account_told import HELD, LINE, came_in, same, told, within
+from kly_mage.warehouse.bigquery.counting import counted, gone, log
 from kly_mage.warehouse.bigquery.hash_sql import hash_expression, undeclared_expression
 from kly_mage.warehouse.bigquery.load_script import near
 from kly_mage.warehouse.bigquery.reconciliation import readable
@@ -143,9 +144,13 @@ class _Script:
     def _bounds(self) -> list[str]:
         """When the rows of these days came in: a hash begins with the day in UTC, which is one beside the local one."""
         near_days = '_utc_day between date_sub(@start, interval 1 day) and date_add(@end, interval 1 day)'
+        came_in = f'select _updated_at from bronze.{self.name}_hashrow where {near_days}'
+        last = came_in
+        if self.source.may_be_corrected:  # a version that counts has the stamp of the load that exchanged it
+            last += f' union all select _updated_at from {log(self.source)} where _partition_date between @start and @end'
         return [
-            f'set v_{name} = (select {bound}(_updated_at) from bronze.{self.name}_hashrow where {near_days});'
-            for name, bound in (('first', 'min'), ('last', 'max'))
+            f'set v_first = (select min(_updated_at) from ({came_in}));',
+            f'set v_last = (select max(_updated_at) from ({last}));',
         ]
 
     def _versions(self) -> str:
@@ -159,19 +164,35 @@ class _Script:
         if self.values:
             told = undeclared_expression(self.undeclared)
             intact.append(f'{told} is not distinct from {identifier(UNDECLARED.name)}')
-        table = f'bronze.{self.name}_conflicts'
         return _VERSIONS.format(
             values=values,
+            newest=f', max(if(is_outside, null, (nth | {LINE}) - (nth & {LINE}))) as newest' if self.values else '',
             least=''.join(f', min({identifier(m.name)}) as {identifier(m.name)}' for m in further(self.source)),
             bits=LINE_BITS,
             intact=' and '.join(intact),
             name=self.name,
             came_in=came_in('stored', self.source, self.window),
-            further=_FURTHER.format(values=values, table=table) if self.values else _NONE,
+            gone=f'select distinct _hashrow from {gone(self.source)}' if self.source.holds_whole_days else _NOBODY,
+            further=_FURTHER.format(values=values, name=self.name) if self.values else _NONE,
+            logged=_LOGGED.format(values=values, log=log(self.source)) if self.values else _NOBODY,
             near=near('known', self.files.first, self.files.last),
             same_stored=same(self.source, 'stored', 'seen'),
             same_further=same(self.source, 'further', 'seen'),
             same_known=same(self.source, 'known', 'seen'),
+            same_kept=same(self.source, 'stored', 'known'),
+            same_logged=same(self.source, 'stored', 'logged'),
+            applies=str(self.source.applies_restatements).lower(),
+            settled=self._settled() if self.values else 'select * except (is_restated, is_kept) from placed',
+        )
+
+    def _settled(self) -> str:
+        """Which of several versions counts, where the first need not: it is where bronze has its row.
+
+        The others are superseded, or wait: rows of one file and one key are no restatement.
+        """
+        applies = self.source.applies_restatements
+        return _SETTLED.format(
+            counts='nth_newest = 1' if applies else 'is_kept', waits='is_second' if applies else "place = 'conflict'"
         )
 
     def _rejects(self) -> str:
@@ -187,7 +208,7 @@ class _Script:
         sums = ''.join(f', sum({per_row(m)}) as {identifier(f"sum_{m.name}")}' for m in self.measures)
         return (
             f'select stored._partition_date as day, held._hashrow is not null as is_held, count(*) as amount{sums}\n'
-            f'from bronze.{self.name} as stored\n{HELD}'
+            f'from {counted(self.source)} as stored\n{HELD}'
             f'where {came_in("stored", self.source, self.window)} and {within("stored._partition_date", self.window)}\n'
             'group by day, is_held'
         )
@@ -198,16 +219,19 @@ set v_counted = (
     select coalesce(watermark, timestamp '0001-01-01 00:00:00+00') from ops.{name}_lock
 );
 """
+_NONE = "select '' as _hashrow, false as is_accepted from (select 1) where false"
+_NOBODY = "select '' as _hashrow from (select 1) where false"
 _FURTHER = """\
 select _hashrow{values}, logical_or(accepted_at is not null) as is_accepted
-    from {table}
+    from bronze.{name}_conflicts
     group by _hashrow{values}"""
-_NONE = "select '' as _hashrow, false as is_accepted from (select 1) where false"
+_LOGGED = """\
+select distinct _hashrow{values} from {log} where sign < 0"""
 _VERSIONS = """\
 with seen as (
     select
         _hashrow, min(day) as day, sum(copies) as copies, count(distinct nth >> {bits}) as files,
-        logical_and(is_outside) as is_outside, min(nth) as nth{values}{least}
+        logical_and(is_outside) as is_outside, min(nth) as nth{newest}{values}{least}
     from fresh
     group by _hashrow{values}
 ),
@@ -223,8 +247,17 @@ stored as (
     where {came_in}
 ),
 
+gone as (
+    {gone}
+),
+
 further as (
     {further}
+),
+
+-- What bronze has of rows whose later versions have come to count.
+logged as (
+    {logged}
 ),
 
 known as (
@@ -236,28 +269,60 @@ found as (
         seen.*,
         stored._hashrow is not null as is_stored,
         coalesce(stored.is_intact, false) and {same_stored} as is_as_stored,
+        gone._hashrow is not null as is_gone,
         further._hashrow is not null as is_further,
         coalesce(further.is_accepted, false) as is_accepted,
         known._hashrow is not null as is_known,
+        known._hashrow is not null and {same_known} as is_kept,
+        {applies} or seen._hashrow in (select logged._hashrow from logged) as is_restated,
+        coalesce(stored.is_intact, false) and ({same_kept} or logged._hashrow is not null) as is_written,
         seen.nth > firsts.nth as is_second
     from seen
     inner join firsts on seen._hashrow = firsts._hashrow and seen.nth >> {bits} = firsts.number
     left join stored on seen._hashrow = stored._hashrow
+    left join gone on seen._hashrow = gone._hashrow
     left join further on seen._hashrow = further._hashrow and {same_further}
-    left join known on seen._hashrow = known._hashrow and {same_known}
+    left join known on seen._hashrow = known._hashrow
+    left join logged on stored._hashrow = logged._hashrow and {same_logged}
+),
+
+placed as (
+    select
+        * except (is_stored, is_as_stored, is_gone, is_further, is_known, is_written),
+        case
+            when is_outside then 'outside'
+            when is_gone then 'not_loaded'
+            when is_as_stored then 'bronze'
+            when is_further then 'conflict'
+            when is_stored and is_restated and is_written then 'not_loaded'
+            when not is_kept and not (is_restated and is_known) then 'not_loaded'
+            when is_stored then 'changed'
+            else 'lost'
+        end as place
+    from found
 )
 
+{settled}"""
+_SETTLED = """\
 select
-    * except (is_stored, is_as_stored, is_further, is_known),
+    * except (is_restated, is_kept, is_asked, nth_newest, of_row, place),
     case
-        when is_outside then 'outside'
-        when is_as_stored then 'bronze'
-        when is_further then 'conflict'
-        when is_known and not is_stored then 'lost'
-        when is_known then 'changed'
-        else 'not_loaded'
+        when not is_asked then place
+        when {counts} then coalesce(of_row, 'bronze')
+        when {waits} then 'conflict'
+        else 'superseded'
     end as place
-from found"""
+from (
+    select
+        *,
+        row_number() over (partition by _hashrow, is_asked order by newest desc) as nth_newest,
+        min(if(is_asked and place <> 'conflict', place, null)) over (partition by _hashrow) as of_row
+    from (
+        select
+            *, is_restated and not is_outside and place in ('conflict', 'bronze', 'lost', 'changed') as is_asked
+        from placed
+    )
+)"""
 _REJECTS = """\
 with told as (
     select

@@ -4,7 +4,10 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, Mart, Measure, mart_of
 from kly_mage.warehouse.account import LINE_BITS, NAMED, is_few
+from kly_mage.warehouse.bigquery.counting import counted, earlier, log
 from kly_mage.warehouse.bigquery.text import cells, identifier, literal
+from kly_mage.warehouse.bigquery.truth import per_row
+from kly_mage.warehouse.bigquery.turns import wrong
 
 LINE = (1 << LINE_BITS) - 1
 _COMPARED_ROWS = 10_000  # of conflicting rows so many are looked at for what tells them apart
@@ -47,10 +50,17 @@ def told(source: Source, window: Window | None) -> list[tuple[str, str]]:
         ('stale rejects', _stale_rejects(source, window)),
     ]
     if mart:
-        after = f'from bronze.{source.name} where _updated_at > v_counted'
-        found += [('uncounted', f'select {cells("count(*)")} {after}'), *_gold(mart, window)]
+        moving = [f'bronze.{source.name}', *([log(source)] if source.may_be_corrected else [])]
+        found += [('uncounted', f'select {cells("count(*)")} from {each} where _updated_at > v_counted') for each in moving]
+        found += _gold(mart, window)
     if source.version_columns:
-        found += [('one file', _one_file(source)), ('versions', _not_the_first(source))]
+        found.append(('one file', _one_file(source)))
+    if source.applies_restatements:
+        found.append(('newest', _not_the_newest(source, window)))
+    elif source.version_columns:
+        found.append(('versions', _not_the_first(source)))
+    if source.may_be_corrected:
+        found.append(('stored', _earlier(source, measures, window)))
     if source.versioned and not window:
         found.append(('versions', _not_the_latest(source)))
     return found
@@ -82,6 +92,34 @@ def _stored(measures: tuple[Measure, ...]) -> list[tuple[str, str]]:
     ]
 
 
+def _earlier(source: Source, measures: tuple[Measure, ...], window: Window | None) -> str:
+    """Rows of bronze that count no longer: another version does, or none."""
+    sums = [f'sum({per_row(measure)})' for measure in measures]
+    place = "if(last_why = 'withdrawn', 'withdrawn', 'replaced')"
+    return (
+        f'select {cells("day", "place", "count(*)", *sums)} from (select stored.*, stored._partition_date as day,'
+        f' {place} as place from bronze.{source.name} as stored inner join {earlier(source)} as gone'
+        f' on stored._hashrow = gone._hashrow where {came_in("stored", source, window)}'
+        f' and {within("stored._partition_date", window)}) group by day, place'
+    )
+
+
+def _not_the_newest(source: Source, window: Window | None) -> str:
+    """Rows of which another version counts than the newest of the files, or nothing says why it does."""
+    name = source.name
+    return _NOT_THE_NEWEST.format(
+        cells=cells('_partition_date', '_hashrow'),
+        name=name,
+        log=log(source),
+        wrong=wrong(source),
+        same_version=same(source, 'known', 'v'),
+        same_stored=same(source, 'known', 'stored'),
+        came_in=came_in('stored', source, window),
+        within=within('_partition_date', window),
+        limit=NAMED,
+    )
+
+
 def _by_day(place: str, amount: str, sums: list[str], rows: str) -> str:
     return f'select {cells("day", literal(place), amount, *sums)} from {rows} group by day'
 
@@ -108,7 +146,7 @@ def _unsourced(source: Source, window: Window | None) -> str:
     day = 'stored._partition_date'
     return (
         f'select {cells(day, "stored._hashrow", "known._hashrow is not null")}'
-        f' from bronze.{source.name} as stored {HELD}'
+        f' from {counted(source)} as stored {HELD}'
         f' left join (select distinct _hashrow from bronze.{source.name}_hashrow) as known'
         ' on stored._hashrow = known._hashrow'
         f' where held._hashrow is null and {came_in("stored", source, window)} and {within(day, window)}'
@@ -208,6 +246,22 @@ wrong as (
 )
 
 select {cells} from wrong order by day, nth limit {limit}"""
+_NOT_THE_NEWEST = """\
+with wrong as (
+    select v._hashrow
+    from versions as v inner join bronze.{name}_hashrow as known on v._hashrow = known._hashrow
+    where v.place in ('bronze', 'lost', 'changed') and not ({same_version})
+    union all
+    select json_value(cells, '$[0]') from ({wrong})
+    union all
+    select stored._hashrow
+    from bronze.{name} as stored inner join bronze.{name}_hashrow as known on stored._hashrow = known._hashrow
+    where {came_in} and not ({same_stored}) and stored._hashrow not in (select _hashrow from {log})
+)
+
+select {cells} from bronze.{name} as stored
+where stored._hashrow in (select wrong._hashrow from wrong) and {came_in} and {within}
+order by _partition_date, _hashrow limit {limit}"""
 _NOT_THE_LATEST = """\
 with delivered_rows as (
     select stored.*, fresh.nth

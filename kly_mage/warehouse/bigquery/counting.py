@@ -30,6 +30,20 @@ def gone(source: Source, condition: str = 'true') -> str:
     )
 
 
+def earlier(source: Source) -> str:
+    """The rows of bronze that do not count, and why they have ceased to at last."""
+    versions = ''.join(f', {identifier(column.name)}' for column in source.version_columns)
+    return (
+        "(select _hashrow, substr(max(concat(lpad(cast(_load_id as string), 20, '0'), why)), 21) as last_why"
+        f' from {log(source)} group by _hashrow, _partition_date{versions} having sum(sign) < 0)'
+    )
+
+
+def counted(source: Source) -> str:
+    """The relation of the rows and versions that count: a view where anything may be corrected."""
+    return f'bronze.{source.name}_counted' if source.may_be_corrected else f'bronze.{source.name}'
+
+
 def counting(source: Source, condition: str = 'true') -> str:
     """The rows and versions that count: declared columns, hash, day, stamp and load.
 

@@ -10,6 +10,7 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, Measure, Rows, Sum, mart_of
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.bigquery.account_told import within
+from kly_mage.warehouse.bigquery.counting import counted, earlier
 from kly_mage.warehouse.bigquery.ledger import TAKEN_OUT
 from kly_mage.warehouse.bigquery.text import identifier, literal
 
@@ -78,6 +79,7 @@ def view() -> str:
         ),
         stored=_union(_stored(source, columns) for source in SOURCES.values()),
         conflicts=_union([_NO_CONFLICTS, *(_conflicts(each) for each in SOURCES.values() if each.version_columns)]),
+        earlier=_union([_NONE_EARLIER, *(_earlier(each) for each in SOURCES.values() if each.may_be_corrected)]),
         marts=_union(_mart(mart, [each for each in joined if each is not mart], columns) for mart in MARTS),
         rejected_money=_rejected_money(),
         file_line=FILE_LINE,
@@ -118,7 +120,7 @@ def _stored(source: Source, columns: dict[str, Measure]) -> str:
         f'{_count(f"{amount} < 0" if amount else None)} as negative',
         f'{_money(amount, f"{amount} < 0")} as revenue_negative',
     ]
-    return f'select {", ".join(lines)} from bronze.{source.name} as stored{known} group by stored._partition_date'
+    return f'select {", ".join(lines)} from {counted(source)} as stored{known} group by stored._partition_date'
 
 
 def _conflicts(source: Source) -> str:
@@ -133,6 +135,14 @@ def _conflicts(source: Source) -> str:
     return (
         f'select {literal(source.name)}, _partition_date, count(*), {revenue}, {change}'
         f' from bronze.{source.name}_conflicts group by _partition_date'
+    )
+
+
+def _earlier(source: Source) -> str:
+    return (
+        f"select {literal(source.name)}, stored._partition_date, countif(gone.last_why <> 'withdrawn'),"
+        f" countif(gone.last_why = 'withdrawn') from bronze.{source.name} as stored inner join {earlier(source)} as gone"
+        ' on stored._hashrow = gone._hashrow group by stored._partition_date'
     )
 
 
@@ -219,6 +229,7 @@ _NO_CONFLICTS = (
     "select '' as source, cast(null as date) as day, 0 as conflicting, cast(0 as bignumeric) as revenue,"
     ' cast(0 as bignumeric) as revenue_change from (select 1) where false'
 )
+_NONE_EARLIER = "select '' as source, cast(null as date) as day, 0 as replaced, 0 as withdrawn from (select 1) where false"
 _VIEW = """\
 create or replace view gold.reconciliation options (description = {description}) as
 with known_content as (
@@ -231,6 +242,11 @@ stored as (
 
 conflicts as (
     {conflicts}
+),
+
+-- Rows of bronze that count no longer.
+earlier as (
+    {earlier}
 ),
 
 -- A row without a readable day goes with the day of its file.
@@ -264,7 +280,8 @@ rejects as (
 
 -- The last load of a day saw most of it. Articles are spread over loads: for them only the files themselves tell.
 read_by_loads as (
-    select load_day.source, load_day.day, load_day.rows_read, load.load_id, load.finished_at
+    select
+        load_day.source, load_day.day, load_day.rows_read, load_day.rows_superseded, load.load_id, load.finished_at
     from ops.load_days as load_day
     inner join ops.loads as load on load_day.source = load.source and load_day.load_id = load.load_id
     left join {taken_out} as gone on load_day.source = gone.source and load_day.day = gone.day
@@ -280,6 +297,8 @@ days as (
     select source, day from stored
     union distinct
     select source, day from conflicts
+    union distinct
+    select source, day from earlier
     union distinct
     select source, day from rejects
     union distinct
@@ -302,6 +321,9 @@ counted as (
         coalesce(stored.in_bronze, 0) as rows_in_bronze,
         coalesce(conflicts.conflicting, 0) as rows_conflicting,
         coalesce(rejects.rejected, 0) as rows_rejected,
+        coalesce(reads.rows_superseded, 0) as rows_superseded,
+        coalesce(earlier.replaced, 0) as rows_replaced,
+        coalesce(earlier.withdrawn, 0) as rows_withdrawn,
         coalesce(rejects.reasons, '{{}}') as rejects,
         {sums},
         coalesce(marts.revenue, 0) - coalesce(stored.revenue, 0) as revenue_difference,
@@ -326,6 +348,7 @@ counted as (
     left join stored on days.source = stored.source and days.day is not distinct from stored.day
     left join conflicts on days.source = conflicts.source and days.day is not distinct from conflicts.day
     left join rejects on days.source = rejects.source and days.day is not distinct from rejects.day
+    left join earlier on days.source = earlier.source and days.day is not distinct from earlier.day
     left join read_by_loads as reads on days.source = reads.source and days.day is not distinct from reads.day
     left join marts on days.source = marts.source and days.day is not distinct from marts.day
     left join ops.file_checks as file_check
@@ -334,11 +357,11 @@ counted as (
 
 select
     *,
-    greatest(rows_read - rows_in_bronze - rows_conflicting - rows_rejected, 0) as rows_duplicate,
-    greatest(rows_in_bronze + rows_conflicting + rows_rejected - rows_read, 0) as rows_not_in_last_load,
-    -- None of them is there on BigQuery yet.
-    0 as rows_forgotten,
-    0 as rows_superseded,
-    0 as rows_replaced,
-    0 as rows_withdrawn
+    greatest(
+        rows_read - rows_in_bronze - rows_conflicting - rows_rejected - rows_superseded, 0
+    ) as rows_duplicate,
+    greatest(
+        rows_in_bronze + rows_conflicting + rows_rejected + rows_superseded - rows_read, 0
+    ) as rows_not_in_last_load,
+    0 as rows_forgotten  -- nobody is forgotten on BigQuery yet
 from counted;"""

@@ -15,6 +15,7 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.landing import files as landing_files
 from kly_mage.warehouse.bigquery import (
+    account,
     costs,
     engine,
     fixed,
@@ -112,7 +113,8 @@ def test_an_account_of_a_source_is_googlesql(googlesql: GoogleSql, name: str, da
     files = Files(f'staging.reconcile_{name}', DAYS.start, DAYS.end, [1, 3])
     undeclared = ['device'] if source.version_columns else []  # a column that files have brought
     googlesql.widen('bronze', name, undeclared)
-    assert googlesql.refusals(account_script(source, files, undeclared, days, 'Asia/Jakarta')) == []
+    for each in (source, replace(source, restatements='apply')):
+        assert googlesql.refusals(account_script(each, files, undeclared, days, 'Asia/Jakarta')) == []
     asked = [reconciliation.facts_statement(days), *(reconciliation.days_statement(mart, days) for mart in MARTS)]
     assert [googlesql.refusal(statement) for statement in asked] == [None] * len(asked)
     assert googlesql.refusals(reconciliation.keep_script(days)) == []
@@ -138,6 +140,7 @@ def test_every_table_of_gold_has_its_statements() -> None:
 def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> None:
     asked = [
         ledger.READ_AS,
+        account.DELIVERIES,
         ledger.FILES_READ,
         unload.SOURCE_OF,
         ledger.FIRST_WAITING,
