@@ -28,8 +28,9 @@ _PARAMETERS = {
     **dict.fromkeys(('own_files', 'own_days', 'file_days', 'records', 'named', 'named_days', 'hashes', *PARAMETERS), _TEXTS),
     **dict.fromkeys(('started_by', 'source', 'error', 'article', 'since', 'prefix'), ('string',)),
     **dict.fromkeys(('pipeline_run', 'run', 'timezone', 'by', 'why', 'file', 'asked', 'value'), ('string',)),
+    **dict.fromkeys(('finding', 'amount', 'usual'), ('string',)),
     **dict.fromkeys(('load_id', 'jobs', 'bytes_processed', 'bytes_billed', 'slot_ms'), ('int64',)),
-    **dict.fromkeys(('start', 'end'), ('date',)),
+    **dict.fromkeys(('start', 'end', 'day'), ('date',)),
 }
 _STEP = re.compile(r'\s*(?:--[^\n]*\n\s*)*(?:end if;\s*)*')
 

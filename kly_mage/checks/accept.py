@@ -6,10 +6,8 @@ from kly_mage.checks.status import SourceStatus
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
-from kly_mage.warehouse.postgres import accepted
-from kly_mage.warehouse.postgres.accepted import Accepted
-from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import warehouse
+from kly_mage.warehouse.standing import Accepted
 
 
 def accept(settings: Settings, found: Iterable[SourceStatus], days: Window | None, by: str, why: str) -> list[str]:
@@ -24,18 +22,17 @@ def accept(settings: Settings, found: Iterable[SourceStatus], days: Window | Non
     Returns:
         What was accepted, one line each.
     """
-    told: list[str] = []
-    with connect(server(settings)) as connection, connection.cursor() as cursor:
-        for each in found:
-            source = SOURCES[each.source]
-            for day in each.far_off:
-                accepted.accept(cursor, source, 'volume', day.day, Accepted(day.rows, day.usual), by, why)
-                told.append(f'{source.name} {day}')
-            if each.stale:
-                accepted.accept(cursor, source, 'freshness', each.stale.newest, Accepted(None, None), by, why)
-                told.append(f'{source.name}: {each.stale}')
-            if days and source.volume and source.volume.level == 'stop':
-                for refused in accepted.refused(cursor, source, days):
-                    accepted.accept(cursor, source, 'volume', refused, Accepted(None, None), by, why)
-                    told.append(f'{source.name} {refused}: its load has failed; whatever number of rows it brings')
+    told, store = list[str](), warehouse(settings)
+    for each in found:
+        source = SOURCES[each.source]
+        for day in each.far_off:
+            store.accept_day(source, 'volume', day.day, Accepted(day.rows, day.usual), by, why)
+            told.append(f'{source.name} {day}')
+        if each.stale:
+            store.accept_day(source, 'freshness', each.stale.newest, Accepted(None, None), by, why)
+            told.append(f'{source.name}: {each.stale}')
+        if days and source.volume and source.volume.level == 'stop':
+            for refused in store.refused_days(source, days):
+                store.accept_day(source, 'volume', refused, Accepted(None, None), by, why)
+                told.append(f'{source.name} {refused}: its load has failed; whatever number of rows it brings')
     return told

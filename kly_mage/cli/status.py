@@ -17,7 +17,7 @@ from kly_mage.common.text import counted
 from kly_mage.common.window import Window, moved, spans, today
 from kly_mage.declared import SOURCES
 from kly_mage.landing.not_understood import not_understood
-from kly_mage.warehouse.choice import only_on_postgres, warehouse
+from kly_mage.warehouse.choice import warehouse
 from kly_mage.warehouse.costs import USD_PER_TIB, Cost
 
 _COST_DAYS = 7
@@ -35,8 +35,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print how each source stands. 3 if a day is missing or far off, a source stale, or a file not understood."""
     settings, chosen, days = load_settings(), [SOURCES[name] for name in sources(options)], window(options)
-    if options.accept is not None:
-        only_on_postgres(settings, 'status --accept')
     found = status(settings, chosen, days)
     if options.accept is not None:
         told = accept(settings, found, days, (by := who(options)), options.accept)

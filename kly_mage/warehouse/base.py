@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands ove
     from kly_mage.warehouse.in_place import InPlace
     from kly_mage.warehouse.report import Report
     from kly_mage.warehouse.request import Request
-    from kly_mage.warehouse.standing import Held, Load
+    from kly_mage.warehouse.standing import Accepted, Finding, Held, Load
     from kly_mage.warehouse.unloading import Selection, Unloaded
     from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
@@ -91,6 +91,12 @@ class Warehouse(Protocol):
             days: those that are looked at; without them nothing that is of days.
             asked: those that somebody asked for; None for all.
         """
+
+    def accept_day(self, source: Source, finding: Finding, day: date, now: Accepted, by: str, why: str) -> None:
+        """Note that a day that is out of the ordinary needs no further look, as it is now."""
+
+    def refused_days(self, source: Source, days: Window) -> list[date]:
+        """The days whose last load has failed: of one that its volume stopped nothing else is known."""
 
     def costs(self, days: Window) -> list[Cost]:
         """What these days have cost, the last one first; of one without a bill, nothing."""

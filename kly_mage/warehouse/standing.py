@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from kly_mage.common.text import counted
 from kly_mage.common.window import Window, moved
@@ -81,6 +81,24 @@ def stale(source: Source, newest: date | None, today: date) -> Stale | None:
     if source.freshness is None or newest is None or (today - newest).days <= source.freshness.days:
         return None  # of a source that has nothing, its missing days speak
     return Stale(newest, (today - newest).days, source.freshness.days)
+
+
+Finding = Literal['volume', 'freshness']
+"""What a day is out of the ordinary by."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """How many rows a day had when it was accepted, and how many were usual; None for whatever it brings."""
+
+    rows: int | None
+    usual: int | None
+
+    def covers(self, rows: int) -> bool:
+        """Whether so many rows are no farther off than those that were accepted."""
+        if self.rows is None or self.usual is None:
+            return True
+        return min(self.rows, self.usual) <= rows <= max(self.rows, self.usual)
 
 
 @dataclass(frozen=True)

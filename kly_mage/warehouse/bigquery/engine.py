@@ -29,7 +29,7 @@ from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.report import Report
 from kly_mage.warehouse.request import Request
-from kly_mage.warehouse.standing import Held, Load, told_stale
+from kly_mage.warehouse.standing import Accepted, Finding, Held, Load, told_stale
 from kly_mage.warehouse.unloading import Selection, Unloaded
 from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
@@ -130,6 +130,12 @@ class BigQuery:
 
     def held(self, files: Mapping[str, list[LandingFile]], days: Window | None, asked: Window | None) -> dict[str, Held]:
         return standing.held(self.client, files, days, asked, self.settings.timezone)
+
+    def accept_day(self, source: Source, finding: Finding, day: date, now: Accepted, by: str, why: str) -> None:
+        standing.accept(self.client, source, finding, day, now, by, why)
+
+    def refused_days(self, source: Source, days: Window) -> list[date]:
+        return []  # rules that stop a load are refused on BigQuery
 
     def costs(self, days: Window) -> list[Cost]:
         return costs.by_day(self.client, days, self.settings.timezone)

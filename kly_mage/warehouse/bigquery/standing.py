@@ -14,7 +14,7 @@ from kly_mage.warehouse import volume
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.ledger import TAKEN_OUT
 from kly_mage.warehouse.outside import Outside
-from kly_mage.warehouse.standing import FarOff, Held, Load, Stale, Standing, stale
+from kly_mage.warehouse.standing import Accepted, FarOff, Finding, Held, Load, Stale, Standing, stale
 
 _Rows = list[dict[str, Any]]
 LOADS = (
@@ -63,6 +63,14 @@ LOADED = (
 ASKED = (
     'select source, min(date_diff(date(finished_at, @timezone), end_day, day)) as age from ops.loads'
     " where source in unnest(@sources) and status = 'done' group by source"
+)
+ACCEPT = (
+    'insert into ops.accepted_days (source, finding, day, found, usual, accepted_at, accepted_by, accepted_because)'
+    ' select @source, @finding, @day, cast(@amount as int64), cast(@usual as int64), current_timestamp(), @by, @why'
+)
+ACCEPTED = (
+    'select day, found, usual from ops.accepted_days where source = @source and finding = @finding'
+    ' qualify row_number() over (partition by day order by accepted_at desc) = 1'
 )
 LATE = 'select source, rows_late from ops.file_checks where source in unnest(@sources)'
 ROWS = (
@@ -135,7 +143,9 @@ def far_off(client: Client, source: Source, window: Window) -> list[FarOff]:
     """The days of ``window`` whose volume is far from that of the days around them, as the source declares it."""
     days = volume.looked_at(source, window)
     rows = _ask(client, LOADED, [source], days) if days else []
-    return volume.far_off(source, {row['day']: row['amount'] for row in rows}, window)
+    found = volume.far_off(source, {row['day']: row['amount'] for row in rows}, window)
+    right = _accepted(client, source, 'volume') if found else {}
+    return [each for each in found if each.day not in right or not right[each.day].covers(each.rows)]
 
 
 def stale_now(client: Client, source: Source, window: Window | None, timezone: str) -> Stale | None:
@@ -144,7 +154,25 @@ def stale_now(client: Client, source: Source, window: Window | None, timezone: s
     if source.freshness is None or (window and window.end < moved(now, -source.freshness.days)):
         return None
     rows = _ask(client, NEWEST_UNTIL, [source], Window(now, now))
-    return stale(source, rows[0]['day'] if rows else None, now)
+    found = stale(source, rows[0]['day'] if rows else None, now)
+    return None if found and found.newest in _accepted(client, source, 'freshness') else found
+
+
+def accept(client: Client, source: Source, finding: Finding, day: date, now: Accepted, by: str, why: str) -> None:
+    """Note that a day that is out of the ordinary needs no further look, as it is now."""
+    values: dict[str, Any] = {'source': source.name, 'finding': finding, 'day': day, 'by': by, 'why': why}
+    values |= {'amount': _text(now.rows), 'usual': _text(now.usual)}
+    client.run(ACCEPT, values, what='status')
+
+
+def _text(number: int | None) -> str | None:
+    return None if number is None else str(number)
+
+
+def _accepted(client: Client, source: Source, finding: Finding) -> dict[date, Accepted]:
+    """What somebody has accepted of a source last, by day."""
+    rows = client.run(ACCEPTED, {'source': source.name, 'finding': finding}, what='status')
+    return {row['day']: Accepted(row['found'], row['usual']) for row in rows}
 
 
 def _wants_news(row: dict[str, Any]) -> bool:

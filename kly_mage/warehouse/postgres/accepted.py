@@ -3,30 +3,13 @@
 What was accepted is the day as it was: farther off, or stale once more after newer days, it is asked about anew.
 """
 
-from dataclasses import dataclass
 from datetime import date
-from typing import Literal
 
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-
-Finding = Literal['volume', 'freshness']
-
-
-@dataclass(frozen=True)
-class Accepted:
-    """How many rows a day had when it was accepted, and how many were usual; None for whatever it brings."""
-
-    rows: int | None
-    usual: int | None
-
-    def covers(self, rows: int) -> bool:
-        """Whether so many rows are no farther off than those that were accepted."""
-        if self.rows is None or self.usual is None:
-            return True
-        return min(self.rows, self.usual) <= rows <= max(self.rows, self.usual)
+from kly_mage.warehouse.standing import Accepted, Finding
 
 
 def days(cursor: Cursor, source: Source, finding: Finding) -> dict[date, Accepted]:

@@ -25,7 +25,7 @@ from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import export_environment, server
 from kly_mage.warehouse.report import Report
 from kly_mage.warehouse.request import Request
-from kly_mage.warehouse.standing import Held, Load
+from kly_mage.warehouse.standing import Accepted, Finding, Held, Load
 from kly_mage.warehouse.unloading import Selection, Unloaded
 from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
@@ -105,6 +105,18 @@ class Postgres:
         from kly_mage.warehouse.postgres import standing
 
         return standing.held(server(self.settings), files, days, asked)
+
+    def accept_day(self, source: Source, finding: Finding, day: date, now: Accepted, by: str, why: str) -> None:
+        from kly_mage.warehouse.postgres import accepted
+
+        with self._cursor() as cursor:
+            accepted.accept(cursor, source, finding, day, now, by, why)
+
+    def refused_days(self, source: Source, days: Window) -> list[date]:
+        from kly_mage.warehouse.postgres import accepted
+
+        with self._cursor() as cursor:
+            return accepted.refused(cursor, source, days)
 
     def costs(self, days: Window) -> list[Cost]:
         return []  # the server asks nothing for what it reads

@@ -152,7 +152,7 @@ def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> N
     ]
     asked += [costs.NOTE, costs.BY_DAY, standing.conflicts_statement(SOURCES.values())]
     asked += [standing.LOADS, standing.FILES, standing.LAST_LOADS, standing.NEWEST_DAYS]
-    asked += [standing.REJECTS, standing.ROWS, standing.OUTSIDE, standing.LATE]
+    asked += [standing.REJECTS, standing.ROWS, standing.OUTSIDE, standing.LATE, standing.ACCEPT, standing.ACCEPTED]
     asked += [standing.LOADED, standing.ASKED, standing.NEWEST_UNTIL]
     asked += [waiting.TAKEN, *map(waiting.MARK.format, waiting.MARKS)]
     for days in (None, Window(date(2025, 10, 1), date(2025, 10, 2))):

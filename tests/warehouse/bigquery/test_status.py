@@ -76,6 +76,11 @@ def test_a_load_and_status_say_which_day_is_far_off_and_that_nothing_new_has_com
     code, told = states(capsys)
     found = told['sources']['gam_delivery']
     assert (code, found['far_off'], found['stale']) == (3, far_off, stale)
+    # A holiday, and then a strike: nobody is asked about them again, unless the day changes.
+    assert main(['status', '--source', 'gam_delivery', '--accept', 'Nyepi', '--by', 'Ani']) == 0
+    assert '2 findings accepted by Ani: Nyepi' in capsys.readouterr().err
+    found = states(capsys)[1]['sources']['gam_delivery']
+    assert (found['far_off'], found['stale']) == ([], None)
 
 
 NEVER = {
@@ -88,10 +93,3 @@ NEVER = {
 def test_what_bytes_cost_is_exact() -> None:
     # 10 MB, the least of a table: 10,485,760 / 1,099,511,627,776 * 6.25 = 0.0000596046...
     assert (usd(10 << 20), usd(0), usd(1 << 40)) == (Decimal('0.000060'), Decimal(0), Decimal('6.25'))
-
-
-def test_what_status_takes_as_right_is_not_noted_on_bigquery_and_it_says_so(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(['status', '--accept', 'a holiday']) == 2
-    assert 'status --accept works on PostgreSQL (KLY_WAREHOUSE=postgres), not on BigQuery yet' in capsys.readouterr().err
