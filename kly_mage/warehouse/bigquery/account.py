@@ -24,7 +24,7 @@ from kly_mage.rows import measures as of_frame
 from kly_mage.rows.persons import Forgotten
 from kly_mage.rows.rowhash import undeclared_columns, undeclared_values
 from kly_mage.warehouse.account import LINE_BITS, Amiss, Count, Missing
-from kly_mage.warehouse.bigquery import costs, ga4_tables, reconciliation
+from kly_mage.warehouse.bigquery import costs, file_checks, ga4_tables
 from kly_mage.warehouse.bigquery.account_script import Files, account_script, columns, from_table, further
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.staging import POLARS
@@ -53,7 +53,7 @@ class Accounts:
     def facts(self, sources: Collection[str], window: Window | None) -> dict[tuple[str, date | None], dict[str, Any]]:
         values: dict[str, Any] = {'sources': list(sources), **_days(window)}
         found = {}
-        for row in self._client.run(reconciliation.facts_statement(window), values, what='reconcile'):
+        for row in self._client.run(file_checks.facts_statement(window), values, what='reconcile'):
             row |= {name: json.loads(row[name] or '{}') for name in ('rejects', 'rows_late')}
             found[row['source'], row['day']] = row
         return found
@@ -61,7 +61,7 @@ class Accounts:
     def days(self, window: Window | None) -> dict[str, dict[date, dict[str, Decimal]]]:
         found: dict[str, dict[date, dict[str, Decimal]]] = {}
         for mart in MARTS:
-            rows = self._client.run(reconciliation.days_statement(mart, window), _days(window), what='reconcile')
+            rows = self._client.run(file_checks.days_statement(mart, window), _days(window), what='reconcile')
             found[mart.name] = {
                 day: {name: Decimal(number) for name, number in numbers.items()}
                 for day, numbers in ((row.pop('day'), row) for row in rows)
@@ -266,7 +266,7 @@ class Account:
     def keep(self, records: list[dict[str, object]]) -> None:
         values: dict[str, Any] = {'source': self._source.name, **_days(self._window)}
         values['records'] = [json.dumps(record) for record in records]
-        self._client.run(reconciliation.keep_script(self._window), values, what='reconcile')
+        self._client.run(file_checks.keep_script(self._window), values, what='reconcile')
 
     def close(self) -> None:
         self._told.clear()

@@ -4,7 +4,8 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Column, Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, joined_measures, mart_of
 from kly_mage.warehouse.bigquery import counting, restatements
-from kly_mage.warehouse.bigquery.reconciliation import FILE_CHECKS, view
+from kly_mage.warehouse.bigquery.file_checks import FILE_CHECKS
+from kly_mage.warehouse.bigquery.reconciliation import view
 from kly_mage.warehouse.bigquery.text import identifier, literal
 
 TYPES = {

@@ -18,11 +18,11 @@ from kly_mage.warehouse.bigquery import (
     account,
     costs,
     engine,
+    file_checks,
     fixed,
     gold,
     ledger,
     look,
-    reconciliation,
     removal,
     schema,
     shown,
@@ -115,9 +115,9 @@ def test_an_account_of_a_source_is_googlesql(googlesql: GoogleSql, name: str, da
     googlesql.widen('bronze', name, undeclared)
     for each in (source, replace(source, restatements='apply')):
         assert googlesql.refusals(account_script(each, files, undeclared, days, 'Asia/Jakarta')) == []
-    asked = [reconciliation.facts_statement(days), *(reconciliation.days_statement(mart, days) for mart in MARTS)]
+    asked = [file_checks.facts_statement(days), *(file_checks.days_statement(mart, days) for mart in MARTS)]
     assert [googlesql.refusal(statement) for statement in asked] == [None] * len(asked)
-    assert googlesql.refusals(reconciliation.keep_script(days)) == []
+    assert googlesql.refusals(file_checks.keep_script(days)) == []
     assert googlesql.refusals(removal.remove_script(source)) == []
 
 
