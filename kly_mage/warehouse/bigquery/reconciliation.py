@@ -82,12 +82,14 @@ def _conflicts(source: Source) -> str:
     mart = mart_of(source.name)
     money = next((measure for measure in mart.additive if measure.name == mart.money), None) if mart else None
     column = money.of.column if money and isinstance(money.of, Sum) else None
-    revenue = f'sum({identifier(column)})' if column else 'cast(null as bignumeric)'
+    waits = 'is_restatement is not true'
+    revenue = _money(identifier(column) if column else None, waits)
     change = f'cast({"0" if column else "null"} as bignumeric)'  # in the hash: versions of a row agree in it
     if column in {value.name for value in source.value_columns}:
-        change = f'sum({identifier(column or "")} - {identifier(f"counted_{column}")})'
+        change = _money(f'{identifier(column or "")} - {identifier(f"counted_{column}")}', waits)
     return (
-        f'select {literal(source.name)}, _partition_date, count(*), {revenue}, {change}'
+        # The version that counts is here too, where bronze has another one, which is then superseded instead.
+        f'select {literal(source.name)}, _partition_date, countif({waits}), countif(is_restatement), {revenue}, {change}'
         f' from bronze.{source.name}_conflicts group by _partition_date'
     )
 
@@ -180,7 +182,7 @@ def _money(amount: str | None, condition: str | None) -> str:
 _AMOUNT = r'^[+-]?([0-9]{1,40}([.][0-9]{0,40})?|[.][0-9]{1,40})([eE][+-]?[0-9]{1,2})?$'
 _SHOWN = [name for name, _, _ in FILE_CHECKS if name not in ('source', 'day', 'rows_forgotten', 'checked_at')]
 _NO_CONFLICTS = (
-    "select '' as source, cast(null as date) as day, 0 as conflicting, cast(0 as bignumeric) as revenue,"
+    "select '' as source, cast(null as date) as day, 0 as conflicting, 0 as superseded, cast(0 as bignumeric) as revenue,"
     ' cast(0 as bignumeric) as revenue_change from (select 1) where false'
 )
 _NONE_EARLIER = "select '' as source, cast(null as date) as day, 0 as replaced, 0 as withdrawn from (select 1) where false"
@@ -275,7 +277,7 @@ counted as (
         coalesce(stored.in_bronze, 0) as rows_in_bronze,
         coalesce(conflicts.conflicting, 0) as rows_conflicting,
         coalesce(rejects.rejected, 0) as rows_rejected,
-        coalesce(reads.rows_superseded, 0) as rows_superseded,
+        coalesce(nullif(conflicts.superseded, 0), reads.rows_superseded, 0) as rows_superseded,
         coalesce(earlier.replaced, 0) as rows_replaced,
         coalesce(earlier.withdrawn, 0) as rows_withdrawn,
         coalesce(rejects.reasons, '{{}}') as rejects,
