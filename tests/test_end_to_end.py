@@ -7,6 +7,7 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.common.settings import REPOSITORY, Settings
+from kly_mage.declared.ga4_events import GA4_EVENTS
 from tests.conftest import REAL_DATA
 from tests.ga4_export import events, write_parquet
 from tests.gold import Query, assert_gold_is_exact, gold
@@ -66,5 +67,7 @@ def test_the_real_export_as_bigquery_writes_it(
         main(command)
         assert query("select sum(rows_new) from ops.loads where source = 'ga4_events'") == [(8301,)]
     assert query('select count(*), count(stream_id) from bronze.ga4_events') == [(8301, 8301)]
+    identity = ', '.join(GA4_EVENTS.key_columns)  # docs/whole-days.md: no two of these events share it
+    assert query(f'select count(distinct ({identity})) from bronze.ga4_events') == [(8301,)]
     assert_gold_is_exact(query, flat, 'UTC')
     assert main(['verify']) == 0

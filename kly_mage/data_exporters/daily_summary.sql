@@ -7,7 +7,8 @@ set transaction isolation level read committed;
 -- A session that has no bound for waiting gets one: where Mage runs this block over its own connection.
 select set_config('lock_timeout', '15min', true) where current_setting('lock_timeout') = '0';
 
--- Makes daily_summary_keys: the days and articles of which an input has changed since the last refresh.
+-- Makes daily_summary_keys: the days and articles of which an input has changed since the last refresh. And
+-- daily_summary_articles: what gold.articles says of these; its rows come when all keys are known.
 select ops.begin_daily_summary();
 
 -- The definition: the rows of these keys. Edit it and run the block: all rows are computed anew if it differs.
@@ -20,7 +21,7 @@ with articles as (
         nullif(author, '') as author,
         nullif(section, '') as section,
         publish_timestamp
-    from gold.articles
+    from daily_summary_articles
 ),
 
 -- Both sides stay: revenue without pageviews and pageviews without revenue.

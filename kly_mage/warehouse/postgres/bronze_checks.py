@@ -73,7 +73,7 @@ def _rows_that_changed(cursor: Cursor, source: Source) -> Iterator[str]:
 def _rows_against_registry(cursor: Cursor, source: Source) -> Iterator[str]:
     """Rows without a registry entry, entries without a row, rows there twice, and pairs that differ."""
     counted = [column.name for column in source.version_columns]
-    names = ['_updated_at', *counted]
+    names = ['_updated_at', *counted, *(['content_id'] if source.versioned else [])]
     cursor.execute(
         sql.SQL(
             'with stored as (select _hashrow, count(*) as rows, {any_of} from {rows} as counted group by _hashrow)'

@@ -64,9 +64,10 @@ def _check_daily_summary(cursor: Cursor, report: Report) -> None:
         sql.SQL('select {} as date, content_id from {}').format(sql.Identifier(mart.day.name), sql.Identifier(mart.name))
         for mart in marts
     )
-    defined = sql.SQL('(with {}, daily_summary_keys as ({}) select * from ({}) as defined) as definition').format(
-        sql.SQL(', ').join(truths), of_both, sql.SQL(definition.strip().rstrip(';'))
-    )
+    defined = sql.SQL(
+        '(with {}, daily_summary_keys as ({}), daily_summary_articles as (table gold.articles)'
+        ' select * from ({}) as defined) as definition'
+    ).format(sql.SQL(', ').join(truths), of_both, sql.SQL(definition.strip().rstrip(';')))
     # The definition is kept without the names of schemas: its marts and its keys are those of the WITH before it.
     cursor.execute('set local search_path to gold, public')
     cursor.execute("select attname from pg_attribute where attrelid = 'gold.daily_summary_rows'::regclass and attnum > 0")

@@ -12,6 +12,7 @@ from kly_mage.warehouse.postgres.text import comment, identifier, literal
 ROWS, CHANGES = f'{DAILY_SUMMARY.table}_rows', f'{DAILY_SUMMARY.table}_changes'
 KEYS = f'{DAILY_SUMMARY.name}_keys'
 MOST_KEYS = 10_000  # that a statement notes one by one: beyond, it notes days, or that everything has changed
+MOST_ARTICLES = 10_000  # that a refresh looks up one by one: beyond, it works out the latest version of all
 _ARTICLE = 'content_id'
 
 
@@ -34,6 +35,7 @@ def joined_ddl() -> str:
                 view=DAILY_SUMMARY.table,
                 rows=ROWS,
                 everything=_keys(),
+                most=MOST_ARTICLES,
                 noted=', '.join(literal(table) for table in ('gold.articles', *(mart.table for mart in MARTS))),
             ),
             _SHOW.format(
@@ -114,6 +116,7 @@ declare
 begin
     perform pg_advisory_xact_lock(hashtext({lock}));  -- one refresh at a time; readers go on
     create temp table daily_summary_keys (date date, content_id text) on commit drop;
+    create temp table daily_summary_articles on commit drop as select * from gold.articles limit 0;
     -- What is noted from here on is the next refresh's, also if this one happens to see it.
     with noted as (
         delete from {changes} returning date, content_id
@@ -145,7 +148,8 @@ begin
         select date, content_id from daily_summary_keys;
     end if;
 end $begin$;
-comment on function ops.begin_daily_summary is 'Makes daily_summary_keys: the keys whose rows the block has to compute.';"""
+comment on function ops.begin_daily_summary is
+'Makes daily_summary_keys, the keys whose rows the block has to compute, and daily_summary_articles, still empty.';"""
 
 _FINISH = """\
 create or replace function ops.finish_daily_summary() returns void language plpgsql
@@ -162,6 +166,7 @@ declare
         where attrelid = to_regclass('{rows}') and attnum > 0 and not attisdropped order by attnum
     ) and exists (select from pg_class where oid = to_regclass('{view}') and relkind = 'v');
     everything boolean := not is_made or definition is distinct from built_from;
+    asked text[];
     names text;
     newer text;
 begin
@@ -175,7 +180,7 @@ begin
                 and depends.refclassid = 'pg_class'::regclass
                 and rule.ev_class = 'daily_summary_definition'::regclass
                 and depends.refobjid <> all(array[
-                    rule.ev_class, 'daily_summary_keys'::regclass::oid
+                    rule.ev_class, 'daily_summary_keys'::regclass::oid, 'daily_summary_articles'::regclass::oid
                 ] || array[{noted}]::regclass[]::oid[])
         );
     end if;
@@ -185,6 +190,13 @@ begin
 {everything};
     end if;
     analyze daily_summary_keys;  -- few keys are looked up, the history is not scanned for them
+    asked := array(select distinct content_id from daily_summary_keys limit {most} + 1);
+    if cardinality(asked) > {most} then
+        insert into daily_summary_articles select * from gold.articles;
+    else
+        insert into daily_summary_articles select * from gold.articles where content_id = any(asked);
+    end if;
+    analyze daily_summary_articles;
     if not is_made then
         create table gold.daily_summary_new as select * from daily_summary_definition;
         alter table gold.daily_summary_new add constraint daily_summary_new_key primary key (date, content_id);
@@ -218,7 +230,7 @@ begin
         on conflict (mart) do update set refreshed_at = excluded.refreshed_at, built_from = excluded.built_from;
     end if;
     drop view daily_summary_definition;
-    drop table daily_summary_keys;
+    drop table daily_summary_keys, daily_summary_articles;
 end $finish$;
 comment on function ops.finish_daily_summary is 'Merges the rows of daily_summary_definition into {view}.';"""
 

@@ -232,6 +232,9 @@ class Rehash:
         columns = {name: where.format(name) for name in placed}
         if not placed:
             self._do('alter table {registry} {gone}', gone=self._list(place.COLUMNS, 'drop column if exists {name}'))
+        if self.source.versioned:
+            columns['content_id'] = 'stored.content_id'
+            joined = self._sql(' inner join {bronze} as stored on judged.hash = stored._hashrow')
         if self.values:
             columns = {name: f'coalesce(restated.{name}, {found})' for name, found in columns.items()}
             columns |= {n: f'case when is_restated then restated."{n}" else judged."{n}" end' for n in self.values}

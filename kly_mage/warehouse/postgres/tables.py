@@ -191,12 +191,18 @@ def source_ddl(source: Source) -> str:
             ('_file', 'text collate "C" not null', f'The file of {what}; empty if it is unknown.'),
             ('_line', 'bigint not null', f'The line of {what}; 0 if it is unknown.'),
         ]
+    keys += [('content_id', 'text', 'The article: its versions are found by it.')] if source.versioned else []
     keys += counted
     lines += [
         f'create table if not exists {table}_hashrow (',
         ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in keys),
         ');',
         *_columns_added(f'{table}_hashrow', keys[2:]),
+        *(
+            (f'create index if not exists {name}_hashrow_content_id_idx on {table}_hashrow (content_id);',)
+            if source.versioned
+            else ()
+        ),
         _comment('table', f'{table}_hashrow', f'One row per hash in bronze.{name}: makes it unique across partitions.'),
         *(_comment('column', f'{table}_hashrow."{column}"', text) for column, _, text in keys),
     ]

@@ -193,6 +193,7 @@ class Transaction:
         keys = ['_hashrow', '_updated_at']
         if self.source.knows_places:
             keys += [*place.COLUMNS, *(column.name for column in self.source.version_columns)]
+        keys += ['content_id'] if self.source.versioned else []
         with timer('registry'):
             self._copy(stamped.select(keys)[rowhash.order(stamped['_hashrow'])], registry(self.source))
         self.known.add(rows)

@@ -13,7 +13,7 @@ from kly_mage.warehouse.postgres.blocks import run_sql
 from kly_mage.warehouse.postgres.connection import connect
 from tests.delivery import ad, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
-from tests.scenes import refresh
+from tests.scenes import load, refresh
 
 
 def text() -> str:
@@ -63,6 +63,23 @@ def test_an_article_edited_and_edited_back_changes_all_of_its_days_and_no_other_
         backfill('2025-10-01', '2025-10-02', '--quiet')
         assert changed(query, before) == {('2025-10-01', '7'), ('2025-10-02', '7')}, title
         assert_gold_is_exact(query, built.data_dir)
+
+
+def test_a_refresh_reads_the_articles_of_its_rows_and_not_the_others(built: Settings, query: Query) -> None:
+    deliver(built, 'cms_articles_20251002.csv', *(article(f'other {n}') for n in range(3000)))
+    backfill('2025-10-01', '2025-10-02', '--quiet')
+    query('analyze bronze.cms_articles; analyze bronze.cms_articles_hashrow')
+    deliver(built, 'gam_delivery_20251003.csv', ad_on('7', '2025-10-02', 'late'))
+    load(built, 'gam_delivery', 2)
+    refresh('gam_daily_summary')
+    with connect(built) as connection, connection.cursor() as cursor:
+        cursor.execute(text())
+        cursor.execute(
+            'select sum(seq_tup_read + coalesce(idx_tup_fetch, 0)) from pg_stat_xact_user_tables'
+            " where relname like 'cms_articles%'"
+        )
+        assert cursor.fetchone()[0] <= 4  # article 7: its version in the registry, and in bronze
+    assert_gold_is_exact(query, built.data_dir)
 
 
 def test_a_run_with_nothing_new_writes_no_row_and_moves_nothing(built: Settings, query: Query) -> None:

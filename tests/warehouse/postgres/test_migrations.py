@@ -23,7 +23,7 @@ from kly_mage.warehouse.postgres import ddl, versions
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.programs import programs
 from kly_mage.warehouse.postgres.tables import everything
-from tests.delivery import ad, ads, backfill, deliver
+from tests.delivery import ad, ads, article, backfill, deliver
 from tests.gold import Query, gold
 
 FIXTURES = Path(__file__).with_name('fixtures')
@@ -248,6 +248,23 @@ def test_what_restatements_had_changed_counts_on_in_the_one_log(
     assert ads() in (0, 3)
     assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(8,)]
     assert main(['verify']) == 0
+
+
+def test_the_registry_of_a_database_of_before_comes_to_know_its_articles(settings: Settings, query: Query) -> None:
+    deliver(settings, 'cms_articles_20251001.csv', article('7'), article('8'))
+    deliver(settings, 'cms_articles_20251002.csv', article('7', title='Edited'))
+    backfill('2025-10-01', '2025-10-02', '--quiet')
+    before = gold(query)
+    assert [row[2] for row in before['articles']] == ['Edited', 'Title']
+    query(
+        'drop view gold.articles cascade; alter table bronze.cms_articles_hashrow drop column content_id;'
+        "delete from ops.schema_version where version >= 8; update ops.declarations set fingerprint = 'another' returning 1"
+    )
+    assert main(['show']) == 0
+    assert gold(query) == before
+    assert main(['verify']) == 0
+    query("update bronze.cms_articles_hashrow set content_id = '9' where content_id = '8'")
+    assert main(['verify']) == 1
 
 
 # --- versions ---------------------------------------------------------------------------------------------------------

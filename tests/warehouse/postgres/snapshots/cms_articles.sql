@@ -41,14 +41,18 @@ create table if not exists bronze.cms_articles_hashrow (
     "_updated_at" timestamptz not null,
     "_delivered_at" timestamptz not null,
     "_file" text collate "C" not null,
-    "_line" bigint not null
+    "_line" bigint not null,
+    "content_id" text
 );
 alter table bronze.cms_articles_hashrow add column if not exists "_delivered_at" timestamptz;
 alter table bronze.cms_articles_hashrow add column if not exists "_file" text collate "C";
 alter table bronze.cms_articles_hashrow add column if not exists "_line" bigint;
+alter table bronze.cms_articles_hashrow add column if not exists "content_id" text;
+create index if not exists cms_articles_hashrow_content_id_idx on bronze.cms_articles_hashrow (content_id);
 comment on table bronze.cms_articles_hashrow is 'One row per hash in bronze.cms_articles: makes it unique across partitions.';
 comment on column bronze.cms_articles_hashrow."_hashrow" is 'Hash of a row in bronze.';
 comment on column bronze.cms_articles_hashrow."_updated_at" is 'Leads to the row: its _updated_at.';
 comment on column bronze.cms_articles_hashrow."_delivered_at" is 'When the last row that delivered it was delivered, by its file; -infinity if unknown.';
 comment on column bronze.cms_articles_hashrow."_file" is 'The file of the last row that delivered it; empty if it is unknown.';
 comment on column bronze.cms_articles_hashrow."_line" is 'The line of the last row that delivered it; 0 if it is unknown.';
+comment on column bronze.cms_articles_hashrow."content_id" is 'The article: its versions are found by it.';

@@ -42,6 +42,7 @@ declare
 begin
     perform pg_advisory_xact_lock(hashtext('gold.daily_summary'));  -- one refresh at a time; readers go on
     create temp table daily_summary_keys (date date, content_id text) on commit drop;
+    create temp table daily_summary_articles on commit drop as select * from gold.articles limit 0;
     -- What is noted from here on is the next refresh's, also if this one happens to see it.
     with noted as (
         delete from gold.daily_summary_changes returning date, content_id
@@ -75,7 +76,8 @@ begin
         select date, content_id from daily_summary_keys;
     end if;
 end $begin$;
-comment on function ops.begin_daily_summary is 'Makes daily_summary_keys: the keys whose rows the block has to compute.';
+comment on function ops.begin_daily_summary is
+'Makes daily_summary_keys, the keys whose rows the block has to compute, and daily_summary_articles, still empty.';
 create or replace function ops.finish_daily_summary() returns void language plpgsql
 set search_path to pg_catalog, gold, pg_temp set random_page_cost to 1.1 as $finish$
 declare
@@ -90,6 +92,7 @@ declare
         where attrelid = to_regclass('gold.daily_summary_rows') and attnum > 0 and not attisdropped order by attnum
     ) and exists (select from pg_class where oid = to_regclass('gold.daily_summary') and relkind = 'v');
     everything boolean := not is_made or definition is distinct from built_from;
+    asked text[];
     names text;
     newer text;
 begin
@@ -103,7 +106,7 @@ begin
                 and depends.refclassid = 'pg_class'::regclass
                 and rule.ev_class = 'daily_summary_definition'::regclass
                 and depends.refobjid <> all(array[
-                    rule.ev_class, 'daily_summary_keys'::regclass::oid
+                    rule.ev_class, 'daily_summary_keys'::regclass::oid, 'daily_summary_articles'::regclass::oid
                 ] || array['gold.articles', 'gold.ga4_daily_summary', 'gold.gam_daily_summary']::regclass[]::oid[])
         );
     end if;
@@ -115,6 +118,13 @@ begin
         select "served_date", content_id from gold.gam_daily_summary;
     end if;
     analyze daily_summary_keys;  -- few keys are looked up, the history is not scanned for them
+    asked := array(select distinct content_id from daily_summary_keys limit 10000 + 1);
+    if cardinality(asked) > 10000 then
+        insert into daily_summary_articles select * from gold.articles;
+    else
+        insert into daily_summary_articles select * from gold.articles where content_id = any(asked);
+    end if;
+    analyze daily_summary_articles;
     if not is_made then
         create table gold.daily_summary_new as select * from daily_summary_definition;
         alter table gold.daily_summary_new add constraint daily_summary_new_key primary key (date, content_id);
@@ -148,7 +158,7 @@ begin
         on conflict (mart) do update set refreshed_at = excluded.refreshed_at, built_from = excluded.built_from;
     end if;
     drop view daily_summary_definition;
-    drop table daily_summary_keys;
+    drop table daily_summary_keys, daily_summary_articles;
 end $finish$;
 comment on function ops.finish_daily_summary is 'Merges the rows of daily_summary_definition into gold.daily_summary.';
 create or replace function ops.show_daily_summary() returns void language plpgsql as $show$
