@@ -123,7 +123,7 @@ def check(settings: Settings, sample: Sample, tell: Tell) -> Report:
         tell('the same load again')
         second = _loads(settings, sample, 1)
         tell('looking at gold')
-        findings = [*_of_loads(first, second, sample), *_of_gold(warehouse, sample)]
+        findings = [*_of_loads(first, second, sample), *_of_gold(warehouse, sample), _of_verify(warehouse)]
         jobs = client.jobs(since)
         findings += [*_of_bytes(warehouse, jobs, since), of_formula(jobs, sample)]
     return Report(findings, jobs)
@@ -225,6 +225,12 @@ def _of_gold(warehouse: BigQuery, sample: Sample) -> Iterator[Finding]:
     rows, told = len(found), fingerprint(found)
     yield Finding('gold.daily_summary: rows', f'{sample.rows:,}', f'{rows:,}', rows == sample.rows)
     yield Finding('gold.daily_summary: fingerprint', sample.fingerprint, told, told == sample.fingerprint)
+
+
+def _of_verify(warehouse: BigQuery) -> Finding:
+    report = warehouse.verify()
+    found = len(report.differences) if report else 0
+    return Finding('verify: differences', '0', f'{found:,}' if report else 'nothing is loaded', bool(report) and not found)
 
 
 def _of_bytes(warehouse: BigQuery, jobs: list[Job], since: datetime) -> Iterator[Finding]:

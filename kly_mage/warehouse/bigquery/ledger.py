@@ -5,6 +5,7 @@ from datetime import date, datetime
 
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
+from kly_mage.landing.deliveries import days_held_before
 from kly_mage.landing.files import LandingFile, day_in_name
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.bigquery.client import Client
@@ -112,7 +113,8 @@ def missing_days(client: Client, source: Source, files: Collection[LandingFile],
     rows = client.run(
         'select distinct file from ops.load_files where source = @source', {'source': source.name}, what='files'
     )
-    seen = {day_in_name(source, row['file']) for row in rows}
+    names = [row['file'] for row in rows]
+    seen = {day_in_name(source, name) for name in names} | days_held_before(source, names)
     if None in seen or any(file.day is None for file in files):
         rows = client.run(
             'select distinct day from ops.load_days'

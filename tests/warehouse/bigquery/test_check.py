@@ -66,7 +66,8 @@ def test_a_check_says_on_80_columns_what_is_not_the_samples(
     report = check(throw_away(settings, other), other, told.append)
     wrong = [(each.what, each.found) for each in report.findings if each.is_right is False]
     assert wrong == [('gold.daily_summary: fingerprint', sample.fingerprint)]
-    assert {job.what for job in report.jobs} >= {'schema', 'stage', 'load', 'refresh', 'check'}
+    assert ('verify: differences', '0') in [(each.what, each.found) for each in report.findings]
+    assert {job.what for job in report.jobs} >= {'schema', 'stage', 'load', 'refresh', 'check', 'verify'}
     assert len(report.jobs) < JOBS
     assert told[-1] == 'dropping the data sets'
     assert data_sets() == []
