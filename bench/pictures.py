@@ -58,14 +58,14 @@ def _beside(table: Table) -> ElementTree.Element:
 
 
 def _rows(jobs: Iterable[tuple[int, Table]]) -> ElementTree.Element:
-    """Seconds of a first load by rows, for each contestant that took part in loads of several sizes."""
+    """CPU seconds of a first load by rows, for each contestant that took part in loads of several sizes."""
     found: dict[str, dict[float, float]] = {}
     for rows, table in jobs:
         for row in table:
             if row['step'] == 'first':
-                found.setdefault(row['contestant'], {}).setdefault(rows / 1e6, float(row['seconds']))
+                found.setdefault(row['contestant'], {}).setdefault(rows / 1e6, float(row['CPU s']))
     curves = {name: sorted(points.items()) for name, points in found.items() if len(points) > 1}
-    return _curves('Seconds of a first load by millions of events', curves, 'seconds', 'million events')
+    return _curves('CPU seconds of a first load by millions of events', curves, 'seconds', 'million events')
 
 
 def _history(table: Table) -> ElementTree.Element:
