@@ -12,6 +12,7 @@ from kly_mage.warehouse.postgres.summary import chart
 
 logger = logging.getLogger('kly_mage')
 
+_ELSEWHERE = 'charts are drawn of PostgreSQL (KLY_WAREHOUSE=postgres), not of BigQuery yet; the preview blocks show its rows'
 _NOTHING = 'nothing to draw yet: run the blocks of the pipeline first, or a backfill'
 
 
@@ -28,12 +29,15 @@ def frame(name: str) -> Any:
     """The rows of a chart as the pandas frame Mage draws from; numbers as floats, which is all its charts know.
 
     Raises:
-        PipelineError: there is nothing to draw yet.
+        PipelineError: there is nothing to draw yet, or the warehouse is one that no chart asks.
     """
     import pandas as pd  # type: ignore[import-untyped]  # Mage brings it; half a second that only charts pay
 
+    settings = load_settings()
+    if settings.warehouse == 'bigquery':
+        raise PipelineError(_ELSEWHERE)
     try:
-        found = chart(load_settings(), name)
+        found = chart(settings, name)
     except NotBuiltError as error:
         raise PipelineError(_NOTHING) from error
     if not found.rows:

@@ -86,11 +86,14 @@ def start(say: Callable[[str], None], port: int | None = None) -> Editor:
 
     Raises:
         EditorError: the port is in use, an editor runs already, or Mage does not start.
+        KlyError: the warehouse is BigQuery, and cannot be reached.
     """
     chosen = load_settings()
     port = port or chosen.editor_port
     _no_other_editor(chosen)
     _free(port)
+    if chosen.warehouse == 'bigquery':
+        _reach_bigquery(chosen)
     new_password = ensure_secrets()
     chosen = load_settings()
     settings = server(chosen)
@@ -118,6 +121,13 @@ def start(say: Callable[[str], None], port: int | None = None) -> Editor:
         stop(chosen)
         raise
     return editor
+
+
+def _reach_bigquery(settings: Settings) -> None:
+    """Have its tables there before anything is started; what Mage knows of its runs stays in PostgreSQL."""
+    from kly_mage.warehouse.bigquery.engine import BigQuery  # who has none need not import it
+
+    assert BigQuery(settings).client
 
 
 def stop(settings: Settings) -> int:

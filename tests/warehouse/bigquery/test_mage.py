@@ -7,14 +7,16 @@ from types import SimpleNamespace
 
 import pytest
 
-from kly_mage.common.errors import UsageError
+from kly_mage.common.errors import PipelineError, UsageError
 from kly_mage.common.settings import Settings
 from kly_mage.declared.marts import DAILY_SUMMARY, GAM_DAILY_SUMMARY
 from kly_mage.mage import sql_blocks
+from kly_mage.mage.charts import frame
 from kly_mage.warehouse.bigquery.engine import BigQuery
 from tests.bigquery_emulator import client_folder
 from tests.delivery import ad, article, deliver, event
 from tests.gold import Query, assert_gold_is_exact
+from tests.mage.server import Server
 from tests.mage.test_run import PIPELINES, assert_nothing_foreign, finished, start
 
 pytestmark = pytest.mark.mage
@@ -46,6 +48,40 @@ def test_both_pipelines_at_once_load_and_refresh_there(
         "update ops.loads set pipeline_run = '7', start_day = '2025-10-03', end_day = '2025-10-03' where load_id is not null"
     )
     assert there.preview(GAM_DAILY_SUMMARY, '7').is_empty()
+
+
+@pytest.mark.slow
+def test_the_editor_runs_the_same_pipelines_and_previews_there(settings: Settings, query: Query, tmp_path: Path) -> None:
+    pytest.importorskip('google.cloud.bigquery')  # the server sees no folder but its own
+    deliver(settings, 'cms_articles_20251001.csv', article('7'))
+    deliver(settings, 'ga4_events_20251001.csv', event('u1'), event('u2'), event('u1'))
+    deliver(settings, 'gam_delivery_20251001.csv', ad('top', '0.000000000001'), ad('side', '2.5'))
+    query('select 1')  # the tables are there
+    folder = tmp_path / 'editor'
+    folder.mkdir()
+    server = Server(folder, landing=settings.data_dir)
+    try:
+        server.start()
+        for pipeline in PIPELINES:
+            backfill = server.client.create_backfill(pipeline, pipeline, '2025-10-01', '2025-10-01')
+            server.client.start_backfill(backfill)
+            assert server.backfilled(backfill) == 'completed'
+        assert_gold_is_exact(query, settings.data_dir, ratios=False)
+        with server.kernel() as run:
+            preview = (server.repository / 'kly_mage/data_loaders/preview_gam_daily_summary.sql').read_text('utf-8')
+            block = {'pipeline_uuid': 'ads_revenue', 'uuid': 'preview_gam_daily_summary', 'type': 'data_loader'}
+            shown = str([message.get('data') for message in run(preview, **block)()])
+            assert '"7", 20, 0, 2.5' in shown, shown  # Mage shows money as JavaScript's numbers
+    finally:
+        server.command('stop')
+        if server.process:
+            server.process.communicate(timeout=60)
+    assert server.processes() == []
+
+
+def test_a_chart_says_that_it_is_not_drawn_there(settings: Settings) -> None:
+    with pytest.raises(PipelineError, match=r'charts are drawn of PostgreSQL \(KLY_WAREHOUSE=postgres\), not of BigQuery'):
+        frame('pageviews_by_day')
 
 
 def test_a_block_of_ones_own_that_is_written_for_postgresql_says_so(settings: Settings) -> None:
