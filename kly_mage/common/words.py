@@ -1,6 +1,7 @@
 """The words for a row and a day: docs/words.md, for the help of the commands, and for the pages, which show what it says."""
 
 import os
+import re
 from pathlib import Path
 
 from kly_mage.common.settings import REPOSITORY
@@ -16,7 +17,7 @@ def place() -> str:
 
 def words() -> dict[str, list[tuple[str, str]]]:
     """The two tables of the page: each word, and what it means; nothing where the page is not there."""
-    text = PAGE.read_text('utf-8').replace('`', '') if PAGE.exists() else ''
+    text = re.sub(r'`|\*(?=\w)|(?<=\w)\*', '', PAGE.read_text('utf-8')) if PAGE.exists() else ''
     tables = [block.splitlines()[2:] for block in text.split('\n\n') if block.startswith('|')]
     cells = [[[cell.strip() for cell in line[1:-1].split(' |')] for line in table] for table in tables]
     if not cells:

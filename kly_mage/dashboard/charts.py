@@ -12,6 +12,7 @@ from kly_mage.common.text import printable
 HEIGHT = 190
 # Names of ad units tell apart at their end.
 _END = "length(datum.label) > 22 ? '…' + slice(datum.label, -21) : datum.label"
+_NAMES = {'labelExpr': _END, 'labelLimit': 240}
 NOW, BEFORE = 'these days', 'the days before'
 _COLOURS = {'light': ('#1f5fa8', '#77808d', '#1c2430'), 'dark': ('#8ab8ee', '#8b95a3', '#e6eaf0')}
 
@@ -100,7 +101,13 @@ def bars(label: str, values: Sequence[tuple[str, Any]], most: int = 12) -> None:
         'data': {'values': points},
         'mark': {'type': 'bar', 'color': now},
         'encoding': {
-            'y': {'field': 'name', 'type': 'nominal', 'title': None, 'scale': names, 'axis': {'labelExpr': _END}},
+            'y': {
+                'field': 'name',
+                'type': 'nominal',
+                'title': None,
+                'scale': names,
+                'axis': _NAMES,
+            },
             'x': {'field': 'value', 'type': 'quantitative', 'title': None, 'scale': amounts, 'axis': {'format': '~s'}},
             'tooltip': [
                 {'field': 'name', 'type': 'nominal', 'title': 'name'},

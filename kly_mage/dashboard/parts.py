@@ -24,6 +24,7 @@ from kly_mage.dashboard import numbers
 
 WORDS = ('what the words mean', 'words')
 DAYS = 31  # shown at first
+MOST = 100  # rows of a table that are drawn: a browser takes a second for a thousand of them, and the file has all
 LONGEST = 300  # characters of a text in a table; the file has all
 Kind = Literal['text', 'day', 'count', 'money', 'ratio', 'instant', 'number']
 _RIGHT = ('count', 'money', 'ratio', 'number')
@@ -124,6 +125,8 @@ def table(
     proof: Callable[[Mapping[str, Any]], str | None] | None = None,
     whole_proof: str | None = None,
     whole: Callable[[], tuple[Sequence[str], Sequence[Sequence[Any]]]] | None = None,
+    most: int = MOST,
+    count: int | None = None,
 ) -> None:
     """A table with its download.
 
@@ -138,10 +141,15 @@ def table(
         totals: by name of column, below.
         proof: the way to the proof of a row's numbers, for columns that say no other.
         whole_proof: the way to that of the totals.
-        whole: gives what the file holds where that is more than is shown.
+        whole: gives what the file holds where that is more than ``rows``.
+        most: rows that are drawn.
+        count: how many the file holds, where that is more than ``rows``.
     """
     if heading:
         subhead(heading)
+    drawn, every = rows[:most], count or len(rows)
+    if every > len(drawn):
+        remark = f'{remark} The first {len(drawn):,} of {every:,} are shown; the file has all.'.strip()
     if remark:
         note(remark, *links)
     if not rows:
@@ -150,7 +158,7 @@ def table(
     head = ''.join(f'<th scope="col" class="{_side(c)}">{text(c.label)}</th>' for c in columns)
     if proof:
         columns = [replace(c, link=proof) if c.kind in _RIGHT and not c.link else c for c in columns]
-    body = ''.join(_row(columns, dict(zip(names, row, strict=True))) for row in rows)
+    body = ''.join(_row(columns, dict(zip(names, row, strict=True))) for row in drawn)
     foot = ''
     if totals:
         shown = {c.name: _linked(_shown(c.kind, totals[c.name]), whole_proof) for c in columns if c.name in totals}

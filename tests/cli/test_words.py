@@ -27,6 +27,7 @@ def test_pages_show_each_word_of_it_and_the_help_of_each_command_leads_to_it_fro
 ) -> None:
     of_row, of_day = words().values()
     assert dict(of_row)['new'] == 'was in bronze nowhere before; this load has put it there. In gold: yes.'
+    assert not any(sign in meaning for _, meaning in of_row for sign in '`*')
     assert {word for word, _ in of_row} >= {*map(word, PARTS)} - {'read'}
     assert [word for word, _ in of_day] == [f'{sign} {name}' for name, (sign, _, _) in STATES.items()]
     monkeypatch.setenv('COLUMNS', '300')

@@ -10,6 +10,7 @@ import axe_playwright_python
 import pytest
 from playwright.sync_api import Browser, Page
 
+from kly_mage.common.words import words
 from tests.dashboard.conftest import Dashboard
 from tests.mage.browser import browser_page
 
@@ -277,6 +278,8 @@ def test_ads_and_health_say_what_the_ledger_says(visit: Visit) -> None:
     visit.open('health?from=2025-10-01&to=2025-10-31')
     assert len(visit.download('rejects')) == 23
     assert visit.page.locator('.kly-calendar a').count() == 3 * 31
+    shown = visit.open('words').locator('.kly-words dd').all_inner_texts()
+    assert shown == [meaning for told in words().values() for _, meaning in told]
 
 
 def test_the_keyboard_alone_is_enough(browser: Browser, dashboard: Dashboard) -> None:

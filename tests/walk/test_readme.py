@@ -39,7 +39,7 @@ COMPOSE = ['cp .env.example .env', 'docker compose up --build --detach']
 def commands() -> list[str]:
     """The lines of the README's blocks of commands, without what is remarked behind them."""
     blocks = re.findall(r'^```sh\n(.*?)^```$', (REPOSITORY / 'README.md').read_text('utf-8'), re.DOTALL | re.MULTILINE)
-    return [line.partition('  #')[0].strip() for block in blocks for line in block.splitlines()]
+    return [line.partition('  #')[0].strip() for block in blocks for line in re.sub(r' \\\n *', ' ', block).splitlines()]
 
 
 def test_each_command_of_the_readme_is_run() -> None:

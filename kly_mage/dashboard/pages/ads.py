@@ -6,12 +6,11 @@ from typing import Any
 
 from kly_mage.dashboard import charts, numbers
 from kly_mage.dashboard.numbers import everything
-from kly_mage.dashboard.parts import Column, choice, link, table, title
+from kly_mage.dashboard.parts import MOST, Column, choice, link, table, title
 from kly_mage.declared import SOURCES
 
 is_whole = SOURCES['gam_delivery'].holds_whole_days
 BY = {'ad_unit': 'Ad unit', 'line_item': 'Line item', 'creative': 'Creative', 'site': 'Site'}
-MOST = 500
 
 days = title('Ads')
 by = choice('By', 'by', BY)
@@ -72,6 +71,7 @@ if not is_whole:
         heading=f'Conflicts: {count:,}',
         remark='Rows with the key of another and other values: the first counts, the others wait (command conflicts).',
         proof=lambda row: link('proof', load=row['load_id']),
+        count=count,
         whole=lambda: everything('conflicts', start=days.start, end=days.end, limit=None),
     )
 

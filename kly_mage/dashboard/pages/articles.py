@@ -55,12 +55,12 @@ def all_of_them() -> None:
         names,
         rows,
         heading=counted(count, 'article'),
-        remark=SESSIONS
-        + ' A number leads to its days, loads and files.'
-        + (f' The first {len(rows):,} are shown; the file has all.' if len(rows) < count else ''),
+        remark=SESSIONS + ' A number leads to its days, loads and files.',
+        count=count,
         totals={'pageviews': pageviews, 'revenue_usd': revenue},
         proof=lambda row: link('proof', article=row['content_id'], **of_days),
         whole_proof=link('proof', **{name: value or None for name, value in (only | {'search': search}).items()}, **of_days),
+        most=int(limit),
         whole=lambda: (names, [row[:-3] for row in numbers.rows('articles', limit=None, **asked).rows]),
     )
 

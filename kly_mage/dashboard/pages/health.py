@@ -3,10 +3,8 @@
 from kly_mage.dashboard import numbers
 from kly_mage.dashboard.calendar import calendar
 from kly_mage.dashboard.numbers import everything
-from kly_mage.dashboard.parts import WORDS, Column, link, note, subhead, table, title
+from kly_mage.dashboard.parts import MOST, WORDS, Column, link, note, subhead, table, title
 from kly_mage.declared import SOURCES
-
-MOST = 200
 
 days = title('Health')
 span = {'start': days.start, 'end': days.end}
@@ -88,6 +86,7 @@ table(
     heading=f'Rejects that wait: {rejects.rows[0][-1] if rejects.rows else 0:,}',
     remark='Rows that cannot be used, of these days and without a readable day. Repair the file, then rejects --retry.',
     proof=lambda row: link('proof', load=row['load_id']),
+    count=rejects.rows[0][-1] if rejects.rows else 0,
     whole=lambda: everything('rejects', **span, limit=None),
 )
 
@@ -119,5 +118,6 @@ table(
     remark='Each row that was read has one place.',
     links=[WORDS],
     proof=lambda row: link('proof', load=row['load_id']),
+    count=loads.rows[0][-1] if loads.rows else 0,
     whole=lambda: everything('loads', **span, load=None, limit=None),
 )

@@ -7,9 +7,8 @@ from typing import Any
 
 from kly_mage.common.window import Window
 from kly_mage.dashboard import numbers
-from kly_mage.dashboard.parts import WORDS, Column, Kind, chosen, head, link, note, table, title
+from kly_mage.dashboard.parts import MOST, WORDS, Column, Kind, chosen, head, link, note, table, title
 
-MOST = 200
 PLACES = {
     'rows_read': 'Read',
     'rows_new': 'New',
@@ -76,7 +75,11 @@ def of_day(day: date, article: str) -> None:
     changes = numbers.changes(day, article)
     if not _adds_up(changes, totals):  # corrections, or a clock that was set: ask all of bronze
         changes = numbers.rows('changes', day=day, article=article)
-    verdict = 'They add up to gold.' if _adds_up(changes, totals) else 'They do not add up to gold: run verify.'
+    verdict = (
+        'They add up to gold.'
+        if _adds_up(changes, totals)
+        else 'They do not add up to gold: python -m kly_mage verify says where.'
+    )
     sums = {name: totals[name] for name in MEASURES}
     table(
         f'proof_{day}_numbers',
@@ -201,7 +204,8 @@ def loads_of(what: str, **asked: Any) -> None:
         found.columns,
         found.rows,
         heading='Loads: what became of the rows',
-        remark=f'Each row that was read has one place. {_first(found)}',
+        remark='Each row that was read has one place.',
+        count=_count(found),
         links=[WORDS],
         proof=lambda row: link('proof', load=row['load_id']),
         whole=lambda: numbers.everything('loads_of_days', **asked, limit=None),
@@ -224,15 +228,16 @@ def files_of(what: str, **asked: Any) -> None:
         found.columns,
         found.rows,
         heading='Files',
-        remark=f'With the usable rows of a day, equal ones included. {_first(found)}',
+        remark='With the usable rows of a day, equal ones included.',
+        count=_count(found),
         proof=lambda row: link('proof', load=row['load_id']),
         whole=lambda: numbers.everything('files_of_days', **asked, limit=None),
     )
 
 
-def _first(found: Any) -> str:
-    lines = found.rows[0][-1] if found.rows else 0
-    return f'The first {MOST} of {lines:,}; the file has all.' if lines > MOST else ''
+def _count(found: Any) -> int:
+    """How many lines there are, of which some were asked for."""
+    return found.rows[0][-1] if found.rows else 0
 
 
 def _adds_up(changes: Any, totals: dict[str, Any]) -> bool:
