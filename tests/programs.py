@@ -326,7 +326,7 @@ class Programs(RuleBasedStateMachine):
     @invariant()
     def the_ledger_adds_up(self) -> None:
         sums = 'rows_duplicate + rows_new + rows_already_loaded + rows_rejected + rows_conflicting'
-        sums += ' + rows_outside + rows_forgotten + rows_unchanged'
+        sums += ' + rows_outside + rows_forgotten + rows_unchanged + rows_restated + rows_superseded'
         assert self.query(f'select count(*) from ops.loads where rows_read <> {sums}') == [(0,)]
 
     def _deliver(

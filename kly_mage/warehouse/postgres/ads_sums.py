@@ -130,9 +130,12 @@ def _name(column: str) -> str:
 def _table(name: str, grain: str, columns: list[tuple[str, str, str]]) -> list[str]:
     return [
         f'create table if not exists {name} (',
-        *(f'    {column} {kind},' for column, kind, _ in columns),
-        '    primary key ({})'.format(', '.join(column for column, _, _ in columns[:3])),
+        ',\n'.join(f'    {column} {kind}' for column, kind, _ in columns),
         ');',
+        # By the name's hash: an index has no room for a name of a megabyte.
+        'create unique index if not exists {}_key on {} ({}, {}, md5({}));'.format(
+            name.partition('.')[2], name, *(column for column, _, _ in columns[:3])
+        ),
         comment('table', name, grain),
         *(comment('column', f'{name}.{column}', text) for column, _, text in columns),
     ]
@@ -164,11 +167,11 @@ begin
     of_days as (
         insert into {by_day} as kept (by, {day}, name, {names})
         select part, day, coalesce({parts}), {names} from parts where part is not null
-        on conflict (by, {day}, name) do update set {added}
+        on conflict (by, {day}, md5(name)) do update set {added}
     )
     insert into {by_article} as kept (content_id, month, {per_article}, {names})
     select content_id, month, {per_article}, {names} from parts where part is null
-    on conflict (content_id, month, {per_article}) do update set {added};
+    on conflict (content_id, month, md5({per_article})) do update set {added};
 end $function$;
 comment on function ops.add_up_{source} is 'Adds rows that came in between two moments to {by_day} and {by_article}.';
 create or replace function ops.follow_{source}() returns trigger language plpgsql as $function$

@@ -137,6 +137,7 @@ def _tidy(cursor: Cursor, source: Source) -> None:
     values = [column.name for column in source.version_columns]
     has_order = source.knows_places
     kept = {'_hashrow', '_updated_at', *(place.COLUMNS if has_order else ()), *values}
+    kept |= {'content_id'} if source.versioned else set()
     known = f'{source.name}_hashrow'
     stale = [(known, name) for name in column_types(cursor, f'bronze.{known}') if name not in kept]
     if source.value_columns:

@@ -5,9 +5,9 @@ create table if not exists gold.gam_daily_ads (
     count_rows bigint not null,
     impressions bigint not null,
     clicks bigint not null,
-    revenue_usd numeric not null,
-    primary key (by, served_date, name)
+    revenue_usd numeric not null
 );
+create unique index if not exists gam_daily_ads_key on gold.gam_daily_ads (by, served_date, md5(name));
 comment on table gold.gam_daily_ads is 'One row per day and ad unit, line item, creative or site: what was delivered there.';
 comment on column gold.gam_daily_ads.by is 'What is named: ad_unit, line_item, creative, site.';
 comment on column gold.gam_daily_ads.served_date is 'Local day of the delivery.';
@@ -23,9 +23,9 @@ create table if not exists gold.gam_monthly_ads (
     count_rows bigint not null,
     impressions bigint not null,
     clicks bigint not null,
-    revenue_usd numeric not null,
-    primary key (content_id, month, line_item)
+    revenue_usd numeric not null
 );
+create unique index if not exists gam_monthly_ads_key on gold.gam_monthly_ads (content_id, month, md5(line_item));
 comment on table gold.gam_monthly_ads is 'One row per article, month and line item: what was delivered beside it.';
 comment on column gold.gam_monthly_ads.content_id is 'The article beside the ads; (not set) for ads without one.';
 comment on column gold.gam_monthly_ads.month is 'The first day of the month.';
@@ -63,11 +63,11 @@ begin
     of_days as (
         insert into gold.gam_daily_ads as kept (by, served_date, name, count_rows, impressions, clicks, revenue_usd)
         select part, day, coalesce(ad_unit, line_item, creative, site), count_rows, impressions, clicks, revenue_usd from parts where part is not null
-        on conflict (by, served_date, name) do update set count_rows = kept.count_rows + excluded.count_rows, impressions = kept.impressions + excluded.impressions, clicks = kept.clicks + excluded.clicks, revenue_usd = trim_scale(kept.revenue_usd + excluded.revenue_usd)
+        on conflict (by, served_date, md5(name)) do update set count_rows = kept.count_rows + excluded.count_rows, impressions = kept.impressions + excluded.impressions, clicks = kept.clicks + excluded.clicks, revenue_usd = trim_scale(kept.revenue_usd + excluded.revenue_usd)
     )
     insert into gold.gam_monthly_ads as kept (content_id, month, line_item, count_rows, impressions, clicks, revenue_usd)
     select content_id, month, line_item, count_rows, impressions, clicks, revenue_usd from parts where part is null
-    on conflict (content_id, month, line_item) do update set count_rows = kept.count_rows + excluded.count_rows, impressions = kept.impressions + excluded.impressions, clicks = kept.clicks + excluded.clicks, revenue_usd = trim_scale(kept.revenue_usd + excluded.revenue_usd);
+    on conflict (content_id, month, md5(line_item)) do update set count_rows = kept.count_rows + excluded.count_rows, impressions = kept.impressions + excluded.impressions, clicks = kept.clicks + excluded.clicks, revenue_usd = trim_scale(kept.revenue_usd + excluded.revenue_usd);
 end $function$;
 comment on function ops.add_up_gam_delivery is 'Adds rows that came in between two moments to gold.gam_daily_ads and gold.gam_monthly_ads.';
 create or replace function ops.follow_gam_delivery() returns trigger language plpgsql as $function$
