@@ -64,9 +64,9 @@ done as (
 ),
 
 covered as (
-    select distinct done.load_id, day
-    from done, unnest(generate_date_array(greatest(done.start_day, @start), least(done.end_day, @end))) as day
-    left join taken_out on day = taken_out.day
+    select distinct done.load_id, asked as day
+    from done, unnest(generate_date_array(greatest(done.start_day, @start), least(done.end_day, @end))) as asked
+    left join taken_out on asked = taken_out.day
     where done.load_id > coalesce(taken_out.load_id, 0)
 ),
 
