@@ -143,6 +143,12 @@ class Mart:
         return next((measure.name for measure in self.measures if measure.unit == 'USD'), None)
 
     @property
+    def money_column(self) -> str | None:
+        """The column of the source that ``money`` is the sum of, if it is one."""
+        found = (measure.of for measure in self.measures if measure.name == self.money)
+        return next((of.column for of in found if isinstance(of, Sum)), None)
+
+    @property
     def telling(self) -> str | None:
         """The measure to show where there is room for one: money before the first that adds up."""
         return self.money or next((measure.name for measure in self.additive), None)

@@ -55,8 +55,7 @@ def _stored(source: Source, columns: dict[str, Measure]) -> str:
     mart = mart_of(source.name)
     own = {_column(mart, measure): measure for measure in mart.additive} if mart else {}
     content = next((key.column for key in mart.by if key.name == _CONTENT), None) if mart else None
-    money = own.get('revenue')
-    amount = f'stored.{identifier(money.of.column)}' if money and isinstance(money.of, Sum) else None
+    amount = f'stored.{identifier(mart.money_column)}' if mart and mart.money_column else None
     known = f' left join known_content on stored.{identifier(content)} = known_content.content_id' if content else ''
     without = _empty([content]) if content else None
     unknown = f"stored.{identifier(content)} <> '' and known_content.content_id is null" if content else None
@@ -80,8 +79,7 @@ def _stored(source: Source, columns: dict[str, Measure]) -> str:
 def _conflicts(source: Source) -> str:
     """Further versions of rows of a source, by day."""
     mart = mart_of(source.name)
-    money = next((measure for measure in mart.additive if measure.name == mart.money), None) if mart else None
-    column = money.of.column if money and isinstance(money.of, Sum) else None
+    column = mart.money_column if mart else None
     waits = 'is_restatement is not true'
     revenue = _money(identifier(column) if column else None, waits)
     change = f'cast({"0" if column else "null"} as bignumeric)'  # in the hash: versions of a row agree in it
@@ -130,10 +128,9 @@ def _mart(mart: Mart, others: list[Mart], columns: dict[str, Measure]) -> str:
 def _rejected_money() -> str:
     """What a rejected row would have brought, as far as its text is readable."""
     cases = [
-        f"when {literal(mart.source)} then {readable(f'''json_value(raw, '$.{measure.of.column}')''')}"
+        f"when {literal(mart.source)} then {readable(f'''json_value(raw, '$.{mart.money_column}')''')}"
         for mart in MARTS
-        for measure in mart.additive
-        if measure.name == mart.money and isinstance(measure.of, Sum)
+        if mart.money_column
     ]
     return f'case source {" ".join(cases)} end' if cases else 'cast(null as bignumeric)'
 

@@ -146,8 +146,7 @@ def _earlier(source: Source) -> str:
 def _conflicts(source: Source) -> str:
     """Further versions of rows of a source, by day."""
     mart = mart_of(source.name)
-    money = next((measure for measure in mart.additive if measure.name == mart.money), None) if mart else None
-    column = money.of.column if money and isinstance(money.of, Sum) else None
+    column = mart.money_column if mart else None
     waits = 'filter (where is_restatement is not true)'
     revenue = f'sum({identifier(column)}) {waits}' if column else 'null::numeric'
     change = '0::numeric' if column else 'null::numeric'  # in the hash: versions of a row agree in it
@@ -192,10 +191,9 @@ def _mart(mart: Mart, others: list[Mart], columns: dict[str, Measure], window: W
 def _rejected_money() -> str:
     """What a rejected row would have brought, as far as its text is readable."""
     cases = [
-        f'when {literal(mart.source)} then ops.readable_money(row ->> {literal(measure.of.column)})'
+        f'when {literal(mart.source)} then ops.readable_money(row ->> {literal(mart.money_column)})'
         for mart in MARTS
-        for measure in mart.additive
-        if measure.name == mart.money and isinstance(measure.of, Sum)
+        if mart.money_column
     ]
     return f'case source {" ".join(cases)} end' if cases else 'null::numeric'
 

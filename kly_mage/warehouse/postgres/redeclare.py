@@ -15,7 +15,7 @@ from kly_mage.warehouse.postgres.declarations import Change, column_types
 from kly_mage.warehouse.postgres.gold_checks import Block, lock, rebuild
 from kly_mage.warehouse.postgres.rehash import Rehash
 from kly_mage.warehouse.postgres.retype import retype
-from kly_mage.warehouse.postgres.tables import bronze_table, corrections_table, exists
+from kly_mage.warehouse.postgres.tables import bronze_table, corrections_table, exists, registry_columns
 
 _TABLES = ('', '_hashrow', '_conflicts', '_corrections')
 
@@ -135,9 +135,7 @@ def _note_late(cursor: Cursor, source: Source, before: _Before) -> None:
 def _tidy(cursor: Cursor, source: Source) -> None:
     """Columns of the registry and of the further versions that are no values any more go."""
     values = [column.name for column in source.version_columns]
-    has_order = source.knows_places
-    kept = {'_hashrow', '_updated_at', *(place.COLUMNS if has_order else ()), *values}
-    kept |= {'content_id'} if source.versioned else set()
+    kept = {name for name, _, _ in registry_columns(source)}
     known = f'{source.name}_hashrow'
     stale = [(known, name) for name in column_types(cursor, f'bronze.{known}') if name not in kept]
     if source.value_columns:
@@ -149,7 +147,7 @@ def _tidy(cursor: Cursor, source: Source) -> None:
         ]
     for table, name in stale:
         cursor.execute(sql.SQL('alter table bronze.{} drop column {}').format(sql.Identifier(table), sql.Identifier(name)))
-    for name in place.COLUMNS if has_order else ():
+    for name in place.COLUMNS if source.knows_places else ():
         column = sql.SQL('alter table bronze.{} alter {} set not null')
         cursor.execute(column.format(sql.Identifier(known), sql.Identifier(name)))
 

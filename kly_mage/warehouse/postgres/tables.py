@@ -173,6 +173,31 @@ def source_ddl(source: Source) -> str:
         _comment('table', table, source.grain + ' Append-only; partitioned by day of _updated_at (UTC).'),
         *(_comment('column', f'{table}."{column}"', text) for column, _, text in columns),
     ]
+    keys = registry_columns(source)
+    lines += [
+        f'create table if not exists {table}_hashrow (',
+        ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in keys),
+        ');',
+        *_columns_added(f'{table}_hashrow', keys[2:]),
+        *(
+            (f'create index if not exists {name}_hashrow_content_id_idx on {table}_hashrow (content_id);',)
+            if source.versioned
+            else ()
+        ),
+        _comment('table', f'{table}_hashrow', f'One row per hash in bronze.{name}: makes it unique across partitions.'),
+        *(_comment('column', f'{table}_hashrow."{column}"', text) for column, _, text in keys),
+    ]
+    if source.version_columns:
+        lines += _conflicts_ddl(source)
+    if source.may_be_corrected:
+        lines += corrections_ddl(source)
+    if mart := mart_of(source.name):
+        lines += changes_ddl(source, mart)
+    return '\n'.join(lines)
+
+
+def registry_columns(source: Source) -> list[tuple[str, str, str]]:
+    """What the registry of a source has: name, type and description of each column."""
     counted = [_column(column, ' As the marts count it.') for column in source.version_columns]
     keys = [
         ('_hashrow', 'uuid primary key', 'Hash of a row in bronze.'),
@@ -192,27 +217,7 @@ def source_ddl(source: Source) -> str:
             ('_line', 'bigint not null', f'The line of {what}; 0 if it is unknown.'),
         ]
     keys += [('content_id', 'text', 'The article: its versions are found by it.')] if source.versioned else []
-    keys += counted
-    lines += [
-        f'create table if not exists {table}_hashrow (',
-        ',\n'.join(f'    "{column}" {kind}' for column, kind, _ in keys),
-        ');',
-        *_columns_added(f'{table}_hashrow', keys[2:]),
-        *(
-            (f'create index if not exists {name}_hashrow_content_id_idx on {table}_hashrow (content_id);',)
-            if source.versioned
-            else ()
-        ),
-        _comment('table', f'{table}_hashrow', f'One row per hash in bronze.{name}: makes it unique across partitions.'),
-        *(_comment('column', f'{table}_hashrow."{column}"', text) for column, _, text in keys),
-    ]
-    if counted:
-        lines += _conflicts_ddl(source)
-    if source.may_be_corrected:
-        lines += corrections_ddl(source)
-    if mart := mart_of(source.name):
-        lines += changes_ddl(source, mart)
-    return '\n'.join(lines)
+    return keys + counted
 
 
 def _conflicts_ddl(source: Source) -> list[str]:
