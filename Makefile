@@ -70,7 +70,7 @@ endif
 editor: install
 	@$(OF_SAMPLE)exec $(BIN)/python -m kly_mage editor
 
-dashboard: .venv/dashboard
+dashboard: install .venv/dashboard
 	@$(OF_SAMPLE)exec $(BIN)/python -m kly_mage dashboard
 
 test: install .venv/dashboard .venv/bigquery lint

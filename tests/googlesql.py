@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -218,7 +218,8 @@ class GoogleSql:
 def _kind_of(value: Any) -> tuple[str, ...]:
     if isinstance(value, list):
         return _TEXTS
-    return ('string',) if value is None or isinstance(value, str) else ('int64',) if isinstance(value, int) else ('date',)
+    kinds = {str: 'string', int: 'int64', datetime: 'timestamp', date: 'date'}
+    return (kinds.get(type(value), 'string'),)
 
 
 def _leave_out(entries: Any, which: Callable[[Any], bool]) -> None:

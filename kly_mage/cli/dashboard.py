@@ -8,7 +8,7 @@ from kly_mage.cli.arguments import number_of
 from kly_mage.common.console import note, say
 from kly_mage.common.settings import env_path, load_settings
 from kly_mage.dashboard.server import HOST, Addresses, serve
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import warehouse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,10 +26,10 @@ def run(options: argparse.Namespace) -> int:
     """Start PostgreSQL if need be, say how to get in, and serve until somebody stops it."""
     chosen = load_settings()
     port = options.port or chosen.dashboard_port
-    settings = replace(server(chosen), dashboard_port=port)
+    warehouse(chosen).reader()  # what cannot be reached at all is told before anything else
     note('starting the dashboard …')
-    serve(settings, port, _say, options.host)
-    say('the dashboard is stopped; PostgreSQL goes on (make stop)')
+    serve(replace(chosen, dashboard_port=port), port, _say, options.host)
+    say(f'the dashboard is stopped{"; PostgreSQL goes on (make stop)" if chosen.warehouse == "postgres" else ""}')
     return DONE
 
 

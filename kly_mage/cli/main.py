@@ -58,7 +58,7 @@ COMMANDS = {
 # What works on BigQuery, and what needs no warehouse. All else says so, instead of asking a PostgreSQL that nobody meant.
 _ON_BIGQUERY = (
     *('backfill', 'show', 'status', 'verify', 'reconcile', 'repair', 'unload', 'rebuild', 'rejects', 'conflicts', 'export'),
-    *('editor', 'fetch', 'check-bigquery', 'inspect', 'new-source', 'completion', 'stop'),
+    *('dashboard', 'editor', 'fetch', 'check-bigquery', 'inspect', 'new-source', 'completion', 'stop'),
 )
 _MATRIX_THREADS = 'OPENBLAS_NUM_THREADS'
 

@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from kly_mage.dashboard.parts import WORDS, Column, link, note, subhead, table, text
-from kly_mage.warehouse.postgres.summary import Table
+from kly_mage.warehouse.gold import Table
 
 SIGNS = {'loaded': '■', 'loaded, with a remark': '▲', 'no rows': '○', 'not loaded': '✕'}
 

@@ -1,4 +1,4 @@
-"""Where the pages have their numbers from: the queries in ``warehouse/postgres/queries``, and what ``show`` asks."""
+"""Where the pages have their numbers from: the queries in ``warehouse/*/queries``, and what ``show`` asks."""
 
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -9,10 +9,9 @@ from kly_mage.common.settings import load_settings
 from kly_mage.common.window import Window, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY
-from kly_mage.warehouse.gold import DAY, Asked, Found
-from kly_mage.warehouse.postgres.reading import ask, query
-from kly_mage.warehouse.postgres.server import server
-from kly_mage.warehouse.postgres.summary import Table, look_up
+from kly_mage.warehouse.base import Reader
+from kly_mage.warehouse.choice import warehouse
+from kly_mage.warehouse.gold import DAY, Asked, Found, Table
 
 SECONDS = 20  # for which an answer is kept: a page that is opened again soon is there at once
 
@@ -24,20 +23,21 @@ def rows(name: str, **values: Any) -> Table:
     Raises:
         WarehouseError: the warehouse cannot be reached, or does not answer in time.
         NotBuiltError: nothing was loaded so far.
+        UsageError: the warehouse has no such query yet.
     """
-    return _ask(query(name), values)
+    return _reader().query(name, values)
 
 
 def everything(name: str, **values: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
     """The same without keeping it, for a file: the names of the columns, and the rows."""
-    found = _ask(query(name), values)
+    found = _reader().query(name, values)
     return found.columns, found.rows
 
 
 @st.cache_data(ttl=SECONDS, max_entries=200, show_spinner=False)
 def by_day(days: Window, article: str | None = None) -> Found:
     """``gold.daily_summary`` by day, as ``show --by day`` has it."""
-    found = look_up(_settings(), DAILY_SUMMARY, Asked(days, article, DAY), _ask)
+    found = _reader().look_up(DAILY_SUMMARY, Asked(days, article, DAY))
     assert found is not None
     return found
 
@@ -68,7 +68,7 @@ def provisional(days: Window) -> dict[date, str]:
 @st.cache_data(ttl=SECONDS, show_spinner=False)
 def reach() -> Window | None:
     """From the first day in gold to the last; None while there is none."""
-    ((first, last),) = _ask(query('reach'), {}).rows
+    ((first, last),) = _reader().query('reach', {}).rows
     return Window(first, last) if first else None
 
 
@@ -84,9 +84,5 @@ def before(days: Window) -> Window:
     return Window(start, max(start, days.start - timedelta(days=1)))
 
 
-def _ask(text: str, values: dict[str, Any]) -> Table:
-    return ask(_settings(), text, values)
-
-
-def _settings() -> Any:
-    return server(load_settings())
+def _reader() -> Reader:
+    return warehouse(load_settings()).reader()

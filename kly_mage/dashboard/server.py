@@ -17,11 +17,11 @@ from urllib.parse import urlencode
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
-from kly_mage.common.errors import DashboardError
+from kly_mage.common.errors import DashboardError, NotBuiltError
 from kly_mage.common.settings import Settings
 from kly_mage.dashboard.guard import TOKEN, Door, guard
 from kly_mage.mage.hosts import own_hosts
-from kly_mage.warehouse.postgres.reading import ensure_reader
+from kly_mage.warehouse.choice import warehouse
 
 HOST = '127.0.0.1'
 MAIN = Path(__file__).with_name('main.py')
@@ -70,7 +70,7 @@ def serve(settings: Settings, port: int, told: Callable[[Addresses], None], host
     """Serve the pages until SIGINT, SIGTERM or SIGHUP.
 
     Args:
-        settings: with a host (``server.server``).
+        settings: whose warehouse the pages show, which is started if need be.
         port: where it listens.
         told: hears where it is, once it answers.
         host: on which address it listens; another than this machine's own only inside a container.
@@ -94,7 +94,8 @@ def serve(settings: Settings, port: int, told: Callable[[Addresses], None], host
         or secrets.token_urlsafe(),  # where no editor has made one, a browser is known until the next start
     )
     _free(host, port)
-    ensure_reader(settings)
+    with contextlib.suppress(NotBuiltError):  # what else is wrong is told here, not on each page
+        warehouse(settings).reader().query('reach', {})
 
     class Guarded(Server):
         def _create_app(self) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands ove
     from kly_mage.landing.files import LandingFile
     from kly_mage.warehouse.account import Accounts
     from kly_mage.warehouse.costs import Cost
-    from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
+    from kly_mage.warehouse.gold import Asked, Found, Kind, Rows, Table
     from kly_mage.warehouse.in_place import InPlace
     from kly_mage.warehouse.report import Report
     from kly_mage.warehouse.request import Request
@@ -185,6 +185,9 @@ class Warehouse(Protocol):
     def accept_conflicts(self, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
         """Note that the conflicts that wait need no further look; gives how many."""
 
+    def reader(self) -> Reader:
+        """What pages ask."""
+
     def stream(self, table: Joined | Mart, days: Window | None) -> AbstractContextManager[tuple[dict[str, Kind], Rows]]:
         """All rows of a table of gold in the order of its key, as they were at one moment, some at a time.
 
@@ -194,3 +197,18 @@ class Warehouse(Protocol):
         Raises:
             NotBuiltError: the table is not built yet.
         """
+
+
+class Reader(Protocol):
+    """A warehouse as pages see it: whoever asks it can change nothing, and waits for no load."""
+
+    def query(self, name: str, values: Mapping[str, Any]) -> Table:
+        """The answer to a named query: ``queries/NAME.sql`` of the warehouse, with these values for its parameters.
+
+        Raises:
+            NotBuiltError: nothing was loaded so far.
+            UsageError: the warehouse has no query of that name yet.
+        """
+
+    def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
+        """As ``Warehouse.look_up``."""

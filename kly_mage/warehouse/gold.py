@@ -59,6 +59,14 @@ class Found:
     totals: tuple[Any, ...]
 
 
+@dataclass(frozen=True)
+class Table:
+    """The rows of a query, and the names of its columns."""
+
+    columns: list[str]
+    rows: list[tuple[Any, ...]]
+
+
 def columns(table: Joined | Mart, by: str | None) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """What a line is about, and its numbers; None if the table cannot be added up that way."""
     texts, numbers = table.key, tuple(measure.name for measure in table.measures)

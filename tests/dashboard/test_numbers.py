@@ -10,9 +10,9 @@ from kly_mage.common.settings import load_settings
 from kly_mage.common.window import Window
 from kly_mage.dashboard import numbers
 from kly_mage.declared.marts import DAILY_SUMMARY
-from kly_mage.warehouse.gold import DAY, Asked
+from kly_mage.warehouse.gold import DAY, Asked, Table
 from kly_mage.warehouse.postgres.reading import ask, query
-from kly_mage.warehouse.postgres.summary import Table, look_up
+from kly_mage.warehouse.postgres.summary import look_up
 from tests.dashboard.conftest import Dashboard
 
 pytestmark = pytest.mark.one_version

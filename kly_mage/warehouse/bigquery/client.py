@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ class Client:
 
         Args:
             text: a script that changes something does so in one transaction.
-            values: its parameters: texts and days, or lists of texts.
+            values: its parameters: texts, numbers, days and moments, or lists of texts; nothing is a text.
             what: a word for the job's name and label.
             name: with the number of the try it ends the job's name; BigQuery runs a name once. Else nobody else has it.
 
@@ -154,6 +154,20 @@ class Client:
                 self._finished(known['job_id'], ask)
         except Exception as error:
             raise self._told(error) from error
+
+    def has(self, table: str) -> bool:
+        """Whether a table is there."""
+        from google.api_core.exceptions import NotFound
+
+        try:
+            self._client.get_table(self._full(table), timeout=ANSWER_SECONDS)
+        except NotFound as error:
+            if 'Not found: Project' in str(error):
+                raise self._told(error) from error
+            return False
+        except Exception as error:
+            raise self._told(error) from error
+        return True
 
     def columns(self, table: str) -> set[str]:
         """The names of a table's columns, in lower case: BigQuery does not tell `a` from `A`."""
@@ -244,7 +258,8 @@ class Client:
     def _parameter(self, name: str, value: Any) -> Any:
         if isinstance(value, list):
             return self._library.ArrayQueryParameter(name, 'STRING', value)
-        kind = 'STRING' if value is None or isinstance(value, str) else 'INT64' if isinstance(value, int) else 'DATE'
+        kinds: list[tuple[type, str]] = [(str, 'STRING'), (int, 'INT64'), (datetime, 'TIMESTAMP'), (date, 'DATE')]
+        kind = next((kind for of, kind in kinds if isinstance(value, of)), 'STRING')  # a moment is a date as well
         return self._library.ScalarQueryParameter(name, kind, value)
 
     def _told(self, error: Exception) -> Exception:

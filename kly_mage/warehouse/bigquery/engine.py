@@ -17,7 +17,8 @@ from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
 from kly_mage.warehouse.account import Accounts
-from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, shown, standing, unload, waiting
+from kly_mage.warehouse.base import Reader
+from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, reading, shown, standing, unload, waiting
 from kly_mage.warehouse.bigquery.account import accounts
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.load import final_days, load, load_in_place
@@ -197,6 +198,9 @@ class BigQuery:
 
     def accept_conflicts(self, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
         return waiting.accept_conflicts(self.client, sources, days, by, why)
+
+    def reader(self) -> Reader:
+        return reading.reader(self.settings)
 
     def stream(self, table: Joined | Mart, days: Window | None) -> AbstractContextManager[tuple[dict[str, Kind], Rows]]:
         return nullcontext(gold.stream(self.client, table, days))

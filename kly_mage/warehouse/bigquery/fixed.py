@@ -2,7 +2,7 @@
 
 import hashlib
 
-from kly_mage.common.errors import SettingsError, WarehouseError
+from kly_mage.common.errors import NotBuiltError, SettingsError, WarehouseError
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
@@ -25,8 +25,7 @@ def hold(client: Client, settings: Settings) -> None:
         SettingsError: the zone or a declaration is another one than that of the rows that are loaded.
     """
     statements = everything(settings.bigquery_location, settings.timezone)
-    made = f'schema {hashlib.sha256(statements.encode()).hexdigest()[:16]}'
-    now = {'timezone': settings.timezone, **{f'source {name}': _rule(source) for name, source in SOURCES.items()}}
+    made, now = _made(statements), _now(settings)
     try:
         known = _read(client)
     except WarehouseError:  # not there yet; what else is wrong the statements meet as well
@@ -42,6 +41,21 @@ def hold(client: Client, settings: Settings) -> None:
         what='schema',
     )
     _refuse(_read(client), now)  # another process may have been faster
+
+
+def look(client: Client, settings: Settings) -> None:
+    """See that all tables are there, and what is fixed as it was; for who may make nothing.
+
+    Raises:
+        NotBuiltError: they are not, or are those of another version.
+        SettingsError: as ``hold``.
+    """
+    if not client.has('ops.settings'):
+        raise NotBuiltError('nothing is loaded here yet: run a backfill first')
+    known = _read(client)
+    _refuse(known, _now(settings))
+    if _made(everything(settings.bigquery_location, settings.timezone)) not in known:
+        raise NotBuiltError('the tables are those of another version: python -m kly_mage status makes what is lacking')
 
 
 def agree(client: Client, settings: Settings) -> None:
@@ -61,6 +75,14 @@ def agree(client: Client, settings: Settings) -> None:
             f"the events of this project have the articles that KLY_GA4_ARTICLE='{known[_ARTICLE]}' finds, not '{now}':"
             ' set it back, or load into another project'
         )
+
+
+def _now(settings: Settings) -> dict[str, str]:
+    return {'timezone': settings.timezone, **{f'source {name}': _rule(source) for name, source in SOURCES.items()}}
+
+
+def _made(statements: str) -> str:
+    return f'schema {hashlib.sha256(statements.encode()).hexdigest()[:16]}'
 
 
 def _read(client: Client) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Gold as it is looked at, in GoogleSQL; what ``warehouse/postgres/summary.py`` asks of PostgreSQL."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -18,10 +18,10 @@ _KINDS: Mapping[str, Kind] = {
 }
 
 
-def look_up(client: Client, table: Joined | Mart, asked: Asked) -> Found | None:
+def look_up(client: Client, table: Joined | Mart, asked: Asked, what: str = 'show') -> Found | None:
     """The lines of a table of gold; None if it does not have the columns that are asked for.
 
-    Names are those of the declarations, whatever is asked; days and the article are bound.
+    Names are those of the declarations, whatever is asked; days and the article are bound. ``what`` labels the jobs.
 
     Raises:
         UsageError: the column to sort by is none of the answer.
@@ -32,9 +32,9 @@ def look_up(client: Client, table: Joined | Mart, asked: Asked) -> Found | None:
     texts, numbers = found
     lines, totals, values = queries(table, asked, texts, numbers)
     ratios = {ratio.name for ratio in table.ratios} if isinstance(table, Joined) else set()
-    rows = [_plain(row, ratios) for row in client.run(lines, values, what='show')]
-    (told,) = client.run(totals, values, what='show')
-    rows_in_all, *amounts = _plain({name.removeprefix('total_'): value for name, value in told.items()}, ratios)
+    rows = [plain(row, ratios) for row in client.run(lines, values, what=what)]
+    (told,) = client.run(totals, values, what=what)
+    rows_in_all, *amounts = plain({name.removeprefix('total_'): value for name, value in told.items()}, ratios)
     return Found(table.table, texts, numbers, rows, rows_in_all, tuple(amounts))
 
 
@@ -45,7 +45,7 @@ def stream(client: Client, table: Joined | Mart, days: Window | None) -> tuple[d
     kinds, rows = client.stream(stream_query(table, days), values, what='export')
     ratios = {ratio.name for ratio in table.ratios} if isinstance(table, Joined) else set()
     held = {name: _KINDS.get(kinds[name], 'text') for name in (*texts, *numbers)}
-    return held, _batches(_plain(row, ratios) for row in rows)
+    return held, _batches(plain(row, ratios) for row in rows)
 
 
 def stream_query(table: Joined | Mart, days: Window | None) -> str:
@@ -100,7 +100,7 @@ def _ratio(ratio: Ratio) -> str:
     return f'round({amount} / nullif(sum({identifier(ratio.per)}), 0), 6)'
 
 
-def _plain(row: Any, ratios: set[str]) -> tuple[Any, ...]:
+def plain(row: Any, ratios: Collection[str]) -> tuple[Any, ...]:
     """The values as PostgreSQL gives them: a ratio with all its digits, money without zeros behind its last."""
     return tuple(_decimal(value, name in ratios) if isinstance(value, Decimal) else value for name, value in row.items())
 

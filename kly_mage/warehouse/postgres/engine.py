@@ -17,6 +17,7 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
 from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.account import Accounts
+from kly_mage.warehouse.base import Reader
 from kly_mage.warehouse.costs import Cost
 from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
 from kly_mage.warehouse.in_place import InPlace
@@ -202,6 +203,11 @@ class Postgres:
 
     def accept_conflicts(self, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
         return decisions.accept_conflicts(server(self.settings), sources, days, by, why)
+
+    def reader(self) -> Reader:
+        from kly_mage.warehouse.postgres import reading
+
+        return reading.Reader(server(self.settings))
 
     def stream(self, table: Joined | Mart, days: Window | None) -> AbstractContextManager[tuple[dict[str, Kind], Rows]]:
         return summary.stream(self.settings, table, days)

@@ -5,9 +5,9 @@ For whoever looks at the warehouse from a page: it never waits for a load, nor a
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,13 @@ from psycopg2.extensions import connection as Connection
 
 from kly_mage.common.errors import NotBuiltError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
+from kly_mage.declared.marts import Joined, Mart
+from kly_mage.warehouse.gold import Asked, Found, Table
 from kly_mage.warehouse.postgres import refusals
 from kly_mage.warehouse.postgres.connection import connect, open_connection
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.idle import Idle
-from kly_mage.warehouse.postgres.summary import Table
+from kly_mage.warehouse.postgres.summary import look_up
 from kly_mage.warehouse.postgres.watch import session_name
 
 logger = logging.getLogger('kly_mage')
@@ -143,3 +145,21 @@ def ask(settings: Settings, text: str, values: dict[str, Any]) -> Table:
     with reading(settings) as connection, connection.cursor() as cursor:
         cursor.execute(text, values)
         return Table([column.name for column in cursor.description], cursor.fetchall())
+
+
+class Reader:
+    """The warehouse as pages see it (``warehouse/base.py``).
+
+    Raises:
+        KlyError: as ``ensure_reader``.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        ensure_reader(settings)
+        self._settings = settings
+
+    def query(self, name: str, values: Mapping[str, Any]) -> Table:
+        return ask(self._settings, query(name), dict(values))
+
+    def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
+        return look_up(self._settings, table, asked, partial(ask, self._settings))

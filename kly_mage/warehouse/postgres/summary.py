@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +9,13 @@ from kly_mage.common.errors import NotBuiltError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.marts import DAILY_SUMMARY, Joined, Mart, Measure, Ratio
-from kly_mage.warehouse.gold import ARTICLE_KEY, BATCH_ROWS, Asked, Found, Kind, Rows, columns, sorted_by
+from kly_mage.warehouse.gold import ARTICLE_KEY, BATCH_ROWS, Asked, Found, Kind, Rows, Table, columns, sorted_by
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.server import server
 from kly_mage.warehouse.postgres.text import identifier
 
 _KINDS: dict[int, Kind] = {1082: 'day', 1184: 'instant', 20: 'count', 1700: 'exact'}  # PostgreSQL's numbers of its types
-
-
-@dataclass(frozen=True)
-class Table:
-    """The rows of a query, and the names of its columns."""
-
-    columns: list[str]
-    rows: list[tuple[Any, ...]]
 
 
 Ask = Callable[[str, dict[str, Any]], Table]

@@ -11,17 +11,20 @@ from kly_mage.checks.bigquery import EVENT_BYTES, HASH_BYTES
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.ga4_events import IDENTITY
+from kly_mage.declared.marts import DAILY_SUMMARY
 from kly_mage.landing import files as landing_files
-from kly_mage.warehouse.bigquery import engine, schema
+from kly_mage.warehouse.bigquery import engine, gold, reading, schema
 from kly_mage.warehouse.bigquery.correcting import Delivered
 from kly_mage.warehouse.bigquery.load_script import load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
+from kly_mage.warehouse.gold import DAY, Asked, columns
 from tests.googlesql import GoogleSql, analyzer
 
 # Bytes of a value, as Google documents them; a text has two and its own, of which these are usual ones.
 WIDTHS = {'int64': 8, 'date': 8, 'timestamp': 8, 'bignumeric': 32, 'numeric': 16, 'bool': 1}
 TEXTS = {
     **{'_hashrow': 34, 'session_key': 34, 'event_name': 13, 'user_pseudo_id': 24, 'session_id': 12, 'content_id': 10},
+    **{'title': 60, 'author': 16, 'section': 12, 'ad_unit': 34, 'line_item': 24, 'creative': 24},
     **{'site': 20, 'page_location': 80, 'device_category': 8, 'country': 11, 'traffic_source': 10, '_file': 17, '_place': 5},
 }
 
@@ -89,6 +92,26 @@ def test_a_refresh_of_events_reads_of_each_row_what_is_documented(googlesql: Goo
     assert f'{new} bytes of each new event' in documented
     assert f'{steps} of each of their sessions' in documented
     assert f'{counted} of each session of the days touched' in documented
+
+
+def test_a_page_reads_of_each_row_what_is_documented(googlesql: GoogleSql) -> None:
+    days = Window(date(2025, 10, 1), date(2025, 10, 2))
+    kinds = dict.fromkeys(('pageviews', 'sessions', 'user_engagements', 'impressions', 'clicks'), 'int64')
+    kinds |= {'date': 'date', '_partition_date': 'date', 'revenue_usd': 'bignumeric'}
+    values = {'start': days.start, 'end': days.end, 'limit': 8}
+    values |= dict.fromkeys(('site', 'section', 'author', 'search', 'sort', 'by'), '')
+    lines, totals, _ = gold.queries(DAILY_SUMMARY, Asked(days, by=DAY), *(columns(DAILY_SUMMARY, DAY) or ((), ())))
+    documented = next(line for line in PAGE.read_text('utf-8').splitlines() if line.startswith('| the dashboard |'))
+    for texts, table, told in (
+        ((lines, totals), 'daily_summary', '*Overview* {} bytes of'),
+        ((reading.query('articles'),), 'daily_summary', '*Articles* {},'),
+        ((reading.query('groups'),), 'daily_summary', '*Authors* {};'),
+        ((reading.query('ads'),), 'gam_delivery', '*Ads* {} of'),
+        ((reading.query('reach'),), 'daily_summary', 'all days: {} bytes a row'),
+    ):
+        googlesql.scans.clear()
+        assert [refused for text in texts for refused in googlesql.refusals(text, values)] == []
+        assert told.format(bytes_of(googlesql.scans, table, kinds)) in documented
 
 
 def test_the_year_on_the_page_adds_up() -> None:

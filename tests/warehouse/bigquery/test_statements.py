@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from kly_mage.warehouse.bigquery import (
     gold,
     ledger,
     look,
+    reading,
     removal,
     schema,
     shown,
@@ -181,6 +182,19 @@ def test_what_show_asks_is_googlesql(googlesql: GoogleSql) -> None:
         if found := columns(table, by):
             lines, totals, _ = gold.queries(table, Asked(days, article, by, None, 8), *found)
             assert [googlesql.refusal(lines), googlesql.refusal(totals)] == [None, None]
+
+
+def test_what_a_page_asks_is_one_query_of_googlesql(googlesql: GoogleSql) -> None:
+    moment = datetime(2025, 10, 1, tzinfo=UTC)
+    values: dict[str, Any] = {'start': DAYS.start, 'end': DAYS.end, 'day': DAYS.start, 'limit': 8, 'load': 7}
+    values |= dict.fromkeys(('article', 'site', 'section', 'author', 'search', 'sort', 'by', 'wanted', 'source'), '')
+    moments = ('first', 'last', 'eventsfrom', 'eventsto', 'adsfrom', 'adsto')
+    nothing = dict.fromkeys(('load', *moments))
+    for path in reading.QUERIES.glob('*.sql'):
+        text = path.read_text('utf-8')
+        for given in (dict.fromkeys(moments, moment), *([nothing] if 'cast(@' in text else [])):
+            # In parentheses stands a query, and nothing that changes something.
+            assert googlesql.refusals(f'select * from (\n{text}\n)', values | given) == [], path.name
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,230 @@
+"""The dashboard over BigQuery: each query gives what it gives on PostgreSQL, and the pages show it."""
+
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser
+
+from kly_mage.common.errors import NotBuiltError, SettingsError, UsageError
+from kly_mage.common.settings import REPOSITORY, load_settings
+from kly_mage.warehouse.base import Reader
+from kly_mage.warehouse.bigquery import reading
+from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.choice import warehouse
+from kly_mage.warehouse.gold import Table
+from kly_mage.warehouse.postgres import engine
+from tests.bigquery_emulator import client_folder
+from tests.conftest import administer, chosen, database
+from tests.dashboard.conftest import Dashboard
+from tests.dashboard.served import serving
+from tests.dashboard.test_pages import Visit, browser
+from tests.gold import RATIOS, assert_near
+from tests.mage.server import free_port
+from tests.warehouse.bigquery.conftest import address, project
+
+__all__ = ['address', 'browser']
+pytestmark = pytest.mark.one_version
+
+OCTOBER = {'start': date(2025, 10, 1), 'end': date(2025, 10, 31)}
+WEEK = {'start': date(2025, 10, 6), 'end': date(2025, 10, 12)}
+ARTICLE, UNIT = '5479186', '/21890000/gayanusa/sidebar'
+ALL = {'site': '', 'section': '', 'author': '', 'search': ''}
+SORTS = ('pageviews', 'revenue_usd', 'page_rpm_usd', 'sessions', 'impressions')
+ADS = ('ad_unit', 'line_item', 'creative', 'site')
+# The number of a load, or the moments it ran between, are each warehouse's own: the source says which.
+GAM, GA4 = 'gam_delivery', 'ga4_events'
+DAY = {'day': date(2025, 10, 2)}
+ASKED: dict[str, list[dict[str, Any]]] = {
+    'reach': [{}],
+    'provisional': [OCTOBER, {'start': date(2025, 10, 31), 'end': date(2025, 12, 31)}],
+    'articles': [
+        *(OCTOBER | ALL | {'sort': sort, 'limit': limit} for sort, limit in zip(SORTS, (50, None, 5, 200, 1), strict=True)),
+        WEEK | ALL | {'sort': 'pageviews', 'limit': 50, 'search': 'DATA center'},
+        WEEK | ALL | {'sort': 'pageviews', 'limit': 50, 'search': ARTICLE},
+        OCTOBER | ALL | {'sort': 'pageviews', 'limit': None, 'section': '(not set)'},
+    ],
+    'versions': [{'article': ARTICLE}],
+    'groups': [span | {'by': by} for span in (OCTOBER, WEEK) for by in ('site', 'section', 'author')],
+    'ads': [span | {'by': by} for span in (OCTOBER, WEEK) for by in ADS],
+    'ads_beside': [span | {'article': article} for span in (OCTOBER, WEEK) for article in (ARTICLE, '(not set)')],
+    'days_of_ads': [
+        OCTOBER | {'by': 'ad_unit', 'wanted': UNIT, 'article': ''},
+        OCTOBER | {'by': 'ad_unit', 'wanted': UNIT, 'article': ARTICLE},
+        WEEK | {'by': 'line_item', 'wanted': '(not set)', 'article': '(not set)'},
+    ],
+    'conflicts': [OCTOBER | {'limit': 100}, WEEK | {'limit': None}],
+    'conflicts_by_day': [OCTOBER],
+    'restatements': [OCTOBER],
+    'corrections': [OCTOBER],
+    'corrections_gam': [OCTOBER],
+    'calendar': [OCTOBER, {'start': date(2025, 10, 30), 'end': date(2025, 11, 3)}],
+    'checks': [OCTOBER],
+    'lateness': [OCTOBER],
+    'rejects': [OCTOBER | {'limit': 100}, WEEK | {'limit': None}],
+    'loads': [OCTOBER | {'load': None, 'limit': 100}, OCTOBER | {'load': GAM, 'limit': 1}],
+    'loads_of_days': [OCTOBER | {'load': None, 'limit': None}, WEEK | {'load': GA4, 'limit': 3}],
+    'days': [
+        OCTOBER | ALL | {'article': ''},
+        WEEK | ALL | {'article': ARTICLE},
+        WEEK | ALL | {'article': '', 'search': 'data'},
+    ],
+    'span': [WEEK | {'source': GA4, 'article': ''}, WEEK | {'source': GAM, 'article': ARTICLE}],
+    'changes': [DAY | {'article': article} for article in ('', ARTICLE)],
+    'changes_fast': [
+        DAY | {'article': article, 'eventsfrom': GA4, 'eventsto': GA4, 'adsfrom': GAM, 'adsto': GAM}
+        for article in ('', ARTICLE)
+    ],
+    'rows_ga4': [DAY | {'article': article, 'first': GA4, 'last': GA4, 'limit': 100} for article in ('', ARTICLE)],
+    'rows_gam': [
+        DAY | {'article': ARTICLE, 'by': '', 'wanted': '', 'first': GAM, 'last': GAM, 'limit': None},
+        DAY | {'article': '', 'by': 'ad_unit', 'wanted': UNIT, 'first': GAM, 'last': GAM, 'limit': 100},
+    ],
+    'files_of_load': [{'load': GAM}],
+}
+NOT_THERE_YET = {'files_of_days'}
+
+
+@dataclass
+class Loaded:
+    """The sample of October 2025 in a warehouse.
+
+    Attributes:
+        environment: what commands on it need.
+        reader: what pages ask.
+        loads: the source of each load.
+    """
+
+    environment: dict[str, str]
+    reader: Reader
+    loads: dict[int, str]
+
+    def query(self, name: str, asked: dict[str, Any]) -> Table:
+        """The answer with what is this warehouse's own as what it stands for."""
+        found = self.reader.query(name, {key: self._own(key, value) for key, value in asked.items()})
+        return Table(found.columns, [tuple(map(self._as_it_is_anywhere, found.columns, row)) for row in found.rows])
+
+    def _own(self, key: str, value: Any) -> Any:
+        if key == 'load' and value:
+            return next(load for load, source in self.loads.items() if source == value)
+        if key in (*BEGINNINGS, *ENDS):
+            span = self.reader.query('span', OCTOBER | {'source': value, 'article': ''})
+            return span.rows[0][key in ENDS]
+        return value
+
+    def _as_it_is_anywhere(self, name: str, value: Any) -> Any:
+        if name == 'load_id' and value is not None:
+            return self.loads[value]
+        if name in ('finished_at', 'restated_at', 'checked_at', 'first', 'last') and value is not None:
+            return value.tzinfo is not None
+        return value.replace('-', '') if name == 'hashrow' else value
+
+
+BEGINNINGS, ENDS = ('first', 'eventsfrom', 'adsfrom'), ('last', 'eventsto', 'adsto')
+
+
+@pytest.fixture(scope='module')
+def loaded(address: str, postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Loaded, Loaded]]:
+    """The sample in PostgreSQL and in BigQuery, loaded and reconciled."""
+    given = {name: value for name, value in os.environ.items() if not name.startswith(('POSTGRES_', 'MAGE_', 'KLY_'))}
+    given |= {'KLY_ENV_FILE': os.devnull, 'KLY_SETTLE_SECONDS': '0', 'KLY_DATA_DIR': str(REPOSITORY / 'data')}
+    name = f'dashboard_{uuid.uuid4().hex[:8]}'
+    administer(postgres, f'create database {name}')
+    of_bigquery = project(address, name.replace('_', '-')) | {'PYTHONPATH': str(client_folder())}
+    environments = []
+    for own in (database(postgres, name), of_bigquery):
+        local = str(tmp_path_factory.mktemp('local'))
+        environments.append(given | own | {'KLY_LOCAL_DIR': local, 'HOME': local})
+    with ThreadPoolExecutor() as both:
+        list(both.map(_load, environments))
+    yield _loaded(environments[0]), _loaded(environments[1])
+    administer(postgres, f'drop database {name} with (force)')
+
+
+def _load(environment: dict[str, str]) -> None:
+    days = ('--start', '2025-10-01', '--end', '2025-10-31', '--quiet')
+    for command in ('backfill', 'reconcile'):
+        call = [sys.executable, '-m', 'kly_mage', command, *days]
+        done = subprocess.run(call, env=environment, cwd=REPOSITORY, capture_output=True)
+        assert done.returncode == 3, done.stderr  # the sample has rejects and conflicts
+
+
+def _loaded(environment: dict[str, str]) -> Loaded:
+    with pytest.MonkeyPatch.context() as patched:
+        for variable, value in environment.items():
+            patched.setenv(variable, value)
+        reader = warehouse(load_settings()).reader()
+        loads = reader.query('loads', OCTOBER | {'load': None, 'limit': None})
+    at = [loads.columns.index(each) for each in ('load_id', 'source')]
+    return Loaded(environment, reader, {row[at[0]]: row[at[1]] for row in loads.rows})
+
+
+def test_each_query_of_a_page_is_compared() -> None:
+    there = {path.stem for path in (Path(engine.__file__).parent / 'queries').glob('*.sql')}
+    assert {path.stem for path in reading.QUERIES.glob('*.sql')} == there - NOT_THERE_YET == set(ASKED)
+    for name in NOT_THERE_YET:
+        with pytest.raises(UsageError, match='not of BigQuery yet'):
+            reading.query(name)
+
+
+@pytest.mark.parametrize('name', sorted(ASKED))
+def test_a_query_gives_what_it_gives_on_postgresql(loaded: tuple[Loaded, Loaded], name: str) -> None:
+    here, there = loaded
+    for asked in ASKED[name]:
+        right, found = here.query(name, asked), there.query(name, asked)
+        assert found.columns == right.columns
+        ratios = [at for at, column in enumerate(right.columns) if column in RATIOS]
+        for one, other in zip(found.rows, right.rows, strict=True):
+            values = [[value for at, value in enumerate(row) if at not in ratios] for row in (one, other)]
+            assert values[0] == values[1], asked
+            assert_near([one[at] for at in ratios], [other[at] for at in ratios])
+
+
+def test_what_is_not_there_is_said_and_not_made(
+    address: str, loaded: tuple[Loaded, Loaded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began = datetime.now(UTC)
+    empty = chosen(tmp_path, monkeypatch, project(address, f'test-{uuid.uuid4().hex[:12]}'))
+    with pytest.raises(NotBuiltError, match='run a backfill first'):
+        warehouse(empty).reader().query('reach', {})
+    assert Client(empty).jobs(began) == []
+    there = replace(empty, bigquery_project=loaded[1].environment['KLY_BIGQUERY_PROJECT'])
+    with pytest.raises(SettingsError, match='the days of this project are those of Asia/Jakarta'):
+        warehouse(replace(there, timezone='UTC')).reader().query('reach', {})
+    with pytest.raises(NotBuiltError, match='those of another version'):
+        warehouse(replace(there, bigquery_location='EU')).reader().query('reach', {})
+
+
+@pytest.mark.browser
+def test_the_pages_show_it_without_an_error_and_nothing_but_queries_is_sent(
+    loaded: tuple[Loaded, Loaded], browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    since, port = datetime.now(UTC), free_port()
+    environment = loaded[1].environment | {'KLY_DASHBOARD_PORT': str(port)}
+    with serving(environment) as token:
+        visit = Visit(browser, Dashboard(port, f'http://127.0.0.1:{port}', token, environment))
+        load = min(loaded[1].loads)
+        for place in (*PAGES, f'proof?load={load}'):
+            page = visit.open(place)
+            assert page.locator('[data-testid="stException"], .kly-bad').count() == 0, place
+            assert visit.heard == [], place
+        page = visit.open('?from=2025-10-01&to=2025-10-31')
+        # The sums of the sample, as README has them from reconcile.
+        large = [text.strip() for text in page.locator('.kly-large').all_inner_texts()]
+        assert large == ['15,361', '14,691', '1,012.65', '65.92']
+        visit.context.close()
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    assert {job.what for job in Client(load_settings()).jobs(since)} == {'dashboard', 'settings'}
+
+
+PAGES = ('', 'articles', f'articles?article={ARTICLE}', 'sites', 'sections', 'authors', 'ads', 'health', 'words')
+PAGES += ('proof', 'proof?day=2025-10-02', f'proof?day=2025-10-02&article={ARTICLE}')
