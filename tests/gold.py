@@ -19,7 +19,8 @@ def assert_gold_is_exact(
     """Every row of the gold tables, as the oracle works it out from the files.
 
     Args:
-        ratios: whether they are exact, too; else the last digit may be off by one, as of an emulator that divides doubles.
+        ratios: whether they are exact, too, and months added up, as on PostgreSQL; else the last digit may be off by one,
+            as of an emulator that divides doubles.
     """
     truth = expected(landing, timezone, late_days)
     for table in TABLES:
@@ -35,10 +36,31 @@ def assert_gold_is_exact(
         missing, surplus = sorted(set(wanted) - set(found), key=str), sorted(set(found) - set(wanted), key=str)
         assert not missing, f'{table}: not in gold {missing[:3]}, but {surplus[:3]}'
         assert len(found) == len(wanted), f'{table}: {surplus[:3]} should not be there'
-    if not ratios:
+    if ratios:
+        _assert_months_are_exact(query, truth.daily_summary)
+    else:
         right = {(row['date'], row['content_id']): [row[name] for name in RATIOS] for row in truth.daily_summary}
         for day, content, *values in query(f'select date, content_id, {", ".join(RATIOS)} from gold.daily_summary'):
             assert_near(values, right[day, content])
+
+
+def _assert_months_are_exact(query: Query, rows: Sequence[dict[str, Any]]) -> None:
+    """``gold.monthly_summary``: what the oracle has of days, added up by month and article."""
+    added = ('pageviews', 'sessions', 'user_engagements', 'impressions', 'clicks', 'revenue_usd')
+    wanted: dict[tuple[Any, ...], list[Any]] = {}
+    for row in rows:
+        key = (
+            row['date'].replace(day=1),
+            row['content_id'],
+            *(row[name] for name in ('site', 'title', 'author', 'section')),
+        )
+        sums = wanted.setdefault(key, [0] * (1 + len(added)))
+        for at, value in enumerate((1, *(row[name] for name in added))):
+            sums[at] += value
+    found = query(
+        f'select month, content_id, site, title, author, section, count_days, {", ".join(added)} from gold.monthly_summary'
+    )
+    assert {tuple(row[:6]): list(row[6:]) for row in found} == wanted
 
 
 def assert_near(values: Sequence[Any], right: Sequence[Any]) -> None:

@@ -50,7 +50,9 @@ def told(pairs: Any) -> str:
     return ', '.join(f'{name} {value}' for name, value in pairs)
 
 
-def compared(names: Sequence[str], key: int, here: Sequence[Any], there: Sequence[Any]) -> Iterator[str]:
+def compared(
+    names: Sequence[str], key: int, here: Sequence[Any], there: Sequence[Any], truth: str = 'bronze'
+) -> Iterator[str]:
     """How a row of gold differs from what bronze gives: one line per value.
 
     Args:
@@ -58,18 +60,19 @@ def compared(names: Sequence[str], key: int, here: Sequence[Any], there: Sequenc
         key: how many of them, from the first, are the key.
         here: the row as texts, None for each of it if it is missing.
         there: what bronze gives, None for each of it if it gives no such row.
+        truth: what gives it, in words.
     """
     is_missing, is_surplus = here[0] is None, there[0] is None
     name = ', '.join(there[:key] if is_missing else here[:key])
     pairs = list(zip(names, here, there, strict=True))[key:]
     if is_missing:
-        yield f'({name}): is missing; bronze gives {told((column, value) for column, _, value in pairs) or "it"}'
+        yield f'({name}): is missing; {truth} gives {told((column, value) for column, _, value in pairs) or "it"}'
     elif is_surplus:
-        yield f'({name}): bronze gives no such row; found {told((column, value) for column, value, _ in pairs) or "it"}'
+        yield f'({name}): {truth} gives no such row; found {told((column, value) for column, value, _ in pairs) or "it"}'
     else:
         for column, found_value, true_value in pairs:
             if found_value != true_value:
-                yield f'({name}): {column} is {found_value}, bronze gives {true_value}'
+                yield f'({name}): {column} is {found_value}, {truth} gives {true_value}'
 
 
 def changed_row(

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -262,6 +263,29 @@ def test_ads_added_up_that_are_gone_or_older_than_their_tables_are_added_up_agai
     assert {by for by, *_ in before} == {'ad_unit', 'line_item', 'creative', 'site'}
     query('drop table gold.gam_daily_ads, gold.gam_monthly_ads')
     query('delete from ops.declarations')  # as after an upgrade from a version that did not have them
+    assert main(['verify']) == 0
+    assert query(every) == before
+
+
+def test_months_that_are_not_their_days_are_named_and_rebuilt_and_those_older_than_their_table_are_added_up(
+    loaded: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    every = 'select * from gold.monthly_summary order by month, content_id'
+    before = query(every)
+    query("update gold.monthly_summary set revenue_usd = revenue_usd + 0.000001, title = 'x' where content_id = '(not set)'")
+    query("insert into gold.monthly_summary (month, content_id, count_days) values ('2025-09-01', 'forged', 1)")
+    ((money,),) = query("select revenue_usd from gold.monthly_summary where content_id = '(not set)'")
+    assert main(['verify']) == 1
+    said = capsys.readouterr().out
+    name = 'gold.monthly_summary (2025-10-01, (not set))'
+    assert f'{name}: revenue_usd is {money}, gold.daily_summary gives {money - Decimal("0.000001")}' in said
+    assert f'{name}: title is x, gold.daily_summary gives (not set)' in said
+    assert 'gold.monthly_summary (2025-09-01, forged): gold.daily_summary gives no such row' in said
+    assert 'gold.daily_summary (' not in said
+    assert main(['rebuild']) == 0
+    assert query(every) == before
+    query('drop table gold.monthly_summary')
+    query('delete from ops.declarations')  # as after an upgrade from a version that did not have it
     assert main(['verify']) == 0
     assert query(every) == before
 

@@ -41,6 +41,42 @@ def test_the_days_before_are_as_many_and_end_the_day_before(days: tuple[str, str
     assert numbers.before(Window(*map(date.fromisoformat, days))) == Window(*map(date.fromisoformat, earlier))
 
 
+@pytest.mark.parametrize(
+    'span',
+    [
+        ('2025-10-01', '2025-10-31'),
+        ('2025-10-02', '2025-10-09'),
+        ('2025-09-15', '2025-11-05'),
+        ('2025-09-15', '2025-10-02'),
+        ('2025-10-30', '2025-11-30'),
+    ],
+)
+def test_articles_and_groups_are_the_sums_of_their_days_whether_added_up_by_month_or_not(
+    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch, span: tuple[str, str]
+) -> None:
+    for name, value in dashboard.environment.items():
+        monkeypatch.setenv(name, value)
+    days: dict[str, Any] = {'start': date.fromisoformat(span[0]), 'end': date.fromisoformat(span[1])}
+    sums = 'sum(pageviews)::bigint, sum(sessions)::bigint, sum(impressions)::bigint, sum(clicks)::bigint, sum(revenue_usd)'
+    sums += ' from gold.daily_summary where date between %(start)s and %(end)s'
+    for by in ('site', 'section', 'author'):
+        found = [row[:6] for row in ask(load_settings(), query('groups'), days | {'by': by}).rows]
+        assert sorted(found) == sorted(ask(load_settings(), f'select {by}, {sums} group by 1', days).rows) != [], by
+    asked = days | {'site': '', 'section': '', 'author': '', 'search': '', 'sort': 'pageviews', 'limit': None}
+    ((site,),) = ask(load_settings(), 'select max(site) from gold.daily_summary', {}).rows
+    for name, value, condition in (
+        ('site', '', 'true'),
+        ('site', site, 'site = %(site)s'),
+        ('search', 'DATA center', "title ilike '%%data center%%'"),
+    ):
+        by_article = f'select content_id, title, site, section, author, {sums} and {condition} group by 1, 2, 3, 4, 5'
+        articles = ask(load_settings(), query('articles'), asked | {name: value}).rows
+        wanted = ask(load_settings(), by_article, days | {name: value}).rows
+        assert sorted(row[:10] for row in articles) == sorted(wanted) != [], condition
+        totals = (len(wanted), sum(row[5] for row in wanted), sum(row[9] for row in wanted))
+        assert {row[-3:] for row in articles} == {totals}, condition
+
+
 @pytest.mark.parametrize('article', ['5479186', '(not set)'])
 @pytest.mark.parametrize('span', [('2025-10-01', '2025-10-31'), ('2025-10-02', '2025-10-09'), ('2025-09-15', '2025-11-05')])
 def test_ads_are_what_bronze_holds_of_these_days_whether_added_up_by_month_or_not(

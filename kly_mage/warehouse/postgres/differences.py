@@ -25,9 +25,14 @@ def one_picture(cursor: Cursor) -> None:
 
 
 def compare(
-    cursor: Cursor, found: sql.Composable, truth: sql.Composable, key: tuple[str, ...], values: tuple[str, ...]
+    cursor: Cursor,
+    found: sql.Composable,
+    truth: sql.Composable,
+    key: tuple[str, ...],
+    values: tuple[str, ...],
+    of: str = 'bronze',
 ) -> Iterator[str]:
-    """One line per key and value in which two relations of the same columns differ."""
+    """One line per key and value in which two relations of the same columns differ; the second is told to be ``of``."""
     names = [*key, *values]
     cursor.execute(
         sql.SQL(
@@ -52,7 +57,7 @@ def compare(
     )
     for row in cursor:
         here, there = row[: len(names)], row[len(names) :]
-        yield from compared(names, len(key), here, there)
+        yield from compared(names, len(key), here, there, of)
 
 
 def columns(table: str, names: Any) -> sql.Composed:

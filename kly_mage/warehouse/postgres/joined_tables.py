@@ -225,6 +225,7 @@ begin
         );
     end if;
     if everything or exists (select from daily_summary_keys) then
+        perform ops.add_up_months(everything);
         insert into ops.watermarks (mart, refreshed_at, built_from)
         values ('{view}', clock_timestamp(), definition)
         on conflict (mart) do update set refreshed_at = excluded.refreshed_at, built_from = excluded.built_from;

@@ -15,13 +15,13 @@ def mart_ddl(mart: Mart) -> str:
         *((measure.name, f'{UNITS[measure.unit]} not null', measure.description) for measure in mart.measures),
         ('_updated_at', 'timestamptz not null', 'When a refresh last changed the row.'),
     ]
-    lines = _table(mart.name, mart.grain, columns, mart.key)
+    lines = table_ddl(mart.name, mart.grain, columns, mart.key)
     for counted in mart.registries:
         columns = [
             (mart.day.name, 'date not null', mart.day.description),
             (counted.key, 'bigint not null', counted.key_description),
         ]
-        lines += _table(counted.registry, counted.grain, columns, (mart.day.name, counted.key))
+        lines += table_ddl(counted.registry, counted.grain, columns, (mart.day.name, counted.key))
     return '\n'.join([*lines, f'insert into ops.watermarks (mart) values ({literal(mart.table)}) on conflict do nothing;'])
 
 
@@ -54,7 +54,8 @@ def restatements_ddl(source: Source, mart: Mart) -> str:
     )
 
 
-def _table(name: str, grain: str, columns: list[tuple[str, str, str]], key: tuple[str, ...]) -> list[str]:
+def table_ddl(name: str, grain: str, columns: list[tuple[str, str, str]], key: tuple[str, ...]) -> list[str]:
+    """The statements of a table of gold: its name, what one row is, name, type and meaning of each column, its key."""
     table = f'gold.{name}'
     return [
         f'create table if not exists {table} (',

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from kly_mage.checks.verify import verify
 from kly_mage.common.settings import Settings
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import ddl, joined_tables
@@ -150,6 +151,17 @@ def test_a_definition_that_reads_another_table_is_computed_whole(built: Settings
     query("update gold.ga4_daily_summary set pageviews = pageviews where content_id = '7' returning 1")
     run_sql(edited)
     assert query('select distinct team from gold.daily_summary') == [('Sport',)]
+
+
+def test_a_definition_without_a_column_has_no_months_until_it_has_it_again(built: Settings, query: Query) -> None:
+    run_sql(text().replace('    joined.clicks,\n', '', 1))
+    assert query('select count(*) from gold.monthly_summary') == [(0,)]
+    assert verify(built).differences == []
+    deliver(built, 'gam_delivery_20251003.csv', ad_on('7', '2025-10-02', 'late'))
+    load(built, 'gam_delivery', 2)
+    refresh('gam_daily_summary')
+    run_sql(text())
+    assert_gold_is_exact(query, built.data_dir)
 
 
 def test_a_day_is_final_when_the_last_of_its_sources_is(built: Settings, query: Query) -> None:

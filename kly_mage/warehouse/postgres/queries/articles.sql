@@ -1,26 +1,65 @@
--- The articles of some days, best first: what was read and earned. A summary's row says what its article is called now, so it is searched as it is;
--- names are looked up for those alone that are shown.
-with sums as materialized (
+-- The articles of some days, best first: what was read and earned, of whole months as it is added up, and of the other days. Each row says what its
+-- article is called now, so it is searched as it is; names are looked up for those alone that are shown.
+with whole as not materialized (
+    select
+        date_trunc('month', :start::date + interval '1 month' - interval '1 day')::date as first_day,
+        date_trunc('month', :end::date + interval '1 day')::date as next_day
+),
+
+counted as (
+    select
+        monthly.content_id,
+        monthly.site,
+        monthly.title,
+        monthly.author,
+        monthly.section,
+        monthly.pageviews,
+        monthly.sessions,
+        monthly.impressions,
+        monthly.clicks,
+        monthly.revenue_usd
+    from gold.monthly_summary as monthly
+    cross join whole
+    where monthly.month >= whole.first_day and monthly.month < whole.next_day
+    union all
     select
         summary.content_id,
-        max(summary.date) as last_day,
-        sum(summary.pageviews)::bigint as pageviews,
-        sum(summary.sessions)::bigint as sessions,
-        sum(summary.impressions)::bigint as impressions,
-        sum(summary.clicks)::bigint as clicks,
-        sum(summary.revenue_usd) as revenue_usd
+        summary.site,
+        summary.title,
+        summary.author,
+        summary.section,
+        summary.pageviews,
+        summary.sessions,
+        summary.impressions,
+        summary.clicks,
+        summary.revenue_usd
     from gold.daily_summary as summary
+    cross join whole
     where
-        summary.date between :start and :end
-        and (:site = '' or summary.site = :site)
-        and (:section = '' or summary.section = :section)
-        and (:author = '' or summary.author = :author)
+        summary.date between :start and least(:end, whole.first_day - 1)
+        or summary.date between greatest(whole.first_day, whole.next_day) and :end
+    offset 0 -- in one process: several would each add up nearly all articles, and sort them by their ids
+),
+
+sums as materialized (
+    select
+        counted.content_id,
+        sum(counted.pageviews)::bigint as pageviews,
+        sum(counted.sessions)::bigint as sessions,
+        sum(counted.impressions)::bigint as impressions,
+        sum(counted.clicks)::bigint as clicks,
+        sum(counted.revenue_usd) as revenue_usd
+    from counted
+    where
+        (:site = '' or counted.site = :site)
+        and (:section = '' or counted.section = :section)
+        and (:author = '' or counted.author = :author)
         and (
             :search = ''
-            or summary.content_id = :search
-            or position(lower(:search) in lower(summary.title)) > 0
+            or counted.content_id = :search
+            or position(lower(:search) in lower(counted.title)) > 0
         )
-    group by summary.content_id
+    group by counted.content_id
 ),
 
 totals as (
@@ -68,6 +107,16 @@ select
     totals.all_revenue_usd
 from best
 cross join totals
-inner join gold.daily_summary as named
-    on best.content_id = named.content_id and best.last_day = named.date
+cross join
+    lateral (
+        select
+            summary.title,
+            summary.site,
+            summary.section,
+            summary.author
+        from gold.daily_summary as summary
+        where summary.content_id = best.content_id
+        order by summary.date desc
+        limit 1
+    ) as named
 order by best.rank desc nulls last, best.content_id asc
