@@ -145,7 +145,7 @@ class Settings:
     """``fetch`` reads no more bytes of BigQuery than that."""
 
     local_dir: Path = _setting('KLY_LOCAL_DIR', Path, REPOSITORY / '.local')
-    """Where the embedded PostgreSQL keeps its data."""
+    """Where the embedded PostgreSQL keeps its data, and loads the days of large undated files for the next ones."""
 
     warehouse: str = _setting('KLY_WAREHOUSE', _one_of('postgres', 'bigquery'), 'postgres')
     """Where the rows are kept: ``postgres`` or ``bigquery``."""

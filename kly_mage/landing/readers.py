@@ -12,7 +12,7 @@ import sys
 from collections.abc import Collection, Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 from typing import cast as as_type
 
@@ -25,7 +25,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared import ga4_events
 from kly_mage.declared import gam_transfer as transferred
 from kly_mage.declared.base import Source
-from kly_mage.landing import csv, cut
+from kly_mage.landing import csv, cut, parted
 from kly_mage.landing import plain as plain_files
 from kly_mage.landing.columns import problem, spelled
 from kly_mage.landing.contents import format_of
@@ -35,7 +35,7 @@ from kly_mage.landing.mapping import mapped, mapping_for, rates_for
 from kly_mage.landing.outside import taken
 from kly_mage.landing.plausible import Money
 from kly_mage.landing.ragged import mostly_unusable, too_many
-from kly_mage.landing.slices import Reader, Slice
+from kly_mage.landing.slices import INSTANT, Reader, Slice, placed
 from kly_mage.landing.unchanged import Reading
 from kly_mage.rows import casting
 from kly_mage.rows.frames import Frames
@@ -43,7 +43,6 @@ from kly_mage.rows.frames import Frames
 if TYPE_CHECKING:
     from kly_mage.declared.mapping import Mapping
 
-INSTANT = pl.Datetime('us', 'UTC')  # of what tells when a file was delivered and changed
 _SEEN_FILES = 20_000  # of which it is known what they are; a load looks at each several times
 _READERS = {CSV: 'csv', JSON: 'ndjson', PARQUET: 'parquet', AVRO: 'avro'}  # modules of this folder
 _ROW_COLUMNS = {'_delivered_at': INSTANT, '_file': pl.String(), '_modified_at': INSTANT, '_line': pl.Int64()}
@@ -94,9 +93,8 @@ def read(
             days, own = None if source.any_day else window, file.days(late_days)
             if days and own and not own.overlaps(days) and file.day not in days:
                 continue
-            for frame in _read_file(source, file, timezone):
+            for frame in _frames(source, file, days, timezone, reading):
                 if reading:
-                    reading.days.update(frame['_partition_date'].unique())
                     frame = without(frame, reading.loaded)
                 yield taken(frame, days, own, file.day) if days else frame
 
@@ -263,6 +261,20 @@ def _slices(source: Source, file: LandingFile, reader: Reader, names: list[str])
         yield from ga4_export.flattened(file, slices, article)
 
 
+def _frames(
+    source: Source, file: LandingFile, days: Window | None, timezone: str, reading: Reading | None
+) -> Iterator[pl.DataFrame]:
+    """The rows of a file; if it is parted, at least those of these days. The reading gets the days of all."""
+    if reading and reading.parted and days:
+        walk = partial(_read_file, source, file, timezone)
+        yield from parted.frames(reading.parted, file, days, reading.loaded, reading.days, walk)
+        return
+    for frame in _read_file(source, file, timezone):
+        if reading:
+            reading.days.update(frame['_partition_date'].unique())
+        yield frame
+
+
 def _read_file(source: Source, file: LandingFile, timezone: str) -> Iterator[pl.DataFrame]:
     reader = reader_of(file)
     names, _, between = _columns(source, file)
@@ -309,11 +321,7 @@ def _frame(
         frame = casting.cast(rows, source, timezone, nul=part.nul, noted=noted).with_columns(part.lines)
     if part.rejects is not None:
         frame = pl.concat([frame, part.rejects], how='diagonal')
-    return frame.with_columns(
-        pl.lit(file.delivered_at).cast(INSTANT).alias('_delivered_at'),
-        pl.lit(file.name).alias('_file'),
-        pl.lit(file.modified_at).cast(INSTANT).alias('_modified_at'),
-    )
+    return placed(frame, file)
 
 
 def _last_reject(frame: pl.DataFrame) -> tuple[int, str]:

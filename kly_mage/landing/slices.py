@@ -10,6 +10,8 @@ from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 
 MOST_CELLS = 2_000_000  # of a slice whose rows are made in Python: rows times columns
+INSTANT = pl.Datetime('us', 'UTC')  # of what tells when a file was delivered and changed
+PLACE = ['_delivered_at', '_file', '_modified_at']  # columns of ``placed``
 _GATHERED_ROWS, _GATHERED_BYTES = 40_960, 16 << 20  # of small slices put together
 
 
@@ -71,6 +73,15 @@ def rejected(rows: pl.DataFrame) -> pl.DataFrame:
     rows = rows.with_columns(pl.col('line').str.replace_all('\0', '\N{REPLACEMENT CHARACTER}', literal=True))
     told = pl.struct('column', pl.lit(None, pl.String).alias('value'), 'reason', pl.struct('line').alias('row'))
     return rows.select(told.struct.json_encode().alias('_reject'), pl.col('_line').cast(pl.Int64))
+
+
+def placed(frame: pl.DataFrame, file: LandingFile) -> pl.DataFrame:
+    """The rows with the file they are of, as it was found."""
+    return frame.with_columns(
+        pl.lit(file.delivered_at).cast(INSTANT).alias('_delivered_at'),
+        pl.lit(file.name).alias('_file'),
+        pl.lit(file.modified_at).cast(INSTANT).alias('_modified_at'),
+    )
 
 
 class Reader(Protocol):

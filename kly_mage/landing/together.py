@@ -20,6 +20,7 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.outside import taken
 from kly_mage.landing.plain import Body, parsed
 from kly_mage.landing.plausible import Money
+from kly_mage.landing.slices import INSTANT
 from kly_mage.landing.unchanged import Reading
 from kly_mage.rows import casting
 from kly_mage.rows.frames import GATHERED_ROWS
@@ -121,9 +122,9 @@ def _frame(source: Source, parts: list[_Part], timezone: str) -> pl.DataFrame | 
     of_file, files = np.repeat(np.arange(len(parts)), counts), [part.file for part in parts]
     begins = counts.cumsum() - counts
     places = {
-        '_delivered_at': pl.Series([file.delivered_at for file in files], dtype=readers.INSTANT),
+        '_delivered_at': pl.Series([file.delivered_at for file in files], dtype=INSTANT),
         '_file': pl.Series([file.name for file in files]),
-        '_modified_at': pl.Series([file.modified_at for file in files], dtype=readers.INSTANT),
+        '_modified_at': pl.Series([file.modified_at for file in files], dtype=INSTANT),
     }
     lines = pl.Series('_line', np.arange(text.height) - begins[of_file] + 2)  # below the header, which is the first
     with timer('cast'):

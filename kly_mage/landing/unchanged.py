@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -23,6 +24,7 @@ from kly_mage.declared.base import Source
 from kly_mage.landing.deliveries import Delivery, delivery_of
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.fingerprint import fingerprint
+from kly_mage.landing.parted import Parted, drop, parted, sweep
 
 _BEGINS = '{"column": null, "value": null, "reason": "what is known of its file", "row": '
 _LINE = 0
@@ -50,10 +52,12 @@ class Recall(NamedTuple):
     Attributes:
         depends_on: all but its bytes that what a file gives depends on, as one text.
         kept: by the file's name.
+        parts: the folder of what loads have left behind of large files (``parted``); None if none of it is to be used.
     """
 
     depends_on: Callable[[LandingFile], str]
     kept: Mapping[str, Kept]
+    parts: Path | None = None
 
 
 @dataclass
@@ -66,6 +70,7 @@ class Reading:
         is_read: whether it is.
         loaded: days whose rows are not taken again.
         days: those of all its rows, which the walk fills in, and others that it has something to say of.
+        parted: where its rows may lie by day; None of a file that is read as a whole.
     """
 
     file: LandingFile
@@ -73,6 +78,7 @@ class Reading:
     is_read: bool = True
     loaded: frozenset[date] = frozenset()
     days: set[date | None] = field(default_factory=set)
+    parted: Parted | None = None
 
 
 def plan(
@@ -92,6 +98,8 @@ def plan(
     Returns:
         Of every file but those whose bytes cannot be told any more: reading them says why.
     """
+    if recall.parts:
+        sweep(recall.parts)
     together = _files_together(source, files)
     found = {
         file.name: reading
@@ -140,12 +148,22 @@ def _reading(source: Source, file: LandingFile, window: Window, recall: Recall, 
     except LandingError:
         return None
     kept = recall.kept.get(file.name)
+    parts = parted(recall.parts, source.name, file, content) if recall.parts and not source.any_day else None
     if kept is None or kept.content != content:
-        return Reading(file, content)
+        return Reading(file, content, parted=Parted(parts, is_made=kept is None, is_last=False) if parts else None)
     if source.any_day:
         return Reading(file, content, is_read=False)
-    is_read = any(day in window for day in kept.waiting)
-    return Reading(file, content, is_read, frozenset(day for day in kept.days if day in window) if is_read else frozenset())
+    if parts and not kept.waiting:
+        drop(parts)
+    if not any(day in window for day in kept.waiting):
+        return Reading(file, content, is_read=False)
+    is_last = all(day in window for day in kept.waiting)
+    return Reading(
+        file,
+        content,
+        loaded=frozenset(day for day in kept.days if day in window),
+        parted=Parted(parts, is_made=not is_last, is_last=is_last) if parts else None,
+    )
 
 
 def announced(readings: Iterable[Reading]) -> pl.DataFrame:

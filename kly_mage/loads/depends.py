@@ -38,9 +38,14 @@ def recalling(settings: Settings, source: Source, *, reread: bool) -> Callable[[
         return lambda files: Recall(_texts(settings, source), {})
 
     def work(files: list[LandingFile]) -> Recall:
-        return Recall(_texts(settings, source), recall(settings, source, files))
+        return Recall(_texts(settings, source), recall(settings, source, files), parts_of(settings))
 
     return work
+
+
+def parts_of(settings: Settings) -> Path:
+    """The folder of what loads have left behind of large files (``landing.parted``)."""
+    return settings.local_dir / 'parts'
 
 
 def _texts(settings: Settings, source: Source) -> Callable[[LandingFile], str]:

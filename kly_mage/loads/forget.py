@@ -5,7 +5,9 @@ from collections.abc import Iterable
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
+from kly_mage.landing.parted import sweep
 from kly_mage.loads import runner
+from kly_mage.loads.depends import parts_of
 from kly_mage.warehouse.postgres import forgotten as warehouse
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
@@ -38,4 +40,7 @@ def forget(settings: Settings, sources: Iterable[str], person: str, by: str, *, 
                 connection.rollback()
             return done
 
-    return retrying(work)
+    done = retrying(work)
+    if keep:
+        sweep(parts_of(settings), whole=True)
+    return done
