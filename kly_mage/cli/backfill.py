@@ -90,11 +90,9 @@ def _ranges(options: argparse.Namespace, chosen: list[str]) -> list[tuple[list[s
             raise WindowError('--daily names days of its own: leave --start, --end, --last and --missing out')
         return [(chosen, _due(warehouse(load_settings()).reach(), _sources(chosen)))]
     if options.missing:
-        settings = warehouse(load_settings()).reach()
-        ranges = [([name], missing) for name in chosen for missing in _missing_in(settings, name, days)]
-        if not ranges:
+        if not (found := _missing_days(chosen, days)):
             (note if options.json else say)('no day missing')
-        return ranges
+        return found
     if days is None:
         raise WindowError(
             'which days? pass --start and --end, both included, such as --start 2025-10-01 --end 2025-10-31; '
@@ -114,12 +112,27 @@ def _due(settings: Settings, sources: list[Source]) -> Window:
     return daily(DAILY, today(settings.timezone), late_days, waiting)
 
 
-def _missing_in(settings: Settings, pipeline: str, days: Window | None) -> list[Window]:
-    """The days that ``status`` calls missing for a source of this pipeline, as ranges."""
+def _missing_days(chosen: list[str], days: Window | None) -> list[tuple[list[str], Window]]:
+    """The days that ``status`` calls missing for a source of a pipeline, as ranges.
+
+    Raises:
+        WindowError: nothing says which days there are.
+    """
     from kly_mage.checks.status import status  # only who asks for it pays for its import
 
-    found = status(settings, _sources([pipeline]), days)
-    return ranges({day.day for source in found for day in source.missing})
+    of_pipeline = {name: _sources([name]) for name in chosen}
+    found = status(warehouse(load_settings()).reach(), [each for sources in of_pipeline.values() for each in sources], days)
+    if not any(source.days for source in found):
+        raise WindowError(
+            'no load yet, and no file with a day in its name, so which days? pass --start and --end; '
+            'python -m kly_mage inspect FILE says which are in a file'
+        )
+    missing = {source.source: {day.day for day in source.missing} for source in found}
+    return [
+        ([name], each)
+        for name, sources in of_pipeline.items()
+        for each in ranges({day for source in sources for day in missing[source.name]})
+    ]
 
 
 def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: list[dict[str, Any]]) -> int:
@@ -290,8 +303,9 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
             yield (
                 f'{name}: {_rows(count)} with the key of another row {"of their file " if applies else ""}'
                 f'but other values ({values}): the first {"row of the newest file" if applies else "version"} counts, '
-                f'the others stand in bronze.{name}_conflicts. If they are no restatements but finer-grained rows, add what '
-                f'tells them apart to hash_columns in kly_mage/declared/{name}.py'
+                f'the others stand in bronze.{name}_conflicts; python -m kly_mage conflicts --source {name} lists them. If '
+                f'they are no restatements but finer-grained rows, add what tells them apart to hash_columns in '
+                f'kly_mage/declared/{name}.py'
             )
 
 

@@ -98,8 +98,8 @@ def _write(each: SourceStatus) -> None:
         with_details = ('failed', 'rows outside', 'file changed')
         for detail in dict.fromkeys(day.detail for day in of_state if day.detail and state in with_details):
             say_sentence(f'    {detail}')
-        if remedy := _remedy(each.source, state, of_state):
-            say_styled((f'    {remedy}', 'cyan'))
+        if told := remedy(each.source, state, of_state):
+            say_styled((f'    {told}', 'cyan'))
     for why in dict.fromkeys(day.broken_off for day in each.days if day.broken_off):
         days_of = spans(day.day for day in each.days if day.broken_off == why)
         say_sentence(f'  {days_of}: the load before counts; since then {why}')
@@ -115,7 +115,7 @@ def _write(each: SourceStatus) -> None:
         _waiting(f'{counted(each.rejects, "row")} rejected', f'python -m kly_mage rejects --source {each.source}')
     if each.conflicts:
         text = f'{counted(each.conflicts, "row")} in conflict, in bronze.{each.source}_conflicts'
-        _waiting(text, f'python -m kly_mage reconcile --source {each.source}')
+        _waiting(text, f'python -m kly_mage conflicts --source {each.source}')
     for rule, rows in each.rules.items():
         _waiting(f'{counted(rows, "row breaks", "rows break")} the rule: {rule}', None)
     if each.late:
@@ -139,7 +139,8 @@ def _cell(day: Day | None) -> tuple[str, str]:
     return (STATES[day.state][0], _COLOURS.get(day.state, 'bold red')) if day else (' ', '')
 
 
-def _remedy(source: str, state: str, days: list[Day]) -> str | None:
+def remedy(source: str, state: str, days: list[Day]) -> str | None:
+    """What to do about days of a source that are in this state; None where there is nothing to do."""
     load = backfill([day.day for day in days])
     return {
         'late': load,
@@ -165,7 +166,7 @@ def _verdict(found: list[SourceStatus], strays: int) -> str:
     missing = {each.source: len(each.missing) for each in found if each.missing}
     told = 'no day missing'
     if not any(each.days for each in found):
-        told = 'no file and no load yet'
+        told = 'no load yet, and no file with a day in its name'
     elif missing:
         told = 'days missing: ' + ', '.join(f'{source} {count:,}' for source, count in missing.items())
     return f'{told}; {strays:,} not understood' if strays else told

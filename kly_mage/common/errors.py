@@ -48,7 +48,11 @@ class MemoryLimitError(KlyError):
 
 
 class NotBuiltError(WarehouseError):
-    """A table or view of gold is not there yet: nothing was loaded so far."""
+    """A table or view of gold is not there yet: nothing was loaded so far; ``LOAD`` makes it."""
+
+
+LOAD = 'python -m kly_mage backfill --missing'
+"""Loads each day that has a file and is not loaded: all of them where nothing is."""
 
 
 class LockedError(KlyError):

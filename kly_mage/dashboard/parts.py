@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
+from kly_mage.common.errors import LOAD
 from kly_mage.common.records import cell
 from kly_mage.common.tables import cents
 from kly_mage.common.text import printable
@@ -86,7 +87,7 @@ def title(words: str) -> Window:
     head(words)
     reach = numbers.reach()
     if reach is None:
-        st.info('Nothing is loaded yet: run a backfill first.')
+        st.info(f'Nothing is loaded yet: `{LOAD}`')
         st.stop()
     first = max(reach.start, reach.end - timedelta(days=DAYS - 1))
     start, end, shortcuts = st.columns([1, 1, 3], vertical_alignment='bottom')

@@ -6,14 +6,14 @@ import logging
 from decimal import Decimal
 from typing import Any
 
-from kly_mage.common.errors import KlyError, NotBuiltError, PipelineError
+from kly_mage.common.errors import LOAD, KlyError, NotBuiltError, PipelineError
 from kly_mage.common.settings import load_settings
 from kly_mage.warehouse.postgres.summary import chart
 
 logger = logging.getLogger('kly_mage')
 
 _ELSEWHERE = 'charts are drawn of PostgreSQL (KLY_WAREHOUSE=postgres), not of BigQuery yet; the preview blocks show its rows'
-_NOTHING = 'nothing to draw yet: run the blocks of the pipeline first, or a backfill'
+_NOTHING = f'nothing to draw yet: run the blocks of the pipeline, from the first on, or {LOAD}'
 
 
 def complete_decorators() -> None:

@@ -211,7 +211,7 @@ def test_nothing_at_all_is_no_error(settings: Settings, status: Status, capsys: 
     nothing = {name: _nothing(name) for name in SOURCES}
     assert status() == (0, {'missing': 0, 'not_understood': {}, 'sources': nothing, 'costs': []})
     assert main(['status']) == 0
-    assert capsys.readouterr().out.endswith('no file and no load yet\n')
+    assert capsys.readouterr().out.endswith('no load yet, and no file with a day in its name\n')
 
 
 def _nothing(name: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from kly_mage.warehouse.postgres.blocks import run_sql
 from kly_mage.warehouse.report import Report
 from tests.conftest import administer
 from tests.gold import Query, assert_gold_is_exact, gold
+from tests.remedies import obey
 from tests.scenes import Background, OpenLoad, wait_until_blocked
 
 DAYS = ('20251001', '20251002')
@@ -251,7 +252,7 @@ def test_a_stored_daily_summary_that_is_not_its_definition_is_named(
     for day, number in clicks:
         assert f'gold.daily_summary ({day}, (not set)): clicks is {number}, bronze gives {number - 7}' in said
     assert 'gold.gam_daily_summary (' not in said
-    assert main(['rebuild']) == 0
+    assert obey(said) == 0
     assert_gold_is_exact(query, loaded.data_dir)
 
 

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page
 from kly_mage.common.words import words
 from tests.dashboard.conftest import Dashboard
 from tests.mage.browser import browser_page
+from tests.remedies import printed
 
 pytestmark = [pytest.mark.browser, pytest.mark.one_version]
 
@@ -268,7 +269,7 @@ def test_sites_sections_and_authors_are_as_show_adds_them_up(
     assert told == {row[by]: row['revenue_usd'] for row in shown}
 
 
-def test_ads_and_health_say_what_the_ledger_says(visit: Visit) -> None:
+def test_ads_and_health_say_what_the_ledger_says(visit: Visit, dashboard: Dashboard) -> None:
     visit.open('ads?from=2025-10-01&to=2025-10-31')
     told = visit.download('ads_by_ad_unit')
     # README: bronze holds 7,991 rows and 1,012.648945 USD, 64 conflict; rejected are 11 rows of ads, 9 events, 3 articles.
@@ -278,6 +279,12 @@ def test_ads_and_health_say_what_the_ledger_says(visit: Visit) -> None:
     visit.open('health?from=2025-10-01&to=2025-10-31')
     assert len(visit.download('rejects')) == 23
     assert visit.page.locator('.kly-calendar a').count() == 3 * 31
+    (unread,) = visit.page.get_by_text('The files were not read again so far').all_inner_texts()
+    (command,) = printed(unread)
+    assert dashboard.command(*command.split(), '--quiet').returncode == 3  # 64 conflicts wait
+    visit.open('health?from=2025-10-01&to=2025-10-30')  # other days: what was asked is kept for some seconds
+    assert visit.page.get_by_text('The files were not read again so far').count() == 0
+    assert len(visit.rows('Reconciliation')) == 3 * 30 + 1  # a row for events without a day
     shown = visit.open('words').locator('.kly-words dd').all_inner_texts()
     assert shown == [meaning for told in words().values() for _, meaning in told]
 

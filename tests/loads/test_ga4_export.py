@@ -11,6 +11,7 @@ from kly_mage.common.settings import Settings
 from tests.delivery import backfill, deliver, event
 from tests.ga4_export import SAMPLE, events, write_parquet
 from tests.gold import gold
+from tests.remedies import obey
 
 Query = Callable[..., list[tuple[Any, ...]]]
 AUDIENCE = ('--pipeline', 'articles_performance')
@@ -48,12 +49,11 @@ def test_another_list_of_articles_is_refused_until_the_events_are_taken_out(
     monkeypatch.setenv('KLY_GA4_ARTICLE', 'article_id')
     for command in (['backfill', '--start', '2025-10-01', '--end', '2025-10-01', *AUDIENCE], ['reconcile'], ['status']):
         assert main(command) == 1
-        assert (
-            "KLY_GA4_ARTICLE='content_id article_id post_id' finds, not 'article_id': set it back" in capsys.readouterr().err
-        )
+        told = capsys.readouterr().err
+        assert "KLY_GA4_ARTICLE='content_id article_id post_id' finds, not 'article_id': set it back" in told
     monkeypatch.delenv('KLY_GA4_ARTICLE')
     assert gold(query) == before
-    assert main(['unload', '--source', 'ga4_events']) == 0
+    assert obey(told) == 0
     monkeypatch.setenv('KLY_GA4_ARTICLE', 'article_id')
     backfill('2025-10-01', None, *AUDIENCE)
     assert query('select content_id from gold.ga4_daily_summary order by 1') == [('(not set)',), ('7000002',)]

@@ -11,6 +11,7 @@ from kly_mage.declared.base import Volume
 from kly_mage.loads import steps
 from tests.delivery import ad, ads, deliver
 from tests.gold import Query
+from tests.remedies import obey
 
 pytestmark = pytest.mark.one_version
 
@@ -69,6 +70,13 @@ def test_one_load_of_many_days_compares_them_with_each_other(settings: Settings,
         'gam_delivery 2025-10-05: 3 rows, a day around it brings 30; if that is right: '
         "python -m kly_mage status --source gam_delivery --accept 'WHY'"
     ]
+
+
+def test_what_a_load_says_to_do_about_a_day_that_is_right_makes_it_right(ten_days: Settings, capsys: Captured) -> None:
+    day(ten_days, 11, 5)
+    assert ads('2025-10-11') == 3
+    assert obey(capsys.readouterr().err) == 0
+    assert ads('2025-10-11') == 0
 
 
 def test_few_neighbours_or_few_rows_judge_nobody(settings: Settings) -> None:
@@ -134,13 +142,12 @@ def test_a_holiday_that_is_accepted_raises_no_exit_code_any_more_unless_it_gets_
 
 
 def test_a_day_that_its_volume_stopped_loads_once_it_is_accepted(
-    ten_days: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+    ten_days: Settings, query: Query, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop_at(monkeypatch)
     day(ten_days, 11, 5)
     assert ads('2025-10-11') == 1
-    of_day = ['--start', '2025-10-11', '--end', '2025-10-11', '--source', 'gam_delivery']
-    assert main(['status', *of_day, *WHY]) == 3  # it is not loaded yet
+    assert obey(capsys.readouterr().err) == 3  # it is not loaded yet
     assert ads('2025-10-11') == 0
     assert query("select count(*) from bronze.gam_delivery where _partition_date = '2025-10-11'") == [(5,)]
 

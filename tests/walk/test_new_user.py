@@ -4,11 +4,10 @@ import re
 
 import pytest
 
+from tests.remedies import printed
 from tests.walk.clone import COLUMNS, Clone
 
 pytestmark = [pytest.mark.walk, pytest.mark.one_version]
-# A command with a file and options, each with at most one value; what is said behind it is none of it.
-_COMMAND = re.compile(r'python -m kly_mage ([a-z-]+(?: [\w.-]+/[\w./-]+)?(?: --[a-z]+(?: [\w.:/]+(?:-[\w.:/]+)*)?)*)')
 
 CMS = """ID Artikel;Judul;Rubrik;Penulis;Situs;Terbit
 101;Harga Beras Naik;Ekonomi;Sari;kly.example;01.10.2025 08:15
@@ -34,7 +33,7 @@ def test_make_run_ends_as_the_readme_says(clone: Clone, first_screen: str) -> No
 
 
 def test_what_make_run_names_as_next_works(clone: Clone, first_screen: str) -> None:
-    commands = _COMMAND.findall(first_screen[first_screen.index('next:') :])
+    commands = printed(first_screen[first_screen.index('next:') :])
     assert [command.split()[0] for command in commands] == ['status', 'conflicts']
     # October is loaded, and the sample holds conflicts on purpose.
     for command, code in zip(commands, (0, 3), strict=True):
@@ -78,7 +77,7 @@ def test_files_of_ones_own_load_and_the_printed_remedies_repair_a_broken_one(clo
     # The CMS writes columns of its own: the command that is named begins a mapping, filled in as its lines ask.
     told = _line(clone.asks('backfill --start 2025-10-01 --end 2025-10-02', 1, **own))
     assert 'cms_articles/artikel.csv: required column missing: content_id' in told
-    (begins,) = {command for command in _COMMAND.findall(told) if command.startswith('inspect cms_articles/')}
+    (begins,) = {command for command in printed(told) if command.startswith('inspect cms_articles/')}
     mapping = clone.asks(begins, **own)
     for column, name in TO_FILL_IN.items():
         mapping = re.sub(rf"^# {column} = '…'.*$", f"{column} = {{ from = '{name}' }}", mapping, flags=re.MULTILINE)
@@ -94,11 +93,11 @@ def test_files_of_ones_own_load_and_the_printed_remedies_repair_a_broken_one(clo
             ('reconcile', 3),
         )
     }
-    remedies = {name: _COMMAND.findall(text) for name, text in said.items()}
+    remedies = {name: printed(text) for name, text in said.items()}
     for name, text in said.items():
         assert 'required column missing: revenue_usd' in text, name
         assert remedies[name], name
-    for remedy in sorted({each for printed in remedies.values() for each in printed if each.startswith('rejects')}):
+    for remedy in sorted({each for commands in remedies.values() for each in commands if each.startswith('rejects')}):
         shown = _line(clone.asks(remedy, 3, **own))
         assert "3 impressions 'x' not a whole number" in shown, remedy
         assert shown.count('2 rejects wait') == 1, remedy

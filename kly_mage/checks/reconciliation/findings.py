@@ -1,6 +1,6 @@
 """What a reconciliation says in words: one line per thing, each with the command that repairs it."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import date, timedelta
 from decimal import Decimal
 
@@ -111,7 +111,9 @@ def _files(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
     for file, day, before, now in causes.changed:
         told = f'{before:,} bytes then, {now:,} now' if before != now else 'same size, later time'
         wrong = bool(off if day is None else off & {day - timedelta(days=n) for n in range(8)})
-        remedy = backfill([day, *(each for each in off if each and day and day - timedelta(days=7) <= each <= day)])
+        near = [each for each in off if each and day and day - timedelta(days=7) <= each <= day]
+        is_gone = any(line.rows.get('in_no_file') for line in lines if line.day in near)  # no load takes a row out
+        remedy = _repair(name, near) if is_gone else backfill([day, *near])
         yield Finding(
             'file changed',
             name,
@@ -163,7 +165,8 @@ def _outside(name: str, causes: Causes) -> Iterator[Finding]:
         days = f'{first}' if first == last else f'{first} to {last}'
         text = f'{location(file, line)}: {_rows(rows)} dated {days}, outside the days this file may hold; no load takes them'
         if last <= day and SOURCES[name].late_days is None:
-            command = f'KLY_LATE_DAYS={(day - first).days} {backfill([first, last])}'
+            # It has to stay: without it the next account finds these rows in no file.
+            command = f'KLY_LATE_DAYS={(day - first).days} in .env, then {backfill([first, last])}'
         else:
             says = 'in which zone its files are cut, and how early and late their rows may be'
             command = f'say in kly_mage/declared/{name}.py {says}, then {backfill([day, first, last])}'
@@ -178,16 +181,14 @@ def _damaged(name: str, causes: Causes) -> Iterator[Finding]:
         'restated': '{} counted in another version than the files say',
     }
     for place, text in texts.items():
-        rows = causes.damaged.get(place, [])
-        if not rows:
+        if not (rows := causes.damaged.get(place, [])):
             continue
         days = [day for day, *_ in rows]
         _, file, line, _ = rows[0]
         told = counted(len(rows), 'row was', 'rows were')
         first = f' ({"" if len(rows) == 1 else "the first: "}{location(file, line)})' if file else ''
         text = text.format(told).replace('it was loaded', 'it was loaded' if len(rows) == 1 else 'they were loaded')
-        command = _repair(name, days)
-        yield Finding(place, name, f'{name} {_spans(days)}: {text}{first}', command)
+        yield Finding(place, name, f'{name} {_spans(days)}: {text}{first}', _repair(name, days))
 
 
 def _unsourced(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding]:
@@ -197,8 +198,7 @@ def _unsourced(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding
     if rows <= 0:
         return
     if causes.gone:
-        why = 'their file is gone'
-        command = 'put the files back; ' + ', '.join(file for file, _ in causes.gone[:3])
+        why, command = 'their file is gone', 'put the files back; ' + ', '.join(file for file, _ in causes.gone[:3])
     else:
         why = 'its file may not hold its day any more' if causes.outside else 'a file or the declaration has changed since'
         command = _repair(name, days)
@@ -206,7 +206,7 @@ def _unsourced(name: str, causes: Causes, lines: list[Line]) -> Iterator[Finding
     yield Finding('in no file', name, text, command)
 
 
-def _repair(name: str, days: list[date | None]) -> str:
+def _repair(name: str, days: Collection[date | None]) -> str:
     known = [day for day in days if day]
     # Versions of an article may be of any days: only an account of all of them sees which one counts.
     is_any = None in days or SOURCES[name].any_day
@@ -266,8 +266,6 @@ def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterat
     if older and SOURCES[name].applies_restatements:
         text = f'{name}: {_rows(older)} restated in a later file; the newest version counts'
         yield Finding('restated', name, text, None, wrong=False)
-    if not rows:
-        return
     same = total.rows.get('conflict_same_file', 0)
     if rows > same:
         change = report.fact(name, 'revenue_change_in_conflicts')
@@ -276,7 +274,8 @@ def _conflicts(report: Report, name: str, causes: Causes, total: Line) -> Iterat
             f'All conflicts hold '
             f'{dollars(total.money_in("conflict"))}, {_signed(change)} USD against what counts'
         )
-        yield Finding('restated', name, text, f'python -m kly_mage conflicts --source {name}', wrong=False)
+        lists = f'python -m kly_mage conflicts --source {name}' if total.rows.get('waiting') else None
+        yield Finding('restated', name, text, lists, wrong=False)
     if same:
         text = f'{name}: {_rows(same)} with the key of another row of the same file: no restatement'
         if causes.same_file:

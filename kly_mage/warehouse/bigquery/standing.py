@@ -40,7 +40,8 @@ NEWEST_DAYS = (
     ' group by of_day.source'
 )
 REJECTS = (
-    f'select source, file, countif(line <> {FILE_LINE}) as rows_waiting, countif(line = {FILE_LINE}) > 0 as is_left_out,'
+    f'select source, file, countif(line <> {FILE_LINE}) > 0 as has_rows, countif(line = {FILE_LINE}) > 0 as is_left_out,'
+    f' countif(line <> {FILE_LINE} and accepted_at is null) as rows_waiting,'
     f" max(if(line = {FILE_LINE}, json_value(raw, '$.size'), null)) as size,"
     f" max(if(line = {FILE_LINE}, json_value(raw, '$.modified_at'), null)) as modified_at,"
     f' max(if(line = {FILE_LINE}, reason, null)) as reason from bronze.rejects'
@@ -88,7 +89,7 @@ def conflicts_statement(sources: Collection[Source]) -> str:
     """How many further versions there are of the rows of each source that has versions."""
     counts = [
         f"select '{source.name}' as source, count(*) as rows_waiting from bronze.{source.name}_conflicts"
-        ' where is_restatement is not true'
+        ' where accepted_at is null and is_restatement is not true'
         for source in sources
         if source.version_columns
     ]
@@ -118,7 +119,7 @@ def held(
     for row in _ask(client, REJECTS, sources):
         of_source = found[row['source']]
         of_source.standing.rejects += row['rows_waiting']
-        if row['rows_waiting']:
+        if row['has_rows']:
             of_source.rejected.add(row['file'])
         if row['is_left_out'] and (file := _as_it_was(files[row['source']], row)):
             of_source.left_out[file] = row['reason']

@@ -54,5 +54,6 @@ def let_go(settings: Settings) -> None:
 def _refusal(found: str, settings: Settings) -> str:
     return (
         f"the events of this warehouse have the articles that KLY_GA4_ARTICLE='{found}' finds, not '{text(settings)}': set "
-        'it back; to change it, first take them out with it (unload --source ga4_events), then load them again'
+        'it back; to change it, first take them out with it (python -m kly_mage unload --source ga4_events), then load '
+        'them again'
     )

@@ -16,7 +16,7 @@ import psycopg2.errors
 from psycopg2 import sql
 from psycopg2.extensions import connection as Connection
 
-from kly_mage.common.errors import NotBuiltError, WarehouseError, first_line
+from kly_mage.common.errors import LOAD, NotBuiltError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
 from kly_mage.declared.marts import Joined, Mart
 from kly_mage.warehouse.gold import Asked, Found, Table
@@ -94,9 +94,9 @@ def reading(settings: Settings) -> Iterator[Connection]:
         connection.commit()
         is_well = True
     except psycopg2.errors.UndefinedTable as error:
-        raise NotBuiltError(f'{first_line(error)}: run a backfill first') from error
+        raise NotBuiltError(f'{first_line(error)}: {LOAD}') from error
     except psycopg2.errors.ObjectNotInPrerequisiteState as error:
-        raise NotBuiltError(f'{first_line(error)}: run a backfill first') from error
+        raise NotBuiltError(f'{first_line(error)}: {LOAD}') from error
     except psycopg2.errors.QueryCanceled as error:
         raise WarehouseError(f'given up after {SECONDS} s: choose fewer days') from error
     except psycopg2.Error as error:

@@ -139,12 +139,14 @@ def standing(cursor: Cursor, source: Source) -> Standing:
         found.last_load = dict(zip(('load_id', 'start', 'end', 'finished_at', 'started_by'), row, strict=True))
     found.newest_day = newest_day(cursor, source)
     cursor.execute(
-        'select count(*) from bronze.rejects where source = %s and line <> %s and resolved_at is null',
+        'select count(*) from bronze.rejects'
+        ' where source = %s and line <> %s and resolved_at is null and accepted_at is null',
         (source.name, FILE_LINE),
     )
     (found.rejects,) = cursor.fetchone()
     if source.version_columns:
-        cursor.execute(sql.SQL('select count(*) from {} where is_restatement is not true').format(conflicts_table(source)))
+        waiting = 'select count(*) from {} where accepted_at is null and is_restatement is not true'
+        cursor.execute(sql.SQL(waiting).format(conflicts_table(source)))
         (found.conflicts,) = cursor.fetchone()
     cursor.execute(
         'select lag, sum(rows::bigint) from ops.file_checks, jsonb_each_text(rows_late) as late (lag, rows)'

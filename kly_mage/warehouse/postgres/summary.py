@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from kly_mage.common.errors import NotBuiltError
+from kly_mage.common.errors import LOAD, NotBuiltError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.marts import DAILY_SUMMARY, Joined, Mart, Measure, Ratio
@@ -135,4 +135,4 @@ def _ask(settings: Settings, table: str, query: str, values: dict[str, Any] | No
 def _built(cursor: Any, table: str) -> None:
     cursor.execute('select to_regclass(%s) is not null', (table,))
     if not cursor.fetchone()[0]:
-        raise NotBuiltError(f'{table} is not built yet: run a backfill first')
+        raise NotBuiltError(f'{table} is not built yet: {LOAD}')

@@ -154,7 +154,9 @@ def _restatements(cursor: Cursor, what: Selection) -> int:
         ).format(table=table, load_id=sql.Literal(what.load_id))
     )
     if later := cursor.fetchone()[0]:
-        raise UsageError(f'load {later} has corrected what load {what.load_id} did: unload --load {later} first')
+        raise UsageError(
+            f'load {later} has corrected what load {what.load_id} did: python -m kly_mage unload --load {later} first'
+        )
     return _delete(cursor, table, sql.SQL('_load_id = {}').format(sql.Literal(what.load_id)))
 
 

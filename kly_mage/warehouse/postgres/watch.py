@@ -91,7 +91,7 @@ class Holder:
     @property
     def remedy(self) -> str:
         """What a person can do about it."""
-        end = f'"select pg_terminate_backend({self.pid})" in the database ends it, and nothing half-done is kept'
+        end = f'python -m kly_mage psql -c "select pg_terminate_backend({self.pid})" ends it, and nothing half-done is kept'
         named = _NAMED.fullmatch(self.name)
         if not named:
             return end

@@ -6,7 +6,6 @@ import itertools
 import json
 import random
 import re
-import shlex
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -34,6 +33,7 @@ from kly_mage.warehouse.postgres import few_days
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.server import create_database
 from tests.gold import Query
+from tests.remedies import obey
 from tests.scenes import HEADERS, deliver, deliver_october
 
 DATA = REPOSITORY / 'data'
@@ -352,15 +352,6 @@ def wrong(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {finding['kind']: finding for finding in report['findings'] if finding['wrong']}
 
 
-def do(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run the command of a finding, as a shell would."""
-    variables, _, arguments = command.partition('python -m kly_mage ')
-    for variable in variables.split():
-        name, _, value = variable.partition('=')
-        monkeypatch.setenv(name, value)
-    main(shlex.split(arguments))
-
-
 @pytest.mark.usefixtures('october')
 def test_loaded_days_are_accounted_for_however_often_they_are_loaded(said: Said) -> None:
     first = said()
@@ -374,7 +365,7 @@ def test_loaded_days_are_accounted_for_however_often_they_are_loaded(said: Said)
     }
 
 
-def test_a_day_never_loaded_is_named_and_loaded(settings: Settings, said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_day_never_loaded_is_named_and_loaded(settings: Settings, said: Said) -> None:
     deliver_october(settings.data_dir)
     backfill(1, 2)
     backfill(4, 4)
@@ -385,7 +376,7 @@ def test_a_day_never_loaded_is_named_and_loaded(settings: Settings, said: Said, 
     assert accounted == 'not accounted for: 0.593 USD of the files is not in gold'
     assert '1.00 USD (55.2 %) in 2 rows wait' in waits  # a row of each of the days 1 and 2, restated to 0.50
     assert finding['command'] == 'python -m kly_mage backfill --start 2025-10-03 --end 2025-10-03'
-    do(finding['command'], monkeypatch)
+    obey(finding['command'])
     assert said()['accounted']
 
 
@@ -433,13 +424,13 @@ def test_a_day_never_loaded_is_named_and_loaded(settings: Settings, said: Said, 
 )
 @pytest.mark.usefixtures('october')
 def test_what_was_changed_by_hand_is_named_in_one_line_and_mended(
-    kind: str, statement: str, text: str, query: Query, said: Said, monkeypatch: pytest.MonkeyPatch
+    kind: str, statement: str, text: str, query: Query, said: Said
 ) -> None:
     for each in statement.split(';'):
         query(each)
     finding = wrong(said())[kind]
     assert finding['text'] == text
-    do(finding['command'], monkeypatch)
+    obey(finding['command'])
     assert said()['accounted']
     assert main(['verify']) == 0
 
@@ -459,9 +450,7 @@ def test_a_day_by_itself_is_not_accounted_for_either_once_gold_counts_a_row_put_
     assert 'not accounted for: gold and bronze differ by 0.011 USD' in capsys.readouterr().out
 
 
-def test_a_file_that_changed_after_its_load_is_named_and_loaded(
-    october: Path, said: Said, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_changed_after_its_load_is_named_and_loaded(october: Path, said: Said) -> None:
     path = october / 'gam_delivery' / 'gam_delivery_20251002.csv'
     size = path.stat().st_size
     path.write_text(path.read_text() + '2025-10-02T09:00:00Z,/top,l9,c,a9,1,0,0.25\n')
@@ -471,7 +460,7 @@ def test_a_file_that_changed_after_its_load_is_named_and_loaded(
         f'gam_delivery/gam_delivery_20251002.csv changed after it was loaded ({size} bytes then, {now} now)'
     )
     assert found['not loaded']['text'] == 'gam_delivery 2025-10-02: came after the day was loaded, 1 row, 0.25 USD'
-    do(found['file changed']['command'], monkeypatch)
+    obey(found['file changed']['command'])
     assert said()['accounted']
 
 
@@ -496,16 +485,16 @@ def test_a_file_whose_row_moved_to_another_is_not_said_to_have_kept_it(october: 
     assert all(text.endswith('bronze holds what the files say all the same') for text in told)
 
 
-def test_a_row_that_its_file_no_longer_has_is_named_and_taken_out(
-    october: Path, said: Said, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_row_that_its_file_no_longer_has_is_named_and_taken_out(october: Path, said: Said) -> None:
     path = october / 'gam_delivery' / 'gam_delivery_20251003.csv'
     path.write_text(path.read_text().replace(',l1,', ',corrected,'))
     found = wrong(said('--source', 'gam_delivery'))
     assert found['in no file']['text'] == (
         'gam_delivery 2025-10-03: 1 row of bronze in no file, 0.031 USD; a file or the declaration has changed since'
     )
-    do(found['in no file']['command'], monkeypatch)
+    # No load takes out what is in no file any more: whichever of the two findings is followed, it repairs.
+    assert found['file changed']['command'] == found['in no file']['command']
+    obey(found['in no file']['command'])
     assert said('--source', 'gam_delivery')['accounted']
 
 
@@ -517,16 +506,18 @@ def test_a_deleted_file_is_named_and_its_rows_are_left_alone(october: Path, said
     finding = wrong(report)['file gone']
     assert finding['text'] == 'gam_delivery/gam_delivery_20251002.csv was loaded and is not there any more'
     assert finding['command'].startswith('put it back, then ')
+    assert obey(finding['command']) == 3  # it is not put back yet
     assert report['verdict'].split('; ')[0].endswith('USD in bronze is in no file')
     before = query('select count(*) from bronze.gam_delivery')
     main(['repair', '--quiet'])
     assert query('select count(*) from bronze.gam_delivery') == before
     path.write_bytes(content)
+    assert obey(finding['command']) == 3  # more than 1 % waits for a decision
     assert said()['accounted']
 
 
 def test_rows_outside_every_window_are_named_and_loaded_with_more_patience(
-    october: Path, said: Said, monkeypatch: pytest.MonkeyPatch
+    october: Path, said: Said, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     deliver(october, 'gam_delivery_20251005.csv', '2025-10-05T09:00:00Z,/top,l,c,a1,1,0,2')
     deliver(october, 'gam_delivery_20251006.csv', '2025-10-02T09:00:00Z,/late,l,c,a1,1,0,7.5')
@@ -535,7 +526,9 @@ def test_rows_outside_every_window_are_named_and_loaded_with_more_patience(
     finding = wrong(report)['outside']
     assert finding['text'].startswith('gam_delivery/gam_delivery_20251006.csv, line 2: 1 row dated 2025-10-02, outside')
     assert report['verdict'].split('; ')[0] == 'not accounted for: 7.50 USD of the files is not in gold'
-    do(finding['command'], monkeypatch)
+    (tmp_path / '.env').write_text(finding['command'].partition(' in .env, then ')[0])
+    monkeypatch.setenv('KLY_ENV_FILE', f'{tmp_path}/.env')
+    obey(finding['command'])
     assert said('--source', 'gam_delivery')['accounted']
 
 
@@ -545,9 +538,7 @@ def test_a_file_cut_short_is_named(october: Path, said: Said) -> None:
     assert 'gam_delivery_20251004.csv.gz' in finding['text']
 
 
-def test_a_file_that_cannot_be_read_wants_a_load_of_the_days_it_may_hold(
-    settings: Settings, said: Said, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_that_cannot_be_read_wants_a_load_of_the_days_it_may_hold(settings: Settings, said: Said) -> None:
     ads, late = settings.data_dir / 'gam_delivery', '2025-10-05T09:00:00Z,/top,l,c,a1,1,0,2'
     deliver(settings.data_dir, 'gam_delivery_20251004.csv', '2025-10-04T09:00:00Z,/top,l,c,a1,1,0,2')
     whole = (ads / 'gam_delivery_20251004.csv').read_bytes()
@@ -560,7 +551,7 @@ def test_a_file_that_cannot_be_read_wants_a_load_of_the_days_it_may_hold(
     load = 'python -m kly_mage backfill --start 2025-10-04 --end 2025-10-04'
     assert finding['command'] == f'deliver the file again, then {load}'
     (ads / 'gam_delivery_20251004.csv').write_bytes(whole)
-    do(load, monkeypatch)
+    obey(finding['command'])
     assert said('--source', 'gam_delivery', '--end', '2025-10-05')['accounted']
 
 
@@ -574,6 +565,8 @@ def test_bronze_that_waits_for_a_refresh_is_no_damage(october: Path, said: Said,
         'gold.gam_daily_summary 2025-10-05: revenue_usd off by -2; 1 row of bronze waits for a refresh'
     )
     assert finding['command'] == 'python -m kly_mage backfill --start 2025-10-05 --end 2025-10-05'
+    obey(finding['command'])
+    assert said('--source', 'gam_delivery')['accounted']
 
 
 @pytest.mark.parametrize('column', ['device', 'site'])
@@ -662,7 +655,7 @@ def test_an_account_of_a_day_looks_at_the_loads_that_brought_its_rows(
 
 
 def test_a_day_without_its_file_is_no_complete_account_though_every_cent_of_the_others_is_there(
-    settings: Settings, said: Said, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    settings: Settings, said: Said, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     deliver_october(settings.data_dir)
     path = settings.data_dir / 'ga4_events' / 'ga4_events_20251002.csv'
@@ -681,7 +674,7 @@ def test_a_day_without_its_file_is_no_complete_account_though_every_cent_of_the_
     assert verdict in (tmp_path / 'page.html').read_text('utf-8')
     assert said('--source', 'gam_delivery')['accounted']
     path.write_bytes(content)
-    do(finding['no file']['command'].partition(', then ')[2], monkeypatch)
+    obey(finding['no file']['command'])
     assert 'no file' not in wrong(said())
     backfill(1, 1)  # whose late row the file brought
     assert said()['accounted']

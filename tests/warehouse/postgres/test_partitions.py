@@ -16,6 +16,7 @@ from kly_mage.warehouse.postgres.ddl import ensure_partitions
 from kly_mage.warehouse.postgres.differences import one_picture
 from kly_mage.warehouse.report import Report
 from tests.gold import Query, assert_gold_is_exact, gold
+from tests.remedies import obey
 from tests.scenes import deliver, deliver_october, run_days
 
 PAST = 70  # days
@@ -150,3 +151,4 @@ def test_a_server_whose_room_for_locks_is_nearly_used_up_is_told_at_the_first_lo
     found = [record.getMessage() for record in caplog.records if 'max_locks_per_transaction' in record.getMessage()]
     assert [words for line in found[:1] for words in told if words in line] == told
     assert bool(found) == bool(told)
+    assert [obey(line) for line in found[:1]] == [0 for _ in told]

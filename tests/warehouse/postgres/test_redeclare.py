@@ -20,6 +20,7 @@ from tests import oracle, scenes
 from tests.corrections import ads_hold_whole_days
 from tests.delivery import HEADERS, ad, ads, deliver, event
 from tests.gold import Query, assert_gold_is_exact, gold
+from tests.remedies import obey
 
 AD_COLUMNS = 'served_at,site,ad_unit,line_item,creative,content_id,impressions,clicks,revenue_usd'
 COUNTS = (
@@ -248,7 +249,7 @@ def test_a_load_under_another_rule_is_refused_with_the_command_that_hashes_again
         assert 'hashed over ad_unit, content_id, creative, line_item, served_at, its declaration says' in told
         assert told.endswith('python -m kly_mage migrate')
     assert query('select sum(revenue_usd), count(*) from bronze.gam_delivery') == [(2, 1)]
-    assert main(['migrate']) == 0
+    assert obey(told) == 0
     assert main(['verify']) == 0
 
 
@@ -348,6 +349,14 @@ def test_a_column_that_cannot_be_cast_names_the_rows(
     declare(GAM_DELIVERY, columns=(*GAM_DELIVERY.columns, Column('order_id', 'text', 'The order.')))
     assert ads() == 0  # as text there is nothing to cast
     assert main(['verify']) == 0
+    # Or, as it says: the files corrected, repaired under the declaration of before, and cast then.
+    declare(GAM_DELIVERY, columns=GAM_DELIVERY.columns)
+    assert main(['migrate']) == 0  # going back is said
+    deliver(settings, 'gam_delivery_20251001.csv', *(f'{ad(f"u{n}")},{n}' for n in range(6)), header=header)
+    obey(told)
+    declare(GAM_DELIVERY, columns=(*GAM_DELIVERY.columns, ORDER_ID))
+    assert main(['migrate']) == 0
+    assert query('select order_id from bronze.gam_delivery order by 1') == [(n,) for n in range(6)]
 
 
 def test_a_value_column_that_is_declared_later_lets_loads_go_on(settings: Settings, query: Query, declare: Declared) -> None:

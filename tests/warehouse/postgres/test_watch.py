@@ -21,6 +21,7 @@ from kly_mage.warehouse.postgres import ddl
 from kly_mage.warehouse.postgres.connection import connect
 from tests.commands import run
 from tests.gold import Query, assert_gold_is_exact
+from tests.remedies import obey
 from tests.scenes import Background, OpenLoad, deliver_october, load, mart_sql, refresh, run_days, wait_until_blocked
 
 pytestmark = pytest.mark.one_version
@@ -73,6 +74,8 @@ def test_a_run_behind_a_stopped_loader_says_for_whom_it_waits_and_gives_up(setti
         assert f'kill -CONT {process}' in error
         assert f'pg_terminate_backend({session})' in error
         assert query('select status, error from ops.loads where load_id = 2')[0][0] == 'failed'
+        assert obey(error) == 0
+        assert run('backfill', *DAY, '--pipeline', 'ads_revenue', KLY_LOCK_WAIT='6').returncode == 3  # a conflict
     run_days(1, 2)
     assert_gold_is_exact(query, settings.data_dir)
 
