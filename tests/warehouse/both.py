@@ -51,7 +51,8 @@ def only_googlesql() -> Iterator[None]:
         from kly_mage.warehouse.bigquery.schema import everything
 
         with analyzer(everything('US', 'Asia/Jakarta')) as googlesql:
-            assert [refused for text, values in sent.items() for refused in googlesql.refusals(text, values)] == []
+            refused = [each for text, values in sent.items() for each in googlesql.refusals(text, values)]
+        assert refused == [], refused
 
 
 @pytest.fixture(params=[pytest.param('postgres', marks=pytest.mark.database), 'bigquery'])

@@ -210,6 +210,18 @@ class Client:
         except Exception as error:
             raise self._told(error) from error
 
+    def names_at_work(self) -> list[str]:
+        """The names of the jobs with our prefix that are at work, or wait for their turn."""
+        try:
+            found = [
+                each.job_id
+                for state in ('running', 'pending')
+                for each in self._client.list_jobs(state_filter=state, timeout=ANSWER_SECONDS)
+            ]
+        except Exception as error:
+            raise self._told(error) from error
+        return [name for name in found if name.startswith(self.job_prefix)]
+
     def spent(self) -> list[Job]:
         """The jobs that have run since somebody asked last."""
         found, self._spent = self._spent, []

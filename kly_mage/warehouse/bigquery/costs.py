@@ -12,7 +12,7 @@ from kly_mage.warehouse.costs import Cost
 logger = logging.getLogger('kly_mage')
 NOTE = (
     'insert into ops.costs (run, load_id, finished_at, jobs, bytes_processed, bytes_billed, slot_ms)'
-    ' select @run, @load_id, current_timestamp(), @jobs, @bytes_processed, @bytes_billed, @slot_ms'
+    ' select @run, cast(@load_id as int64), current_timestamp(), @jobs, @bytes_processed, @bytes_billed, @slot_ms'
 )
 BY_DAY = (
     'select date(finished_at, @timezone) as day, count(*) as runs, sum(bytes_processed) as bytes_processed,'

@@ -18,7 +18,19 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
 from kly_mage.warehouse.account import Accounts
 from kly_mage.warehouse.base import Reader
-from kly_mage.warehouse.bigquery import costs, fixed, ga4_tables, gold, ledger, reading, shown, standing, unload, waiting
+from kly_mage.warehouse.bigquery import (
+    contents,
+    costs,
+    fixed,
+    ga4_tables,
+    gold,
+    ledger,
+    reading,
+    shown,
+    standing,
+    unload,
+    waiting,
+)
 from kly_mage.warehouse.bigquery.account import accounts
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.load import final_days, load, load_in_place
@@ -124,7 +136,7 @@ class BigQuery:
         return list(map(str, ledger.outside(self.client, load_id, limit)))
 
     def changed(self, source: Source, days: Window, limit: int) -> list[str]:
-        return []  # what a file held when it was loaded is not noted on BigQuery yet
+        return [str(changed) for _, changed in contents.changed(self.client, [source.name], days)[:limit]]
 
     def loads(self, sources: Collection[Source]) -> dict[str, list[Load]]:
         return standing.loads(self.client, sources)
@@ -151,7 +163,7 @@ class BigQuery:
         return accounts(self.client, self.settings)
 
     def remove(self, source: Source, hashes: Collection[str], days: Window | None) -> set[date]:
-        remove(self.client, source, list(hashes))
+        remove(self.client, source, list(hashes), days)
         return set()  # ``recount`` makes all of them anew
 
     def recount(self, days: Mapping[str, Collection[date]], text: Callable[[str], str]) -> None:

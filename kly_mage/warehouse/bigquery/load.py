@@ -12,7 +12,8 @@ import polars as pl
 from kly_mage.common.errors import LimitError, UnreachableError, UsageError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.bigquery import correcting, fixed, ga4_tables
+from kly_mage.warehouse.bigquery import contents, correcting, fixed, ga4_tables
+from kly_mage.warehouse.bigquery.at_work import signed
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.correcting import Delivered
 from kly_mage.warehouse.bigquery.counting import log
@@ -38,9 +39,9 @@ def load(settings: Settings, client: Client, request: Request, frames: Iterable[
         LimitError: a file brings a column that BigQuery cannot call so.
     """
     refuse(request)
-    with written(request.source, request.undeclared, frames) as (path, staged):
 
-        def stage(table: str) -> tuple[Request, Staged]:
+    def stage(table: str) -> tuple[Request, Staged]:
+        with written(request.source, request.undeclared, frames) as (path, staged):
             if staged.rows:
                 client.load(path, table, staged.columns, table.replace('staging.', 'stage_'))
             else:
@@ -48,7 +49,7 @@ def load(settings: Settings, client: Client, request: Request, frames: Iterable[
                 client.run(f'create table {table} ({columns})', what='stage')
             return request.as_read(staged.states), staged
 
-        return _placed(settings, client, request, stage)
+    return _placed(settings, client, request, stage)
 
 
 def load_in_place(settings: Settings, client: Client, request: Request) -> dict[str, Any]:
@@ -68,19 +69,21 @@ def _placed(
     source, load_id = request.source, time.time_ns() // 1000
     table = f'staging.{source.name}_{load_id}'
     try:
-        if request.is_export:
-            fixed.agree(client, settings)
-        request, staged = stage(table)
-        read = [file for file in request.files if file.name not in staged.left_out]
-        delivered = Delivered.of(source, staged.deliveries, read, request.window, settings.late_days)
-        script = load_script(
-            *(source, load_id, staged, request.undeclared),
-            known=_columns(client, source, request.undeclared),
-            delivered=delivered,
-            timezone=settings.timezone,
-        )
-        values = _values(request, staged) | correcting.parameters(delivered, source)
-        (told,) = client.run(script, values, what='load', name=f'{source.name}_{load_id}')
+        with signed(client, request, load_id):
+            if request.is_export:
+                fixed.agree(client, settings)
+            request, staged = stage(table)
+            read = [file for file in request.files if file.name not in staged.left_out]
+            delivered = Delivered.of(source, staged.deliveries, read, request.window, settings.late_days)
+            script = load_script(
+                *(source, load_id, staged, request.undeclared),
+                known=_columns(client, source, request.undeclared),
+                delivered=delivered,
+                timezone=settings.timezone,
+            )
+            values = _values(request, staged) | correcting.parameters(delivered, source)
+            values |= contents.parameters(request.files, settings.late_days)
+            (told,) = client.run(script, values, what='load', name=f'{source.name}_{load_id}')
     except BaseException as error:
         _fail(client, request, load_id, error)
         raise
@@ -185,6 +188,6 @@ def _done(request: Request, load_id: int, told: dict[str, Any], staged: Staged) 
     if request.source.money_columns:
         counts.money_read = (told['money_read'] or Decimal(0)).normalize()
     done = {'load_id': load_id, 'source': request.source.name, 'days': str(request.window), **counts.summary()}
-    # What these say on PostgreSQL, BigQuery does not find out yet (docs/bigquery.md).
-    done |= {'left_out': staged.left_out, 'files_changed': 0, 'far_off': [], 'stale': None, 'stale_days': []}
+    done |= {'left_out': staged.left_out, 'files_changed': told['files_changed']}
+    done |= {'far_off': [], 'stale': None, 'stale_days': []}  # these are looked for once it is in
     return done | {'final_days': []}

@@ -12,7 +12,7 @@ from datetime import date
 from kly_mage.declared.base import Source
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
-from kly_mage.warehouse.bigquery import correcting
+from kly_mage.warehouse.bigquery import contents, correcting
 from kly_mage.warehouse.bigquery.correcting import Delivered
 from kly_mage.warehouse.bigquery.further_versions import PLACE, accepted, further_versions
 from kly_mage.warehouse.bigquery.schema import COUNTS, bronze_columns
@@ -36,7 +36,7 @@ def load_script(
 
     Its parameters: ``start``, ``end`` (days), ``started_by``, ``pipeline_run``, ``file_names``, ``file_sizes``,
     ``file_times`` (of the files to be noted), ``named`` and ``named_days`` (of all files, names and days), ``read``,
-    ``found`` and ``left_out`` (names of files), and those of ``correcting.parameters``.
+    ``found`` and ``left_out`` (names of files), and those of ``contents.parameters`` and ``correcting.parameters``.
 
     Args:
         undeclared: the columns that the staged rows have beside the declared ones.
@@ -89,6 +89,7 @@ def load_script(
         if source.versioned
         else '',
         'own': ', '.join(map(identifier, own)),
+        'contents': contents.settled(source),
         'conflicts': further_versions(source, near_known, near_target, timezone) if versions else '',
         'conflicts_accepted': accepted(source) if versions else '0',
         'counts': ', '.join(f'rows_{each}' for each in COUNTS),
@@ -215,7 +216,7 @@ select
         else 'duplicate'
     end as _place
 from valued;
-
+{contents}
 merge into bronze.{name}_hashrow as target
 using (
     {registry_rows}
@@ -304,5 +305,8 @@ from placed;
 end if;
 commit transaction;
 
-select * from ops.loads where {which} and status = 'done';
+select
+    done.*,
+    (select count(distinct file) from ops.file_days where source = {source} and changed_by = {load_id}) as files_changed
+from ops.loads as done where {which} and status = 'done';
 """

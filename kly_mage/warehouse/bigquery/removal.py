@@ -1,6 +1,8 @@
 """Rows taken out of bronze: by ``repair``. Loads only append."""
 
+from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
+from kly_mage.warehouse.bigquery import contents
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.counting import log
 from kly_mage.warehouse.bigquery.text import literal
@@ -8,8 +10,14 @@ from kly_mage.warehouse.bigquery.text import literal
 _AT_ONCE = 10_000  # hashes in one statement
 
 
-def remove(client: Client, source: Source, hashes: list[str]) -> None:
-    """Take the rows of these hashes out with all their versions, some at a time: each row goes as a whole."""
+def remove(client: Client, source: Source, hashes: list[str], days: Window | None) -> None:
+    """Take the rows of these hashes out with all their versions, some at a time: each row goes as a whole.
+
+    Args:
+        days: what files held of them is forgotten: loads that follow note it anew. None for all.
+    """
+    values = {'start': days.start, 'end': days.end} if days else {}
+    client.run(contents.forget(source, 'day between @start and @end' if days else 'true'), values, what='repair')
     for at in range(0, len(hashes), _AT_ONCE):
         client.run(remove_script(source), {'hashes': hashes[at : at + _AT_ONCE]}, what='repair')
 

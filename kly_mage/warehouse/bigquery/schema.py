@@ -4,6 +4,8 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Column, Source
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, joined_measures, mart_of
 from kly_mage.warehouse.bigquery import counting, restatements
+from kly_mage.warehouse.bigquery.at_work import AT_WORK
+from kly_mage.warehouse.bigquery.contents import FILE_DAYS
 from kly_mage.warehouse.bigquery.file_checks import FILE_CHECKS
 from kly_mage.warehouse.bigquery.reconciliation import view
 from kly_mage.warehouse.bigquery.text import identifier, literal
@@ -273,6 +275,10 @@ def _ops() -> list[str]:
             'ops.deliveries', 'One row per delivery that came into force for the rows of a day; the newest is.',
             deliveries, None, 'source, day',
         ),
+        _table('ops.at_work', 'One row per load that was begun, and per minute that it was at work.',
+               [*load, *AT_WORK], None, 'source, load_id'),
+        _table('ops.file_days', 'What a load has loaded of each file and day, and whether the file holds that still.',
+               FILE_DAYS, None, 'source, file, day'),
         _table('ops.accepted_days', 'One row per day that is out of the ordinary and, somebody has said, right.', [
             ('source', text, 'The source.'),
             ('finding', text, 'volume: far from the days around; freshness: nothing is newer.'),

@@ -11,6 +11,7 @@ from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse import volume
+from kly_mage.warehouse.bigquery import at_work, contents
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.ledger import TAKEN_OUT
 from kly_mage.warehouse.outside import Outside
@@ -97,7 +98,7 @@ def conflicts_statement(sources: Collection[Source]) -> str:
 
 
 def loads(client: Client, sources: Collection[Source]) -> dict[str, list[Load]]:
-    """All loads of each source, the first one first; those at work are not in the ledger yet."""
+    """All loads of each source, the first one first; the ledger has those that have ended."""
     seen: dict[tuple[str, int], dict[str, tuple[int, datetime]]] = {}
     for row in _ask(client, FILES, sources):
         seen.setdefault((row['source'], row['load_id']), {})[row['file']] = row['size'], row['modified_at']
@@ -106,6 +107,10 @@ def loads(client: Client, sources: Collection[Source]) -> dict[str, list[Load]]:
         name, load_id = row['source'], row['load_id']
         of_load = (load_id, row['start_day'], row['end_day'], row['status'], seen.get((name, load_id), {}))
         found[name].append(Load(*of_load, row['finished_at'], row['error'], alive=False))
+    for row, is_alive in at_work.begun(client, list(found)):
+        own = found[row['source']]
+        own.append(Load(row['load_id'], row['start_day'], row['end_day'], 'running', {}, None, None, is_alive))
+        own.sort(key=lambda load: load.load_id)
     return found
 
 
@@ -131,6 +136,12 @@ def held(
             found[name].outside.setdefault(load_id, []).append(Outside(*told))
         for row in _ask(client, FILES, sources):
             found[row['source']].seen[row['file']] = row['size'], row['modified_at']  # the last load says
+        for name, changed in contents.changed(client, [*found], days):
+            found[name].changed.append(changed)
+        for row in _ask(client, contents.USABLE, sources):
+            of_source, load_id = found[row['source']], row['load_id']
+            of_source.usable.add(row['file'])
+            of_source.noted_since = min(of_source.noted_since or load_id, load_id)
         for source in sources:
             found[source.name].far_off = far_off(client, source, days)
     wanted = [row['source'] for row in _ask(client, ASKED, sources, timezone=timezone) if _wants_news(row)]

@@ -13,6 +13,7 @@ from kly_mage.common.errors import UsageError
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
+from kly_mage.warehouse.bigquery import contents
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.counting import log
 from kly_mage.warehouse.bigquery.removal import note_removed
@@ -97,6 +98,7 @@ def unload_script(what: Selection, table: str | None, load_id: int) -> str:
         taken.append(f'delete from bronze.{name}_conflicts where {_conflicts(what)};')
     if what.source.holds_whole_days:
         taken.append(f'delete from ops.deliveries where source = {source} and day between v_start and v_end;')
+    taken.append(contents.forget(what.source, 'v_start is null or day between v_start and v_end'))
     taken.append(note_removed(what.source))
     if whole := _whole(what):
         taken.append(f"update ops.loads set status = 'withdrawn' where source = {source} and status = 'done' and {whole};")

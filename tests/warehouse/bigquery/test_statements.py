@@ -16,6 +16,8 @@ from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.landing import files as landing_files
 from kly_mage.warehouse.bigquery import (
     account,
+    at_work,
+    contents,
     costs,
     engine,
     file_checks,
@@ -155,6 +157,7 @@ def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> N
     asked += [standing.LOADS, standing.FILES, standing.LAST_LOADS, standing.NEWEST_DAYS]
     asked += [standing.REJECTS, standing.ROWS, standing.OUTSIDE, standing.LATE, standing.ACCEPT, standing.ACCEPTED]
     asked += [standing.LOADED, standing.ASKED, standing.NEWEST_UNTIL]
+    asked += [at_work.SIGN, at_work.BEGUN, contents.CHANGED, contents.USABLE]
     asked += [waiting.TAKEN, *map(waiting.MARK.format, waiting.MARKS)]
     for days in (None, Window(date(2025, 10, 1), date(2025, 10, 2))):
         asked += [waiting.rejects_statement(days), waiting.causes_statement(days), waiting.count_statement(SOURCES, days)]
