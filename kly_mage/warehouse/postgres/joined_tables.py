@@ -7,6 +7,7 @@ has the definition; ``ops.begin_daily_summary`` gives it the keys to compute, ``
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, joined_measures
 from kly_mage.warehouse.postgres.finality_view import final_on
+from kly_mage.warehouse.postgres.months import emptied, following
 from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
 ROWS, CHANGES = f'{DAILY_SUMMARY.table}_rows', f'{DAILY_SUMMARY.table}_changes'
@@ -36,6 +37,8 @@ def joined_ddl() -> str:
                 rows=ROWS,
                 everything=_keys(),
                 most=MOST_ARTICLES,
+                months=following('new', KEYS),
+                emptied=emptied(KEYS),
                 noted=', '.join(literal(table) for table in ('gold.articles', *(mart.table for mart in MARTS))),
             ),
             _SHOW.format(
@@ -169,6 +172,7 @@ declare
     asked text[];
     names text;
     newer text;
+    some_are_gone boolean;
 begin
     if not everything and exists (select from daily_summary_keys) then
         -- Of what else a definition reads nobody notes the changes; and a window looks at more than one row.
@@ -213,19 +217,25 @@ begin
         into names, newer
         from pg_attribute where attrelid = '{rows}'::regclass and attnum > 0 and not attisdropped;
         execute format(
-            'with new as materialized (select * from daily_summary_definition), gone as ('
+            'with new as materialized (select * from daily_summary_definition)%4$s, gone as ('
             '    delete from {rows} as kept %3$s not exists ('
             '        select from new where new.date = kept.date and new.content_id = kept.content_id'
-            '    )'
-            ') insert into {rows} as kept (%1$s) select %1$s from new'
-            ' on conflict (date, content_id) do update set (%1$s) = row(%2$s) where (kept.*) is distinct from (excluded.*)',
+            '    ) returning 1'
+            '), merged as ('
+            '  insert into {rows} as kept (%1$s) select %1$s from new'
+            '  on conflict (date, content_id) do update set (%1$s) = row(%2$s) where (kept.*) is distinct from (excluded.*)'
+            ') select exists (select from gone)',
             names, newer, case when everything then 'where' else
                 'using daily_summary_keys as key where kept.date = key.date and kept.content_id = key.content_id and'
-            end
-        );
+            end, case when not everything and ops.has_months() then $months$, {months}$months$ end
+        ) into some_are_gone;
+    end if;
+    if everything then
+        perform ops.fill_months();
+    elsif some_are_gone then
+        {emptied};
     end if;
     if everything or exists (select from daily_summary_keys) then
-        perform ops.add_up_months(everything);
         insert into ops.watermarks (mart, refreshed_at, built_from)
         values ('{view}', clock_timestamp(), definition)
         on conflict (mart) do update set refreshed_at = excluded.refreshed_at, built_from = excluded.built_from;

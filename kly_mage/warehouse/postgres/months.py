@@ -1,8 +1,10 @@
 """``DAILY_SUMMARY`` added up by article and month, for the pages: a year of days is twelve rows of an article.
 
-The refresh that merges rows of days has its months added up anew, in the same transaction: those of the articles and days
-it has computed, and no others. So the table holds what the days hold, whatever changed them.
+The statement that merges rows of days adds to the months what it changes of these, and one that computes all rows has all
+months added up anew. So the table holds what the days hold, and costs what has changed.
 """
+
+from collections.abc import Iterable
 
 from psycopg2 import sql
 
@@ -15,11 +17,13 @@ MONTHS = 'gold.monthly_summary'
 KEY = ('month', 'content_id')
 _ROWS = f'{DAILY_SUMMARY.table}_rows'
 _NAMES = tuple(key.name for key in DAILY_SUMMARY.attributes if key.name in ('site', 'title', 'author', 'section'))
-VALUES = ('count_days', *_NAMES, *(measure.name for measure in DAILY_SUMMARY.measures))
+_MEASURES = tuple(measure.name for measure in DAILY_SUMMARY.measures)
+_MONEY = {measure.name for measure in DAILY_SUMMARY.measures if measure.unit == 'USD'}
+VALUES = ('count_days', *_NAMES, *_MEASURES)
 
 
 def months_ddl() -> str:
-    """The table and the function that adds up; safe to run again, which fills a table that is new."""
+    """The table and the function that fills it; safe to run again, which fills a table that is new."""
     columns = [
         ('month', 'date not null', 'The first day of the month.'),
         *((key.name, 'text not null', key.description) for key in DAILY_SUMMARY.by),
@@ -27,47 +31,80 @@ def months_ddl() -> str:
         *((key.name, 'text', key.description) for key in DAILY_SUMMARY.attributes if key.name in _NAMES),
         *((measure.name, UNITS[measure.unit], measure.description) for measure in DAILY_SUMMARY.measures),
     ]
+    grain = f'One row per month and article: the days of {DAILY_SUMMARY.table} added up, also their sessions.'
     return '\n'.join(
         [
-            *table_ddl(
-                MONTHS.partition('.')[2],
-                f'One row per month and article: the days of {DAILY_SUMMARY.table} added up, also their sessions.',
-                columns,
-                KEY,
-            ),
-            _FUNCTION.format(
+            *table_ddl(MONTHS.partition('.')[2], grain, columns, KEY),
+            _FUNCTIONS.format(
                 months=MONTHS,
                 rows=_ROWS,
-                names=', '.join(map(identifier, (*KEY, *VALUES))),
-                asked=', '.join(map(literal, VALUES[1:])),
-                newer=', '.join(f'excluded.{identifier(name)}' for name in VALUES),
-                values=', '.join(map(identifier, VALUES)),
-                kept=', '.join(f'kept.{identifier(name)}' for name in VALUES),
-                every=_added_up(f'{_ROWS} as kept'),
-                touched=_added_up(
-                    f'touched inner join {_ROWS} as kept on kept.content_id = touched.content_id and kept.date >='
-                    " touched.month and kept.date < touched.month + interval '1 month'"
-                ),
-                month=_month('date'),
+                lock=literal(DAILY_SUMMARY.table),
+                names=_listed((*KEY, *VALUES)),
+                asked=', '.join(map(literal, (*_NAMES, *_MEASURES))),
+                added_up=_added_up(),
             ),
         ]
     )
 
 
+def following(new: str, keys: str) -> str:
+    """Further parts of a WITH that add to the months what a merge of rows changes, as the table of rows was before it.
+
+    Args:
+        new: the relation of the rows that are merged.
+        keys: that of their days and articles.
+    """
+    columns = _listed((*_NAMES, *_MEASURES))
+    names = [f'max({identifier(name)}) filter (where sign = {{}}) as {identifier(f"{{}}{name}")}' for name in _NAMES]
+    named = [name.format(sign, was) for sign, was in ((1, ''), (-1, 'was ')) for name in names]
+    sums = [f'{_summed(f"sign * {identifier(name)}", name)} as {identifier(name)}' for name in _MEASURES]
+    is_moved = ' or '.join(
+        [
+            *(f'{identifier(name)} <> 0' for name in ('count_days', *_MEASURES)),
+            *(f'{identifier(name)} is distinct from {identifier(f"was {name}")}' for name in _NAMES),
+        ]
+    )
+    newer = [f'{identifier(name)} = coalesce(excluded.{identifier(name)}, kept.{identifier(name)})' for name in _NAMES]
+    for name in ('count_days', *_MEASURES):
+        added = f'kept.{identifier(name)} + excluded.{identifier(name)}'
+        newer.append(f'{identifier(name)} = ' + (f'trim_scale({added})' if name in _MONEY else added))
+    return (
+        f'before as (select kept.* from {_ROWS} as kept inner join {keys} as key'
+        ' on kept.date = key.date and kept.content_id = key.content_id),'
+        f' moves as (select 1 as sign, date, content_id, {columns} from {new}'
+        f' union all select -1, date, content_id, {columns} from before),'
+        f' moved as (select {_month("date")} as month, content_id, sum(sign) as count_days, {", ".join((*named, *sums))}'
+        ' from moves group by 1, 2),'
+        f' months as (insert into {MONTHS} as kept ({_listed((*KEY, *VALUES))})'
+        f' select {_listed((*KEY, *VALUES))} from moved where {is_moved}'
+        f' on conflict ({_listed(KEY)}) do update set {", ".join(newer)})'
+    )
+
+
+def emptied(keys: str) -> str:
+    """The statement that takes out the months of which no day is left, of these keys."""
+    is_its = f'kept.month = {_month("key.date")} and kept.content_id = key.content_id'
+    return f'delete from {MONTHS} as kept using {keys} as key where kept.count_days = 0 and {is_its}'
+
+
 def truth() -> sql.SQL:
     """What the table should hold, worked out at once from the rows of days, as a relation."""
-    return sql.SQL('({}) as added_up').format(sql.SQL(_added_up(f'{_ROWS} as kept')))
+    return sql.SQL(f'({_added_up()}) as added_up')
 
 
-def _added_up(rows: str) -> str:
-    names = [f'max(kept.{identifier(name)}) as {identifier(name)}' for name in _NAMES]
-    sums = []
-    for measure in DAILY_SUMMARY.measures:
-        total = f'sum(kept.{identifier(measure.name)})'
-        total = f'trim_scale({total})' if measure.unit == 'USD' else f'{total}::{UNITS[measure.unit]}'
-        sums.append(f'{total} as {identifier(measure.name)}')
-    told = ', '.join([f'{_month("kept.date")} as month', 'kept.content_id', 'count(*) as count_days', *names, *sums])
-    return f'select {told} from {rows} group by 1, 2'
+def _added_up() -> str:
+    names = [f'max({identifier(name)}) as {identifier(name)}' for name in _NAMES]
+    sums = [f'{_summed(identifier(name), name)} as {identifier(name)}' for name in _MEASURES]
+    told = ', '.join([f'{_month("date")} as month', 'content_id', 'count(*) as count_days', *names, *sums])
+    return f'select {told} from {_ROWS} group by 1, 2'
+
+
+def _summed(what: str, name: str) -> str:
+    return f'trim_scale(sum({what}))' if name in _MONEY else f'sum({what})::bigint'
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ', '.join(map(identifier, names))
 
 
 def _month(day: str) -> str:
@@ -76,38 +113,21 @@ def _month(day: str) -> str:
 
 
 # A definition that lacks a column has no months until it has it again, which computes all rows anew.
-_FUNCTION = """\
-create or replace function ops.add_up_months(everything boolean) returns void language plpgsql
-set random_page_cost to 1.1 as $function$
-declare
-    is_whole boolean := array[{asked}]::name[] <@ array(
-        select attname from pg_attribute where attrelid = to_regclass('{rows}') and attnum > 0 and not attisdropped
-    );
+_FUNCTIONS = """\
+create or replace function ops.has_months() returns boolean language sql stable as $function$
+select array[{asked}]::name[] <@ array(
+    select attname from pg_attribute where attrelid = to_regclass('{rows}') and attnum > 0 and not attisdropped
+)
+$function$;
+comment on function ops.has_months is 'Whether {rows} has all columns that {months} adds up.';
+create or replace function ops.fill_months() returns void language plpgsql as $function$
 begin
-    if everything or not is_whole then
-        delete from {months};
-    end if;
-    if is_whole and everything then
+    perform pg_advisory_xact_lock(hashtext({lock}));  -- a refresh adds to them
+    delete from {months};
+    if ops.has_months() then
         insert into {months} ({names})
-        {every};
-    elsif is_whole then
-        with touched as materialized (
-            select distinct content_id, {month} as month from daily_summary_keys
-        ),
-        new as materialized (
-            {touched}
-        ),
-        gone as (
-            delete from {months} as kept using touched
-            where kept.month = touched.month and kept.content_id = touched.content_id and not exists (
-                select from new where new.month = kept.month and new.content_id = kept.content_id
-            )
-        )
-        insert into {months} as kept ({names})
-        select {names} from new
-        on conflict (month, content_id) do update set ({values}) = row({newer})
-        where ({kept}) is distinct from ({newer});
+        {added_up};
     end if;
 end $function$;
-comment on function ops.add_up_months is 'Has {months} follow the rows that a refresh computes, or all of them.';
-select ops.add_up_months(true) where to_regclass('{rows}') is not null and not exists (select from {months});"""
+comment on function ops.fill_months is 'Fills {months} anew.';
+select ops.fill_months() where to_regclass('{rows}') is not null and not exists (select from {months});"""

@@ -95,6 +95,7 @@ declare
     asked text[];
     names text;
     newer text;
+    some_are_gone boolean;
 begin
     if not everything and exists (select from daily_summary_keys) then
         -- Of what else a definition reads nobody notes the changes; and a window looks at more than one row.
@@ -141,19 +142,25 @@ begin
         into names, newer
         from pg_attribute where attrelid = 'gold.daily_summary_rows'::regclass and attnum > 0 and not attisdropped;
         execute format(
-            'with new as materialized (select * from daily_summary_definition), gone as ('
+            'with new as materialized (select * from daily_summary_definition)%4$s, gone as ('
             '    delete from gold.daily_summary_rows as kept %3$s not exists ('
             '        select from new where new.date = kept.date and new.content_id = kept.content_id'
-            '    )'
-            ') insert into gold.daily_summary_rows as kept (%1$s) select %1$s from new'
-            ' on conflict (date, content_id) do update set (%1$s) = row(%2$s) where (kept.*) is distinct from (excluded.*)',
+            '    ) returning 1'
+            '), merged as ('
+            '  insert into gold.daily_summary_rows as kept (%1$s) select %1$s from new'
+            '  on conflict (date, content_id) do update set (%1$s) = row(%2$s) where (kept.*) is distinct from (excluded.*)'
+            ') select exists (select from gone)',
             names, newer, case when everything then 'where' else
                 'using daily_summary_keys as key where kept.date = key.date and kept.content_id = key.content_id and'
-            end
-        );
+            end, case when not everything and ops.has_months() then $months$, before as (select kept.* from gold.daily_summary_rows as kept inner join daily_summary_keys as key on kept.date = key.date and kept.content_id = key.content_id), moves as (select 1 as sign, date, content_id, "site", "title", "author", "section", "pageviews", "sessions", "user_engagements", "impressions", "clicks", "revenue_usd" from new union all select -1, date, content_id, "site", "title", "author", "section", "pageviews", "sessions", "user_engagements", "impressions", "clicks", "revenue_usd" from before), moved as (select date - (extract(day from date)::int - 1) as month, content_id, sum(sign) as count_days, max("site") filter (where sign = 1) as "site", max("title") filter (where sign = 1) as "title", max("author") filter (where sign = 1) as "author", max("section") filter (where sign = 1) as "section", max("site") filter (where sign = -1) as "was site", max("title") filter (where sign = -1) as "was title", max("author") filter (where sign = -1) as "was author", max("section") filter (where sign = -1) as "was section", sum(sign * "pageviews")::bigint as "pageviews", sum(sign * "sessions")::bigint as "sessions", sum(sign * "user_engagements")::bigint as "user_engagements", sum(sign * "impressions")::bigint as "impressions", sum(sign * "clicks")::bigint as "clicks", trim_scale(sum(sign * "revenue_usd")) as "revenue_usd" from moves group by 1, 2), months as (insert into gold.monthly_summary as kept ("month", "content_id", "count_days", "site", "title", "author", "section", "pageviews", "sessions", "user_engagements", "impressions", "clicks", "revenue_usd") select "month", "content_id", "count_days", "site", "title", "author", "section", "pageviews", "sessions", "user_engagements", "impressions", "clicks", "revenue_usd" from moved where "count_days" <> 0 or "pageviews" <> 0 or "sessions" <> 0 or "user_engagements" <> 0 or "impressions" <> 0 or "clicks" <> 0 or "revenue_usd" <> 0 or "site" is distinct from "was site" or "title" is distinct from "was title" or "author" is distinct from "was author" or "section" is distinct from "was section" on conflict ("month", "content_id") do update set "site" = coalesce(excluded."site", kept."site"), "title" = coalesce(excluded."title", kept."title"), "author" = coalesce(excluded."author", kept."author"), "section" = coalesce(excluded."section", kept."section"), "count_days" = kept."count_days" + excluded."count_days", "pageviews" = kept."pageviews" + excluded."pageviews", "sessions" = kept."sessions" + excluded."sessions", "user_engagements" = kept."user_engagements" + excluded."user_engagements", "impressions" = kept."impressions" + excluded."impressions", "clicks" = kept."clicks" + excluded."clicks", "revenue_usd" = trim_scale(kept."revenue_usd" + excluded."revenue_usd"))$months$ end
+        ) into some_are_gone;
+    end if;
+    if everything then
+        perform ops.fill_months();
+    elsif some_are_gone then
+        delete from gold.monthly_summary as kept using daily_summary_keys as key where kept.count_days = 0 and kept.month = key.date - (extract(day from key.date)::int - 1) and kept.content_id = key.content_id;
     end if;
     if everything or exists (select from daily_summary_keys) then
-        perform ops.add_up_months(everything);
         insert into ops.watermarks (mart, refreshed_at, built_from)
         values ('gold.daily_summary', clock_timestamp(), definition)
         on conflict (mart) do update set refreshed_at = excluded.refreshed_at, built_from = excluded.built_from;

@@ -28,37 +28,20 @@ comment on column gold.monthly_summary."user_engagements" is 'Number of user_eng
 comment on column gold.monthly_summary."impressions" is 'Ad impressions.';
 comment on column gold.monthly_summary."clicks" is 'Ad clicks.';
 comment on column gold.monthly_summary."revenue_usd" is 'Revenue in US dollars, exact; corrections are negative.';
-create or replace function ops.add_up_months(everything boolean) returns void language plpgsql
-set random_page_cost to 1.1 as $function$
-declare
-    is_whole boolean := array['site', 'title', 'author', 'section', 'pageviews', 'sessions', 'user_engagements', 'impressions', 'clicks', 'revenue_usd']::name[] <@ array(
-        select attname from pg_attribute where attrelid = to_regclass('gold.daily_summary_rows') and attnum > 0 and not attisdropped
-    );
+create or replace function ops.has_months() returns boolean language sql stable as $function$
+select array['site', 'title', 'author', 'section', 'pageviews', 'sessions', 'user_engagements', 'impressions', 'clicks', 'revenue_usd']::name[] <@ array(
+    select attname from pg_attribute where attrelid = to_regclass('gold.daily_summary_rows') and attnum > 0 and not attisdropped
+)
+$function$;
+comment on function ops.has_months is 'Whether gold.daily_summary_rows has all columns that gold.monthly_summary adds up.';
+create or replace function ops.fill_months() returns void language plpgsql as $function$
 begin
-    if everything or not is_whole then
-        delete from gold.monthly_summary;
-    end if;
-    if is_whole and everything then
+    perform pg_advisory_xact_lock(hashtext('gold.daily_summary'));  -- a refresh adds to them
+    delete from gold.monthly_summary;
+    if ops.has_months() then
         insert into gold.monthly_summary ("month", "content_id", "count_days", "site", "title", "author", "section", "pageviews", "sessions", "user_engagements", "impressions", "clicks", "revenue_usd")
-        select kept.date - (extract(day from kept.date)::int - 1) as month, kept.content_id, count(*) as count_days, max(kept."site") as "site", max(kept."title") as "title", max(kept."author") as "author", max(kept."section") as "section", sum(kept."pageviews")::bigint as "pageviews", sum(kept."sessions")::bigint as "sessions", sum(kept."user_engagements")::bigint as "user_engagements", sum(kept."impressions")::bigint as "impressions", sum(kept."clicks")::bigint as "clicks", trim_scale(sum(kept."revenue_usd")) as "revenue_usd" from gold.daily_summary_rows as kept group by 1, 2;
-    elsif is_whole then
-        with touched as materialized (
-            select distinct content_id, date - (extract(day from date)::int - 1) as month from daily_summary_keys
-        ),
-        new as materialized (
-            select kept.date - (extract(day from kept.date)::int - 1) as month, kept.content_id, count(*) as count_days, max(kept."site") as "site", max(kept."title") as "title", max(kept."author") as "author", max(kept."section") as "section", sum(kept."pageviews")::bigint as "pageviews", sum(kept."sessions")::bigint as "sessions", sum(kept."user_engagements")::bigint as "user_engagements", sum(kept."impressions")::bigint as "impressions", sum(kept."clicks")::bigint as "clicks", trim_scale(sum(kept."revenue_usd")) as "revenue_usd" from touched inner join gold.daily_summary_rows as kept on kept.content_id = touched.content_id and kept.date >= touched.month and kept.date < touched.month + interval '1 month' group by 1, 2
-        ),
-        gone as (
-            delete from gold.monthly_summary as kept using touched
-            where kept.month = touched.month and kept.content_id = touched.content_id and not exists (
-                select from new where new.month = kept.month and new.content_id = kept.content_id
-            )
-        )
-        insert into gold.monthly_summary as kept ("month", "content_id", "count_days", "site", "title", "author", "section", "pageviews", "sessions", "user_engagements", "impressions", "clicks", "revenue_usd")
-        select "month", "content_id", "count_days", "site", "title", "author", "section", "pageviews", "sessions", "user_engagements", "impressions", "clicks", "revenue_usd" from new
-        on conflict (month, content_id) do update set ("count_days", "site", "title", "author", "section", "pageviews", "sessions", "user_engagements", "impressions", "clicks", "revenue_usd") = row(excluded."count_days", excluded."site", excluded."title", excluded."author", excluded."section", excluded."pageviews", excluded."sessions", excluded."user_engagements", excluded."impressions", excluded."clicks", excluded."revenue_usd")
-        where (kept."count_days", kept."site", kept."title", kept."author", kept."section", kept."pageviews", kept."sessions", kept."user_engagements", kept."impressions", kept."clicks", kept."revenue_usd") is distinct from (excluded."count_days", excluded."site", excluded."title", excluded."author", excluded."section", excluded."pageviews", excluded."sessions", excluded."user_engagements", excluded."impressions", excluded."clicks", excluded."revenue_usd");
+        select date - (extract(day from date)::int - 1) as month, content_id, count(*) as count_days, max("site") as "site", max("title") as "title", max("author") as "author", max("section") as "section", sum("pageviews")::bigint as "pageviews", sum("sessions")::bigint as "sessions", sum("user_engagements")::bigint as "user_engagements", sum("impressions")::bigint as "impressions", sum("clicks")::bigint as "clicks", trim_scale(sum("revenue_usd")) as "revenue_usd" from gold.daily_summary_rows group by 1, 2;
     end if;
 end $function$;
-comment on function ops.add_up_months is 'Has gold.monthly_summary follow the rows that a refresh computes, or all of them.';
-select ops.add_up_months(true) where to_regclass('gold.daily_summary_rows') is not null and not exists (select from gold.monthly_summary);
+comment on function ops.fill_months is 'Fills gold.monthly_summary anew.';
+select ops.fill_months() where to_regclass('gold.daily_summary_rows') is not null and not exists (select from gold.monthly_summary);
