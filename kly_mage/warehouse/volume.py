@@ -8,8 +8,8 @@ from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
 from kly_mage.warehouse.standing import FarOff
 
-_NEIGHBOURS = 7  # fewer say nothing
-_ROWS = 20  # of a usual day; fewer are far from each other by chance
+NEIGHBOURS = 7  # fewer say nothing
+ROWS = 20  # of a usual day; fewer are far from each other by chance
 
 
 def looked_at(source: Source, window: Window) -> Window | None:
@@ -31,7 +31,7 @@ def far_off(source: Source, rows: Mapping[date, int], window: Window) -> list[Fa
     for day in sorted(day for day in rows if day in window):
         near = Window(moved(day, -volume.days), moved(day, volume.days))
         others = [rows[other] for other in near if other != day and other in rows]
-        if len(others) < _NEIGHBOURS or (usual := median(others)) < _ROWS:
+        if len(others) < NEIGHBOURS or (usual := median(others)) < ROWS:
             continue
         if rows[day] < volume.least * usual or rows[day] > volume.most * usual:
             found.append(FarOff(day, rows[day], round(usual)))

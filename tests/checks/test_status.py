@@ -4,7 +4,6 @@ import gzip
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -15,8 +14,6 @@ from kly_mage.checks.status import STATES
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import MOST_DAYS
 from kly_mage.declared import SOURCES
-from kly_mage.declared.base import AgainstArticle, Rule
-from kly_mage.loads import runner
 from kly_mage.warehouse.postgres.connection import connect
 from tests.delivery import ad, article, event
 from tests.gold import Query
@@ -238,78 +235,6 @@ def test_every_state_has_a_sign_of_its_own() -> None:
 
 
 # --- rules ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def ruled(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Rule], None]:
-    """Give a source one rule for the time of a test."""
-
-    def rule(source: str, rule: Rule) -> None:
-        monkeypatch.setitem(SOURCES, source, replace(SOURCES[source], rules=(rule,)))
-
-    return rule
-
-
-def test_rows_that_break_a_rule_are_loaded_counted_once_and_shown(
-    settings: Settings, status: Status, query: Query, capsys: pytest.CaptureFixture[str]
-) -> None:
-    rows = ['2025-10-01T05:00:00Z,/top,l,c,a1,1,2,0.5', '2025-10-01T05:00:01Z,/top,l,c,a1,0,0,0.5']
-    deliver(settings.data_dir, 'gam_delivery_20251001.csv', *rows, '2025-10-01T05:00:02Z,/top,l,c,a1,9,1,0.5')
-    deliver(settings.data_dir, 'cms_articles_20251001.csv', 'a1,s,,x,y,2025-10-02', 'a2,s,T,x,y,')
-    names = ['2025-10-01T05:00:00Z,pageview,u,s,a1', '2025-10-01T05:00:00Z,page_view,u,s,a1']
-    deliver(settings.data_dir, 'ga4_events_20251001.csv', *names)
-    main(['backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--quiet'])
-    backfill(1)
-    backfill(1)  # known rows are not counted again
-    _, told = status()
-    rules = {name: source['rules'] for name, source in told['sources'].items()}
-    assert rules['gam_delivery'] == {'clicks are at most the impressions': 1, 'revenue comes with impressions': 1}
-    assert rules['cms_articles'] == {'an article has a publish time': 1, 'an article has a title': 1}
-    assert rules['ga4_events']['an event has a name GA4 knows'] == 1
-    assert query('select count(*) from bronze.gam_delivery') == [(3,)]
-    main(['status', '--source', 'gam_delivery'])
-    assert '1 row breaks the rule: clicks are at most the impressions' in capsys.readouterr().out
-
-
-def test_events_before_their_article_was_published_are_counted(settings: Settings, query: Query) -> None:
-    deliver(settings.data_dir, 'cms_articles_20251001.csv', 'a1,s,T,x,y,2025-10-01T12:00:00+07:00')
-    backfill(1)
-    events = [f'2025-10-02T{hour:02}:00:00+07:00,page_view,u,s,a1' for hour in (1, 2)]
-    early = '2025-10-01T11:59:59+07:00,page_view,u,s,a1'
-    deliver(settings.data_dir, 'ga4_events_20251002.csv', early, *events)
-    backfill(1, 2)
-    assert query('select rule, rows_broken from ops.load_rules') == [('an article is published before its events', 1)]
-
-
-@pytest.mark.parametrize(
-    'broken',
-    ['revenue_usd > 100', AgainstArticle('served_at', '<', 'publish_timestamp')],
-    ids=['condition', 'against article'],
-)
-def test_a_broken_stop_rule_fails_the_load_before_anything_can_be_seen(
-    settings: Settings,
-    query: Query,
-    status: Status,
-    ruled: Callable[[str, Rule], None],
-    capsys: pytest.CaptureFixture[str],
-    broken: str | AgainstArticle,
-) -> None:
-    ruled('gam_delivery', Rule('ads are cheap and young', broken, 'stop'))
-    deliver(settings.data_dir, 'cms_articles_20251001.csv', 'a1,s,T,x,y,2025-10-01T05:00:00Z')
-    runner.run(['articles_performance'], start_date=date(2025, 10, 1), end_date=date(2025, 10, 1), started_by='test')
-    good, bad = '2025-10-01T05:00:00Z,/top,l,c,a1,1,0,1', '2025-10-01T04:59:59Z,/top,l,c,a1,1,0,101'
-    path = deliver(settings.data_dir, 'gam_delivery_20251001.csv', good, bad)
-    command = ['backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--quiet']
-    assert main(command) == 1
-    error = capsys.readouterr().err
-    assert 'gam_delivery: 1 row breaks "ads are cheap and young"; nothing of this load was written' in error
-    assert query('select count(*) from bronze.gam_delivery') == [(0,)]
-    assert query("select status, rows_read from ops.loads where source = 'gam_delivery'") == [('failed', 0)]
-    told = status('--source', 'gam_delivery')
-    assert (told[0], states(told)) == (3, {1: 'failed'})
-    path.write_text(path.read_text().replace(bad, '2025-10-01T05:00:01Z,/top,l,c,a1,1,0,99'))
-    assert main(command) == 0
-    assert query('select count(*) from bronze.gam_delivery') == [(2,)]
 
 
 def test_a_day_whose_own_rows_are_all_rejected_is_said_though_late_rows_of_another_file_are_there(

@@ -1,6 +1,5 @@
 """A source that brings nothing new for too long: said where today's days are asked for, and nowhere else."""
 
-from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -8,8 +7,6 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import today
-from kly_mage.declared import SOURCES
-from kly_mage.declared.base import Freshness
 from kly_mage.loads import steps
 from kly_mage.warehouse.postgres import ledger
 from tests.delivery import ad, ads, deliver
@@ -136,22 +133,6 @@ def test_an_end_that_is_accepted_is_asked_about_again_after_newer_days(
     undated(settings, 3)
     assert ads(f'{ago(4)}', f'{ago(2)}') == 3
     assert f'nothing is newer than {ago(3)}' in capsys.readouterr().err
-
-
-def test_freshness_that_stops_refuses_the_load_in_one_line_and_lets_old_days_pass(
-    settings: Settings, query: Query, capsys: Captured, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stopping = replace(SOURCES['gam_delivery'], freshness=Freshness(level='stop'))
-    monkeypatch.setitem(SOURCES, 'gam_delivery', stopping)
-    undated(settings, 4)
-    assert ads(f'{ago(4)}', f'{ago(1)}', '--quiet') == 1
-    assert capsys.readouterr().err.splitlines() == [
-        f'error: gam_delivery: {STALE.format(ago(4))}; nothing of this load was written. Deliver newer files, load the days '
-        f'there are (--end {ago(4)}), or let freshness warn in kly_mage/declared/gam_delivery.py'
-    ]
-    assert query('select count(*) from bronze.gam_delivery') == [(0,)]
-    assert ads(f'{ago(8)}', f'{ago(4)}') == 0
-    assert query('select count(*) from bronze.gam_delivery') == [(5,)]
 
 
 def test_what_was_taken_out_makes_nothing_fresh(settings: Settings) -> None:

@@ -89,22 +89,6 @@ def test_few_neighbours_or_few_rows_judge_nobody(settings: Settings) -> None:
     assert ads('2025-10-20', '2025-10-30') == 0
 
 
-def test_a_volume_that_stops_refuses_the_load_in_one_line_and_loads_nothing(
-    ten_days: Settings, query: Query, capsys: Captured, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stop_at(monkeypatch)
-    day(ten_days, 11, 5)
-    assert ads('2025-10-11', '2025-10-11', '--quiet') == 1
-    assert capsys.readouterr().err.splitlines() == [
-        'error: gam_delivery: its volume is far off (2025-10-11: 5 rows, a day around it brings 31); nothing of this load '
-        'was written. Deliver the files again or, if that is right, python -m kly_mage status --accept WHY --source '
-        'gam_delivery --start 2025-10-11 --end 2025-10-11'
-    ]
-    assert query("select count(*) from bronze.gam_delivery where _partition_date = '2025-10-11'") == [(0,)]
-    day(ten_days, 11, USUAL)
-    assert ads('2025-10-11') == 0
-
-
 def test_a_source_says_how_far_is_far(ten_days: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     stop_at(monkeypatch, least=0.1)
     day(ten_days, 11, 5)

@@ -32,15 +32,17 @@ def only_googlesql() -> Iterator[None]:
     from kly_mage.warehouse.bigquery.client import Client
 
     run, load = Client.run, Client.load
-    sent: dict[str, dict[str, Any]] = {}
+    sent: dict[tuple[str, ...], tuple[str, dict[str, Any]]] = {}  # of each statement once with values of some types
 
     def running(self: Client, text: str, values: dict[str, Any] | None = None, *, what: str, **given: Any) -> Any:
         if what != 'test' and '`analytics_' not in text:  # tables of an export are nested: see test_ga4_select.py
-            sent.setdefault(text, values or {})
+            kinds = (f'{name} {type(value).__name__}' for name, value in (values or {}).items())
+            sent.setdefault((text, *kinds), (text, values or {}))
         return run(self, text, values, what=what, **given)
 
     def loading(self: Client, path: Path, table: str, columns: Sequence[tuple[str, str]], name: str) -> None:
-        sent[f'create table {table} ({", ".join(f"{column} {kind}" for column, kind in columns)})'] = {}
+        made = f'create table {table} ({", ".join(f"{column} {kind}" for column, kind in columns)})'
+        sent[made,] = made, {}
         load(self, path, table, columns, name)
 
     with pytest.MonkeyPatch.context() as patched:
@@ -51,7 +53,7 @@ def only_googlesql() -> Iterator[None]:
         from kly_mage.warehouse.bigquery.schema import everything
 
         with analyzer(everything('US', 'Asia/Jakarta')) as googlesql:
-            refused = [each for text, values in sent.items() for each in googlesql.refusals(text, values)]
+            refused = [each for text, values in sent.values() for each in googlesql.refusals(text, values)]
         assert refused == [], refused
 
 

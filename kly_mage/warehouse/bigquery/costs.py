@@ -12,6 +12,7 @@ from kly_mage.warehouse.costs import Cost
 logger = logging.getLogger('kly_mage')
 NOTE = (
     'insert into ops.costs (run, load_id, finished_at, jobs, bytes_processed, bytes_billed, slot_ms)'
+    # Of what is no load the parameter is NULL, which is a text.
     ' select @run, cast(@load_id as int64), current_timestamp(), @jobs, @bytes_processed, @bytes_billed, @slot_ms'
 )
 BY_DAY = (

@@ -148,7 +148,7 @@ class BigQuery:
         standing.accept(self.client, source, finding, day, now, by, why)
 
     def refused_days(self, source: Source, days: Window) -> list[date]:
-        return []  # rules that stop a load are refused on BigQuery
+        return standing.refused(self.client, source, days)
 
     def costs(self, days: Window) -> list[Cost]:
         return costs.by_day(self.client, days, self.settings.timezone)

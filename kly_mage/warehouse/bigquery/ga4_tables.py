@@ -18,6 +18,7 @@ from kly_mage.fetch.bigquery import Dataset, Remote
 from kly_mage.fetch.ga4 import day_of, is_export
 from kly_mage.landing.deliveries import delivery_of
 from kly_mage.landing.files import LandingFile, is_delivery, table
+from kly_mage.warehouse.bigquery import rules
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.ga4_select import rows_of, selected
 from kly_mage.warehouse.bigquery.ledger import read_as
@@ -38,7 +39,7 @@ def in_place(settings: Settings, source: Source) -> InPlace | None:
         FetchError: BigQuery refuses it.
         UsageError: there are files of the source, too.
     """
-    if settings.ga4_dataset is None or source is not GA4_EVENTS:
+    if settings.ga4_dataset is None or source.name != GA4_EVENTS.name:
         return None
     folder = settings.data_dir / source.name
     if folder.is_dir() and any(is_delivery(path.name) for path in folder.iterdir()):
@@ -67,10 +68,13 @@ def stage(settings: Settings, client: Client, request: Request, staging: str) ->
     found = _chosen(settings, client, request, dataset)
     columns = [(name, kind) for name, kind, _ in staged_columns(source, request.undeclared)]
     made = ', '.join(f'{identifier(name)} {kind}' for name, kind in columns)
-    filled = ', '.join(map(identifier, selected(source)))
+    filled = ', '.join(map(identifier, [*selected(source), *rules.staged(source)]))
+    broken = ''.join(f', {each}' for each in rules.in_place(source))
     client.run(f'create table {staging} ({made})', what='stage')
     for at in range(0, len(found), _TABLES):
         rows = [_select(settings, source, request.window, dataset, *each) for each in found[at : at + _TABLES]]
+        if broken:
+            rows = [f'select staged.*{broken} from (\n{each}\n) as staged' for each in rows]
         client.run(''.join(f'insert into {staging} ({filled})\n{each};\n' for each in rows), what='stage')
     states = {file.name: remote.modified for file, remote in found}
     files = [replace(file, size=remote.bytes, modified_at=remote.modified) for file, remote in found]

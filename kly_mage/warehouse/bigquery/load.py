@@ -9,10 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import LimitError, UnreachableError, UsageError, WarehouseError, first_line
+from kly_mage.common.errors import LimitError, UnreachableError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
+from kly_mage.common.window import today
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.bigquery import contents, correcting, fixed, ga4_tables
+from kly_mage.warehouse.bigquery import contents, correcting, fixed, ga4_tables, rules
 from kly_mage.warehouse.bigquery.at_work import signed
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.correcting import Delivered
@@ -35,7 +36,7 @@ def load(settings: Settings, client: Client, request: Request, frames: Iterable[
         What ``warehouse/postgres/load.py`` returns.
 
     Raises:
-        UsageError: the source asks for what loads do on PostgreSQL only.
+        RuleError: rows break a ``stop`` rule of the source, or their number or age does.
         LimitError: a file brings a column that BigQuery cannot call so.
     """
     refuse(request)
@@ -56,7 +57,8 @@ def load_in_place(settings: Settings, client: Client, request: Request) -> dict[
     """The same of rows that stand in BigQuery already.
 
     Raises:
-        UsageError: the source asks for what loads do on PostgreSQL only.
+        RuleError: as for ``load``.
+        UsageError: a rule is written in a way that BigQuery reads otherwise.
     """
     refuse(request)
     return _placed(settings, client, request, lambda table: ga4_tables.stage(settings, client, request, table))
@@ -79,11 +81,14 @@ def _placed(
                 *(source, load_id, staged, request.undeclared),
                 known=_columns(client, source, request.undeclared),
                 delivered=delivered,
+                window=request.window,
+                now=(now := today(settings.timezone)),
                 timezone=settings.timezone,
             )
             values = _values(request, staged) | correcting.parameters(delivered, source)
             values |= contents.parameters(request.files, settings.late_days)
             (told,) = client.run(script, values, what='load', name=f'{source.name}_{load_id}')
+            rules.hold(source, now, told['stopped'])
     except BaseException as error:
         _fail(client, request, load_id, error)
         raise
@@ -93,16 +98,12 @@ def _placed(
 
 
 def refuse(request: Request) -> None:
-    """Refuse what loads do on PostgreSQL only, before anything is written.
+    """Refuse columns that BigQuery cannot have, before anything is written.
 
     Raises:
-        UsageError: see ``load``.
         LimitError: see ``load``.
     """
-    source, elsewhere = request.source, 'KLY_WAREHOUSE=postgres does; nothing was written'
-    stops = [each for each in (*source.rules, source.volume, source.freshness) if each and each.level == 'stop']
-    if stops:
-        raise UsageError(f'{source.name}: rules of level stop are not held on BigQuery yet: {elsewhere}')
+    source = request.source
     lower = [name.lower() for name in (*source.names, *request.undeclared)]
     for name in request.undeclared:
         if not is_name(name) or lower.count(name.lower()) > 1:

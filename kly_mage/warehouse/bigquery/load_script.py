@@ -9,10 +9,11 @@ nobody's way; a reject that is settled is the exception, and rare.
 from collections.abc import Collection
 from datetime import date
 
+from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
-from kly_mage.warehouse.bigquery import contents, correcting
+from kly_mage.warehouse.bigquery import contents, correcting, rules
 from kly_mage.warehouse.bigquery.correcting import Delivered
 from kly_mage.warehouse.bigquery.further_versions import PLACE, accepted, further_versions
 from kly_mage.warehouse.bigquery.schema import COUNTS, bronze_columns
@@ -30,6 +31,8 @@ def load_script(
     *,
     known: Collection[str],
     delivered: Delivered,
+    window: Window,
+    now: date,
     timezone: str,
 ) -> str:
     """The statements of one load.
@@ -42,6 +45,8 @@ def load_script(
         undeclared: the columns that the staged rows have beside the declared ones.
         known: the columns of bronze that it may have beside these.
         delivered: the deliveries of whole days that the rows are of.
+        window: the days that were asked for.
+        now: the local day it is.
     """
     name, versions = source.name, [column.name for column in source.version_columns]
     own = [*bronze_columns(source), *sorted(undeclared)]
@@ -58,6 +63,7 @@ def load_script(
     )
     parts: dict[str, str | int] = {
         **corrected,
+        **rules.parts(source, window, now),
         'name': name,
         'load_id': load_id,
         'which': _which(source, load_id),
@@ -174,6 +180,7 @@ commit transaction;
 _SCRIPT = """\
 declare v_stamp timestamp;
 declare v_load_id int64 default {load_id};
+declare v_stopped string;
 {variables}
 begin transaction;
 update ops.{name}_lock
@@ -216,6 +223,8 @@ select
         else 'duplicate'
     end as _place
 from valued;
+{judged}
+if v_stopped is null then
 {contents}
 merge into bronze.{name}_hashrow as target
 using (
@@ -274,7 +283,7 @@ select
 from placed
 where _partition_date is not null and _place not in ('file', 'outside')
 group by _partition_date;
-
+{broken}
 insert into ops.load_outside (source, load_id, file, day, rows_outside, money)
 select {source}, v_load_id, _file, _partition_date, count(*), {money}
 from placed
@@ -303,10 +312,13 @@ select
     {conflicts_accepted}
 from placed;
 end if;
+end if;
 commit transaction;
 
 select
-    done.*,
+    done.*, v_stopped as stopped,
     (select count(distinct file) from ops.file_days where source = {source} and changed_by = {load_id}) as files_changed
-from ops.loads as done where {which} and status = 'done';
+from (select {load_id} as load_id) as asked
+left join (select * from ops.loads where {which} and status = 'done') as done on asked.load_id = done.load_id
+where done.load_id is not null or v_stopped is not null;
 """

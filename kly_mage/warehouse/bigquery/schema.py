@@ -235,6 +235,11 @@ def _ops() -> list[str]:
         ('rows_outside', number, 'How many.'),
         ('money', 'bignumeric', 'Their money.'),
     ]
+    broken: Columns = [
+        *load,
+        ('rule', text, 'What should hold, as the declaration of the source says it.'),
+        ('rows_broken', number, 'New rows for which it does not hold.'),
+    ]
     of_file = ('file_day', 'date', "The day in its file's name, if there is one.")
     rejects: Columns = [
         ('source', text, 'The source.'),
@@ -289,6 +294,7 @@ def _ops() -> list[str]:
         ], None, None),
         _table('ops.costs', 'One row per load, refresh and check: what it has read.', costs, None, None),
         _table('ops.load_outside', 'Rows of days that their file may not hold.', outside, None, 'source, load_id'),
+        _table('ops.load_rules', 'One row per load and rule that rows it inserted break.', broken, None, 'source, load_id'),
         _table('bronze.rejects', 'One row per row that cannot be used.', rejects, None, 'source, reject_id'),
         _added('bronze.rejects', [of_file, *_DECIDED]),
         _table('ops.file_checks', 'One row per source and day: what the last reconcile found.', FILE_CHECKS, None, None),

@@ -14,6 +14,7 @@ from kly_mage.declared.base import Source
 from kly_mage.landing.deliveries import READ
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.rows.rowhash import undeclared_values
+from kly_mage.warehouse.bigquery import rules
 from kly_mage.warehouse.bigquery.schema import TYPES, Columns
 
 _SYSTEM = {
@@ -82,7 +83,7 @@ def staged_columns(source: Source, undeclared: list[str]) -> Columns:
     """Name, type and a note of each column of a staged table."""
     own = [(column.name, TYPES[column.kind], '') for column in source.columns]
     own += [(name, 'string', '') for name in sorted(undeclared)]
-    return own + [(name, kind, '') for name, kind in _SYSTEM.items()]
+    return own + [(name, kind, '') for name, kind in _SYSTEM.items()] + [(name, 'bool', '') for name in rules.staged(source)]
 
 
 @contextmanager
@@ -113,6 +114,7 @@ def _stored(frame: pl.DataFrame, source: Source, undeclared: list[str], offset: 
     frame = frame.with_columns(day, *values).with_row_index('_seq').with_columns(pl.col('_seq').cast(pl.Int64) + offset)
     kinds: dict[str, Any] = {column.name: POLARS[TYPES[column.kind]] for column in source.columns}
     kinds |= dict.fromkeys(sorted(undeclared), pl.String()) | {name: POLARS[kind] for name, kind in _SYSTEM.items()}
-    return frame.select(
+    stored = frame.select(
         (pl.col(name) if name in frame.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in kinds.items()
     )
+    return stored.with_columns(rules.of_frame(source))

@@ -74,6 +74,22 @@ ACCEPTED = (
     'select day, found, usual from ops.accepted_days where source = @source and finding = @finding'
     ' qualify row_number() over (partition by day order by accepted_at desc) = 1'
 )
+# How many rows of all loads break each rule.
+RULES = (
+    'select source, rule, sum(rows_broken) as amount from ops.load_rules where source in unnest(@sources)'
+    ' group by source, rule order by source, rule'
+)
+# The last load of these days has failed: of one that was stopped the ledger has no rows.
+_LAST_OF_DAY = (
+    'select day, max(load_id) as load_id from ops.loads,'
+    ' unnest(generate_date_array(greatest(start_day, @start), least(end_day, @end))) as day'
+    " where source = @source and status = '{}' group by day"
+)
+REFUSED = (
+    f'select failed.day as day from ({_LAST_OF_DAY.format("failed")}) as failed'
+    f' left join ({_LAST_OF_DAY.format("done")}) as done on failed.day = done.day'
+    ' where failed.load_id > coalesce(done.load_id, 0) order by day'
+)
 LATE = 'select source, rows_late from ops.file_checks where source in unnest(@sources)'
 ROWS = (
     'select source, load_id, day, rows_read, rows_rejected from ops.load_days'
@@ -177,6 +193,12 @@ def accept(client: Client, source: Source, finding: Finding, day: date, now: Acc
     client.run(ACCEPT, values, what='status')
 
 
+def refused(client: Client, source: Source, days: Window) -> list[date]:
+    """The days whose last load has failed: of one that its volume stopped the ledger has no rows."""
+    values = {'source': source.name, 'start': days.start, 'end': days.end}
+    return [row['day'] for row in client.run(REFUSED, values, what='status')]
+
+
 def _text(number: int | None) -> str | None:
     return None if number is None else str(number)
 
@@ -201,6 +223,8 @@ def _standing(client: Client, sources: list[Source], found: dict[str, Standing])
     newest: dict[str, date] = {row['source']: row['day'] for row in _ask(client, NEWEST_DAYS, sources)}
     for name, day in newest.items():
         found[name].newest_day = day
+    for row in _ask(client, RULES, sources):
+        found[row['source']].rules[row['rule']] = row['amount']
     for row in _ask(client, LATE, sources):
         for lag, rows in json.loads(row['rows_late'] or '{}').items():
             found[row['source']].late[lag] = found[row['source']].late.get(lag, 0) + rows

@@ -8,9 +8,9 @@ from datetime import date
 
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.common.errors import RuleError
 from kly_mage.common.window import Window, moved
 from kly_mage.declared.base import Source
+from kly_mage.warehouse import rules
 from kly_mage.warehouse.postgres import accepted
 from kly_mage.warehouse.standing import Stale, stale
 
@@ -70,11 +70,7 @@ def check(cursor: Cursor, source: Source, window: Window, today: date) -> Stale 
         RuleError: the source declares that such a load is to stop.
     """
     found = of_load(cursor, source, window, today)
-    if found and source.freshness and source.freshness.level == 'stop':
-        raise RuleError(
-            f'{source.name}: {found}; nothing of this load was written. Deliver newer files, load the days there are '
-            f'(--end {found.newest}), or let freshness warn in kly_mage/declared/{source.name}.py'
-        )
+    rules.hold_freshness(source, found)
     return found
 
 

@@ -6,9 +6,8 @@ import polars as pl
 from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.common.errors import RuleError
-from kly_mage.common.text import counted
 from kly_mage.declared.base import AgainstArticle, Source
+from kly_mage.warehouse import rules
 
 _OPERATORS = {
     '<': operator.lt,
@@ -32,16 +31,16 @@ class Rules:
     def __init__(self, cursor: Cursor, source: Source, load_id: int) -> None:
         self.cursor, self.source, self.load_id = cursor, source, load_id
         self.broken = dict.fromkeys(source.rules, 0)
+        self.conditions = rules.conditions(source)
         self.against = {
             rule: _Against(cursor, rule.broken) for rule in source.rules if isinstance(rule.broken, AgainstArticle)
         }
 
     def check(self, new: pl.DataFrame) -> None:
         """Count the new rows that break a rule; a rule that cannot be decided, for a NULL, is not broken."""
-        conditions = {rule: rule.broken for rule in self.source.rules if isinstance(rule.broken, str)}
-        if new.height and conditions:
-            found = new.select(pl.sql_expr(text).sum().alias(str(n)) for n, text in enumerate(conditions.values()))
-            for rule, count in zip(conditions, found.row(0), strict=True):
+        if new.height and self.conditions:
+            found = new.select(broken.sum().alias(str(n)) for n, broken in enumerate(self.conditions.values()))
+            for rule, count in zip(self.conditions, found.row(0), strict=True):
                 self.broken[rule] += count or 0
         for rule, against in self.against.items() if new.height else ():
             self.broken[rule] += against.check(new)
@@ -54,19 +53,10 @@ class Rules:
         """
         for rule, against in self.against.items():
             self.broken[rule] += against.finish()
-        broken = {rule: count for rule, count in self.broken.items() if count}
-        stops = [
-            f'{counted(count, "row breaks", "rows break")} "{rule.name}"'
-            for rule, count in broken.items()
-            if rule.level == 'stop'
-        ]
-        if stops:
-            raise RuleError(
-                f'{self.source.name}: {"; ".join(stops)}; nothing of this load was written. Repair the files, or let the '
-                f'rule warn in kly_mage/declared/{self.source.name}.py'
-            )
-        for rule, count in broken.items():
-            self.cursor.execute('insert into ops.load_rules values (%s, %s, %s)', (self.load_id, rule.name, count))
+        rules.hold(self.source, self.broken)
+        for rule, count in self.broken.items():
+            if count:
+                self.cursor.execute('insert into ops.load_rules values (%s, %s, %s)', (self.load_id, rule.name, count))
 
 
 class _Against:

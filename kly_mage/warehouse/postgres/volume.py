@@ -2,10 +2,9 @@
 
 from psycopg2.extensions import cursor as Cursor
 
-from kly_mage.common.errors import RuleError
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.warehouse import volume
+from kly_mage.warehouse import rules, volume
 from kly_mage.warehouse.postgres import accepted
 from kly_mage.warehouse.standing import FarOff
 
@@ -47,10 +46,5 @@ def check(cursor: Cursor, source: Source, window: Window) -> list[FarOff]:
         RuleError: the source declares that such a load is to stop.
     """
     found = far_off(cursor, source, window)
-    if found and source.volume and source.volume.level == 'stop':
-        raise RuleError(
-            f'{source.name}: its volume is far off ({"; ".join(map(str, found))}); nothing of this load was written. '
-            f'Deliver the files again or, if that is right, python -m kly_mage status --accept WHY --source {source.name} '
-            f'--start {found[0].day} --end {found[-1].day}'
-        )
+    rules.hold_volume(source, found)
     return found

@@ -113,13 +113,13 @@ def test_the_data_sets_go_after_ctrl_c(
 
 
 def test_what_loads_have_read_is_compared_with_the_formula() -> None:
-    # 58,125 rows, three times 750 bytes of each and twice 174.
+    # 58,125 rows, three times 852 bytes of each and twice 174.
     def found(read: int) -> tuple[str, bool | None]:
         told = of_formula([Job('load', read - 1, 0, 0), Job('load', 1, 0, 0), Job('refresh', 10**12, 0, 0)], SAMPLE)
         return told.expected, told.is_right
 
-    assert found(150_000_000) == ('151,008,750', True)
-    assert found(310_000_000) == ('151,008,750', None)
+    assert found(150_000_000) == ('168,795,000', True)
+    assert found(340_000_000) == ('168,795,000', None)
     assert of_formula([], SAMPLE).is_right is None
 
 

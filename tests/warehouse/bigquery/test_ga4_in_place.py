@@ -5,7 +5,7 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -13,6 +13,8 @@ from kly_mage.__main__ import main
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.common.window import Window
+from kly_mage.declared import SOURCES
+from kly_mage.declared.base import Rule
 from kly_mage.declared.ga4_events import GA4_EVENTS, IDENTITY
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.fetch.bigquery import Dataset, Remote
@@ -214,6 +216,38 @@ def test_a_day_whose_table_is_written_anew_counts_as_it_is_now(
     monkeypatch.setenv('KLY_GA4_ARTICLE', 'param:article')
     write('events_20251001', 4, [viewed(2, '8')])
     assert backfill('2025-10-01', '2025-10-01') == 2
+
+
+def test_rules_are_held_where_the_rows_stand(
+    dataset: str, settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ask(text: str) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in BigQuery(load_settings()).client.run(text, what='test')]
+
+    def declare(level: Literal['warn', 'stop'], broken: str = "event_name <> 'page_view'") -> None:
+        rules = (*GA4_EVENTS.rules, Rule('events are views', broken, level))
+        monkeypatch.setitem(SOURCES, 'ga4_events', replace(GA4_EVENTS, rules=rules))
+
+    article = settings.data_dir / 'cms_articles/cms_articles.csv'
+    published = ''.join(f'{n},s,t,a,n,2025-10-01T12:00:0{n}+07:00\n' for n in (1, 2, 3))
+    article.write_text(f'content_id,site,title,author,section,publish_timestamp\n{published}', 'utf-8')
+    # Of article 1 a second before it is published, of 2 and 3 when they are; one is no view and has a name nobody knows.
+    early, odd = viewed(0, '1'), viewed(3, '3') | {'event_name': 'pageview'}
+    fill(dataset, 'events_20251001', [early, viewed(2, '2'), odd])
+    declare('stop')
+    assert backfill('2025-10-01', '2025-10-01') == 1
+    assert 'ga4_events: 1 row breaks "events are views"; nothing of this load was written' in capsys.readouterr().err
+    assert ask('select count(*) from bronze.ga4_events') == [(0,)]
+    declare('warn', 'event_name = "pageview"')
+    assert backfill('2025-10-01', '2025-10-01') == 2
+    assert 'the rule "events are views" quotes a name or has a backslash' in capsys.readouterr().err
+    declare('warn')
+    assert backfill('2025-10-01', '2025-10-01') == 0
+    assert ask('select rule, rows_broken from ops.load_rules order by rule') == [
+        ('an article is published before its events', 1),
+        ('an event has a name GA4 knows', 1),
+        ('events are views', 1),
+    ]
 
 
 def test_what_stages_the_rows_is_googlesql(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import Settings
+from kly_mage.common.window import Window
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.correcting import Delivered
@@ -63,6 +64,8 @@ def test_a_load_that_ends_between_its_jobs_leaves_nothing_half_done(
     (failed, *_) = (number for (number,) in query("select load_id from ops.loads where status = 'failed'"))
     days = {'start': date(2025, 10, 1), 'end': date(2025, 10, 1), 'started_by': 'test', 'pipeline_run': None}
     files = {each: [''] for each in ('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out')}
-    nothing = Delivered({}, {})
-    late = load_script(GAM_DELIVERY, failed, Staged([]), [], known=[], delivered=nothing, timezone='UTC')
+    nothing, day = Delivered({}, {}), Window(date(2025, 10, 1), date(2025, 10, 1))
+    late = load_script(
+        GAM_DELIVERY, failed, Staged([]), [], known=[], delivered=nothing, window=day, now=day.end, timezone='UTC'
+    )
     assert BigQuery(settings).client.run(late, days | files, what='test') == []

@@ -8,15 +8,10 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.cli.main import COMMANDS
-from kly_mage.common.errors import UnreachableError, UsageError, WarehouseError
+from kly_mage.common.errors import UnreachableError, WarehouseError
 from kly_mage.common.settings import Settings, load_settings
-from kly_mage.common.window import Window
-from kly_mage.declared.base import Freshness
-from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.warehouse.bigquery import client as client_module
 from kly_mage.warehouse.bigquery.client import Client
-from kly_mage.warehouse.bigquery.load import refuse
-from kly_mage.warehouse.request import Request
 from tests.delivery import ad, ads, deliver
 from tests.gold import Query
 
@@ -57,13 +52,6 @@ def test_no_project_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     monkeypatch.delenv('KLY_BIGQUERY_PROJECT', raising=False)
     assert main(['show']) == 2
     assert 'needs KLY_BIGQUERY_PROJECT' in capsys.readouterr().err
-
-
-def test_rules_that_stop_a_load_are_refused_before_anything_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    stops = replace(GAM_DELIVERY, freshness=Freshness(level='stop'))
-    request = Request(stops, Window(date(2025, 10, 1), date(2025, 10, 1)), [], [], [], 'test')
-    with pytest.raises(UsageError, match='rules of level stop are not held on BigQuery yet'):
-        refuse(request)
 
 
 def test_another_transaction_in_the_way_is_waited_for_and_nothing_else(

@@ -11,7 +11,7 @@ import pytest
 
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
-from kly_mage.declared.base import Source
+from kly_mage.declared.base import Freshness, Source, Volume
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.landing import files as landing_files
 from kly_mage.warehouse.bigquery import (
@@ -68,7 +68,8 @@ def script_of(source: Source, undeclared: list[str]) -> str:
     files = [landing_files.table(source, f'{kind}_{day:%Y%m%d}', day, 'UTC') for day in days]
     delivered = Delivered.of(source, [file.name for file in files], files, days, 3)
     staged = Staged([], days.start, days.end)
-    return load_script(source, 1, staged, undeclared, known=['stream_id'], delivered=delivered, timezone='UTC')
+    known = {'known': ['stream_id'], 'delivered': delivered}
+    return load_script(source, 1, staged, undeclared, **known, window=days, now=days.end, timezone='UTC')
 
 
 @pytest.mark.parametrize('undeclared', [[], ['device']], ids=['declared columns', 'one more'])
@@ -83,6 +84,16 @@ def test_a_load_is_googlesql(googlesql: GoogleSql, schema_text: str, name: str, 
     googlesql.widen('bronze', name, [*undeclared, 'stream_id'])
     assert googlesql.refusals(script_of(source, undeclared)) == []
     assert googlesql.refusals(failed_script(source, 1)) == []
+
+
+@pytest.mark.parametrize(
+    'what', [{'volume': Volume(level='stop')}, {'freshness': Freshness(level='stop')}], ids=['volume', 'age']
+)
+def test_a_load_that_its_volume_or_age_may_stop_is_googlesql(googlesql: GoogleSql, what: dict[str, Any]) -> None:
+    source = replace(SOURCES['gam_delivery'], **what)
+    kinds = [(column, googlesql.kind(kind)) for column, kind, _ in staged_columns(source, [])]
+    googlesql.add_table('staging', 'gam_delivery_1', kinds)
+    assert googlesql.refusals(script_of(source, [])) == []
 
 
 def test_a_load_where_restatements_apply_is_googlesql(googlesql: GoogleSql) -> None:
