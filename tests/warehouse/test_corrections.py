@@ -120,6 +120,9 @@ def test_a_day_that_is_delivered_again_counts_as_its_newest_delivery_has_it(
         ('7', 'pageviews', 3, 1),
         ('7', 'user_engagements', 1, 0),
     ]
+    days = {'start': date(2025, 10, 1), 'end': date(2025, 10, 2)}
+    corrections = warehouse(settings).reader().query('corrections', days).rows
+    assert [row[2:] for row in corrections] == [(days['start'], 0, 3, 1), (days['start'], 2, 1, 0)]
     first, *_ = query("select distinct changed_at from gold.changes where source = 'ga4_events' order by 1")
     moment = f"timestamp '{first[0].isoformat()}'" if settings.warehouse == 'bigquery' else f"'{first[0].isoformat()}'"
     known = f'select content_id, measure, amount from gold.as_of({moment}) where amount <> 0 order by 1'
@@ -166,3 +169,18 @@ def test_the_newest_version_of_ads_counts_where_restatements_apply(
         ('top', 'superseded', -1, 5),
         ('top', 'restated', 1, 1),
     ]
+    reader, days = warehouse(settings).reader(), {'start': date(2025, 10, 1), 'end': date(2025, 10, 2)}
+    # The second file brought 5 for 1 and -2.5 for a tiny bit, the third the other way round, and twelve impressions for ten.
+    by = Decimal('1.5') - Decimal(tiny)
+    moved = [row[2:] for row in reader.query('restatements', days).rows]
+    assert moved == [(days['start'], 2, 2, 0, -by), (days['start'], 2, 0, 0, by)]
+    units = [('new', 1, 10, 7), ('top', 1, 12, 1), ('side', 1, 10, Decimal(tiny))]
+    by_unit = reader.query('ads', days | {'by': 'ad_unit'}).rows
+    assert [(name, rows, impressions, revenue) for name, rows, impressions, _, revenue, *_ in by_unit] == units
+    beside = reader.query('ads_beside', days | {'article': '7'}).rows
+    assert [row[:5] for row in beside] == [('line', 3, 32, 0, Decimal('8.000000000001'))]
+    for of in ('', '7'):
+        asked = days | {'by': 'ad_unit', 'wanted': 'top', 'article': of}
+        assert reader.query('days_of_ads', asked).rows == [(days['start'], 12, 0, 1)]
+    by_load = reader.query('changes', {'day': days['start'], 'article': '7'}).rows
+    assert [row[-1] for row in by_load] == [1 + Decimal(tiny), 7 + by, -by]

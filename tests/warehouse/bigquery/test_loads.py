@@ -16,6 +16,8 @@ from kly_mage.warehouse.bigquery.correcting import Delivered
 from kly_mage.warehouse.bigquery.engine import BigQuery
 from kly_mage.warehouse.bigquery.load_script import load_script
 from kly_mage.warehouse.bigquery.staging import Staged
+from kly_mage.warehouse.choice import warehouse
+from tests.corrections import ads_hold_whole_days
 from tests.delivery import HEADERS, ad, ads, deliver
 from tests.gold import Query
 from tests.gold import assert_gold_is_exact as of_gold
@@ -69,3 +71,32 @@ def test_a_load_that_ends_between_its_jobs_leaves_nothing_half_done(
         GAM_DELIVERY, failed, Staged([]), [], known=[], delivered=nothing, window=day, now=day.end, timezone='UTC'
     )
     assert BigQuery(settings).client.run(late, days | files, what='test') == []
+
+
+def served(day: int, line_item: str, content: str, impressions: int, revenue: str) -> str:
+    return f'2025-10-0{day}T12:00:00+07:00,/top,{line_item},c,{content},{impressions},0,{revenue}'
+
+
+def test_the_page_of_ads_says_what_reports_that_hold_whole_days_have_corrected(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ads_hold_whole_days(monkeypatch, 3)
+    first = served(1, 'l1', 'a', 10, '1.00'), served(1, 'l2', 'b', 5, '0.50'), served(2, 'l1', 'a', 20, '2.00')
+    second = served(1, 'l9', 'a', 1, '0.10'), served(2, 'l1', 'a', 21, '2.10'), served(2, 'l3', 'c', 3, '0.30')
+    # The third comes late: newer than the first for the 1st, older than the second for all else.
+    third = served(1, 'l1', 'a', 12, '1.20'), served(2, 'l1', 'a', 99, '9.90')
+    for day, rows in ((2, first), (4, (*second, served(3, 'l1', 'a', 30, '3.00'))), (3, third)):
+        deliver(settings, f'gam_delivery_2025100{day}.csv', *rows)
+        ads('2025-10-01', '2025-10-04', '--quiet')
+    reader, days = warehouse(settings).reader(), {'start': date(2025, 10, 1), 'end': date(2025, 10, 4)}
+    by_line_item = reader.query('ads', days | {'by': 'line_item'}).rows
+    assert [(name, rows, revenue) for name, rows, *_, revenue, _, _ in by_line_item] == [
+        ('l1', 3, Decimal('6.3')),  # 1.20 + 2.10 + 3.00
+        ('l3', 1, Decimal('0.3')),
+        ('l9', 1, Decimal('0.1')),
+    ]
+    corrected = reader.query('corrections_gam', days).rows
+    assert [(day.day, impressions, revenue) for _, _, day, impressions, _, revenue in corrected] == [
+        (1, -3, Decimal('-0.3')),  # 12 and 1.20 in place of 10 and 5, 1.00 and 0.50
+        (2, 1, Decimal('0.1')),  # 21 and 2.10 in place of 20 and 2.00
+    ]
