@@ -16,11 +16,13 @@ from playwright.sync_api import Browser
 
 from kly_mage.common.errors import NotBuiltError, SettingsError, UsageError
 from kly_mage.common.settings import REPOSITORY, load_settings
+from kly_mage.common.window import Window
+from kly_mage.declared.marts import DAILY_SUMMARY
 from kly_mage.warehouse.base import Reader
 from kly_mage.warehouse.bigquery import reading
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.choice import warehouse
-from kly_mage.warehouse.gold import Table
+from kly_mage.warehouse.gold import Asked, Table
 from kly_mage.warehouse.postgres import engine
 from tests.bigquery_emulator import client_folder
 from tests.conftest import administer, chosen, database
@@ -186,6 +188,30 @@ def test_a_query_gives_what_it_gives_on_postgresql(loaded: tuple[Loaded, Loaded]
             values = [[value for at, value in enumerate(row) if at not in ratios] for row in (one, other)]
             assert values[0] == values[1], asked
             assert_near([one[at] for at in ratios], [other[at] for at in ratios])
+
+
+@pytest.mark.parametrize(
+    'asked',
+    [
+        *(Asked(Window(*OCTOBER.values()), by=by) for by in ('day', 'site')),
+        Asked(by='article', limit=7),
+        Asked(article=ARTICLE, by='day', limit=2),
+        Asked(Window(*WEEK.values()), ARTICLE),
+        Asked(Window(date(2020, 1, 1), date(2020, 1, 2)), by='day'),
+    ],
+    ids=['days', 'sites', 'some articles', 'some days of one', 'one as it is', 'nothing'],
+)
+def test_gold_is_added_up_as_on_postgresql(loaded: tuple[Loaded, Loaded], asked: Asked) -> None:
+    here, there = (each.reader.look_up(DAILY_SUMMARY, asked) for each in loaded)
+    assert here
+    assert there
+    assert (there.texts, there.numbers, there.count) == (here.texts, here.numbers, here.count)
+    exact = len(here.texts) + len(here.numbers) - len(RATIOS)
+    of_all = [[(None,) * len(found.texts) + found.totals] for found in (here, there)]
+    for right, found in ((here.rows, there.rows), of_all):
+        for one, other in zip(right, found, strict=True):
+            assert other[:exact] == one[:exact]
+            assert_near(other[exact:], one[exact:])
 
 
 def test_what_is_not_there_is_said_and_not_made(

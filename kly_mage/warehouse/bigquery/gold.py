@@ -6,7 +6,7 @@ from itertools import islice
 from typing import Any
 
 from kly_mage.common.window import Window
-from kly_mage.declared.marts import Joined, Mart, Measure, Ratio
+from kly_mage.declared.marts import Joined, Mart, Ratio
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.schema import RATIO_DIGITS
 from kly_mage.warehouse.bigquery.text import identifier
@@ -32,10 +32,16 @@ def look_up(client: Client, table: Joined | Mart, asked: Asked, what: str = 'sho
     texts, numbers = found
     lines, totals, values = queries(table, asked, texts, numbers)
     ratios = {ratio.name for ratio in table.ratios} if isinstance(table, Joined) else set()
+    ratios |= {f'total_{name}' for name in ratios}
     rows = [plain(row, ratios) for row in client.run(lines, values, what=what)]
-    (told,) = client.run(totals, values, what=what)
-    rows_in_all, *amounts = plain({name.removeprefix('total_'): value for name, value in told.items()}, ratios)
-    return Found(table.table, texts, numbers, rows, rows_in_all, tuple(amounts))
+    if totals is None:
+        width = len(texts) + len(numbers)
+        amounts: tuple[Any, ...] = rows[0][width:] if rows else (0, *(None for _ in numbers))
+        rows = [row[:width] for row in rows]
+    else:
+        (told,) = client.run(totals, values, what=what)
+        amounts = plain(told, ratios)
+    return Found(table.table, texts, numbers, rows, amounts[0], amounts[1:])
 
 
 def stream(client: Client, table: Joined | Mart, days: Window | None) -> tuple[dict[str, Kind], Rows]:
@@ -63,8 +69,12 @@ def _batches(rows: Iterator[tuple[Any, ...]]) -> Rows:
 
 def queries(
     table: Joined | Mart, asked: Asked, texts: tuple[str, ...], numbers: tuple[str, ...]
-) -> tuple[str, str, dict[str, Any]]:
-    """The query of the lines, that of their count and totals, and the values bound in both."""
+) -> tuple[str, str | None, dict[str, Any]]:
+    """The query of the lines, that of their count and totals, and the values bound in both.
+
+    Lines that are added up have these behind their columns, so that the table is read once. Rows as they are have not: they
+    may be too many to look over at once.
+    """
     values: dict[str, Any] = {}
     within = f'from {table.table} where true'
     if asked.days:
@@ -73,31 +83,37 @@ def queries(
     if asked.article is not None:
         values['article'] = asked.article
         within += f' and {identifier(ARTICLE_KEY)} = @article'
-    sums = {measure.name: _sum(measure) for measure in table.measures}
-    if isinstance(table, Joined):
-        sums |= {ratio.name: _ratio(ratio) for ratio in table.ratios}
-    group = ', '.join(map(identifier, texts))
-    told = [f'{sums[name]} as {identifier(name)}' if asked.by else identifier(name) for name in numbers]
-    grouped = f' group by {group}' if asked.by else ''
+    ratios = table.ratios if isinstance(table, Joined) else ()
+    group, own = ', '.join(map(identifier, texts)), [identifier(measure.name) for measure in table.measures]
     order = ', '.join(
         f'{identifier(name)} desc nulls last' if falls else identifier(name)
         for name, falls in sorted_by(table, asked, texts, numbers)
     )
     limit = f' limit {int(asked.limit)}' if asked.limit is not None else ''
-    lines = f'select {", ".join((group, *told))} {within}{grouped} order by {order}{limit}'
-    # The sums are named apart from what they add up: an alias would hide the column.
-    amounts = ', '.join(f'{sums[name]} as {identifier(f"total_{name}")}' for name in numbers)
-    count = f'(select count(*) from (select distinct {group} {within}))' if asked.by else 'count(*)'
-    return lines, f'select {count} as count_rows, {amounts} {within}', values
+    if asked.by is None:
+        # The sums are named apart from what they add up: an alias would hide the column.
+        totals = ', '.join(['count(*) as count_rows', *_totals(table, numbers, '')])
+        lines = f'select {group}, {", ".join(map(identifier, numbers))} {within} order by {order}{limit}'
+        return lines, f'select {totals} {within}', values
+    added = ', '.join(f'sum({name}) as {name}' for name in own)
+    told = [*own, *(f'{_ratio(ratio, "{}")} as {identifier(ratio.name)}' for ratio in ratios)]
+    told += ['count(*) over () as count_rows', *_totals(table, numbers, ' over ()')]
+    line = f'select {group}, {added} {within} group by {group}'
+    return f'with line as ({line}) select {group}, {", ".join(told)} from line order by {order}{limit}', None, values
 
 
-def _sum(measure: Measure) -> str:
-    return f'sum({identifier(measure.name)})'
+def _totals(table: Joined | Mart, numbers: tuple[str, ...], over: str) -> list[str]:
+    """The amounts of all rows, under names of their own."""
+    total = f'sum({{}}){over}'
+    amounts = {measure.name: total.format(identifier(measure.name)) for measure in table.measures}
+    if isinstance(table, Joined):
+        amounts |= {ratio.name: _ratio(ratio, total) for ratio in table.ratios}
+    return [f'{amounts[name]} as {identifier(f"total_{name}")}' for name in numbers]
 
 
-def _ratio(ratio: Ratio) -> str:
-    amount = f'cast(sum({identifier(ratio.of)}) as bignumeric) * {ratio.times}'
-    return f'round({amount} / nullif(sum({identifier(ratio.per)}), 0), 6)'
+def _ratio(ratio: Ratio, total: str) -> str:
+    of, per = (total.format(identifier(name)) for name in (ratio.of, ratio.per))
+    return f'round(cast({of} as bignumeric) * {ratio.times} / nullif({per}, 0), 6)'
 
 
 def plain(row: Any, ratios: Collection[str]) -> tuple[Any, ...]:
