@@ -341,6 +341,9 @@ RUN = {
     ('loads/summary.py', 'conflicts'): _CONFLICTS,
     ('loads/summary.py', 'rejects'): _REJECTS,
     ('loads/summary.py', 'repair'): f'{_HERE}what_a_load_in_mage_says_to_do_about_a_changed_file_does_it',
+    ('warehouse/bigquery/fixed.py', 'status'): (
+        'tests/dashboard/test_on_bigquery.py::test_tables_of_another_version_are_made_by_the_command_that_is_named'
+    ),
     ('warehouse/postgres/agreed.py', 'unload'): (
         'tests/loads/test_ga4_export.py::test_another_list_of_articles_is_refused_until_the_events_are_taken_out'
     ),

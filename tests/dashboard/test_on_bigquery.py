@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
-from kly_mage.common.errors import NotBuiltError, SettingsError, UsageError
+from kly_mage.common.errors import LOAD, NotBuiltError, SettingsError, UsageError
 from kly_mage.common.settings import REPOSITORY, load_settings
 from kly_mage.common.window import Window
 from kly_mage.declared.marts import DAILY_SUMMARY
@@ -31,10 +31,11 @@ from tests.dashboard.served import serving
 from tests.dashboard.test_pages import Visit, browser
 from tests.gold import RATIOS, assert_near
 from tests.mage.server import free_port
-from tests.warehouse.bigquery.conftest import address, project
+from tests.remedies import printed
+from tests.warehouse.bigquery.conftest import address, ask, project
 
 __all__ = ['address', 'browser']
-pytestmark = pytest.mark.one_version
+pytestmark = [pytest.mark.browser, pytest.mark.one_version]  # all of them where the sample is loaded for the pages
 
 OCTOBER = {'start': date(2025, 10, 1), 'end': date(2025, 10, 31)}
 WEEK = {'start': date(2025, 10, 6), 'end': date(2025, 10, 12)}
@@ -154,9 +155,12 @@ def loaded(address: str, postgres: str, tmp_path_factory: pytest.TempPathFactory
 def _load(environment: dict[str, str]) -> None:
     days = ('--start', '2025-10-01', '--end', '2025-10-31', '--quiet')
     for command in ('backfill', 'reconcile'):
-        call = [sys.executable, '-m', 'kly_mage', command, *days]
-        done = subprocess.run(call, env=environment, cwd=REPOSITORY, capture_output=True)
-        assert done.returncode == 3, done.stderr  # the sample has rejects and conflicts
+        assert _run(environment, command, *days) == 3  # the sample has rejects and conflicts
+
+
+def _run(environment: dict[str, str], *command: str) -> int:
+    call = [sys.executable, '-m', 'kly_mage', *command]
+    return subprocess.run(call, env=environment, cwd=REPOSITORY, stdout=subprocess.DEVNULL).returncode
 
 
 def _loaded(environment: dict[str, str]) -> Loaded:
@@ -219,17 +223,29 @@ def test_what_is_not_there_is_said_and_not_made(
 ) -> None:
     began = datetime.now(UTC)
     empty = chosen(tmp_path, monkeypatch, project(address, f'test-{uuid.uuid4().hex[:12]}'))
-    with pytest.raises(NotBuiltError, match='run a backfill first'):
+    with pytest.raises(NotBuiltError, match=LOAD):
         warehouse(empty).reader().query('reach', {})
     assert Client(empty).jobs(began) == []
     there = replace(empty, bigquery_project=loaded[1].environment['KLY_BIGQUERY_PROJECT'])
     with pytest.raises(SettingsError, match='the days of this project are those of Asia/Jakarta'):
         warehouse(replace(there, timezone='UTC')).reader().query('reach', {})
-    with pytest.raises(NotBuiltError, match='those of another version'):
-        warehouse(replace(there, bigquery_location='EU')).reader().query('reach', {})
 
 
-@pytest.mark.browser
+def test_tables_of_another_version_are_made_by_the_command_that_is_named(
+    loaded: tuple[Loaded, Loaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in loaded[1].environment.items():
+        monkeypatch.setenv(variable, value)
+    settings = load_settings()
+    ask(settings, "delete from ops.settings where name like 'schema %'")
+    reading.reader.cache_clear()
+    with pytest.raises(NotBuiltError, match='those of another version') as told:
+        warehouse(settings).reader().query('reach', {})
+    (command,) = printed(str(told.value))
+    assert _run(loaded[1].environment, *command.split()) in (0, 3)
+    assert warehouse(settings).reader().query('reach', {}).rows == [tuple(OCTOBER.values())]
+
+
 def test_the_pages_show_it_without_an_error_and_nothing_but_queries_is_sent(
     loaded: tuple[Loaded, Loaded], browser: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from kly_mage.common.errors import NotBuiltError, SettingsError, WarehouseError
+from kly_mage.common.errors import LOAD, NotBuiltError, SettingsError, WarehouseError
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
@@ -51,7 +51,7 @@ def look(client: Client, settings: Settings) -> None:
         SettingsError: as ``hold``.
     """
     if not client.has('ops.settings'):
-        raise NotBuiltError('nothing is loaded here yet: run a backfill first')
+        raise NotBuiltError(f'nothing is loaded here yet: {LOAD}')
     known = _read(client)
     _refuse(known, _now(settings))
     if _made(everything(settings.bigquery_location, settings.timezone)) not in known:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kly_mage.common.errors import NotBuiltError, WarehouseError
+from kly_mage.common.errors import LOAD, NotBuiltError, WarehouseError
 from kly_mage.common.settings import Settings
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.reading import READER, ask, ensure_reader, query, reading
@@ -26,7 +26,7 @@ def test_tables_made_later_can_be_read(settings: Settings) -> None:
 
 
 def test_a_query_before_the_first_load_says_that_nothing_is_built(settings: Settings) -> None:
-    with pytest.raises(NotBuiltError, match='run a backfill first'):
+    with pytest.raises(NotBuiltError, match=LOAD):
         ask(settings, query('reach'), {})
 
 
