@@ -31,6 +31,20 @@ def test_a_relative_link_leads_to_a_file_of_the_repository(name: str) -> None:
     assert [target for target in targets if not ((REPOSITORY / name).parent / target).exists()] == []
 
 
+@pytest.mark.parametrize(
+    'name', ['README.md', *sorted(str(each.relative_to(REPOSITORY)) for each in REPOSITORY.glob('docs/*.md'))]
+)
+def test_an_example_ends_and_fits_a_terminal_of_80_columns(name: str) -> None:
+    kind, wide = None, []
+    for line in (REPOSITORY / name).read_text('utf-8').splitlines():
+        if line.startswith('```'):
+            kind = None if kind is not None else line.removeprefix('```')
+        elif kind is not None and kind != 'mermaid' and len(line) > 80:
+            wide.append(line)
+    assert wide == []
+    assert kind is None, 'the end of an example is missing, and what stood behind it'
+
+
 def test_every_page_is_in_the_navigation_once() -> None:
     text = (REPOSITORY / 'mkdocs.yml').read_text('utf-8')
     named = sorted(re.findall(r': ([\w-]+\.md)$', text, re.MULTILINE))

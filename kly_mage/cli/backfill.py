@@ -298,14 +298,16 @@ def _attention(settings: Settings, loads: list[Load], missing: dict[str, list[da
         if summary.stale_beside(load, missing[name]):
             yield f'{name}: {load["stale"]}; if that is right: {accept_command(name)}'
         if count := load['rows_conflicting'] - load['conflicts_accepted']:
-            values = ', '.join(column.name for column in SOURCES[name].value_columns) + ' or what is not declared'
+            values = ', '.join(column.name for column in SOURCES[name].value_columns)
             applies = SOURCES[name].applies_restatements
             yield (
-                f'{name}: {_rows(count)} with the key of another row {"of their file " if applies else ""}'
-                f'but other values ({values}): the first {"row of the newest file" if applies else "version"} counts, '
-                f'the others stand in bronze.{name}_conflicts; python -m kly_mage conflicts --source {name} lists them. If '
-                f'they are no restatements but finer-grained rows, add what tells them apart to hash_columns in '
-                f'kly_mage/declared/{name}.py'
+                f'{name}: {_rows(count)} with the key of another row {"of their file " if applies else ""}but other values; '
+                f'python -m kly_mage conflicts --source {name} lists them'
+            )
+            yield (
+                f'  the first {"row of the newest file" if applies else "version"} counts, the others stand in '
+                f'bronze.{name}_conflicts. They differ in {values} or what is not declared: if they are no restatements but '
+                f'finer-grained rows, add what tells them apart to hash_columns in kly_mage/declared/{name}.py'
             )
 
 

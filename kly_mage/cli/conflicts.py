@@ -19,7 +19,7 @@ from kly_mage.cli.arguments import (
 from kly_mage.common.console import note, say
 from kly_mage.common.records import plain, say_json_rows
 from kly_mage.common.settings import load_settings
-from kly_mage.common.tables import Column, say_table
+from kly_mage.common.tables import Column, cents, say_table
 from kly_mage.common.text import counted
 from kly_mage.declared import SOURCES
 from kly_mage.warehouse.choice import warehouse
@@ -49,9 +49,9 @@ def run(options: argparse.Namespace) -> int:
     found = [*islice(store.waiting_conflicts(asked, days, limit=options.limit), options.limit)]
     if found:
         rows = (
-            [each.file, f'{each.line}', each.key, name, of['says'] or '', of['counts'] or '']
+            [*((each.file, f'{each.line}', each.key) if n == 0 else ('', '', '')), name, *_amounts(each.source, name, of)]
             for each in found
-            for name, of in _differences(each).items()
+            for n, (name, of) in enumerate(_differences(each).items())
         )
         names = ('file', 'line', 'key', 'column', 'says', 'counts')
         say_table([Column(name, right=name in ('line', 'says', 'counts')) for name in names], rows)
@@ -61,6 +61,19 @@ def run(options: argparse.Namespace) -> int:
 
 def _record(conflict: Conflict) -> dict[str, object]:
     return vars(conflict) | {'differences': _differences(conflict)}
+
+
+def _amounts(source: str, name: str, of: dict[str, str | None]) -> list[str]:
+    """Both values for a table: money to the cent where that tells them apart, counts with their thousands."""
+    says, counts = of['says'] or '', of['counts'] or ''
+    if name in SOURCES[source].money_columns and says and counts:
+        short = [cents(Decimal(value)) for value in (says, counts)]
+        return short if short[0] != short[1] else [says, counts]
+    return [f'{int(value):,}' if value.isdecimal() and _is_count(source, name) else value for value in (says, counts)]
+
+
+def _is_count(source: str, name: str) -> bool:
+    return name in SOURCES[source].names and SOURCES[source].column(name).kind == 'count'
 
 
 def _differences(conflict: Conflict) -> dict[str, dict[str, str | None]]:

@@ -86,7 +86,9 @@ def _say_costs(costs: list[Cost]) -> None:
 
 
 def _write(each: SourceStatus) -> None:
-    say_styled((each.source, 'bold'), f'  {_standing(each)}')
+    say_styled((each.source, 'bold'))
+    for part in _standing(each):
+        say_sentence(f'  {part}')
     for month, days in groupby(each.days, key=lambda day: f'{day.day:%Y-%m}'):
         of_month = {day.day.day: day for day in days}
         say_styled(f'  {month}  ', *(_cell(of_month.get(number)) for number in range(1, 32)))
@@ -124,15 +126,15 @@ def _write(each: SourceStatus) -> None:
     say()
 
 
-def _standing(each: SourceStatus) -> str:
+def _standing(each: SourceStatus) -> list[str]:
     if each.last_load is None:
-        return 'never loaded'
+        return ['never loaded']
     load, told = each.last_load, []
     days = f'{load["start"]}' if load['start'] == load['end'] else f'{load["start"]} to {load["end"]}'
     told.append(f'last load {load["load_id"]} at {load["finished_at"]:%Y-%m-%d %H:%M} UTC for {days} ({load["started_by"]})')
     if each.newest_day:
         told.append(f'newest day {each.newest_day}, {counted(each.lag_days or 0, "day")} behind yesterday')
-    return '; '.join(told)
+    return told
 
 
 def _cell(day: Day | None) -> tuple[str, str]:

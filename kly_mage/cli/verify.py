@@ -5,7 +5,7 @@ import argparse
 from kly_mage.checks.verify import verify
 from kly_mage.cli import DONE, FAILED, LOOK
 from kly_mage.cli.arguments import add_shape
-from kly_mage.common.console import say
+from kly_mage.common.console import say, say_sentence
 from kly_mage.common.records import say_json
 from kly_mage.common.settings import load_settings
 from kly_mage.common.text import counted
@@ -29,11 +29,13 @@ def run(options: argparse.Namespace) -> int:
     for line in (*report.differences, *(f'waiting: {line}' for line in report.waiting)):
         say(line)
     if report.in_gold:
-        say('gold is not what bronze gives: python -m kly_mage rebuild')
+        say_sentence('gold is not what bronze gives: python -m kly_mage rebuild')
     if report.count > report.in_gold:
-        say('bronze was changed by hand: python -m kly_mage repair makes it what the files say; without files, restore it')
+        say_sentence(
+            'bronze was changed by hand: python -m kly_mage repair makes it what the files say; without files, restore it'
+        )
     rows = ', '.join(f'{name} {count:,}' for name, count in report.checked.items())
-    say(f'{counted(report.count, "difference")}; rows checked: {rows}')
+    say_sentence(f'{counted(report.count, "difference")}; rows checked: {rows}')
     return _code(report)
 
 

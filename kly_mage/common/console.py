@@ -5,10 +5,17 @@ through ``printable``: a title or a file name cannot move the cursor, rename the
 """
 
 import logging
+import os
+import re
 import sys
 from collections.abc import Iterable
+from typing import TextIO
 
 from kly_mage.common.text import printable
+
+# A command of ours with its options, each with at most one value: nobody can copy half of one.
+_COMMAND = re.compile(r"""python -m kly_mage \S+(?: --?[a-z]+(?: (?:'[^']*'|"[^"]*"|[^-\s]\S*))?)*""")
+_JOINED = '\xa0'
 
 
 def say(line: str = '') -> None:
@@ -18,19 +25,30 @@ def say(line: str = '') -> None:
 
 def say_sentence(line: str) -> None:
     """Write a line of prose: broken between its words on a terminal, so that no number of it is; one line elsewhere."""
-    if not sys.stdout.isatty():
-        say(line)
-        return
-    from rich.console import Console  # here: a run that nobody looks at has no other use for it
-    from rich.text import Text
-
-    Console(file=sys.stdout, highlight=False).print(Text(printable(line)))
+    sys.stdout.write(f'{_broken(line, sys.stdout)}\n')
 
 
 def note(line: str) -> None:
-    """Write one line of progress, beside the result."""
-    sys.stderr.write(f'{printable(line)}\n')
+    """Write a line of prose beside the result."""
+    sys.stderr.write(f'{_broken(line, sys.stderr)}\n')
     sys.stderr.flush()
+
+
+def _broken(line: str, stream: TextIO) -> str:
+    """A line as it is; for a terminal, as many lines as it needs there, as far in as it is, its commands whole."""
+    told = printable(line)
+    if not stream.isatty():
+        return told
+    import textwrap  # here: a run that nobody looks at has no use for it
+
+    columns = os.environ.get('COLUMNS', '')
+    width = int(columns) if columns.isdecimal() else os.get_terminal_size(stream.fileno()).columns
+    indent = told[: len(told) - len(told.lstrip(' '))]
+    kept = _COMMAND.sub(lambda command: command[0].replace(' ', _JOINED), told)
+    lines = textwrap.wrap(
+        kept, width or 80, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False, replace_whitespace=False
+    )
+    return '\n'.join(lines).replace(_JOINED, ' ')
 
 
 def document(text: str) -> None:

@@ -195,10 +195,10 @@ def test_conflicts_and_rejects_need_a_look(settings: Settings, capfd: Captured) 
     assert ads() == 3
     told = capfd.readouterr().err
     assert (
-        'gam_delivery: 1 row with the key of another row but other values '
-        '(site, impressions, clicks, revenue_usd or what is not declared)' in told
+        'gam_delivery: 1 row with the key of another row but other values; '
+        'python -m kly_mage conflicts --source gam_delivery lists them' in told
     )
-    assert 'bronze.gam_delivery_conflicts' in told
+    assert 'bronze.gam_delivery_conflicts. They differ in site, impressions, clicks, revenue_usd or what is not' in told
     assert 'hash_columns in kly_mage/declared/gam_delivery.py' in told
     deliver(settings, 'gam_delivery_20251001.csv', ad('a', 'x'))
     assert ads() == 3

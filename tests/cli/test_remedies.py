@@ -268,7 +268,7 @@ def test_whoever_names_conflicts_names_what_lists_them(settings: Settings, capfd
         assert ads('2025-10-01', '2025-10-02', '--quiet') == 3
         told = said_by(capfd, *command)
         assert obey(told, 'conflicts') == 3, command
-        assert 'revenue_usd 2 1' in ' '.join(capfd.readouterr().out.split()), command
+        assert 'revenue_usd 2.00 1.00' in ' '.join(capfd.readouterr().out.split()), command
     assert main(['conflicts', '--accept', 'the ad server was asked']) == 0
     for command in WHO_TELLS:
         assert not [each for each in printed(said_by(capfd, *command)) if each.startswith('conflicts')], command
@@ -298,7 +298,7 @@ def test_what_verify_says_to_do_about_rows_changed_by_hand_does_it(
 def test_who_takes_out_a_load_that_is_none_is_told_where_their_numbers_are(settings: Settings, capfd: Captured) -> None:
     days(settings)
     assert obey(said_by(capfd, 'unload', '--load', '99')) in (0, 3)
-    (number,) = re.findall(r'gam_delivery +last load (\d+)', capfd.readouterr().out)
+    (number,) = re.findall(r'gam_delivery\n +last load (\d+)', capfd.readouterr().out)
     assert main(['unload', '--load', number]) == 0
 
 

@@ -28,13 +28,15 @@ def a_day_of_millions(settings: Settings) -> None:
     assert backfill() == 0
 
 
-@pytest.mark.parametrize('command', [('show',), ('reconcile', '--days'), ('rejects',), ('status',)], ids=' '.join)
+@pytest.mark.parametrize(
+    'command', [('show',), ('reconcile', '--days'), ('rejects',), ('conflicts',), ('status',), ('verify',)], ids=' '.join
+)
 def test_no_line_of_a_table_is_wider_than_the_terminal(settings: Settings, command: tuple[str, ...]) -> None:
     a_day_of_millions(settings)
-    deliver(settings, 'gam_delivery_20251002.csv', ad(day='2025-10-02', revenue='n/a'))
+    deliver(settings, 'gam_delivery_20251002.csv', ad(day='2025-10-02', revenue='n/a'), ad('side', revenue='0.004'))
     backfill('2025-10-02')
     for line in shown(*command):
-        if 'python -m kly_mage' not in line and 'last load' not in line:  # a command is copied whole
+        if 'python -m kly_mage' not in line:  # a command is copied whole
             assert cell_len(line) <= COLUMNS, line
 
 
@@ -90,6 +92,20 @@ def test_a_terminal_gets_remarks_folded_and_a_log_all_of_them(settings: Settings
     capfd.readouterr()
     main([*command])
     assert '\n- gam_delivery: 1 row' in capfd.readouterr().out
+
+
+def test_a_remark_is_broken_between_its_words_and_its_command_is_whole(settings: Settings) -> None:
+    deliver(settings, 'gam_delivery_20251001.csv', ad(revenue='1'), ad(revenue='2'), ad('other', revenue='n/a'))
+    told = shown('backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--details', errors=True)
+    assert max(cell_len(line) for line in told if not line.startswith('loading ')) <= COLUMNS  # a bar is drawn over
+    for command in ('rejects', 'conflicts'):
+        assert sum(f'python -m kly_mage {command} --source gam_delivery' in line for line in told) == 1
+    (begin,) = (n for n, line in enumerate(told) if line.startswith('  the first version counts, '))
+    assert told[begin + 1].startswith('  ')
+    assert ' '.join(line.strip() for line in told[begin:]).count('in kly_mage/declared/gam_delivery.py') == 1
+    # Whoever looks on gets what it is about and the command, and not what else there is to say.
+    folded = shown('backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', errors=True)
+    assert not any('hash_columns' in line for line in folded)
 
 
 def test_the_days_of_a_backfill_are_a_table_whose_columns_are_the_places_that_occur(settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import polars as pl
 import pytest
 
 from kly_mage.common.errors import LandingError
+from kly_mage.common.settings import REPOSITORY
 from kly_mage.declared import SOURCES
 from kly_mage.declared.mapping import Mapping
 from kly_mage.landing import fx_rates, mapping_file
@@ -235,3 +237,10 @@ def test_what_is_no_regular_file_is_not_read_as_a_mapping_and_nothing_waits_for_
 def test_a_mapping_of_no_end_is_refused_before_it_is_parsed(tmp_path):
     with pytest.raises(LandingError, match=r'landing.toml: has more than 1,048,576 bytes'):
         mapping_file.mappings(written(tmp_path, '#' * (1 << 20) + '\n'))
+
+
+def test_the_example_of_the_docs_is_a_mapping_that_can_be_meant(tmp_path: Path) -> None:
+    text = (REPOSITORY / 'docs/own-data.md').read_text('utf-8')
+    (example,) = re.findall(r'^```toml\n(.*?)^```$', text, re.DOTALL | re.MULTILINE)
+    (found,) = mapping_file.mappings(written(tmp_path, example))
+    assert list(found.columns) == ['ad_unit', 'site', 'served_at', 'content_id', 'revenue_usd']
