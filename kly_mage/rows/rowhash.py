@@ -55,7 +55,7 @@ def _by_slices(frame: pl.DataFrame, column: Callable[[pl.DataFrame], pl.Series])
 
 
 def _hashrow(frame: pl.DataFrame, source: Source) -> pl.Series:
-    text = plh.concat_str(*_labelled(frame, hash_columns(source, frame.columns)))
+    text = _text(frame, hash_columns(source, frame.columns))
     digest = pl.concat_str(_day(frame[source.day_column]), text.chash.sha2_256().str.head(24))
     if frame['_reject'].null_count() < frame.height:
         digest = pl.when(pl.col('_reject').is_null()).then(digest)
@@ -66,22 +66,26 @@ def _undeclared(frame: pl.DataFrame, source: Source) -> pl.Series:
     names = [name for name in undeclared_columns(source, frame.columns) if frame[name].null_count() < frame.height]
     if not names:
         return pl.repeat(None, frame.height, dtype=pl.String, eager=True).alias(UNDECLARED.name)
-    digest = plh.concat_str(*_labelled(frame, names)).chash.sha2_256().str.head(32)
+    digest = _text(frame, names).chash.sha2_256().str.head(32)
     return frame.select(pl.when(~pl.all_horizontal(pl.col(names).is_null())).then(digest).alias(UNDECLARED.name)).to_series()
 
 
-def _labelled(frame: pl.DataFrame, names: list[str]) -> list[pl.Expr]:
-    parts: list[pl.Expr] = [pl.lit(VERSION)]
+def _text(frame: pl.DataFrame, names: list[str]) -> plh.HExpr:
+    """The canonical text. What is constant is put together, and an absent value takes its label with it."""
+    parts, constant = list[pl.Expr](), VERSION
     for name in names:
-        absent = frame[name].null_count()
+        absent, label = frame[name].null_count(), column_label(name)
         if absent and absent == frame.height:
             continue
-        value, label = _canonical(frame, name), pl.lit(column_label(name))
-        if absent:  # an absent value takes its label with it
-            label = pl.when(pl.col(name).is_null()).then(pl.lit('')).otherwise(label)
-            value = value.fill_null('')
-        parts += [label, value]
-    return parts
+        if absent:
+            parts += [pl.lit(constant)] if constant else []
+            parts.append(pl.when(pl.col(name).is_not_null()).then(pl.lit(label)))
+        else:
+            parts.append(pl.lit(constant + label))
+        parts.append(_canonical(frame, name))
+        constant = ''
+    parts += [pl.lit(constant)] if constant else []
+    return plh.concat_str(*parts, ignore_nulls=True)
 
 
 def distinct(frame: pl.DataFrame, source: Source) -> pl.DataFrame:
@@ -127,7 +131,12 @@ def stored(hashrow: pl.Series) -> pl.Series:
 
 def halves(hashrow: pl.Series) -> list[pl.Series]:
     """``high`` and ``low``: the stored hashes as two columns of 64 bits, as they lie in memory; the column has no null."""
-    numbers = np.frombuffer(bytes.fromhex(hashrow.str.join('').item()), np.uint64)
+    return split(bytes.fromhex(hashrow.str.join('').item()))
+
+
+def split(data: bytes | memoryview) -> list[pl.Series]:
+    """The same of stored hashes whose bytes are in a row."""
+    numbers = np.frombuffer(data, np.uint64)
     return [pl.Series('high', numbers[0::2].copy()), pl.Series('low', numbers[1::2].copy())]
 
 
@@ -158,10 +167,14 @@ def binary(joined: bytes) -> pl.Series:
     return pl.Series(array.cast(pa.binary()))
 
 
+def joined(stored: pl.Series) -> memoryview:
+    """The bytes of stored hashes in a row; the column has no null."""
+    return memoryview(stored.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()[2])[: 16 * len(stored)]
+
+
 def tails(stored: pl.Series) -> pl.Series:
     """The last 64 bits of stored hashes."""
-    data = stored.to_arrow(compat_level=pl.CompatLevel.oldest()).buffers()[2]
-    return pl.Series(np.frombuffer(data, '<u8')[1 : 2 * len(stored) : 2])
+    return pl.Series(np.frombuffer(joined(stored), '<u8')[1::2])
 
 
 def order(hashrow: pl.Series) -> pl.Series:

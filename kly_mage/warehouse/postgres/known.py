@@ -13,7 +13,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
-from kly_mage.rows.rowhash import binary
+from kly_mage.rows.rowhash import joined, split
 from kly_mage.warehouse.postgres import place
 from kly_mage.warehouse.postgres.copy import copy
 from kly_mage.warehouse.postgres.tables import registry
@@ -68,7 +68,9 @@ class KnownRows:
         rows = rows.select('_utc_day', *self.needed).with_row_index('i')
         if self._keep(rows):
             known = pl.concat(frame for frames in self.kept.values() for frame in frames)
-            found = known.join(rows.select('i', '_hashrow'), on='_hashrow')
+            asked = rows.select('i').with_columns(split(joined(rows['_hashrow'])))
+            # By one half, which tells nearly all of them apart and is a number: half the work of a join by both.
+            found = known.join(asked, on='low').filter(pl.col('high') == pl.col('high_right'))
             if not self.values and not self.source.versioned:
                 return found.select('i', 'duplicate', other=False).sort('i')
             rows = rows.join(found, on='i', how='semi')
@@ -78,7 +80,7 @@ class KnownRows:
         """Note rows that this load has put into the registry."""
         if self.kept:
             for own in rows.select('_utc_day', '_hashrow').partition_by('_utc_day'):
-                self.kept[own['_utc_day'][0]].append(own.select('_hashrow', duplicate=True))
+                self.kept[own['_utc_day'][0]].append(_hashes(joined(own['_hashrow']), duplicate=True))
 
     def _keep(self, rows: pl.DataFrame) -> bool:
         """Have the hashes of the days of these rows in ``kept``, and no others; False if look-ups cost less.
@@ -139,8 +141,7 @@ class KnownRows:
             return False
         for day in days:
             known, own = fetched.get(day, (b'', b''))
-            self.kept[day] = [pl.DataFrame({'_hashrow': binary(known)}).with_columns(duplicate=False)]
-            self.kept[day] += [pl.DataFrame({'_hashrow': binary(own)}).with_columns(duplicate=True)]
+            self.kept[day] = [_hashes(known, duplicate=False), _hashes(own, duplicate=True)]
         return True
 
     def _look_up(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -174,6 +175,10 @@ class KnownRows:
 
     def _row(self, table: str) -> sql.Composed:
         return sql.SQL(', ').join(sql.Identifier(table, name) for name in self.values)
+
+
+def _hashes(data: bytes | memoryview, *, duplicate: bool) -> pl.DataFrame:
+    return pl.DataFrame(split(data)).with_columns(duplicate=duplicate)
 
 
 def _binary_rows(answer: bytes, fields: int) -> Iterator[list[bytes]]:
