@@ -55,3 +55,8 @@ def no_such_load(load_id: int) -> str:
 def nothing_to_take_out(load_id: int, status: str) -> str:
     """What is said of a load that has not ended well."""
     return f'load {load_id} brought nothing that could be taken out: it is {status}'
+
+
+def corrected_since(load_id: int, later: int) -> str:
+    """What is said of a load whose corrections a later load has corrected."""
+    return f'load {later} has corrected what load {load_id} did: python -m kly_mage unload --load {later} first'

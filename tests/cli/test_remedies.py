@@ -358,14 +358,14 @@ RUN = {
     ('warehouse/postgres/retype.py', 'repair'): (
         'tests/warehouse/postgres/test_redeclare.py::test_a_column_that_cannot_be_cast_names_the_rows'
     ),
-    ('warehouse/postgres/unload.py', 'unload'): (
-        'tests/loads/test_deliveries.py::test_unload_of_a_load_that_corrected_lets_the_delivery_before_count'
-    ),
     ('warehouse/postgres/volume.py', 'status'): (
         'tests/loads/test_volume.py::test_a_day_that_its_volume_stopped_loads_once_it_is_accepted'
     ),
     ('warehouse/postgres/watch.py', 'psql'): (
         'tests/warehouse/postgres/test_watch.py::test_a_run_behind_a_stopped_loader_says_for_whom_it_waits_and_gives_up'
+    ),
+    ('warehouse/unloading.py', 'unload'): (
+        'tests/loads/test_deliveries.py::test_unload_of_a_load_that_corrected_lets_the_delivery_before_count'
     ),
     ('warehouse/unloading.py', 'status'): f'{_HERE}who_takes_out_a_load_that_is_none_is_told_where_their_numbers_are',
 }

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kly_mage.__main__ import main
 from kly_mage.checks.reconciliation.check import reconcile
 from kly_mage.checks.verify import rebuild, verify
 from kly_mage.common.settings import Settings
@@ -184,3 +185,63 @@ def test_the_newest_version_of_ads_counts_where_restatements_apply(
         assert reader.query('days_of_ads', asked).rows == [(days['start'], 12, 0, 1)]
     by_load = reader.query('changes', {'day': days['start'], 'article': '7'}).rows
     assert [row[-1] for row in by_load] == [1 + Decimal(tiny), 7 + by, -by]
+
+
+def loaded_last(query: Query, source: str) -> int:
+    """The number of the last load of a source that has ended well."""
+    number: int = query(f"select max(load_id) from ops.loads where source = '{source}' and status = 'done'")[0][0]
+    return number
+
+
+@pytest.mark.slow
+def test_a_load_of_ads_that_restated_rows_is_taken_out_and_the_versions_before_count_again(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(SOURCES, 'gam_delivery', replace(GAM_DELIVERY, restatements='apply'))
+    revenue = 'select revenue_usd from gold.gam_daily_summary'
+    numbers = []
+    # 1 and 3; the top ad is 5, and a new one; the top ad is 6.
+    for day, rows in enumerate(([ad('top'), ad('side', '3')], [ad('top', '5'), ad('new', '7')], [ad('top', '6')]), start=1):
+        deliver(settings, f'gam_delivery_2025100{day}.csv', *rows)
+        ads()
+        numbers.append(loaded_last(query, 'gam_delivery'))
+    assert query(revenue) == [(16,)]  # 6 + 3 + 7
+    capsys.readouterr()
+    # The one between: its row goes; that the top ad was 5 goes as well, and the third has done both steps.
+    assert main(['unload', '--load', str(numbers[1])]) == 0
+    assert '1 restatement' in capsys.readouterr().err
+    assert query(revenue) == [(9,)]
+    assert main(['verify']) == 0
+    assert main(['unload', '--load', str(numbers[2])]) == 0
+    assert query(revenue) == [(4,)]  # the top ad is 1 again
+    assert query('select count(*) from bronze.gam_delivery_corrections') == [(0,)]
+    assert main(['verify']) == 0
+    # What was taken out comes back from the files.
+    ads('2025-10-01', '2025-10-03')
+    assert query(revenue) == [(16,)]
+    assert main(['verify']) == 0
+
+
+@pytest.mark.slow
+def test_a_load_of_a_day_that_corrected_it_is_taken_out_behind_the_one_that_corrected_that(
+    settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    views = 'select pageviews from gold.ga4_daily_summary'
+    numbers = []
+    for kind, rows, counted in (
+        ('intraday_', [event(1), event(2)], 2),
+        ('', [event(1, source='google')], 1),
+        ('', [event(1), event(2)], 2),
+    ):
+        exported(settings, f'events_{kind}20251001.csv', *rows)
+        events()
+        numbers.append(loaded_last(query, 'ga4_events'))
+        assert query(views) == [(counted,)]
+    capsys.readouterr()
+    assert main(['unload', '--load', str(numbers[1])]) == 2
+    refused = capsys.readouterr().err
+    assert f'load {numbers[2]} has corrected what load {numbers[1]} did' in refused
+    for number, left in ((numbers[2], 1), (numbers[1], 2)):
+        assert main(['unload', '--load', str(number)]) == 0
+        assert query(views) == [(left,)]
+    assert main(['verify']) == 0

@@ -70,12 +70,12 @@ def _restated(source: Source, near: str, near_target: str, timezone: str) -> str
         differs=' or '.join(f'{identifier(name)} is distinct from {identifier(f"was_{name}")}' for name in versions),
         moved=', '.join(f'{identifier(name)} = incoming.{identifier(name)}' for name in moved),
         is_known=_same('known', versions),
-        version=_text('placed', versions),
-        further_version=_text('further', versions),
+        version=version_text('placed', versions),
+        further_version=version_text('further', versions),
     )
 
 
-def _text(table: str, versions: list[str]) -> str:
+def version_text(table: str, versions: list[str]) -> str:
     """A version as one text."""
     return f'to_json_string([{", ".join(f"cast({table}.{identifier(n)} as string)" for n in versions)}])'
 

@@ -16,10 +16,11 @@ from kly_mage.declared.base import Source
 from kly_mage.warehouse.bigquery import contents
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.counting import log
+from kly_mage.warehouse.bigquery.further_versions import version_text
 from kly_mage.warehouse.bigquery.removal import note_removed
-from kly_mage.warehouse.bigquery.text import literal
+from kly_mage.warehouse.bigquery.text import identifier, literal
 from kly_mage.warehouse.bigquery.truth import rebuild_script
-from kly_mage.warehouse.unloading import Selection, Unloaded, no_such_load, nothing_to_take_out
+from kly_mage.warehouse.unloading import Selection, Unloaded, corrected_since, no_such_load, nothing_to_take_out
 
 SOURCE_OF = 'select source, status from ops.loads where load_id = @load_id'
 
@@ -46,7 +47,7 @@ def unload(client: Client, what: Selection, asked: str, *, keep: bool) -> Unload
         keep: False only finds out what would go.
 
     Raises:
-        UsageError: the load has changed what counts of rows that stay.
+        UsageError: a later load has corrected what this one has corrected.
     """
     values: dict[str, Any] = {'start': what.days.start, 'end': what.days.end} if what.days else {}
     if what.file is not None:
@@ -60,19 +61,19 @@ def unload(client: Client, what: Selection, asked: str, *, keep: bool) -> Unload
                 what.hashes.to_frame('_hashrow').write_parquet(path)
                 client.load(path, table, [('_hashrow', 'string')], table.replace('staging.', 'stage_'))
         (found,) = client.run(look_script(what, table), values, what='unload')
-        if found['corrected']:
-            raise UsageError(_CORRECTS.format(what.load_id))
-        is_empty = not any(found[f'{name}_in_all'] for name in ('rows', 'conflicts', 'rejects'))
+        if what.load_id is not None and found['corrected_since']:
+            raise UsageError(corrected_since(what.load_id, found['corrected_since']))
+        is_empty = not any(found[f'{name}_in_all'] for name in ('rows', 'conflicts', 'rejects', 'restatements'))
         if keep and not is_empty:
             script = unload_script(what, table, load_id)
             (found,) = client.run(script, values | {'asked': asked}, what='unload')
     finally:
         if table:
             client.drop(table)
-    gone = {name: found[f'{name}_in_all'] for name in ('rows', 'conflicts', 'rejects', 'further')}
+    gone = {name: found[f'{name}_in_all'] for name in ('rows', 'conflicts', 'rejects', 'further', 'restatements')}
     days = Window(found['start_day'], found['end_day']) if found['start_day'] else None
     span = what.days or days
-    return Unloaded(what.source.name, None if is_empty else load_id, **gone, restatements=0, days=span)
+    return Unloaded(what.source.name, None if is_empty else load_id, **gone, days=span)
 
 
 def look_script(what: Selection, table: str | None) -> str:
@@ -96,6 +97,8 @@ def unload_script(what: Selection, table: str | None, load_id: int) -> str:
     ]
     if what.source.version_columns:
         taken.append(f'delete from bronze.{name}_conflicts where {_conflicts(what)};')
+    if what.load_id is not None and what.source.may_be_corrected:
+        taken += _taken_back(what.source, what.load_id)
     if what.source.holds_whole_days:
         taken.append(f'delete from ops.deliveries where source = {source} and day between v_start and v_end;')
     taken.append(contents.forget(what.source, 'v_start is null or day between v_start and v_end'))
@@ -128,8 +131,7 @@ def _look(what: Selection, table: str | None) -> list[str]:
         days.append(f'select _partition_date {conflicts}')
     if what.load_id is not None:
         if what.source.may_be_corrected:
-            own = f'_load_id = {what.load_id} and not ({_GONE})'
-            steps.append(f'set v_corrected = (select count(*) from {log(what.source)} where {own});')
+            steps += _corrected(what.source, what.load_id)
         of_load = f'from ops.loads where source = {literal(name)} and load_id = {what.load_id}'
         days += [f'select start_day {of_load}', f'select end_day {of_load}']
     if what.days:
@@ -140,6 +142,36 @@ def _look(what: Selection, table: str | None) -> list[str]:
         f'set v_start = (select min(day) from ({told}));',
         f'set v_end = (select max(day) from ({told}));',
     ]
+
+
+def _corrected(source: Source, load_id: int) -> list[str]:
+    """What the load has corrected of rows that stay, and the first later load that has corrected these again."""
+    own = f'{log(source)} as own where own._load_id = {load_id} and not (own.{_GONE})'
+    if source.version_columns:  # what a later load has exchanged again, it has then done as a whole
+        return [f'set v_restatements = (select count(distinct own._hashrow) from {own});']
+    return [
+        f'set v_restatements = (select count(*) from {own});',
+        f'set v_later = (select min(later._load_id) from {log(source)} as later where later._load_id > {load_id}'
+        f' and later._hashrow in (select own._hashrow from {own}));',
+    ]
+
+
+def _taken_back(source: Source, load_id: int) -> list[str]:
+    """What this load had exchanged counts again; where a later load has done so again, it has done both."""
+    names = [column.name for column in source.version_columns]
+    parts = {'log': log(source), 'registry': f'bronze.{source.name}_hashrow', 'load_id': load_id}
+    if not names:
+        return [_FORGOTTEN.format(**parts)]
+    values = ', '.join(f'{identifier(name)} = before.{identifier(name)}' for name in names)
+    return [
+        _HANDED_ON.format(**parts),
+        _RESTORED.format(**parts, values=values, **_steps(names)),
+        _FORGOTTEN.format(**parts),
+    ]
+
+
+def _steps(names: list[str]) -> dict[str, str]:
+    return {'version': version_text('step', names), 'version_before': version_text('before', names)}
 
 
 def _own(what: Selection) -> str:
@@ -179,16 +211,35 @@ def _whole(what: Selection) -> str:
     return '' if what.source.any_day else 'start_day >= @start and end_day <= @end'
 
 
-_CORRECTS = (
-    'load {} has changed which rows or versions count, which is not taken back on BigQuery yet: unload days (--start, '
-    '--end) or the source, which takes their rows out with all their versions, and load them again'
-)
+_HANDED_ON = """\
+update {log} as own set _load_id = later._load_id, _updated_at = later._updated_at
+from (
+    select _hashrow, _load_id, _updated_at from {log} where _load_id > {load_id} and true
+    qualify row_number() over (partition by _hashrow order by _load_id) = 1
+) as later
+where own._load_id = {load_id} and own._hashrow = later._hashrow;"""
+# Where it is not known in which file the version before it stood, any file that brings one is newer.
+_RESTORED = """\
+update {registry} as known set
+    {values},
+    _delivered_at = coalesce(before._delivered_at, timestamp '0001-01-01 00:00:00+00'),
+    _file = coalesce(before._file, ''), _line = coalesce(before._line, 0)
+from (
+    select before.* from {log} as before
+    left join (
+        select step._hashrow, {version} as version from {log} as step where step._load_id = {load_id} and step.sign > 0
+    ) as step on before._hashrow = step._hashrow and {version_before} = step.version
+    where before._load_id = {load_id} and before.sign < 0 and step._hashrow is null
+) as before
+where known._hashrow = before._hashrow;"""
+_FORGOTTEN = 'delete from {log} where _load_id = {load_id};'
 _GONE = '_hashrow in (select withdrawn._hashrow from withdrawn)'
 _DECLARED = [
-    *(f'declare v_{name} int64 default 0;' for name in ('rows', 'conflicts', 'further', 'rejects', 'corrected')),
+    *(f'declare v_{name} int64 default 0;' for name in ('rows', 'conflicts', 'further', 'rejects', 'restatements', 'later')),
     *(f'declare v_{name} date;' for name in ('start', 'end')),
 ]
 _TOLD = (
     'select v_rows as rows_in_all, v_conflicts as conflicts_in_all, v_further as further_in_all,'
-    ' v_rejects as rejects_in_all, v_corrected as corrected, v_start as start_day, v_end as end_day;'
+    ' v_rejects as rejects_in_all, v_restatements as restatements_in_all, v_later as corrected_since,'
+    ' v_start as start_day, v_end as end_day;'
 )

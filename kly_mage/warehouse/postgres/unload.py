@@ -25,7 +25,7 @@ from kly_mage.warehouse.postgres.tables import (
     corrections_table,
     registry,
 )
-from kly_mage.warehouse.unloading import Selection, Unloaded, no_such_load, nothing_to_take_out
+from kly_mage.warehouse.unloading import Selection, Unloaded, corrected_since, no_such_load, nothing_to_take_out
 
 
 def source_of(cursor: Cursor, load_id: int) -> Source:
@@ -154,9 +154,7 @@ def _restatements(cursor: Cursor, what: Selection) -> int:
         ).format(table=table, load_id=sql.Literal(what.load_id))
     )
     if later := cursor.fetchone()[0]:
-        raise UsageError(
-            f'load {later} has corrected what load {what.load_id} did: python -m kly_mage unload --load {later} first'
-        )
+        raise UsageError(corrected_since(what.load_id, later))
     return _delete(cursor, table, sql.SQL('_load_id = {}').format(sql.Literal(what.load_id)))
 
 
