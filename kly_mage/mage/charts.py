@@ -8,11 +8,10 @@ from typing import Any
 
 from kly_mage.common.errors import LOAD, KlyError, NotBuiltError, PipelineError
 from kly_mage.common.settings import load_settings
-from kly_mage.warehouse.postgres.summary import chart
+from kly_mage.warehouse.choice import warehouse
 
 logger = logging.getLogger('kly_mage')
 
-_ELSEWHERE = 'charts are drawn of PostgreSQL (KLY_WAREHOUSE=postgres), not of BigQuery yet; the preview blocks show its rows'
 _NOTHING = f'nothing to draw yet: run the blocks of the pipeline, from the first on, or {LOAD}'
 
 
@@ -26,18 +25,15 @@ def complete_decorators() -> None:
 
 
 def frame(name: str) -> Any:
-    """The rows of a chart as the pandas frame Mage draws from; numbers as floats, which is all its charts know.
+    """The rows of a chart, the query of its name, as a pandas frame for Mage: numbers are floats, all that its charts know.
 
     Raises:
-        PipelineError: there is nothing to draw yet, or the warehouse is one that no chart asks.
+        PipelineError: there is nothing to draw yet.
     """
     import pandas as pd  # type: ignore[import-untyped]  # Mage brings it; half a second that only charts pay
 
-    settings = load_settings()
-    if settings.warehouse == 'bigquery':
-        raise PipelineError(_ELSEWHERE)
     try:
-        found = chart(settings, name)
+        found = warehouse(load_settings()).reader().query(name, {})
     except NotBuiltError as error:
         raise PipelineError(_NOTHING) from error
     if not found.rows:

@@ -31,6 +31,7 @@ from tests.dashboard.served import serving
 from tests.dashboard.test_pages import Visit, browser
 from tests.gold import RATIOS, assert_near
 from tests.mage.server import free_port
+from tests.mage.test_charts import CHARTS
 from tests.remedies import printed
 from tests.warehouse.bigquery.conftest import address, ask, project
 
@@ -48,6 +49,7 @@ GAM, GA4 = 'gam_delivery', 'ga4_events'
 DAY = {'day': date(2025, 10, 2)}
 ASKED: dict[str, list[dict[str, Any]]] = {
     'reach': [{}],
+    **{chart: [{}] for chart in CHARTS},
     'provisional': [OCTOBER, {'start': date(2025, 10, 31), 'end': date(2025, 12, 31)}],
     'articles': [
         *(OCTOBER | ALL | {'sort': sort, 'limit': limit} for sort, limit in zip(SORTS, (50, None, 5, 200, 1), strict=True)),

@@ -1,14 +1,13 @@
-"""Gold as it is looked at: lines of ``gold.daily_summary`` and of each mart beside it, and the editor's charts."""
+"""Gold as it is looked at: lines of ``gold.daily_summary`` and of each mart beside it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from kly_mage.common.errors import LOAD, NotBuiltError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
-from kly_mage.declared.marts import DAILY_SUMMARY, Joined, Mart, Measure, Ratio
+from kly_mage.declared.marts import Joined, Mart, Measure, Ratio
 from kly_mage.warehouse.gold import ARTICLE_KEY, BATCH_ROWS, Asked, Found, Kind, Rows, Table, columns, sorted_by
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
@@ -114,16 +113,7 @@ def _ratio(ratio: Ratio) -> str:
     return f'round(sum({identifier(ratio.of)}) * {ratio.times} / nullif(sum({identifier(ratio.per)}), 0)::numeric, 6)'
 
 
-def chart(settings: Settings, name: str) -> Table:
-    """What a chart of the editor draws: the rows of the query in ``charts/NAME.sql``.
-
-    Raises:
-        NotBuiltError: the view is not built yet.
-    """
-    return _ask(settings, DAILY_SUMMARY.table, (Path(__file__).parent / 'charts' / f'{name}.sql').read_text('utf-8'))
-
-
-def _ask(settings: Settings, table: str, query: str, values: dict[str, Any] | None = None) -> Table:
+def _ask(settings: Settings, table: str, query: str, values: dict[str, Any]) -> Table:
     reached = server(settings)
     ensure_schema(reached)
     with connect(reached) as connection, connection.cursor() as cursor:

@@ -43,6 +43,9 @@ def test_both_pipelines_at_once_load_and_refresh_there(
     shown = there.preview(DAILY_SUMMARY, '')
     assert shown.select('date', 'content_id', 'pageviews', 'sessions').rows() == [(date(2025, 10, 1), '7', 3, 3)]
     assert f'{shown["revenue_usd"][0]:f}' == '2.500000000001'
+    # Three events of a session each; the ads beside them earn 2.5 dollars.
+    assert frame('sessions_by_day').to_dict('records') == [{'day': '2025-10-01', 'sessions': 3.0}]
+    assert frame('page_rpm_by_section').to_dict('records') == [{'section': 'News', 'page_rpm_usd': 833.33}]
     # The days of a run are its own, whatever was loaded since.
     query(
         "update ops.loads set pipeline_run = '7', start_day = '2025-10-03', end_day = '2025-10-03' where load_id is not null"
@@ -79,8 +82,8 @@ def test_the_editor_runs_the_same_pipelines_and_previews_there(settings: Setting
     assert server.processes() == []
 
 
-def test_a_chart_says_that_it_is_not_drawn_there(settings: Settings) -> None:
-    with pytest.raises(PipelineError, match=r'charts are drawn of PostgreSQL \(KLY_WAREHOUSE=postgres\), not of BigQuery'):
+def test_a_chart_without_anything_to_draw_says_what_to_run_first(settings: Settings) -> None:
+    with pytest.raises(PipelineError, match='nothing to draw yet: run the blocks'):
         frame('pageviews_by_day')
 
 
