@@ -42,6 +42,13 @@ def accept_command(source: str) -> str:
     return f"python -m kly_mage status --source {source} --accept 'WHY'"
 
 
+def asked_again(options: argparse.Namespace) -> str:
+    """The source and the days that were asked for, to be written behind another command."""
+    days = window(options)
+    of_days = f' --start {days.start} --end {days.end}' if days else ''
+    return (f' --source {options.source}' if options.source else '') + of_days
+
+
 def add_quiet(parser: argparse.ArgumentParser) -> None:
     """``--quiet``."""
     parser.add_argument('--quiet', action='store_true', help='no progress, only the last line')

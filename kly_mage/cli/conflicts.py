@@ -11,6 +11,7 @@ from kly_mage.cli.arguments import (
     add_limit,
     add_shape,
     add_source,
+    asked_again,
     first_of,
     sources,
     who,
@@ -56,6 +57,8 @@ def run(options: argparse.Namespace) -> int:
         names = ('file', 'line', 'key', 'column', 'says', 'counts')
         say_table([Column(name, right=name in ('line', 'says', 'counts')) for name in names], rows)
     say(counted(count, 'conflict waits', 'conflicts wait') + first_of(found, count))
+    if count:
+        note(f"if what counts is right: python -m kly_mage conflicts{asked_again(options)} --accept 'WHY'")
     return LOOK if count else DONE
 
 

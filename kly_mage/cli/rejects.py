@@ -10,6 +10,7 @@ from kly_mage.cli.arguments import (
     add_limit,
     add_shape,
     add_source,
+    asked_again,
     first_of,
     sources,
     who,
@@ -66,6 +67,10 @@ def run(options: argparse.Namespace) -> int:
         say_json_rows(done, 'waiting', map(_record, store.waiting_rejects(asked, days)))
     else:
         _say(found, [*store.waiting_rejects(asked, days, limit=options.limit)])
+        if found:
+            of_source = f' --source {options.source}' if options.source else ''  # a second try is one of a source's files
+            note(f'once their files are repaired: python -m kly_mage rejects{of_source} --retry')
+            note(f"if nobody needs them: python -m kly_mage rejects{asked_again(options)} --accept 'WHY'")
     return LOOK if found else DONE
 
 

@@ -254,7 +254,9 @@ def test_whoever_names_rejects_names_what_lists_them_and_then_what_loads_those_t
         assert obey(told, 'rejects') == 3, command
         assert "revenue_usd 'x'" in ' '.join(capfd.readouterr().out.split()), command
     deliver(settings, FIRST, ad('a'), ad('b', '2'))
-    (load,) = (each for each in printed(said_by(capfd, *WHO_TELLS[-1])) if each.endswith('--retry'))
+    load, accept = printed(said_by(capfd, 'rejects', '--source', 'gam_delivery', '--start', '2025-10-01'))
+    assert accept == "rejects --source gam_delivery --start 2025-10-01 --end 2025-10-01 --accept 'WHY'"
+    assert load in printed(said_by(capfd, *WHO_TELLS[-1]))  # which has seen that the file is repaired
     assert do(load) == 0
     assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(3,)]
     for command in WHO_TELLS:
@@ -269,7 +271,9 @@ def test_whoever_names_conflicts_names_what_lists_them(settings: Settings, capfd
         told = said_by(capfd, *command)
         assert obey(told, 'conflicts') == 3, command
         assert 'revenue_usd 2.00 1.00' in ' '.join(capfd.readouterr().out.split()), command
-    assert main(['conflicts', '--accept', 'the ad server was asked']) == 0
+    accept = "conflicts --source gam_delivery --start 2025-10-01 --end 2025-10-01 --accept 'WHY'"
+    assert printed(said_by(capfd, *accept.split()[:-2])) == [accept]
+    assert do(accept) == 0
     for command in WHO_TELLS:
         assert not [each for each in printed(said_by(capfd, *command)) if each.startswith('conflicts')], command
 
@@ -327,6 +331,8 @@ RUN = {
         'tests/loads/test_changed_files.py::'
         'test_a_changed_file_is_named_by_the_next_load_and_by_status_and_repair_alone_makes_gold_what_it_says'
     ),
+    ('cli/conflicts.py', 'conflicts'): _CONFLICTS,
+    ('cli/rejects.py', 'rejects'): _REJECTS,
     ('cli/status.py', 'conflicts'): _CONFLICTS,
     ('cli/status.py', 'rejects'): _REJECTS,
     ('cli/verify.py', 'rebuild'): (
@@ -358,7 +364,7 @@ RUN = {
     ('warehouse/postgres/retype.py', 'repair'): (
         'tests/warehouse/postgres/test_redeclare.py::test_a_column_that_cannot_be_cast_names_the_rows'
     ),
-    ('warehouse/postgres/volume.py', 'status'): (
+    ('warehouse/rules.py', 'status'): (
         'tests/loads/test_volume.py::test_a_day_that_its_volume_stopped_loads_once_it_is_accepted'
     ),
     ('warehouse/postgres/watch.py', 'psql'): (
