@@ -46,6 +46,7 @@ def calendar(found: Table, provisional: Mapping[date, str]) -> None:
         found.columns,
         remarks,
         heading=f'Days with a remark: {len(remarks):,}',
+        remark='The file has all days.',
         proof=lambda row: link('proof', day=row['day']),
         whole=lambda: (found.columns, found.rows),
     )

@@ -101,6 +101,8 @@ def title(words: str) -> Window:
             '31 days': Window(first, reach.end),
             'all': reach,
         }
+        if chosen_start <= chosen_end:  # days that nobody has chosen are others tomorrow: their link says which they are
+            ranges['link to these days'] = Window(chosen_start, chosen_end)
         st.html('<p class="kly-ranges">' + ' · '.join(_range(name, days) for name, days in ranges.items()) + '</p>')
     if chosen_end < chosen_start:
         st.error('The days end before they begin.')

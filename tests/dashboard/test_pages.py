@@ -2,8 +2,9 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 import axe_playwright_python
@@ -43,6 +44,15 @@ WITHOUT_PROOF = """[...document.querySelectorAll('.kly-wide')].filter(table =>
         cell => cell.textContent && !cell.querySelector('a'))
 ).map(table => table.ariaLabel.split(':')[0])"""
 ENDS = {'Rows of ads', 'Files'}
+# The tables of a page: name, the remark above, rows of cells with all their digits, and the file below, if there is one.
+TABLES = """[...document.querySelectorAll('.kly-wide, .kly-note, [class*="st-key-csv_"]')].reduce(([found, note], part) => {
+    const file = [...part.classList].find(name => name.startsWith('st-key-csv_'));
+    if (file && found.length) found.at(-1).file ??= file.replace('st-key-csv_', '');
+    if (part.matches('.kly-wide')) found.push({name: part.ariaLabel, note, file: null, rows:
+        [...part.querySelectorAll('tbody tr')].map(row => [...row.children].map(cell =>
+            cell.querySelector('span[title]')?.title.replace(' USD', '') ?? cell.textContent))});
+    return [found, part.matches('.kly-note') ? part.textContent : ''];
+}, [[], ''])[0]"""
 # Streamlit has done what it had to.
 DONE = "document.querySelector('[data-testid=stApp]')?.dataset.testScriptState === 'notRunning'"
 
@@ -134,6 +144,47 @@ def test_every_page_is_there_without_an_error_fits_its_window_and_can_be_read(
         assert [found for found in violations(page) if found not in STREAMLITS] == [], place
         assert set(page.evaluate(WITHOUT_PROOF)) <= ENDS, place
     visit.context.close()
+
+
+def test_every_table_downloads_with_all_rows_and_digits_and_a_link_leads_to_what_is_seen(
+    visit: Visit, browser: Browser, dashboard: Dashboard
+) -> None:
+    other, seen = Visit(browser, dashboard), set[str]()
+    for place in sorted({*PAGES} - {'sections', 'authors', 'words'}):  # two are as sites, words are no table
+        page = visit.open(place)
+        tables = page.evaluate(TABLES)
+        for table in tables:
+            name = f'{place}: {table["name"]}'
+            assert table['file'], f'{name} has no file'
+            seen.add(table['file'])
+            rows = [list(row.values()) for row in visit.download(table['file'])]
+            every = re.search(r'of ([\d,]+) are shown', table['note'])
+            wanted = int(every[1].replace(',', '')) if every else len(table['rows'])
+            assert len(rows) >= wanted if 'file has all' in table['note'] else len(rows) == wanted, name
+            below = iter(rows)
+            for cells in table['rows']:
+                assert any(all(any(is_shown(value, cell) for value in row) for cell in cells) for row in below), (
+                    name,
+                    cells,
+                )
+        link = page.locator('.kly-ranges a', has_text='link to these days')
+        url = link.evaluate('a => a.href') if link.count() else page.url
+        assert ('from=' in url and 'to=' in url) == bool(link.count()), place
+        assert other.open(url.removeprefix(f'{dashboard.url}/')).evaluate(TABLES) == tables, place
+    other.context.close()
+    assert {'by_day', 'articles', 'sites', 'ads_by_ad_unit', 'rejects', 'loads', f'article_{ARTICLE}_by_day'} <= seen
+
+
+def is_shown(value: str, cell: str) -> bool:
+    """Whether a cell of a page says what the file has, with all digits; instants to the minute, long texts to a length."""
+    if value == cell or (len(cell) > 250 and value[:250] == cell[:250]):
+        return True
+    if cell.endswith(' UTC'):
+        return value.replace('T', ' ').startswith(cell.removesuffix(' UTC'))
+    try:
+        return Decimal(value) == Decimal(cell.replace(',', ''))
+    except InvalidOperation:
+        return False
 
 
 def violations(page: Page) -> list[tuple[str, str]]:
