@@ -66,7 +66,8 @@ class KnownRows:
             self.cursor.execute('truncate incoming')
         self.filled = False
         rows = rows.select('_utc_day', *self.needed).with_row_index('i')
-        if self._keep(rows):
+        is_among_few = self._keep(rows)
+        if is_among_few:
             known = pl.concat(frame for frames in self.kept.values() for frame in frames)
             asked = rows.select('i').with_columns(split(joined(rows['_hashrow'])))
             # By one half, which tells nearly all of them apart and is a number: half the work of a join by both.
@@ -74,7 +75,7 @@ class KnownRows:
             if not self.values and not self.source.versioned:
                 return found.select('i', 'duplicate', other=False).sort('i')
             rows = rows.join(found, on='i', how='semi')
-        return self._look_up(rows).sort('i') if rows.height else pl.DataFrame(schema=_ANSWER)
+        return self._look_up(rows, is_among_few).sort('i') if rows.height else pl.DataFrame(schema=_ANSWER)
 
     def add(self, rows: pl.DataFrame) -> None:
         """Note rows that this load has put into the registry."""
@@ -144,7 +145,7 @@ class KnownRows:
             self.kept[day] = [_hashes(known, duplicate=False), _hashes(own, duplicate=True)]
         return True
 
-    def _look_up(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def _look_up(self, rows: pl.DataFrame, is_among_few: bool) -> pl.DataFrame:
         # In the order of the hash, look-ups walk the registry's index from left to right.
         incoming = rows.select(pl.col('i').cast(pl.Int32), *self.needed).sort('_hashrow')
         names = sql.SQL(', ').join(map(sql.Identifier, incoming.columns))
@@ -153,17 +154,20 @@ class KnownRows:
         other = sql.SQL('false')
         if self.values:
             other = sql.SQL('({}) is distinct from ({})').format(self._row('incoming'), self._row('known'))
+        known = sql.SQL('{registry} as known using (_hashrow) where known._hashrow between {lowest} and {highest}')
+        if not is_among_few:  # the planner cannot guess how many hashes are between these, and would go through all of them
+            known = sql.SQL('lateral (select * from {registry} where _hashrow = incoming._hashrow limit 1) as known on true')
         query = sql.SQL(
             'copy (select i, known._updated_at = {stamp} and not {other}, {other}'
-            ' from incoming inner join {registry} as known using (_hashrow)'
-            # The day stands in front of a hash: the rows of a few days are a short stretch of the registry.
-            ' where known._hashrow between {lowest} and {highest}) to stdout (format csv)'
+            ' from incoming inner join {known}) to stdout (format csv)'
         ).format(
             stamp=self.stamp,
             other=other,
-            registry=registry(self.source),
-            lowest=sql.Literal(incoming['_hashrow'][0].hex()),
-            highest=sql.Literal(incoming['_hashrow'][-1].hex()),
+            known=known.format(
+                registry=registry(self.source),
+                lowest=sql.Literal(incoming['_hashrow'][0].hex()),
+                highest=sql.Literal(incoming['_hashrow'][-1].hex()),
+            ),
         )
         answer = io.BytesIO()
         self.cursor.copy_expert(query, answer)

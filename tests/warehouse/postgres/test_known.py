@@ -3,11 +3,15 @@
 import random
 from typing import Any
 
+import polars as pl
 import pytest
+from psycopg2 import sql
 
 from kly_mage.common.settings import Settings
+from kly_mage.declared import SOURCES
 from kly_mage.landing import csv as landing_csv
 from kly_mage.warehouse.postgres import known
+from kly_mage.warehouse.postgres.connection import connect
 from tests.delivery import backfill, deliver
 from tests.gold import Query, assert_gold_is_exact
 
@@ -63,9 +67,9 @@ def test_what_is_cheaper_is_chosen(settings: Settings, query: Query, monkeypatch
     looked_up: list[int] = []
     look_up = known.KnownRows._look_up
 
-    def spy(self: known.KnownRows, frame: Any) -> Any:
+    def spy(self: known.KnownRows, frame: Any, is_among_few: bool) -> Any:
         looked_up.append(frame.height)
-        return look_up(self, frame)
+        return look_up(self, frame, is_among_few)
 
     monkeypatch.setattr(known.KnownRows, '_look_up', spy)
     whole = rows('ga4_events', 1, range(1, 2), 3000)
@@ -75,3 +79,23 @@ def test_what_is_cheaper_is_chosen(settings: Settings, query: Query, monkeypatch
     deliver(settings, 'ga4_events_20251001.csv', whole[0])
     backfill('2025-10-01', '2025-10-01', '--pipeline', 'articles_performance')
     assert looked_up == [1]
+
+
+def test_a_few_rows_are_looked_up_one_by_one_however_many_are_known_between_them(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deliver(settings, 'ga4_events_20251001.csv', *rows('ga4_events', 1, range(1, 2), 3000))
+    backfill('2025-10-01', '2025-10-01', '--pipeline', 'articles_performance')
+    every = [
+        bytes.fromhex(text.replace('-', '')) for (text,) in query('select _hashrow::text from bronze.ga4_events order by 1')
+    ]
+    assert len(every) > 1_000
+    asked = pl.DataFrame({'_hashrow': [every[0], every[0][:15] + b'?', every[-1]], '_utc_day': ['20251001'] * 3})
+    monkeypatch.setattr(known, 'FETCHED_PER_LOOKUP', 0)
+    with connect(settings) as connection, connection.cursor() as cursor:
+        cursor.execute('set local enable_hashjoin = off; set local random_page_cost = 1.1')  # as loads do
+        found = known.KnownRows(cursor, SOURCES['ga4_events'], sql.Literal('infinity')).find(asked)
+        cursor.execute("select idx_tup_fetch from pg_stat_xact_user_tables where relname = 'ga4_events_hashrow'")
+        # Of the registry the two rows that are known, and up to one in 256 to guess how many there are.
+        assert cursor.fetchone()[0] < 2 + len(every) / 20
+    assert found.rows() == [(0, False, False), (2, False, False)]
