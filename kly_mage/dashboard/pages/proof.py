@@ -5,10 +5,9 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from kly_mage.common.errors import UsageError
 from kly_mage.common.window import Window
 from kly_mage.dashboard import numbers
-from kly_mage.dashboard.parts import MOST, WORDS, Column, Kind, chosen, head, link, note, subhead, table, title
+from kly_mage.dashboard.parts import MOST, WORDS, Column, Kind, chosen, head, link, note, table, title
 
 PLACES = {
     'rows_read': 'Read',
@@ -216,12 +215,7 @@ def loads_of(what: str, **asked: Any) -> None:
 
 def files_of(what: str, **asked: Any) -> None:
     """The files that hold rows of some days."""
-    try:
-        found = numbers.rows('files_of_days', **asked, limit=MOST)
-    except UsageError as error:  # what files hold of a day is not noted in every warehouse
-        subhead('Files')
-        note(str(error))
-        return
+    found = numbers.rows('files_of_days', **asked, limit=MOST)
     table(
         f'proof_{what}_files',
         [
