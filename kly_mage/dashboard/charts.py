@@ -1,4 +1,4 @@
-"""Drawings by day, as Vega-Lite: one measure each, the days before as a pale line, provisional days hollow."""
+"""Drawings by day, as Vega-Lite: one measure each, the days before as a dashed line, provisional days hollow."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date

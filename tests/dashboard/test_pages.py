@@ -204,6 +204,12 @@ def test_the_overview_says_what_gold_says_with_all_digits_in_the_file(visit: Vis
     assert page.locator('.kly-large span').first.get_attribute('title') == '1012.648945 USD'
     rows = visit.rows('By day')
     assert [row[0] for row in rows] == [f'2025-10-{day:02}' for day in range(31, 0, -1)]
+    # The names of columns and the totals of 31 days are seen wherever one scrolls.
+    table = page.get_by_role('region', name='By day')
+    table.evaluate('table => table.scrollTo(0, 300)')
+    parts = ('thead th', 'tfoot td')
+    seen, head, foot = (one.bounding_box() or {} for one in (table, *(table.locator(part).first for part in parts)))
+    assert seen['y'] <= head['y'] < foot['y'] + foot['height'] <= seen['y'] + seen['height']
     told = {row['date']: row for row in visit.download('by_day')}
     shown = csv.DictReader(io.StringIO(dashboard.command('show', '--by', 'day', '--csv').stdout))
     wanted = {row['date']: row for row in shown}

@@ -32,7 +32,7 @@ for position, (name, label, _) in enumerate(SHOWN):
     with places[position % 2]:
         charts.by_day(label, of_day, [(day, of_day_before.get(day)) for day in earlier], provisional, all_days)
 
-told = 'The pale line is the days before. A hollow point is a provisional day: another delivery of it is to be expected.'
+told = 'The dashed line is the days before. A hollow point is a provisional day: another delivery of it is to be expected.'
 names = [*now.texts, *now.numbers, 'state']
 rows = [(*row, f'provisional: {provisional[row[0]]}' if row[0] in provisional else 'final') for row in now.rows]
 table(
