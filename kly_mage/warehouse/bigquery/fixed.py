@@ -7,6 +7,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.rows.rowhash import VERSION
+from kly_mage.warehouse.bigquery import earlier
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.schema import everything
 from kly_mage.warehouse.bigquery.text import literal
@@ -30,9 +31,16 @@ def hold(client: Client, settings: Settings) -> None:
         known = _read(client)
     except WarehouseError:  # not there yet; what else is wrong the statements meet as well
         known = {}
-    _refuse(known, now)
     if made in known and not now.keys() - known.keys():
+        _refuse(known, now)
         return
+    rules = dict[str, str]()
+    if known and earlier.is_before_corrections(client, known):
+        plain = {f'source {name}': _rule(source, has_whole_days=False) for name, source in SOURCES.items()}
+        rules = {name: now[name] for name, rule in plain.items() if known.get(name) == rule}
+    _refuse(known | rules, now)
+    if known:
+        earlier.bring_over(client, settings.bigquery_location, rules)
     rows = ', '.join(f'({literal(name)}, {literal(value)})' for name, value in (now | {made: ''}).items())
     client.run(
         f'{statements}\ninsert into ops.settings (name, value)'
@@ -90,11 +98,11 @@ def _read(client: Client) -> dict[str, str]:
     return {row['name']: row['value'] for row in rows}
 
 
-def _rule(source: Source) -> str:
+def _rule(source: Source, *, has_whole_days: bool = True) -> str:
     columns = ', '.join(f'{column.name} {column.kind}' for column in source.columns)
     over = 'all columns' if source.hash_columns is None else ', '.join(sorted(source.hash_columns))
     whole = f'; {", ".join(source.complete)} hold {source.whole_days or "their"} days whole' if source.complete else ''
-    return f'{VERSION} over {over}; {columns}{whole}'
+    return f'{VERSION} over {over}; {columns}{whole if has_whole_days else ""}'
 
 
 def _refuse(known: dict[str, str], now: dict[str, str]) -> None:

@@ -48,13 +48,22 @@ _DECIDED: Columns = [
 
 def everything(location: str, timezone: str) -> str:
     """The statements that make all data sets, tables and views that are not there yet."""
+    return f'{tables(location)}\n{views(timezone)}'
+
+
+def tables(location: str) -> str:
+    """Those that make data sets and tables."""
     where = literal(location)
     sets = [f'create schema if not exists {name} options (location = {where});' for name in ('bronze', 'gold', 'ops')]
     sets.append(f'create schema if not exists staging options (location = {where}, default_table_expiration_days = 1);')
     sources = [statement for source in SOURCES.values() for statement in _source(source)]
     marts = [statement for mart in MARTS for statement in _mart(mart)]
-    views = [ARTICLES, *restatements.views(timezone), view()]
-    return '\n'.join([*sets, *_ops(), *sources, *marts, *_joined(), _summary(timezone), *views])
+    return '\n'.join([*sets, *_ops(), *sources, *marts, *_joined()])
+
+
+def views(timezone: str) -> str:
+    """Those that make views, for which the tables have to be there with all columns."""
+    return '\n'.join([_summary(timezone), ARTICLES, *restatements.views(timezone), view()])
 
 
 def bronze_columns(source: Source) -> list[str]:
@@ -103,7 +112,6 @@ def _source(source: Source) -> list[str]:
         ]
         grain = f'One row per further version of a row of bronze.{name}: same hash, something else.'
         found.append(_table(f'bronze.{name}_conflicts', grain, further, None, '_hashrow'))
-        found.append(_added(f'bronze.{name}_conflicts', _DECIDED))
     return found
 
 
@@ -270,7 +278,6 @@ def _ops() -> list[str]:
     return [
         _table('ops.settings', 'What the first load has fixed, and what has made the tables.', fixed, None, None),
         _table('ops.loads', 'One row per load.', loads, None, 'source, load_id'),
-        _added('ops.loads', [run, *later]),
         _table(
             'ops.load_days', 'One row per load and day of its rows.',
             [*load, ('day', 'date', 'Local day.'), *by_day], None, 'source, load_id',
@@ -296,7 +303,6 @@ def _ops() -> list[str]:
         _table('ops.load_outside', 'Rows of days that their file may not hold.', outside, None, 'source, load_id'),
         _table('ops.load_rules', 'One row per load and rule that rows it inserted break.', broken, None, 'source, load_id'),
         _table('bronze.rejects', 'One row per row that cannot be used.', rejects, None, 'source, reject_id'),
-        _added('bronze.rejects', [of_file, *_DECIDED]),
         _table('ops.file_checks', 'One row per source and day: what the last reconcile found.', FILE_CHECKS, None, None),
     ]  # fmt: skip
 
@@ -315,12 +321,6 @@ def _table(name: str, grain: str, columns: Columns, partition: str | None, clust
     by += f'\ncluster by {cluster}' if cluster else ''
     told = f"options (description = {literal(grain)}, labels = [('tool', 'kly_mage')])"
     return f'create table if not exists {name} (\n{lines}\n){by}\n{told};'
-
-
-def _added(table: str, columns: Columns) -> str:
-    """Columns that an earlier version has made a table without."""
-    added = ', '.join(f'add column if not exists {identifier(name)} {kind}' for name, kind, _ in columns)
-    return f'alter table {table} {added};'
 
 
 def _column(column: Column, after: str = '') -> tuple[str, str, str]:

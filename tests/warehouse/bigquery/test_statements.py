@@ -19,6 +19,7 @@ from kly_mage.warehouse.bigquery import (
     at_work,
     contents,
     costs,
+    earlier,
     engine,
     file_checks,
     fixed,
@@ -105,6 +106,13 @@ def test_a_load_where_restatements_apply_is_googlesql(googlesql: GoogleSql) -> N
     assert googlesql.refusals(script.replace("then 'restated'", 'then 1')) != []
 
 
+def test_what_brings_an_earlier_project_over_is_googlesql(googlesql: GoogleSql) -> None:
+    scripts = [earlier.counted_script(), earlier.noted_script({'source ga4_events': "v1 over 'all'"})]
+    scripts += [earlier.days_script(source) for source in SOURCES.values() if source.holds_whole_days]
+    assert [googlesql.refusals(script) for script in scripts] == [[]] * 3
+    assert googlesql.refusal(earlier.MARKED) is None
+
+
 @pytest.mark.parametrize('path', sorted(MARTS_OF_BIGQUERY.glob('*.sql')), ids=lambda path: path.stem)
 def test_a_mart_is_googlesql(googlesql: GoogleSql, path: Path) -> None:
     assert googlesql.refusals(path.read_text('utf-8')) == []
@@ -156,6 +164,7 @@ def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> N
         ledger.READ_AS,
         account.DELIVERIES,
         ledger.FILES_READ,
+        ledger.SEEN,
         unload.SOURCE_OF,
         ledger.FIRST_WAITING,
         shown.LOADED_LAST,
