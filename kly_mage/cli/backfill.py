@@ -144,10 +144,6 @@ def _load(options: argparse.Namespace, chosen: list[str], days: Window, record: 
     if options.workers and (options.via_mage or load_settings().warehouse == 'bigquery'):
         raise UsageError('--workers is for processes of this command, which load into PostgreSQL: leave it out')
     if options.via_mage:
-        if load_settings().warehouse == 'bigquery':
-            raise UsageError(
-                'what Mage has loaded into BigQuery is not told here yet: leave --via-mage out, or start it on its page'
-            )
         runner.blocks(chosen)  # a name that is none is said before the server is asked
         from kly_mage.mage import backfills as via_mage  # what a Mage server needs takes a tenth of a small load to import
 

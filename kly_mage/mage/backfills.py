@@ -10,8 +10,7 @@ from kly_mage.common.settings import UTC, env_path, load_settings
 from kly_mage.common.window import Window
 from kly_mage.mage import editor
 from kly_mage.mage.client import FINISHED, MageClient
-from kly_mage.warehouse.postgres import ledger
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import warehouse
 
 POLL_SECONDS = 0.5
 
@@ -39,7 +38,7 @@ def run(chosen: list[str], days: Window, quiet: bool) -> list[dict[str, Any]]:
             client.cancel_backfill(number)
         note('the backfills are cancelled; the days that were finished stay')
         raise
-    return ledger.of_pipeline_runs(server(load_settings()), [str(run['id']) for run in runs])
+    return warehouse(load_settings()).of_pipeline_runs([str(run['id']) for run in runs])
 
 
 def sign_in() -> MageClient:

@@ -71,6 +71,9 @@ class Warehouse(Protocol):
     def by_day(self, load_ids: Iterable[int]) -> dict[date, dict[str, dict[str, int]]]:
         """Per day and source: rows read, and what became of them."""
 
+    def of_pipeline_runs(self, runs: list[str]) -> list[dict[str, Any]]:
+        """Per source what the finished loads of these runs of pipelines in Mage did, as ``load`` tells it of one."""
+
     def rejects(self, load_id: int, limit: int) -> list[str]:
         """The first rows that a load was the first to reject, a line each."""
 

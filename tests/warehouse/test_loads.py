@@ -17,6 +17,7 @@ from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.fetch.bigquery import Dataset, Remote
+from kly_mage.loads import summary
 from kly_mage.loads.found import find_files
 from kly_mage.warehouse.choice import warehouse
 from tests.bigquery_emulator import client_folder
@@ -128,6 +129,32 @@ def test_the_export_of_ga4_is_the_same_from_files_and_where_it_stands(
     assert main(['reconcile', '--source', 'ga4_events', '--json']) == 0
     told = json.loads(capsys.readouterr().out)['sources']['ga4_events']['total']['rows']
     assert {place: rows for place, rows in told.items() if rows} == dict.fromkeys(('read', 'bronze', 'stored'), 12)
+
+
+def test_what_the_runs_of_a_mage_backfill_did_is_told_together(settings: Settings, query: Query) -> None:
+    deliver(settings, 'gam_delivery_20251001.csv', ad('top', '1.5'), ad('side', 'x'))
+    left_out = f'gam_delivery/{deliver(settings, "gam_delivery_20251002.csv", "x", header="served_at").name}'
+    day = '2025-10-03'
+    deliver(settings, 'gam_delivery_20251003.csv', ad('late', day='2025-10-02'), ad('c', day=day), ad('c', day=day))
+    for number in (1, 2, 3):
+        ads(f'2025-10-0{number}')
+    text = 'text' if settings.warehouse == 'postgres' else 'string'
+    query(f"update ops.loads set pipeline_run = cast(start_day as {text}) where source = 'gam_delivery'")
+    (told,) = warehouse(settings).of_pipeline_runs(['2025-10-01', '2025-10-02', 'no run'])
+    assert {name: count for name, count in told.items() if name.startswith('rows_') and count} == {
+        'rows_read': 3,
+        'rows_distinct': 2,
+        'rows_new': 2,
+        'rows_rejected': 1,
+    }
+    assert (told['source'], told['money_read'], list(told['left_out'])) == ('gam_delivery', Decimal('2.5'), [left_out])
+    assert (told['files_changed'], told['far_off'], told['stale'], told['final_days']) == (0, [], None, [])
+    assert summary.look(told, []) == [
+        f'{left_out} is left out',
+        'rows cannot be used (python -m kly_mage rejects --source gam_delivery)',
+    ]
+    (of_one,) = warehouse(settings).of_pipeline_runs([day])
+    assert (of_one['rows_read'], of_one['rows_duplicate'], of_one['rows_new']) == (2, 1, 1)
 
 
 @pytest.mark.slow

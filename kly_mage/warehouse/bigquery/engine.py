@@ -11,7 +11,7 @@ import polars as pl
 
 from kly_mage.common.errors import KlyError, UsageError
 from kly_mage.common.settings import Settings
-from kly_mage.common.window import Window, today
+from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
@@ -28,12 +28,13 @@ from kly_mage.warehouse.bigquery import (
     reading,
     shown,
     standing,
+    together,
     unload,
     waiting,
 )
 from kly_mage.warehouse.bigquery.account import accounts
 from kly_mage.warehouse.bigquery.client import Client
-from kly_mage.warehouse.bigquery.load import final_days, load, load_in_place
+from kly_mage.warehouse.bigquery.load import load, load_in_place
 from kly_mage.warehouse.bigquery.removal import remove
 from kly_mage.warehouse.bigquery.truth import mart_script, rebuild_script
 from kly_mage.warehouse.bigquery.verify import verify
@@ -42,7 +43,7 @@ from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.report import Report
 from kly_mage.warehouse.request import Request
-from kly_mage.warehouse.standing import Accepted, Finding, Held, Load, told_stale
+from kly_mage.warehouse.standing import Accepted, Finding, Held, Load
 from kly_mage.warehouse.unloading import Selection, Unloaded
 from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
@@ -90,9 +91,7 @@ class BigQuery:
             done = work()
             noted['load_id'] = done['load_id']
             try:
-                done['final_days'] = final_days(self.client, source, done, today(zone))
-                done['far_off'] = [str(day) for day in standing.far_off(self.client, source, days)]
-                done |= told_stale(standing.stale_now(self.client, source, days, zone))
+                done |= together.beside(self.client, source, days, zone, [done['load_id']], done)
             except KlyError as error:  # the rows are in
                 logger.warning('%s %s is loaded; what its days are beside others is not known: %s', source.name, days, error)
         return done
@@ -128,6 +127,9 @@ class BigQuery:
 
     def by_day(self, load_ids: Iterable[int]) -> dict[date, dict[str, dict[str, int]]]:
         return ledger.by_day(self.client, load_ids)
+
+    def of_pipeline_runs(self, runs: list[str]) -> list[dict[str, Any]]:
+        return together.of_runs(self.client, runs, self.settings.timezone)
 
     def rejects(self, load_id: int, limit: int) -> list[str]:
         return list(map(str, ledger.rejects(self.client, load_id, limit)))

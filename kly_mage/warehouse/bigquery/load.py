@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -17,7 +17,6 @@ from kly_mage.warehouse.bigquery import contents, correcting, fixed, ga4_tables,
 from kly_mage.warehouse.bigquery.at_work import signed
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.correcting import Delivered
-from kly_mage.warehouse.bigquery.counting import log
 from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.schema import COUNTS
 from kly_mage.warehouse.bigquery.staging import Staged, written
@@ -124,23 +123,6 @@ def _columns(client: Client, source: Source, undeclared: list[str]) -> set[str]:
         added = ', '.join(f'add column if not exists {identifier(name)} string' for name in new)
         client.run(f'alter table {table} {added}', what='columns')
     return known.union(name.lower() for name in undeclared)
-
-
-def final_days(client: Client, source: Source, done: Mapping[str, Any], now: date) -> list[str]:
-    """The days that were final when a load corrected them.
-
-    Args:
-        done: what it did.
-    """
-    if source.finality is None or not any(done[f'rows_{part}'] for part in CORRECTED):
-        return []
-    rows = client.run(corrected_days(source, done['load_id']), what='days')
-    return [str(row['day']) for row in rows if source.finality.of(row['day']) <= now]
-
-
-def corrected_days(source: Source, load_id: int) -> str:
-    """The query of the days that a load has corrected."""
-    return f'select distinct _partition_date as day from {log(source)} where _load_id = {load_id} order by day'
 
 
 def _values(request: Request, staged: Staged) -> dict[str, Any]:

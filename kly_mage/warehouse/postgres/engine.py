@@ -86,6 +86,9 @@ class Postgres:
     def by_day(self, load_ids: Iterable[int]) -> dict[date, dict[str, dict[str, int]]]:
         return ledger.by_day(self.settings, load_ids)
 
+    def of_pipeline_runs(self, runs: list[str]) -> list[dict[str, Any]]:
+        return ledger.of_pipeline_runs(server(self.settings), runs)
+
     def rejects(self, load_id: int, limit: int) -> list[str]:
         return list(map(str, ledger.rejects(self.settings, load_id, limit)))
 

@@ -39,9 +39,9 @@ from kly_mage.warehouse.bigquery import (
 from kly_mage.warehouse.bigquery.account_script import Files, account_script
 from kly_mage.warehouse.bigquery.account_script import columns as account_columns
 from kly_mage.warehouse.bigquery.correcting import Delivered
-from kly_mage.warehouse.bigquery.load import corrected_days
 from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
+from kly_mage.warehouse.bigquery.together import CHANGED_BY_RUNS, LEFT_OUT, OF_RUNS, corrected_days
 from kly_mage.warehouse.gold import Asked, columns
 from kly_mage.warehouse.unloading import Selection
 from tests.googlesql import GoogleSql, analyzer
@@ -168,7 +168,7 @@ def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> N
         unload.SOURCE_OF,
         ledger.FIRST_WAITING,
         shown.LOADED_LAST,
-        corrected_days(SOURCES['gam_delivery'], 1),
+        *(CHANGED_BY_RUNS, LEFT_OUT, OF_RUNS, corrected_days(SOURCES['gam_delivery'], [1, 2])),
         fixed.AGREE,
         look.summary_statement(),
         *map(look.counts_statement, SOURCES.values()),
