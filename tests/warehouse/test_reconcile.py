@@ -205,6 +205,15 @@ def test_what_was_loaded_by_mistake_goes_without_a_trace_in_gold_and_comes_back(
     assert main(['unload', '--start', '2025-10-01', '--end', '2025-10-01', '--source', 'ga4_events']) == 0
     assert main(['unload', '--source', 'cms_articles']) == 0
     assert query('select count(*) from gold.daily_summary where pageviews > 0 or title is not null') == [(0,)]
+    capsys.readouterr()
+    assert main(['status', '--json']) == 3
+    told = json.loads(capsys.readouterr().out)['sources']
+    states = {name: [day['state'] for day in of_source['days']] for name, of_source in told.items()}
+    assert states == {
+        'cms_articles': ['not loaded', 'missing file'],
+        'ga4_events': ['not loaded', 'missing file'],
+        'gam_delivery': ['not loaded', 'not loaded'],
+    }
     assert main(['verify']) == 0
     assert backfill('2025-10-01', '2025-10-02') == 3
     assert left(query) == after

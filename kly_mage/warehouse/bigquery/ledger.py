@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
+from typing import Any
 
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
@@ -30,6 +31,16 @@ FILES_READ = (
     "select coalesce(max(load_id), 0) from ops.loads where source = @source and status = 'unload')"
     ' qualify row_number() over (partition by file order by load_id desc) = 1'
 )
+# The files that loads have read, as the last of them saw each: not those of loads that were taken out, of a source that any
+# load takes any day of not those from before the last unload.
+SEEN = (
+    'select files.source, files.file, files.size, files.modified_at from ops.load_files as files'
+    ' inner join ops.loads as loads on files.source = loads.source and files.load_id = loads.load_id'
+    " left join (select source, max(load_id) as load_id from ops.loads where status = 'unload' group by source) as gone"
+    ' on files.source = gone.source and files.source in unnest(@any_day)'
+    " where files.source in unnest(@sources) and loads.status = 'done' and files.load_id > coalesce(gone.load_id, 0)"
+    ' qualify row_number() over (partition by files.source, files.file order by files.load_id desc) = 1'
+)
 # Of some days, which unload they were taken out by last.
 TAKEN_OUT = (
     '(select source, day, max(load_id) as load_id from ops.loads, unnest(generate_date_array('
@@ -45,6 +56,12 @@ READ_AS = (
     ' and loads.start_day <= gone.end_day and loads.end_day >= gone.start_day'
     " where files.source = @source and loads.status = 'done' and gone.load_id is null order by files.load_id"
 )
+
+
+def seen(client: Client, sources: Collection[Source]) -> list[dict[str, Any]]:
+    """The files that loads have read and that were not taken out since, in the state they had then."""
+    names = {source.name: source.any_day for source in sources}
+    return client.run(SEEN, {'sources': [*names], 'any_day': [n for n, any_day in names.items() if any_day]}, what='files')
 
 
 def read_as(client: Client, source: Source) -> list[tuple[str, datetime, Window]]:
@@ -110,20 +127,17 @@ def missing_days(client: Client, source: Source, files: Collection[LandingFile],
     absent = days_without_file(source, files, days)
     if not absent:
         return []
-    rows = client.run(
-        'select distinct file from ops.load_files where source = @source', {'source': source.name}, what='files'
-    )
-    names = [row['file'] for row in rows]
-    seen = {day_in_name(source, name) for name in names} | days_held_before(source, names)
-    if None in seen or any(file.day is None for file in files):
+    names = [row['file'] for row in seen(client, [source])]
+    held = {day_in_name(source, name) for name in names} | days_held_before(source, names)
+    if None in held or any(file.day is None for file in files):
         rows = client.run(
             'select distinct day from ops.load_days'
             ' where source = @source and day between @start and @end and rows_read > 0',
             {'source': source.name, 'start': days.start, 'end': days.end},
             what='days',
         )
-        seen |= {row['day'] for row in rows}
-    return [day for day in absent if day not in seen]
+        held |= {row['day'] for row in rows}
+    return [day for day in absent if day not in held]
 
 
 def by_day(client: Client, load_ids: Iterable[int]) -> dict[date, dict[str, dict[str, int]]]:

@@ -13,7 +13,7 @@ from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse import volume
 from kly_mage.warehouse.bigquery import at_work, contents
 from kly_mage.warehouse.bigquery.client import Client
-from kly_mage.warehouse.bigquery.ledger import TAKEN_OUT
+from kly_mage.warehouse.bigquery.ledger import TAKEN_OUT, seen
 from kly_mage.warehouse.outside import Outside
 from kly_mage.warehouse.standing import Accepted, FarOff, Finding, Held, Load, Stale, Standing, stale
 
@@ -115,13 +115,13 @@ def conflicts_statement(sources: Collection[Source]) -> str:
 
 def loads(client: Client, sources: Collection[Source]) -> dict[str, list[Load]]:
     """All loads of each source, the first one first; the ledger has those that have ended."""
-    seen: dict[tuple[str, int], dict[str, tuple[int, datetime]]] = {}
+    files: dict[tuple[str, int], dict[str, tuple[int, datetime]]] = {}
     for row in _ask(client, FILES, sources):
-        seen.setdefault((row['source'], row['load_id']), {})[row['file']] = row['size'], row['modified_at']
+        files.setdefault((row['source'], row['load_id']), {})[row['file']] = row['size'], row['modified_at']
     found: dict[str, list[Load]] = {source.name: [] for source in sources}
     for row in _ask(client, LOADS, sources):
         name, load_id = row['source'], row['load_id']
-        of_load = (load_id, row['start_day'], row['end_day'], row['status'], seen.get((name, load_id), {}))
+        of_load = (load_id, row['start_day'], row['end_day'], row['status'], files.get((name, load_id), {}))
         found[name].append(Load(*of_load, row['finished_at'], row['error'], alive=False))
     for row, is_alive in at_work.begun(client, list(found)):
         own = found[row['source']]
@@ -150,8 +150,8 @@ def held(
         for row in _ask(client, OUTSIDE, sources):
             name, load_id, *told = row.values()
             found[name].outside.setdefault(load_id, []).append(Outside(*told))
-        for row in _ask(client, FILES, sources):
-            found[row['source']].seen[row['file']] = row['size'], row['modified_at']  # the last load says
+        for row in seen(client, sources):
+            found[row['source']].seen[row['file']] = row['size'], row['modified_at']
         for name, changed in contents.changed(client, [*found], days):
             found[name].changed.append(changed)
         for row in _ask(client, contents.USABLE, sources):
