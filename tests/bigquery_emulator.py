@@ -25,7 +25,21 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'kly_mage_tests'
 EMULATOR, DUCKDB = '0.4.0', '1.5.5'
 EXTENSIONS = ('icu', 'ducklake', 'json', 'parquet', 'spatial')
+_RECIPE = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
+PREPARED = 'test-prepared'
+PREPARED_FOR = {
+    'KLY_WAREHOUSE': 'bigquery',
+    'KLY_BIGQUERY_PROJECT': PREPARED,
+    'KLY_BIGQUERY_LOCATION': 'US',
+    'KLY_TIMEZONE': 'Asia/Jakarta',
+}
 _PATCHES = (
+    # The folder of a catalog may be another one than that it was made in.
+    (
+        'local_bigquery/engine/database.py',
+        "(DATA_PATH '{path}/', DATA_INLINING_ROW_LIMIT 0)",
+        "(DATA_PATH '{path}/', DATA_INLINING_ROW_LIMIT 0, OVERRIDE_DATA_PATH TRUE)",
+    ),
     # A MERGE within a transaction begins another one, which DuckDB answers by aborting both.
     ('local_bigquery/jobs/merge.py', '        cur.execute("BEGIN")\n        owned = True\n', '        owned = False\n'),
     # Where two transactions have changed one table, the later one is told so in DuckDB's words, not in BigQuery's.
@@ -57,30 +71,64 @@ class Address(str):
 
 
 @contextmanager
-def emulator() -> Iterator[Address]:
-    """An empty warehouse. Skips the test without Python 3.13."""
+def emulator(*, is_prepared: bool = False) -> Iterator[Address]:
+    """An empty warehouse. Skips the test without Python 3.13.
+
+    Args:
+        is_prepared: it has the tables of the project ``PREPARED``, which take the emulator longer to make than most tests
+            take. They were made once on this machine, and are copied.
+    """
     python = _python()
     if python is None:
         pytest.skip('the emulator of BigQuery needs Python 3.13')
-    recipe = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
-    home = built(f'local-bigquery-{EMULATOR}-{recipe}', lambda folder: _install(python, folder))
-    ports = free_ports(2)
-    with tempfile.TemporaryDirectory(prefix='kly-bigquery-') as data, Path(data, 'log').open('wb') as log:
-        command = [str(home / 'venv/bin/local-bigquery'), '--port', ports[0], '--grpc-port', ports[1]]
-        process = subprocess.Popen(
-            [*command, '--data-dir', f'{data}/data', '--project', 'local'],
-            env={**os.environ, 'HOME': str(home)},
-            stdout=log,
-            stderr=log,
-        )
-        try:
-            address = Address(f'http://127.0.0.1:{ports[0]}')
-            address.storage = f'127.0.0.1:{ports[1]}'
-            _wait(process, address, Path(data, 'log'))
+    home = built(f'local-bigquery-{EMULATOR}-{_RECIPE}', lambda folder: _install(python, folder))
+    with tempfile.TemporaryDirectory(prefix='kly-bigquery-') as folder:
+        data = Path(folder) / 'data'
+        if is_prepared:
+            from kly_mage.warehouse.bigquery import fixed, schema
+
+            statements = schema.everything(PREPARED_FOR['KLY_BIGQUERY_LOCATION'], PREPARED_FOR['KLY_TIMEZONE'])
+            noted = Path(fixed.__file__).read_text('utf-8')  # beside the tables
+            recipe = hashlib.sha256(f'{_RECIPE} {statements} {noted}'.encode()).hexdigest()[:8]
+            shutil.copytree(built(f'bigquery-tables-{recipe}', lambda made: _prepare(home, made)) / 'data', data)
+        with _running(home, data) as address:
             yield address
-        finally:
-            process.kill()
-            process.wait()
+
+
+@contextmanager
+def _running(home: Path, data: Path) -> Iterator[Address]:
+    """The emulator over a folder."""
+    ports = free_ports(2)
+    log = data.with_name('log')
+    command = [str(home / 'venv/bin/local-bigquery'), '--port', ports[0], '--grpc-port', ports[1]]
+    with log.open('wb') as output:
+        process = subprocess.Popen(
+            [*command, '--data-dir', str(data), '--project', 'local'],
+            env={**os.environ, 'HOME': str(home)},
+            stdout=output,
+            stderr=output,
+        )
+    try:
+        address = Address(f'http://127.0.0.1:{ports[0]}')
+        address.storage = f'127.0.0.1:{ports[1]}'
+        _wait(process, address, log)
+        yield address
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _prepare(home: Path, folder: Path) -> None:
+    """Have the tables of the project in a folder, as its first command makes them."""
+    from kly_mage.common.settings import load_settings
+    from kly_mage.warehouse.bigquery.client import Client
+    from kly_mage.warehouse.bigquery.fixed import hold
+
+    with _running(home, folder / 'data') as address, pytest.MonkeyPatch.context() as patched:
+        for name, value in (PREPARED_FOR | {'BIGQUERY_EMULATOR_HOST': address}).items():
+            patched.setenv(name, value)
+        settings = load_settings()
+        hold(Client(settings), settings)
 
 
 def _install(python: str, folder: Path) -> None:

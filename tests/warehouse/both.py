@@ -1,7 +1,6 @@
 """Fixtures for tests that run on both warehouses: a module that imports them all has each of its tests twice."""
 
 import re
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,19 +10,14 @@ import pytest
 
 from kly_mage.common.settings import Settings
 from tests import conftest as of_postgres
+from tests.bigquery_emulator import PREPARED
 from tests.googlesql import analyzer
 from tests.warehouse.bigquery import conftest as of_bigquery
 from tests.warehouse.bigquery.conftest import address
 
-__all__ = ['address', 'only_googlesql', 'query', 'settings', 'shared']
+__all__ = ['address', 'only_googlesql', 'query', 'settings']
 
 _MADE = re.compile(r'create table if not exists (?!ops\.settings|ops\.\w+_lock)(\S+) ')
-
-
-@pytest.fixture(scope='module')
-def shared() -> str:
-    """The name of a project of BigQuery whose tables are made once."""
-    return f'test-{uuid.uuid4().hex[:12]}'
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -52,21 +46,21 @@ def only_googlesql() -> Iterator[None]:
     if sent:
         from kly_mage.warehouse.bigquery.schema import everything
 
-        with analyzer(everything('US', 'Asia/Jakarta')) as googlesql:
+        made = everything('US', 'Asia/Jakarta')
+        with analyzer(made) as googlesql:
+            assert googlesql.refusals(made) == []  # which adds its views
             refused = [each for text, values in sent.values() for each in googlesql.refusals(text, values)]
         assert refused == [], refused
 
 
 @pytest.fixture(params=[pytest.param('postgres', marks=pytest.mark.database), 'bigquery'])
-def settings(
-    request: pytest.FixtureRequest, shared: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Settings]:
+def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """The project's settings with an empty warehouse and an empty landing zone of this test's own."""
     if request.param == 'postgres':
         with of_postgres.on_postgres(request.getfixturevalue('postgres'), tmp_path, monkeypatch) as found:
             yield found
     else:
-        found = of_postgres.chosen(tmp_path, monkeypatch, of_bigquery.project(request.getfixturevalue('address'), shared))
+        found = of_postgres.chosen(tmp_path, monkeypatch, of_bigquery.project(request.getfixturevalue('address'), PREPARED))
         _empty(found)
         yield found
 

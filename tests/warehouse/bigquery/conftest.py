@@ -22,7 +22,7 @@ def address() -> Iterator[str]:
         import google.cloud.bigquery  # noqa: F401
     except ImportError:
         sys.path.append(str(client_folder()))
-    with emulator() as found:
+    with emulator(is_prepared=True) as found:
         yield found
 
 
