@@ -227,6 +227,9 @@ class _Calendar:
         """
         seen = done.files if done else {}
         gone = [name for name in self.gone.get(day, []) if not still or name in seen]
+        if not self.source.any_day:  # a load of the days before, which has looked into it for late rows, is not its own
+            of_day = [load.files for load in self.loads if load.status == 'done' and load.start <= day <= load.end]
+            gone = [name for name in gone if any(name in files for files in of_day)]
         if done and self.known.rows.get((done.load_id, day)):
             gone += [name for name in self.gone.get(None, []) if name in seen]
         return gone

@@ -141,3 +141,26 @@ def test_files_of_articles_are_held_against_what_they_held_as_a_whole(
     assert day['detail'].endswith('read: it had 2 rows, now it has 1 row')
     main(['repair', '--quiet', '--source', 'cms_articles'])
     assert told(capsys, 'cms_articles')[1]['state'] == 'loaded'
+
+
+def test_a_file_that_only_the_load_of_the_day_before_has_looked_into_is_missing_once_it_is_gone(
+    settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deliver(settings, FILE, ad('a', '6'))
+    next_day = deliver(settings, 'gam_delivery_20251002.csv', ad('b', '4', day='2025-10-02'))
+    content = next_day.read_bytes()
+    assert ads() == 0  # looks for late rows of the first there, and takes none of the second
+    next_day.unlink()
+    capsys.readouterr()
+    assert ads('2025-10-02') == 3
+    assert 'gam_delivery: no file, or one without rows, for 2025-10-02' in capsys.readouterr().err
+    status = ['status', '--source', 'gam_delivery', '--start', '2025-10-02', '--end', '2025-10-02']
+    assert main(status) == 3
+    assert '2025-10-02: missing file' in capsys.readouterr().out
+    next_day.write_bytes(content)
+    assert ads('2025-10-02') == 0
+    next_day.unlink()  # its rows are there: a load that does not find it any more does not make its day a missing one
+    assert ads('2025-10-02') == 0
+    assert main(status) == 0
+    assert 'file removed' in capsys.readouterr().out
+    assert query('select sum(revenue_usd) = 10 from gold.gam_daily_summary') == [(True,)]

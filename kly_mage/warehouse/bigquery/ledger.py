@@ -122,13 +122,32 @@ def first_waiting(client: Client, source: Source, files: Iterable[LandingFile], 
     return found
 
 
+# A load of the days before looks into a file for late rows: that brings no row of the file's own day.
+LOADED_AS_OWN = """\
+select distinct files.file
+from ops.load_files as files
+inner join ops.loads as loads on files.source = loads.source and files.load_id = loads.load_id
+inner join unnest(@own_files) as own_file with offset as number on files.file = own_file
+inner join unnest(@own_days) as own_day with offset as number_of_day on number = number_of_day
+where
+    files.source = @source and loads.status = 'done'
+    and date(own_day) between loads.start_day and loads.end_day
+"""
+
+
 def missing_days(client: Client, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
     """The days without a file of their own, now or when they were loaded; see ``warehouse/ledger.py``."""
     absent = days_without_file(source, files, days)
     if not absent:
         return []
-    names = [row['file'] for row in seen(client, [source])]
-    held = {day_in_name(source, name) for name in names} | days_held_before(source, names)
+    days_of = {row['file']: day_in_name(source, row['file']) for row in seen(client, [source])}
+    held = days_held_before(source, days_of) | ({None} if None in days_of.values() else set())
+    own = {name: day for name, day in days_of.items() if day in absent}
+    if own and not source.any_day:
+        values = {'source': source.name, 'own_files': list(own), 'own_days': [str(day) for day in own.values()]}
+        rows = client.run(LOADED_AS_OWN, values, what='files')
+        own = {row['file']: own[row['file']] for row in rows}
+    held |= set(own.values())
     if None in held or any(file.day is None for file in files):
         rows = client.run(
             'select distinct day from ops.load_days'

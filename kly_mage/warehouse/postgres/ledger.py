@@ -58,6 +58,19 @@ _FIRST_WAITING = """
             )
         )
 """
+# A load of the days before looks into a file for late rows: that brings no row of the file's own day.
+_LOADED_AS_OWN = """
+    select file, own_day
+    from unnest(%s::date[], %s::text[]) as own (own_day, file)
+    where exists (
+        select from ops.loads
+        where
+            source = %s
+            and status = 'done'
+            and own_day between start_day and end_day
+            and files @> jsonb_build_array(jsonb_build_object('file', file))
+    )
+"""
 _CHANGED = '(select count(distinct file) from ops.file_days where changed_by = any(array_agg(loads.load_id)))'
 
 
@@ -278,7 +291,13 @@ def missing_days(settings: Settings, source: Source, files: Iterable[LandingFile
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute('select file from ops.files where source = %s', (source.name,))
         read = [name for (name,) in cursor.fetchall()]
-        seen = {day_in_name(source, name) for name in read} | days_held_before(source, read)
+        days = {name: day_in_name(source, name) for name in read}
+        seen = days_held_before(source, read) | ({None} if None in days.values() else set())
+        own = {name: day for name, day in days.items() if day in absent}
+        if own and not source.any_day:
+            cursor.execute(_LOADED_AS_OWN, (list(own.values()), list(own), source.name))
+            own = dict(cursor.fetchall())
+        seen |= set(own.values())
         if None in seen or any(file.day is None for file in found):
             cursor.execute(
                 'select distinct day from ops.load_days inner join ops.loads using (load_id)'

@@ -167,6 +167,7 @@ def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> N
         ledger.SEEN,
         unload.SOURCE_OF,
         ledger.FIRST_WAITING,
+        ledger.LOADED_AS_OWN,
         shown.LOADED_LAST,
         *(CHANGED_BY_RUNS, LEFT_OUT, OF_RUNS, corrected_days(SOURCES['gam_delivery'], [1, 2])),
         fixed.AGREE,

@@ -326,7 +326,7 @@ def test_a_disk_that_is_full_is_said_at_once_and_nothing_is_lost(settings: Setti
     assert 'No space left on device' in error
     assert 'make room' in error
     assert 'Traceback' not in ended.stderr
-    subprocess.run(['mount', '-o', 'remount,size=800M', small_disk], check=True)
+    subprocess.run(['mount', '-o', 'remount,size=1600M', small_disk], check=True)
     ended = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=300, check=False)
     assert ended.returncode == 0, ended.stderr
     assert 'ga4_events: 150,000 read, 150,000 distinct, 150,000 new' in ended.stdout
