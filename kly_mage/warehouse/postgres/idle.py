@@ -16,7 +16,7 @@ class Idle:
 
     def __init__(self, most: int | None = None) -> None:
         self._most, self._lock = most, threading.Lock()
-        self._sessions: list[tuple[object, Connection]] = []
+        self._sessions: list[tuple[tuple[int, object], Connection]] = []
 
     def take(self, what: object) -> Connection | None:
         """A session that was left for this, and that the server has not ended; None if there is none."""
@@ -32,12 +32,15 @@ class Idle:
         return self.take(what)
 
     def leave(self, what: object, session: Connection) -> None:
-        """Keep a session, or end it if there are enough."""
+        """Keep a session; if there are too many then, the one of this process that has been idle longest is ended."""
         with self._lock:
-            if self._most is None or len(self._sessions) < self._most:
-                self._sessions.append(((os.getpid(), what), session))
-                return
-        session.close()
+            self._sessions.append(((os.getpid(), what), session))
+            own = [pair for pair in self._sessions if pair[0][0] == os.getpid()]
+            ended = own[0] if self._most is not None and len(own) > self._most else None
+            if ended:
+                self._sessions.remove(ended)
+        if ended:
+            ended[1].close()
 
     def close(self) -> None:
         """End them all."""

@@ -1,5 +1,8 @@
 """Whoever only reads can change nothing."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from kly_mage.common.errors import LOAD, NotBuiltError, WarehouseError
@@ -48,3 +51,10 @@ def test_a_session_serves_one_query_after_another_and_a_new_one_the_next_where_t
     with connect(settings) as other, other.cursor() as cursor:
         cursor.execute('select pg_terminate_backend(%s, 5000)', (first,))
     assert asked() != first
+
+
+def test_a_session_is_kept_however_many_idle_ones_of_others_are_there(settings: Settings) -> None:
+    for n in range(6):
+        ask(replace(settings, local_dir=Path(f'/nowhere/{n}')), 'select 1', {})
+    ((first,),) = ask(settings, 'select pg_backend_pid()', {}).rows
+    assert ask(settings, 'select pg_backend_pid()', {}).rows == [(first,)]
