@@ -1,16 +1,17 @@
 """What the ledger tells: days that never came, files that were read, and what became of rows."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.landing.deliveries import days_held_before
-from kly_mage.landing.files import LandingFile, day_in_name
+from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse import ledger as told
 from kly_mage.warehouse.bigquery.client import Client
-from kly_mage.warehouse.ledger import PARTS, Reject, days_without_file
+from kly_mage.warehouse.ledger import PARTS, Reject
 from kly_mage.warehouse.outside import Outside
 
 
@@ -122,9 +123,8 @@ def first_waiting(client: Client, source: Source, files: Iterable[LandingFile], 
     return found
 
 
-# A load of the days before looks into a file for late rows: that brings no row of the file's own day.
 LOADED_AS_OWN = """\
-select distinct files.file
+select distinct date(own_day) as day
 from ops.load_files as files
 inner join ops.loads as loads on files.source = loads.source and files.load_id = loads.load_id
 inner join unnest(@own_files) as own_file with offset as number on files.file = own_file
@@ -137,26 +137,31 @@ where
 
 def missing_days(client: Client, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
     """The days without a file of their own, now or when they were loaded; see ``warehouse/ledger.py``."""
-    absent = days_without_file(source, files, days)
-    if not absent:
-        return []
-    days_of = {row['file']: day_in_name(source, row['file']) for row in seen(client, [source])}
-    held = days_held_before(source, days_of) | ({None} if None in days_of.values() else set())
-    own = {name: day for name, day in days_of.items() if day in absent}
-    if own and not source.any_day:
-        values = {'source': source.name, 'own_files': list(own), 'own_days': [str(day) for day in own.values()]}
-        rows = client.run(LOADED_AS_OWN, values, what='files')
-        own = {row['file']: own[row['file']] for row in rows}
-    held |= set(own.values())
-    if None in held or any(file.day is None for file in files):
-        rows = client.run(
+    return told.missing_days(source, files, days, _Read(client, source))
+
+
+@dataclass(frozen=True)
+class _Read:
+    """See ``warehouse/ledger.py``."""
+
+    client: Client
+    source: Source
+
+    def names(self) -> list[str]:
+        return [row['file'] for row in seen(self.client, [self.source])]
+
+    def loaded_as_own(self, days: Mapping[str, date]) -> set[date]:
+        values = {'source': self.source.name, 'own_files': list(days), 'own_days': [str(day) for day in days.values()]}
+        return {row['day'] for row in self.client.run(LOADED_AS_OWN, values, what='files')}
+
+    def days_with_rows(self, days: Collection[date]) -> set[date]:
+        rows = self.client.run(
             'select distinct day from ops.load_days'
             ' where source = @source and day between @start and @end and rows_read > 0',
-            {'source': source.name, 'start': days.start, 'end': days.end},
+            {'source': self.source.name, 'start': min(days), 'end': max(days)},
             what='days',
         )
-        held |= {row['day'] for row in rows}
-    return [day for day in absent if day not in held]
+        return {row['day'] for row in rows}
 
 
 def by_day(client: Client, load_ids: Iterable[int]) -> dict[date, dict[str, dict[str, int]]]:

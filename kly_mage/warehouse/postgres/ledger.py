@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -14,11 +15,11 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.landing.deliveries import days_held_before
-from kly_mage.landing.files import LandingFile, day_in_name
+from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.warehouse import ledger as told
 from kly_mage.warehouse.counts import DAY_COUNTS, Counts
-from kly_mage.warehouse.ledger import CORRECTED, PARTS, Reject, days_without_file
+from kly_mage.warehouse.ledger import CORRECTED, PARTS, Reject
 from kly_mage.warehouse.postgres import finality, freshness, outside, unchanged
 from kly_mage.warehouse.postgres import rejects as waiting_rejects
 from kly_mage.warehouse.postgres.connection import connect
@@ -58,9 +59,8 @@ _FIRST_WAITING = """
             )
         )
 """
-# A load of the days before looks into a file for late rows: that brings no row of the file's own day.
 _LOADED_AS_OWN = """
-    select file, own_day
+    select distinct own_day
     from unnest(%s::date[], %s::text[]) as own (own_day, file)
     where exists (
         select from ops.loads
@@ -275,37 +275,35 @@ def rejects(settings: Settings, load_id: int, limit: int) -> list[Reject]:
         return [Reject(*row) for row in cursor.fetchall()]
 
 
-def missing_days(settings: Settings, source: Source, files: Iterable[LandingFile], window: Window) -> list[date]:
-    """The days of ``window`` without a file of their own, now or when they were loaded.
+def missing_days(settings: Settings, source: Source, files: Collection[LandingFile], window: Window) -> list[date]:
+    """The days without a file of their own, now or when they were loaded; see ``warehouse/ledger.py``."""
+    return told.missing_days(source, files, window, _Read(settings, source))
 
-    A few late rows in the file of another day are no delivery. Rows of an undated file are: where there are such files, a
-    day of which a load has seen a row is not missing.
 
-    Args:
-        files: all files of the source, as ``landing.find_files`` gives them.
-    """
-    found = list(files)
-    absent = days_without_file(source, found, window)
-    if not absent:
-        return []
-    with connect(settings) as connection, connection.cursor() as cursor:
-        cursor.execute('select file from ops.files where source = %s', (source.name,))
-        read = [name for (name,) in cursor.fetchall()]
-        days = {name: day_in_name(source, name) for name in read}
-        seen = days_held_before(source, read) | ({None} if None in days.values() else set())
-        own = {name: day for name, day in days.items() if day in absent}
-        if own and not source.any_day:
-            cursor.execute(_LOADED_AS_OWN, (list(own.values()), list(own), source.name))
-            own = dict(cursor.fetchall())
-        seen |= set(own.values())
-        if None in seen or any(file.day is None for file in found):
-            cursor.execute(
-                'select distinct day from ops.load_days inner join ops.loads using (load_id)'
-                ' where source = %s and day = any(%s) and load_days.rows_read > 0',
-                (source.name, absent),
-            )
-            seen |= {day for (day,) in cursor.fetchall()}
-    return [day for day in absent if day not in seen]
+@dataclass(frozen=True)
+class _Read:
+    """See ``warehouse/ledger.py``."""
+
+    settings: Settings
+    source: Source
+
+    def names(self) -> list[str]:
+        return self._ask('select file from ops.files where source = %s', (self.source.name,))
+
+    def loaded_as_own(self, days: Mapping[str, date]) -> set[date]:
+        return set(self._ask(_LOADED_AS_OWN, (list(days.values()), list(days), self.source.name)))
+
+    def days_with_rows(self, days: Collection[date]) -> set[date]:
+        query = (
+            'select distinct day from ops.load_days inner join ops.loads using (load_id)'
+            ' where source = %s and day = any(%s) and load_days.rows_read > 0'
+        )
+        return set(self._ask(query, (self.source.name, list(days))))
+
+    def _ask(self, query: str, values: tuple[Any, ...]) -> list[Any]:
+        with connect(self.settings) as connection, connection.cursor() as cursor:
+            cursor.execute(query, values)
+            return [value for (value,) in cursor.fetchall()]
 
 
 def _states(files: list[LandingFile]) -> list[dict[str, Any]]:
