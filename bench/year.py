@@ -148,7 +148,7 @@ def multiply(host: str, name: str, last: date) -> None:
     with ThreadPoolExecutor() as pool:
         list(pool.map(copy, [[_BIGGEST], [table for table in _TABLES if table != _BIGGEST]]))
     with database(host, name) as connection, connection.cursor() as cursor:
-        cursor.execute('select ops.fill_months()')
+        cursor.execute('select ops.fill_rollups()')
         cursor.execute('vacuum analyze')
 
 

@@ -19,8 +19,8 @@ def assert_gold_is_exact(
     """Every row of the gold tables, as the oracle works it out from the files.
 
     Args:
-        ratios: whether they are exact, too, and months added up, as on PostgreSQL; else the last digit may be off by one,
-            as of an emulator that divides doubles.
+        ratios: whether they are exact, too, and what is added up further, as on PostgreSQL; else the last digit may be off
+            by one, as of an emulator that divides doubles.
     """
     truth = expected(landing, timezone, late_days)
     for table in TABLES:
@@ -37,30 +37,32 @@ def assert_gold_is_exact(
         assert not missing, f'{table}: not in gold {missing[:3]}, but {surplus[:3]}'
         assert len(found) == len(wanted), f'{table}: {surplus[:3]} should not be there'
     if ratios:
-        _assert_months_are_exact(query, truth.daily_summary)
+        _assert_rollups_are_exact(query, truth.daily_summary)
     else:
         right = {(row['date'], row['content_id']): [row[name] for name in RATIOS] for row in truth.daily_summary}
         for day, content, *values in query(f'select date, content_id, {", ".join(RATIOS)} from gold.daily_summary'):
             assert_near(values, right[day, content])
 
 
-def _assert_months_are_exact(query: Query, rows: Sequence[dict[str, Any]]) -> None:
-    """``gold.monthly_summary``: what the oracle has of days, added up by month and article."""
+def _assert_rollups_are_exact(query: Query, rows: Sequence[dict[str, Any]]) -> None:
+    """``gold.monthly_summary`` and ``gold.daily_totals``: what the oracle has of days, added up."""
     added = ('pageviews', 'sessions', 'user_engagements', 'impressions', 'clicks', 'revenue_usd')
-    wanted: dict[tuple[Any, ...], list[Any]] = {}
+    months: dict[tuple[Any, ...], list[Any]] = {}
+    totals: dict[tuple[Any, ...], list[Any]] = {}
     for row in rows:
-        key = (
-            row['date'].replace(day=1),
-            row['content_id'],
-            *(row[name] for name in ('site', 'title', 'author', 'section')),
-        )
-        sums = wanted.setdefault(key, [0] * (1 + len(added)))
+        names = tuple(row[name] for name in ('site', 'title', 'author', 'section'))
+        sums = [months.setdefault((row['date'].replace(day=1), row['content_id'], *names), [0] * (1 + len(added)))]
+        for by, name in (('all', ''), *((by, row[by]) for by in ('site', 'section', 'author'))):
+            sums.append(totals.setdefault((by, row['date'], name), [0] * (1 + len(added))))
         for at, value in enumerate((1, *(row[name] for name in added))):
-            sums[at] += value
+            for each in sums:
+                each[at] += value
     found = query(
         f'select month, content_id, site, title, author, section, count_days, {", ".join(added)} from gold.monthly_summary'
     )
-    assert {tuple(row[:6]): list(row[6:]) for row in found} == wanted
+    assert {tuple(row[:6]): list(row[6:]) for row in found} == months
+    found = query(f'select by, date, name, count_rows, {", ".join(added)} from gold.daily_totals where count_rows <> 0')
+    assert {tuple(row[:3]): list(row[3:]) for row in found} == totals
 
 
 def assert_near(values: Sequence[Any], right: Sequence[Any]) -> None:

@@ -20,21 +20,21 @@ def show(page: str) -> None:
     """One of the three pages."""
     words, by, label = BY[page]
     days = title(words)
-    found = numbers.rows('groups', by=by, start=days.start, end=days.end)
-    at = {name: found.columns.index(name) for name in found.columns}
+    found = numbers.added_up(days, by, sort='revenue_usd')
+    columns = [*found.texts, *found.numbers]
+    at = {name: columns.index(name) for name in columns}
     places = st.columns(2)
     for place, (name, head) in zip(places, (('revenue_usd', 'Revenue, USD'), ('pageviews', 'Pageviews')), strict=True):
         with place:
             charts.bars(f'{head}, by {by}', [(row[0], row[at[name]]) for row in found.rows])
-    sums = {name: sum(row[at[name]] or 0 for row in found.rows) for name in found.columns[1:6]}
 
     def proof(row: Mapping[str, Any]) -> str:
-        return link('proof', **{by: row['name']}, **numbers.ends(days))
+        return link('proof', **{by: row[by]}, **numbers.ends(days))
 
     table(
         page,
         [
-            Column('name', label, 'text', lambda row: link('articles', **{by: row['name']}, **numbers.ends(days))),
+            Column(by, label, 'text', lambda row: link('articles', **{by: row[by]}, **numbers.ends(days))),
             Column('pageviews', 'Pageviews', 'count'),
             Column('revenue_usd', 'Revenue, USD', 'money'),
             Column('page_rpm_usd', 'RPM, USD', 'money'),
@@ -43,12 +43,12 @@ def show(page: str) -> None:
             Column('clicks', 'Clicks', 'count'),
             Column('ecpm_usd', 'eCPM, USD', 'money'),
         ],
-        found.columns,
+        columns,
         found.rows,
         heading=counted(len(found.rows), by),
         remark=f'A {by} leads to its articles, a number to its days, loads and files. '
         'Sessions add up by article: one that reads two counts on both.',
-        totals=sums,
+        totals=dict(zip(found.numbers, found.totals, strict=True)),
         proof=proof,
         whole_proof=link('proof', **numbers.ends(days)),
     )

@@ -35,11 +35,16 @@ def everything(name: str, **values: Any) -> tuple[list[str], list[tuple[Any, ...
 
 
 @st.cache_data(ttl=SECONDS, max_entries=200, show_spinner=False)
-def by_day(days: Window, article: str | None = None) -> Found:
-    """``gold.daily_summary`` by day, as ``show --by day`` has it."""
-    found = _reader().look_up(DAILY_SUMMARY, Asked(days, article, DAY))
+def added_up(days: Window, by: str, article: str | None = None, sort: str | None = None) -> Found:
+    """``gold.daily_summary`` added up by a column of it, as ``show --by`` has it."""
+    found = _reader().look_up(DAILY_SUMMARY, Asked(days, article, by, sort))
     assert found is not None
     return found
+
+
+def by_day(days: Window, article: str | None = None) -> Found:
+    """The same by day."""
+    return added_up(days, DAY, article)
 
 
 def moments(source: str, days: Window, article: str = '') -> dict[str, datetime | None]:

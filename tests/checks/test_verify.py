@@ -268,27 +268,35 @@ def test_ads_added_up_that_are_gone_or_older_than_their_tables_are_added_up_agai
     assert query(every) == before
 
 
-def test_months_that_are_not_their_days_are_named_and_rebuilt_and_those_older_than_their_table_are_added_up(
+def test_months_and_totals_that_are_not_their_days_are_named_and_rebuilt_and_those_older_than_their_tables_are_added_up(
     loaded: Settings, query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    every = 'select * from gold.monthly_summary order by month, content_id'
-    before = query(every)
+    every = [
+        'select * from gold.monthly_summary order by month, content_id',
+        'select * from gold.daily_totals order by by, date, name',
+    ]
+    before = [query(each) for each in every]
     query("update gold.monthly_summary set revenue_usd = revenue_usd + 0.000001, title = 'x' where content_id = '(not set)'")
     query("insert into gold.monthly_summary (month, content_id, count_days) values ('2025-09-01', 'forged', 1)")
+    query("update gold.daily_totals set clicks = clicks - 1 where by = 'all' and date = '2025-10-02'")
+    query("delete from gold.daily_totals where by = 'site' and date = '2025-10-02'")
     ((money,),) = query("select revenue_usd from gold.monthly_summary where content_id = '(not set)'")
+    ((clicks,),) = query("select clicks from gold.daily_totals where by = 'all' and date = '2025-10-02'")
     assert main(['verify']) == 1
     said = capsys.readouterr().out
     name = 'gold.monthly_summary (2025-10-01, (not set))'
     assert f'{name}: revenue_usd is {money}, gold.daily_summary gives {money - Decimal("0.000001")}' in said
     assert f'{name}: title is x, gold.daily_summary gives (not set)' in said
     assert 'gold.monthly_summary (2025-09-01, forged): gold.daily_summary gives no such row' in said
+    assert f'gold.daily_totals (all, 2025-10-02, ): clicks is {clicks}, gold.daily_summary gives {clicks + 1}' in said
+    assert 'gold.daily_totals (site, 2025-10-02, (not set)): is missing; gold.daily_summary gives count_rows ' in said
     assert 'gold.daily_summary (' not in said
     assert main(['rebuild']) == 0
-    assert query(every) == before
-    query('drop table gold.monthly_summary')
-    query('delete from ops.declarations')  # as after an upgrade from a version that did not have it
+    assert [query(each) for each in every] == before
+    query('drop table gold.monthly_summary, gold.daily_totals')
+    query('delete from ops.declarations')  # as after an upgrade from a version that did not have them
     assert main(['verify']) == 0
-    assert query(every) == before
+    assert [query(each) for each in every] == before
 
 
 def test_rows_that_wait_for_their_refresh_are_no_difference(

@@ -16,6 +16,7 @@ from kly_mage.warehouse.postgres.summary import look_up
 from tests.dashboard.conftest import Dashboard
 
 pytestmark = pytest.mark.one_version
+COUNTED = ('pageviews', 'sessions', 'impressions', 'clicks', 'revenue_usd')
 
 
 @pytest.mark.parametrize('article', ['', '5479186', '(not set)'])
@@ -51,7 +52,7 @@ def test_the_days_before_are_as_many_and_end_the_day_before(days: tuple[str, str
         ('2025-10-30', '2025-11-30'),
     ],
 )
-def test_articles_and_groups_are_the_sums_of_their_days_whether_added_up_by_month_or_not(
+def test_articles_groups_and_days_are_the_sums_of_their_rows_whether_added_up_by_month_or_day_or_not(
     dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch, span: tuple[str, str]
 ) -> None:
     for name, value in dashboard.environment.items():
@@ -59,9 +60,12 @@ def test_articles_and_groups_are_the_sums_of_their_days_whether_added_up_by_mont
     days: dict[str, Any] = {'start': date.fromisoformat(span[0]), 'end': date.fromisoformat(span[1])}
     sums = 'sum(pageviews)::bigint, sum(sessions)::bigint, sum(impressions)::bigint, sum(clicks)::bigint, sum(revenue_usd)'
     sums += ' from gold.daily_summary where date between %(start)s and %(end)s'
-    for by in ('site', 'section', 'author'):
-        found = [row[:6] for row in ask(load_settings(), query('groups'), days | {'by': by}).rows]
-        assert sorted(found) == sorted(ask(load_settings(), f'select {by}, {sums} group by 1', days).rows) != [], by
+    window = Window(*days.values())
+    for by, column in (('day', 'date'), ('site', 'site'), ('section', 'section'), ('author', 'author')):
+        found = numbers.added_up(window, by, sort='revenue_usd')
+        shown = [(row[0], *(row[1 + found.numbers.index(name)] for name in COUNTED)) for row in found.rows]
+        assert sorted(shown) == sorted(ask(load_settings(), f'select {column}, {sums} group by 1', days).rows) != [], by
+        assert shown == sorted(shown, key=lambda row: (-row[-1], row[0])), by
     asked = days | {'site': '', 'section': '', 'author': '', 'search': '', 'sort': 'pageviews', 'limit': None}
     ((site,),) = ask(load_settings(), 'select max(site) from gold.daily_summary', {}).rows
     for name, value, condition in (

@@ -58,7 +58,6 @@ ASKED: dict[str, list[dict[str, Any]]] = {
         OCTOBER | ALL | {'sort': 'pageviews', 'limit': None, 'section': '(not set)'},
     ],
     'versions': [{'article': ARTICLE}],
-    'groups': [span | {'by': by} for span in (OCTOBER, WEEK) for by in ('site', 'section', 'author')],
     'ads': [span | {'by': by} for span in (OCTOBER, WEEK) for by in ADS],
     'ads_beside': [span | {'article': article} for span in (OCTOBER, WEEK) for article in (ARTICLE, '(not set)')],
     'days_of_ads': [
@@ -199,12 +198,13 @@ def test_a_query_gives_what_it_gives_on_postgresql(loaded: tuple[Loaded, Loaded]
     'asked',
     [
         *(Asked(Window(*OCTOBER.values()), by=by) for by in ('day', 'site')),
+        *(Asked(Window(*WEEK.values()), by=by, sort='revenue_usd') for by in ('section', 'author')),
         Asked(by='article', limit=7),
         Asked(article=ARTICLE, by='day', limit=2),
         Asked(Window(*WEEK.values()), ARTICLE),
         Asked(Window(date(2020, 1, 1), date(2020, 1, 2)), by='day'),
     ],
-    ids=['days', 'sites', 'some articles', 'some days of one', 'one as it is', 'nothing'],
+    ids=['days', 'sites', 'sections', 'authors', 'some articles', 'some days of one', 'one as it is', 'nothing'],
 )
 def test_gold_is_added_up_as_on_postgresql(loaded: tuple[Loaded, Loaded], asked: Asked) -> None:
     here, there = (each.reader.look_up(DAILY_SUMMARY, asked) for each in loaded)

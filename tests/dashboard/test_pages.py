@@ -320,7 +320,7 @@ def test_sites_sections_and_authors_are_as_show_adds_them_up(
     visit: Visit, dashboard: Dashboard, place: str, by: str
 ) -> None:
     visit.open(f'{place}?from=2025-10-01&to=2025-10-31')
-    told = {row['name']: row['revenue_usd'] for row in visit.download(place)}
+    told = {row[by]: row['revenue_usd'] for row in visit.download(place)}
     days = ('--from', '2025-10-01', '--to', '2025-10-31')
     shown = csv.DictReader(io.StringIO(dashboard.command('show', '--by', by, '--csv', *days).stdout))
     assert told == {row[by]: row['revenue_usd'] for row in shown}

@@ -13,8 +13,9 @@ from psycopg2.extensions import cursor as Cursor
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import NOT_SET, Mart
 from kly_mage.warehouse.postgres.counting import log
+from kly_mage.warehouse.postgres.mart_tables import table_of_names_ddl
 from kly_mage.warehouse.postgres.measures import UNITS
-from kly_mage.warehouse.postgres.text import comment, identifier, literal
+from kly_mage.warehouse.postgres.text import identifier, literal
 
 BY_DAY, BY_ARTICLE = 'gold.gam_daily_ads', 'gold.gam_monthly_ads'
 PARTS = ('ad_unit', 'line_item', 'creative', 'site')
@@ -46,8 +47,12 @@ def ads_sums_ddl(source: Source, mart: Mart) -> str:
     every = ('count_rows', *measures)
     return '\n'.join(
         [
-            *_table(BY_DAY, 'One row per day and ad unit, line item, creative or site: what was delivered there.', by_day),
-            *_table(BY_ARTICLE, 'One row per article, month and line item: what was delivered beside it.', by_article),
+            *table_of_names_ddl(
+                BY_DAY, 'One row per day and ad unit, line item, creative or site: what was delivered there.', by_day
+            ),
+            *table_of_names_ddl(
+                BY_ARTICLE, 'One row per article, month and line item: what was delivered beside it.', by_article
+            ),
             _FUNCTIONS.format(
                 source=source.name,
                 mart=mart.table,
@@ -125,20 +130,6 @@ def _exact(amount: str, mart: Mart, name: str) -> str:
 
 def _name(column: str) -> str:
     return f"coalesce(nullif({identifier(column)}::text, ''), {literal(NOT_SET)})"
-
-
-def _table(name: str, grain: str, columns: list[tuple[str, str, str]]) -> list[str]:
-    return [
-        f'create table if not exists {name} (',
-        ',\n'.join(f'    {column} {kind}' for column, kind, _ in columns),
-        ');',
-        # By the name's hash: an index has no room for a name of a megabyte.
-        'create unique index if not exists {}_key on {} ({}, {}, md5({}));'.format(
-            name.partition('.')[2], name, *(column for column, _, _ in columns[:3])
-        ),
-        comment('table', name, grain),
-        *(comment('column', f'{name}.{column}', text) for column, _, text in columns),
-    ]
 
 
 _FUNCTIONS = """\

@@ -9,7 +9,7 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, GAM_DAILY_SUMMARY, MARTS, NOT_SET, Distinct, Mart
-from kly_mage.warehouse.postgres import ads_sums, months
+from kly_mage.warehouse.postgres import ads_sums, rollups
 from kly_mage.warehouse.postgres.counting import counting
 from kly_mage.warehouse.postgres.differences import compare, count
 from kly_mage.warehouse.postgres.gold_checks import gold
@@ -76,12 +76,11 @@ def _check_daily_summary(cursor: Cursor, report: Report) -> None:
     report.add(DAILY_SUMMARY.table, compare(cursor, gold(DAILY_SUMMARY.name), defined, key, values), in_gold=True)
     cursor.execute('set local search_path to default')
     report.checked[DAILY_SUMMARY.table] = count(cursor, gold(DAILY_SUMMARY.name))
-    if not set(months.VALUES[1:]) <= set(values):  # a definition of somebody's own, which has no months
+    if not set(values) >= rollups.NEEDED:  # a definition of somebody's own, of which nothing is added up
         return
-    found = sql.SQL(months.MONTHS)
-    given = compare(cursor, found, months.truth(), months.KEY, months.VALUES, of=DAILY_SUMMARY.table)
-    report.add(months.MONTHS, given, in_gold=True)
-    report.checked[months.MONTHS] = count(cursor, found)
+    for table, kept, key, values, given in rollups.truths():
+        report.add(table, compare(cursor, kept, given, key, values, of=DAILY_SUMMARY.table), in_gold=True)
+        report.checked[table] = count(cursor, kept)
 
 
 def _waits(cursor: Cursor, mart: Mart) -> bool:

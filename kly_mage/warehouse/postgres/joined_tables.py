@@ -7,7 +7,7 @@ has the definition; ``ops.begin_daily_summary`` gives it the keys to compute, ``
 from kly_mage.declared import SOURCES
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, joined_measures
 from kly_mage.warehouse.postgres.finality_view import final_on
-from kly_mage.warehouse.postgres.months import emptied, following
+from kly_mage.warehouse.postgres.rollups import emptied, following
 from kly_mage.warehouse.postgres.text import comment, identifier, literal
 
 ROWS, CHANGES = f'{DAILY_SUMMARY.table}_rows', f'{DAILY_SUMMARY.table}_changes'
@@ -37,7 +37,7 @@ def joined_ddl() -> str:
                 rows=ROWS,
                 everything=_keys(),
                 most=MOST_ARTICLES,
-                months=following('new', KEYS),
+                rollups=following('new', KEYS),
                 emptied=emptied(KEYS),
                 noted=', '.join(literal(table) for table in ('gold.articles', *(mart.table for mart in MARTS))),
             ),
@@ -227,11 +227,11 @@ begin
             ') select exists (select from gone)',
             names, newer, case when everything then 'where' else
                 'using daily_summary_keys as key where kept.date = key.date and kept.content_id = key.content_id and'
-            end, case when not everything and ops.has_months() then $months$, {months}$months$ end
+            end, case when not everything and ops.has_rollups() then $rollups$, {rollups}$rollups$ end
         ) into some_are_gone;
     end if;
     if everything then
-        perform ops.fill_months();
+        perform ops.fill_rollups();
     elsif some_are_gone then
         {emptied};
     end if;

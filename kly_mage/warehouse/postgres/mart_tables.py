@@ -65,3 +65,18 @@ def table_ddl(name: str, grain: str, columns: list[tuple[str, str, str]], key: t
         comment('table', table, grain),
         *(comment('column', f'{table}.{identifier(column)}', text) for column, _, text in columns),
     ]
+
+
+def table_of_names_ddl(table: str, grain: str, columns: list[tuple[str, str, str]]) -> list[str]:
+    """The same of a table, given with its schema, whose first three columns are its key, the third a name of any length."""
+    return [
+        f'create table if not exists {table} (',
+        ',\n'.join(f'    {identifier(column)} {kind}' for column, kind, _ in columns),
+        ');',
+        # By the name's hash: an index has no room for a name of a megabyte.
+        'create unique index if not exists {}_key on {} ({}, {}, md5({}));'.format(
+            table.partition('.')[2], table, *(column for column, _, _ in columns[:3])
+        ),
+        comment('table', table, grain),
+        *(comment('column', f'{table}.{identifier(column)}', text) for column, _, text in columns),
+    ]

@@ -7,10 +7,11 @@ from typing import Any
 from kly_mage.common.errors import LOAD, NotBuiltError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
-from kly_mage.declared.marts import Joined, Mart, Measure, Ratio
-from kly_mage.warehouse.gold import ARTICLE_KEY, BATCH_ROWS, Asked, Found, Kind, Rows, Table, columns, sorted_by
+from kly_mage.declared.marts import DAILY_SUMMARY, Joined, Mart, Measure, Ratio
+from kly_mage.warehouse.gold import ARTICLE_KEY, BATCH_ROWS, DAY, Asked, Found, Kind, Rows, Table, columns, sorted_by
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
+from kly_mage.warehouse.postgres.rollups import added_up
 from kly_mage.warehouse.postgres.server import server
 from kly_mage.warehouse.postgres.text import identifier
 
@@ -40,9 +41,12 @@ def look_up(settings: Settings, table: Joined | Mart, asked: Asked, ask: Ask | N
         'article': asked.article,
         'limit': asked.limit,
     }
-    within = f'from {table.table} where {identifier(table.day.name)} between %(start)s and %(end)s'
-    if asked.article is not None:
-        within += f' and {identifier(ARTICLE_KEY)} = %(article)s'
+    within = f'{identifier(table.day.name)} between %(start)s and %(end)s'
+    if asked.article is None and table == DAILY_SUMMARY and asked.by in (DAY, *DAILY_SUMMARY.grouped):
+        within = f'from {added_up(texts[0], within)}'
+    else:
+        within = f'from {table.table} where {within}'
+        within += f' and {identifier(ARTICLE_KEY)} = %(article)s' if asked.article is not None else ''
     sums = {measure.name: _sum(measure) for measure in table.measures}
     if isinstance(table, Joined):
         sums |= {ratio.name: _ratio(ratio) for ratio in table.ratios}

@@ -16,9 +16,9 @@ from kly_mage.warehouse.postgres.delivery_tables import changes_ddl, corrections
 from kly_mage.warehouse.postgres.finality_view import finality_view
 from kly_mage.warehouse.postgres.joined_tables import joined_ddl
 from kly_mage.warehouse.postgres.mart_tables import mart_ddl, restatements_ddl
-from kly_mage.warehouse.postgres.months import months_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from kly_mage.warehouse.postgres.restatements_view import restatements_view
+from kly_mage.warehouse.postgres.rollups import rollups_ddl
 from kly_mage.warehouse.postgres.types import POSTGRES_TYPES
 
 SYSTEM_COLUMNS = {
@@ -129,7 +129,7 @@ def _made_for(sources: tuple[Source, ...], marts: tuple[Mart, ...], joined: str)
             *restatements,
             *(ads_sums_ddl(SOURCES[mart.source], mart) for mart in marts if mart == GAM_DAILY_SUMMARY),
             joined,
-            months_ddl(),
+            rollups_ddl(),
             *checks,
             restatements_view(),
             finality_view(),

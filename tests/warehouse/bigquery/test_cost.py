@@ -102,12 +102,15 @@ def test_a_page_reads_of_each_row_what_is_documented(googlesql: GoogleSql) -> No
     kinds |= {'date': 'date', '_partition_date': 'date', 'revenue_usd': 'bignumeric'}
     values = {'start': days.start, 'end': days.end, 'limit': 8}
     values |= dict.fromkeys(('site', 'section', 'author', 'search', 'sort', 'by'), '')
-    by_day, *_ = gold.queries(DAILY_SUMMARY, Asked(days, by=DAY), *(columns(DAILY_SUMMARY, DAY) or ((), ())))
+    by_day, by_author = (
+        gold.queries(DAILY_SUMMARY, Asked(days, by=by), *(columns(DAILY_SUMMARY, by) or ((), ())))[0]
+        for by in (DAY, 'author')
+    )
     documented = next(line for line in PAGE.read_text('utf-8').splitlines() if line.startswith('| the dashboard |'))
     for text, table, told in (
         (by_day, 'daily_summary', '*Overview* {} bytes of'),
         (reading.query('articles'), 'daily_summary', '*Articles* {},'),
-        (reading.query('groups'), 'daily_summary', '*Authors* {};'),
+        (by_author, 'daily_summary', '*Authors* {};'),
         (reading.query('ads'), 'gam_delivery', '*Ads* {} of'),
         (reading.query('reach'), 'daily_summary', 'all days: {} bytes a row'),
     ):

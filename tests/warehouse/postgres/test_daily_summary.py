@@ -8,10 +8,13 @@ import pytest
 
 from kly_mage.checks.verify import verify
 from kly_mage.common.settings import Settings
+from kly_mage.declared.marts import DAILY_SUMMARY
 from kly_mage.loads import runner
+from kly_mage.warehouse.gold import Asked
 from kly_mage.warehouse.postgres import ddl, joined_tables
 from kly_mage.warehouse.postgres.blocks import run_sql
 from kly_mage.warehouse.postgres.connection import connect
+from kly_mage.warehouse.postgres.summary import look_up
 from tests.delivery import ad, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 from tests.scenes import load, refresh
@@ -153,15 +156,28 @@ def test_a_definition_that_reads_another_table_is_computed_whole(built: Settings
     assert query('select distinct team from gold.daily_summary') == [('Sport',)]
 
 
-def test_a_definition_without_a_column_has_no_months_until_it_has_it_again(built: Settings, query: Query) -> None:
+def test_of_a_definition_without_a_column_nothing_is_added_up_further_until_it_has_it_again(
+    built: Settings, query: Query
+) -> None:
     run_sql(text().replace('    joined.clicks,\n', '', 1))
-    assert query('select count(*) from gold.monthly_summary') == [(0,)]
+    assert query('select count(*) from gold.monthly_summary') == query('select count(*) from gold.daily_totals') == [(0,)]
     assert verify(built).differences == []
     deliver(built, 'gam_delivery_20251003.csv', ad_on('7', '2025-10-02', 'late'))
     load(built, 'gam_delivery', 2)
     refresh('gam_daily_summary')
     run_sql(text())
     assert_gold_is_exact(query, built.data_dir)
+
+
+@pytest.mark.one_version
+def test_what_is_asked_by_day_is_added_up_of_the_rows_where_a_definition_lacks_a_name(built: Settings, query: Query) -> None:
+    asked = [Asked(by='day'), Asked(by='site')]
+    before = [look_up(built, DAILY_SUMMARY, each) for each in asked]
+    (of_sites,) = [found.rows for found in before[1:] if found]
+    assert [row[:2] for row in of_sites] == [('example.com', 4)]  # two articles on two days, a pageview each
+    run_sql(text().replace("    coalesce(articles.author, '(not set)') as author,\n", ''))
+    assert query('select count(*) from gold.daily_totals') == [(0,)]
+    assert [look_up(built, DAILY_SUMMARY, each) for each in asked] == before
 
 
 def test_a_day_is_final_when_the_last_of_its_sources_is(built: Settings, query: Query) -> None:

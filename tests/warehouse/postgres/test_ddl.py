@@ -25,9 +25,9 @@ from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.finality_view import finality_view
 from kly_mage.warehouse.postgres.joined_tables import joined_ddl
 from kly_mage.warehouse.postgres.mart_tables import mart_ddl, restatements_ddl
-from kly_mage.warehouse.postgres.months import months_ddl
 from kly_mage.warehouse.postgres.reconciliation_view import view_ddl
 from kly_mage.warehouse.postgres.restatements_view import restatements_view
+from kly_mage.warehouse.postgres.rollups import rollups_ddl
 from tests.delivery import HEADERS, ad, ads, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact, gold
 from tests.scenes import deliver_october, run_days
@@ -217,7 +217,7 @@ def statements() -> dict[str, str]:
     made |= {'reconciliation.sql': view_ddl(), 'daily_summary.sql': joined_ddl()}
     made |= {'restatements.sql': restatements_view(), 'finality.sql': finality_view()}
     made |= {'ads_sums.sql': ads_sums_ddl(GAM_DELIVERY, GAM_DAILY_SUMMARY)}
-    made |= {'months.sql': months_ddl()}
+    made |= {'rollups.sql': rollups_ddl()}
     made |= {'gam_restatements.sql': restatements_ddl(GAM_DELIVERY, GAM_DAILY_SUMMARY)}
     odd = [*CMS_ARTICLES.names, 'a"b', "a'b", 'a=b', '\\', '_load_id']
     return made | {'cms_articles_hashrow_odd_names.sql': hash_sql.hashrow(CMS_ARTICLES, odd)}

@@ -1,39 +1,39 @@
 create table if not exists gold.gam_daily_ads (
-    by text not null,
-    served_date date not null,
-    name text not null,
-    count_rows bigint not null,
-    impressions bigint not null,
-    clicks bigint not null,
-    revenue_usd numeric not null
+    "by" text not null,
+    "served_date" date not null,
+    "name" text not null,
+    "count_rows" bigint not null,
+    "impressions" bigint not null,
+    "clicks" bigint not null,
+    "revenue_usd" numeric not null
 );
 create unique index if not exists gam_daily_ads_key on gold.gam_daily_ads (by, served_date, md5(name));
 comment on table gold.gam_daily_ads is 'One row per day and ad unit, line item, creative or site: what was delivered there.';
-comment on column gold.gam_daily_ads.by is 'What is named: ad_unit, line_item, creative, site.';
-comment on column gold.gam_daily_ads.served_date is 'Local day of the delivery.';
-comment on column gold.gam_daily_ads.name is 'Its name; (not set) for ads without one.';
-comment on column gold.gam_daily_ads.count_rows is 'Rows that count.';
-comment on column gold.gam_daily_ads.impressions is 'Ad impressions.';
-comment on column gold.gam_daily_ads.clicks is 'Ad clicks.';
-comment on column gold.gam_daily_ads.revenue_usd is 'Revenue in US dollars, exact; corrections are negative.';
+comment on column gold.gam_daily_ads."by" is 'What is named: ad_unit, line_item, creative, site.';
+comment on column gold.gam_daily_ads."served_date" is 'Local day of the delivery.';
+comment on column gold.gam_daily_ads."name" is 'Its name; (not set) for ads without one.';
+comment on column gold.gam_daily_ads."count_rows" is 'Rows that count.';
+comment on column gold.gam_daily_ads."impressions" is 'Ad impressions.';
+comment on column gold.gam_daily_ads."clicks" is 'Ad clicks.';
+comment on column gold.gam_daily_ads."revenue_usd" is 'Revenue in US dollars, exact; corrections are negative.';
 create table if not exists gold.gam_monthly_ads (
-    content_id text not null,
-    month date not null,
-    line_item text not null,
-    count_rows bigint not null,
-    impressions bigint not null,
-    clicks bigint not null,
-    revenue_usd numeric not null
+    "content_id" text not null,
+    "month" date not null,
+    "line_item" text not null,
+    "count_rows" bigint not null,
+    "impressions" bigint not null,
+    "clicks" bigint not null,
+    "revenue_usd" numeric not null
 );
 create unique index if not exists gam_monthly_ads_key on gold.gam_monthly_ads (content_id, month, md5(line_item));
 comment on table gold.gam_monthly_ads is 'One row per article, month and line item: what was delivered beside it.';
-comment on column gold.gam_monthly_ads.content_id is 'The article beside the ads; (not set) for ads without one.';
-comment on column gold.gam_monthly_ads.month is 'The first day of the month.';
-comment on column gold.gam_monthly_ads.line_item is '(not set) for ads without one.';
-comment on column gold.gam_monthly_ads.count_rows is 'Rows that count.';
-comment on column gold.gam_monthly_ads.impressions is 'Ad impressions.';
-comment on column gold.gam_monthly_ads.clicks is 'Ad clicks.';
-comment on column gold.gam_monthly_ads.revenue_usd is 'Revenue in US dollars, exact; corrections are negative.';
+comment on column gold.gam_monthly_ads."content_id" is 'The article beside the ads; (not set) for ads without one.';
+comment on column gold.gam_monthly_ads."month" is 'The first day of the month.';
+comment on column gold.gam_monthly_ads."line_item" is '(not set) for ads without one.';
+comment on column gold.gam_monthly_ads."count_rows" is 'Rows that count.';
+comment on column gold.gam_monthly_ads."impressions" is 'Ad impressions.';
+comment on column gold.gam_monthly_ads."clicks" is 'Ad clicks.';
+comment on column gold.gam_monthly_ads."revenue_usd" is 'Revenue in US dollars, exact; corrections are negative.';
 create or replace function ops.add_up_gam_delivery(since timestamptz, until timestamptz) returns void language plpgsql
 set enable_seqscan = off as $function$
 begin
