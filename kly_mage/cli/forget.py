@@ -8,7 +8,7 @@ from kly_mage.common.console import note, say
 from kly_mage.common.settings import load_settings
 from kly_mage.common.text import counted
 from kly_mage.loads.forget import forget
-from kly_mage.warehouse.postgres.server import server
+from kly_mage.warehouse.choice import warehouse
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,7 +21,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Take the rows out and build gold anew, in one transaction."""
-    settings, keep = server(load_settings()), not options.dry_run
+    of, keep = warehouse(load_settings()), not options.dry_run
+    settings = of.reach()
     done = forget(settings, sources(options), options.user, who(options), keep=keep)
     for each in done:
         note(f'{each.source}: {counted(each.rows, "row")}, {counted(each.rejects, "reject")}')
@@ -31,5 +32,7 @@ def run(options: argparse.Namespace) -> int:
         return DONE
     note('  from now on loads leave out what files bring of this person; the files, backups and outputs of blocks in Mage')
     note('  still hold what they held')
+    for line in of.holding_still():
+        note(f'  {line}')
     say(f'{told} taken out of bronze and gold, for good')
     return DONE

@@ -55,12 +55,7 @@ COMMANDS = {
     'completion': 'print what lets a shell complete commands and options',
 }
 
-# What works on BigQuery, and what needs no warehouse. All else says so, instead of asking a PostgreSQL that nobody meant.
-_ON_BIGQUERY = (
-    *('backfill', 'show', 'status', 'verify', 'reconcile', 'repair', 'unload', 'rebuild', 'rejects', 'conflicts', 'export'),
-    *('dashboard', 'editor', 'fetch', 'check-bigquery', 'inspect', 'new-source', 'completion', 'stop'),
-)
-# What is about that server, and what there is instead.
+# What is about that server, and on BigQuery says so: what there is instead.
 _OF_POSTGRES = {
     'env': 'it prints how that server is reached; BigQuery is reached by KLY_BIGQUERY_PROJECT and gcloud auth',
     'migrate': 'on BigQuery each command makes the tables and columns that are lacking',
@@ -191,12 +186,8 @@ def _command(name: str) -> Command:
 
 
 def _refuse_elsewhere(name: str) -> None:
-    if environment().get('KLY_WAREHOUSE') == 'bigquery' and name not in _ON_BIGQUERY:
-        if name in _OF_POSTGRES:
-            raise UsageError(f'{name} is for PostgreSQL (KLY_WAREHOUSE=postgres): {_OF_POSTGRES[name]}')
-        raise UsageError(
-            f'{name} works on PostgreSQL (KLY_WAREHOUSE=postgres), not on BigQuery yet: there are {", ".join(_ON_BIGQUERY)}'
-        )
+    if environment().get('KLY_WAREHOUSE') == 'bigquery' and name in _OF_POSTGRES:
+        raise UsageError(f'{name} is for PostgreSQL (KLY_WAREHOUSE=postgres): {_OF_POSTGRES[name]}')
 
 
 def _message(error: BaseException) -> str:

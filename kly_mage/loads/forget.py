@@ -8,11 +8,8 @@ from kly_mage.declared import SOURCES
 from kly_mage.landing.parted import sweep
 from kly_mage.loads import runner
 from kly_mage.loads.depends import parts_of
-from kly_mage.warehouse.postgres import forgotten as warehouse
-from kly_mage.warehouse.postgres.connection import connect
-from kly_mage.warehouse.postgres.ddl import ensure_schema
-from kly_mage.warehouse.postgres.forgotten import Removed
-from kly_mage.warehouse.postgres.retry import retrying
+from kly_mage.warehouse.choice import warehouse
+from kly_mage.warehouse.forgetting import Removed
 
 
 def forget(settings: Settings, sources: Iterable[str], person: str, by: str, *, keep: bool = True) -> list[Removed]:
@@ -31,16 +28,8 @@ def forget(settings: Settings, sources: Iterable[str], person: str, by: str, *, 
     if not chosen:
         raise UsageError('no column of this source stands for persons (person=True in its declaration)')
 
-    def work() -> list[Removed]:
-        ensure_schema(settings)
-        with connect(settings) as connection, connection.cursor() as cursor:
-            block = lambda name: runner.Block(name, 'data_exporter', 'sql', ()).sql()  # noqa: E731
-            done = warehouse.forget(cursor, chosen, person, by, block)
-            if not keep:
-                connection.rollback()
-            return done
-
-    done = retrying(work)
+    text = lambda name: runner.Block(name, 'data_exporter', 'sql', ()).sql()  # noqa: E731
+    done = warehouse(settings).forget(chosen, person, by, text, keep=keep)
     if keep:
         sweep(parts_of(settings), whole=True)
     return done

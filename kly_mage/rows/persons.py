@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import polars as pl
 import polars_hash as plh
 
-_STRINGS = r'"(?:[^"\\]|\\.)*"'
-_BETWEEN = r'\\[nrt"\\/]|[^0-9A-Za-z._~+/=@-]'
+STRINGS = r'"(?:[^"\\]|\\.)*"'
+BETWEEN = r'\\[nrt"\\/]|[^0-9A-Za-z._~+/=@-]'
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ class Forgotten:
         """A row that was taken apart names its person in the column; any other may name him anywhere."""
         said = pl.DataFrame({'i': pl.int_range(len(rejects), eager=True), 'reject': rejects})
         own = pl.col('reject').str.json_path_match(f'$.row.{self.column}')
-        words = pl.col('reject').str.extract_all(_STRINGS).list.eval(pl.element().str.strip_chars('"'))
-        pieces = pl.col('reject').str.replace_all(_BETWEEN, ' ').str.split(' ')
+        words = pl.col('reject').str.extract_all(STRINGS).list.eval(pl.element().str.strip_chars('"'))
+        pieces = pl.col('reject').str.replace_all(BETWEEN, ' ').str.split(' ')
         apart = pl.col('reject').str.contains(f'"{self.column}":', literal=True)
         anywhere = pl.when(~apart).then(pl.concat_list(words, pieces))
         told = said.select('i', pl.concat_list(own, anywhere.fill_null([])).alias('id')).explode('id').drop_nulls()

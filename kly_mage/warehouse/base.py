@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands ove
     from kly_mage.landing.files import LandingFile
     from kly_mage.warehouse.account import Accounts
     from kly_mage.warehouse.costs import Cost
+    from kly_mage.warehouse.forgetting import Removed
     from kly_mage.warehouse.gold import Asked, Found, Kind, Rows, Table
     from kly_mage.warehouse.in_place import InPlace
     from kly_mage.warehouse.report import Report
@@ -144,6 +145,22 @@ class Warehouse(Protocol):
             text: reads the SQL block of a name, as for ``refresh``.
             keep: False only finds out what would go.
         """
+
+    def forget(
+        self, sources: Collection[Source], person: str, by: str, text: Callable[[str], str], *, keep: bool
+    ) -> list[Removed]:
+        """Take out all rows of a person, and have loads leave out what files bring of him later: all or nothing.
+
+        Args:
+            sources: each with a ``person_column``.
+            person: as they know him, to the character.
+            by: who asks for it, for the ledger.
+            text: as for ``unload``.
+            keep: False only finds out what would go.
+        """
+
+    def holding_still(self) -> list[str]:
+        """What of the warehouse still holds for a while what was taken out, a line each."""
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         """Empty the marts and fill them from all of bronze: readers see the old rows, then the new.

@@ -24,7 +24,7 @@ from kly_mage.rows import measures as of_frame
 from kly_mage.rows.persons import Forgotten
 from kly_mage.rows.rowhash import undeclared_columns, undeclared_values
 from kly_mage.warehouse.account import LINE_BITS, Amiss, Count, Missing
-from kly_mage.warehouse.bigquery import costs, file_checks, ga4_tables
+from kly_mage.warehouse.bigquery import costs, file_checks, ga4_tables, persons
 from kly_mage.warehouse.bigquery.account_script import Files, account_script, columns, from_table, further
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.staging import POLARS
@@ -94,7 +94,7 @@ class Account:
     # --- the files' rows go in ----------------------------------------------------------------------------------------
 
     def persons(self) -> Forgotten | None:
-        return None  # nobody is forgotten on BigQuery yet
+        return persons.persons(self._client, self._source)
 
     def days_of_newer(self, file: str) -> list[date]:
         own = delivery_of(self._source, file) if self._in_force else None

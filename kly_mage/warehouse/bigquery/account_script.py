@@ -19,6 +19,7 @@ from kly_mage.warehouse.bigquery.account_told import HELD, LINE, came_in, same, 
 from kly_mage.warehouse.bigquery.counting import counted, gone, log
 from kly_mage.warehouse.bigquery.hash_sql import hash_expression, undeclared_expression
 from kly_mage.warehouse.bigquery.load_script import near
+from kly_mage.warehouse.bigquery.persons import FORGOTTEN, with_owner
 from kly_mage.warehouse.bigquery.reconciliation import readable
 from kly_mage.warehouse.bigquery.schema import TYPES, Columns
 from kly_mage.warehouse.bigquery.text import identifier, literal
@@ -67,7 +68,7 @@ def further(source: Source) -> list[Measure]:
 
 def from_table(source: Source, files: Files, window: Window | None) -> Callable[[int, LandingFile, str], str]:
     """Makes the statement that stages the rows of a table of an export, whose query gives them as a load takes them."""
-    measures = {measure.name: per_row(measure) for measure in further(source)}
+    measures = {m.name: f'if(_is_theirs and _reject is not null, null, {per_row(m)})' for m in further(source)}
 
     def into(number: int, file: LandingFile, query: str) -> str:
         day = f"coalesce(_partition_date, date '{file.day}')"
@@ -79,11 +80,12 @@ def from_table(source: Source, files: Files, window: Window | None) -> Callable[
             'copies': '1 + _duplicate_rows',
             'is_outside': f'coalesce(_reject = {literal(OUTSIDE)}, false)',
             'is_superseded': 'false',
-            'reject': f'nullif(_reject, {literal(OUTSIDE)})',
+            'reject': f'if(_is_theirs, {literal(FORGOTTEN)}, nullif(_reject, {literal(OUTSIDE)}))',
             **measures,
         }
         names, values = ', '.join(map(identifier, told)), ', '.join(told.values())
-        return f'insert into {files.table} ({names})\nselect {values} from (\n{query}\n)\nwhere {within(day, window)}'
+        rows = with_owner(source, query)
+        return f'insert into {files.table} ({names})\nselect {values} from {rows}\nwhere {within(day, window)}'
 
     return into
 
@@ -198,10 +200,9 @@ class _Script:
     def _rejects(self) -> str:
         """The files' rejected rows and their places; a load that has met a row keeps it under a hash of where it is."""
         money = self.mart.money if self.mart else None
-        amount = readable(f"json_value(reject, '$.row.{money}')")
-        return _REJECTS.format(
-            bits=LINE_BITS, line=LINE, source=literal(self.name), amount=amount if money else 'cast(null as bignumeric)'
-        )
+        amount = readable(f"json_value(reject, '$.row.{money}')") if money else 'cast(null as bignumeric)'
+        own, theirs = literal(self.name), literal(FORGOTTEN)
+        return _REJECTS.format(bits=LINE_BITS, line=LINE, source=own, forgotten=theirs, amount=amount)
 
     def _holdings(self) -> str:
         """Rows of bronze by day, those that a file has apart from others."""
@@ -331,7 +332,7 @@ with told as (
             @file_names[offset(nth >> {bits})], '\\x1f', cast(nth & {line} as string), '\\x1f', reject
         ))) as reject_id
     from delivered
-    where reject is not null
+    where reject is not null and reject <> {forgotten}
 ),
 
 known as (

@@ -5,6 +5,7 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY, Mart, Measure, mart_of
 from kly_mage.warehouse.account import LINE_BITS, NAMED, is_few
 from kly_mage.warehouse.bigquery.counting import counted, earlier, log
+from kly_mage.warehouse.bigquery.persons import FORGOTTEN
 from kly_mage.warehouse.bigquery.text import cells, identifier, literal
 from kly_mage.warehouse.bigquery.truth import per_row
 from kly_mage.warehouse.bigquery.turns import wrong
@@ -39,6 +40,12 @@ def told(source: Source, window: Window | None) -> list[tuple[str, str]]:
     mart, own = mart_of(source.name), literal(source.name)
     measures = mart.additive if mart else ()
     found = [*_delivered(measures), *_stored(measures)]
+    if source.person_column:  # of tables: of files the client has counted them
+        sums, rows = (
+            [f'sum({identifier(m.name)} * copies)' for m in measures],
+            f'delivered where reject = {literal(FORGOTTEN)}',
+        )
+        found += [('delivered', _by_day(place, 'sum(copies)', sums, rows)) for place in ('read', 'forgotten')]
     found += [
         ('rejects', f'select {cells("day", "place", "count(*)", "sum(amount)")} from fresh_rejects group by day, place'),
         ('late', _lateness(source)),

@@ -180,6 +180,14 @@ class Client:
         except Exception as error:
             raise self._told(error) from error
 
+    def tables(self, data_set: str) -> list[str]:
+        """The names of the tables in a data set of ours."""
+        try:
+            found = self._client.list_tables(f'{self._settings.bigquery_prefix}{data_set}', timeout=ANSWER_SECONDS)
+            return [table.table_id for table in found]
+        except Exception as error:
+            raise self._told(error) from error
+
     def drop(self, table: str) -> None:
         """Drop a staged table; if that fails, it goes by itself within a day."""
         try:

@@ -20,7 +20,11 @@ FILE_DAYS = [
     ('file', 'string', 'The file.'),
     ('day', 'date', 'Local day of the rows; NULL for a file of articles, which is noted as a whole.'),
     ('rows_held', 'int64', 'Usable rows, duplicates included.'),
-    ('checksum', 'numeric', 'Sum over their hashes, numbers and counts, the same in any order.'),
+    (
+        'checksum',
+        'numeric',
+        'Sum over their hashes, numbers and counts, the same in any order; NULL until it is noted anew.',
+    ),
     ('money', 'bignumeric', 'Sum of their money; NULL for a source without.'),
     ('load_id', 'int64', 'The load that read them so.'),
     ('rows_now', 'int64', 'Rows that a later load found there instead, some of the others gone or changed.'),
@@ -94,6 +98,11 @@ def forget(source: Source, condition: str = 'true') -> str:
     return f'delete from ops.file_days where source = {literal(source.name)} and (day is null or {condition});'
 
 
+def note_anew(source: Source) -> str:
+    """The statement that lets the next loads do so where a file did not differ: rows of it count no more."""
+    return f'update ops.file_days set checksum = null where source = {literal(source.name)} and changed_by is null;'
+
+
 _DELIVERED = """
 left join of_files as of_file on looked.file = of_file.file
 left join whole on whole.day = looked.day and whole.file_day = {file_day}
@@ -152,7 +161,8 @@ looked as (
 judged as (
     select
         looked.*,
-        rows_then = rows_now and checksum_then = checksum_now and ifnull(money_then, 0) = ifnull(money_now, 0) as is_same,
+        rows_then = rows_now and ifnull(checksum_then = checksum_now, false)
+        and ifnull(money_then, 0) = ifnull(money_now, 0) as is_same,
         rows_then = rows_now - rows_new and checksum_then = checksum_now - checksum_new
         and ifnull(money_then, 0) = ifnull(money_now, 0) - ifnull(money_new, 0) as has_grown,
         {lost} as is_corrected,
@@ -169,7 +179,7 @@ select
     if(is_right, v_load_id, load_then),
     if(is_right, null, rows_now), if(is_right, null, money_now), if(is_right, null, v_load_id), v_load_id
 from (
-    select *, rows_then is null or is_same or has_grown or is_corrected as is_right
+    select *, rows_then is null or checksum_then is null or is_same or has_grown or is_corrected as is_right
     from judged
     where is_looked_at and not is_closed and (rows_then is null or was_off or not is_same)
 );

@@ -10,6 +10,15 @@ from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.costs import Cost
 
 logger = logging.getLogger('kly_mage')
+COSTS = [
+    ('run', 'string', 'What was done: load, refresh or a check, and of what.'),
+    ('load_id', 'int64', 'The load, if it was one.'),
+    ('finished_at', 'timestamp', 'When it was done.'),
+    ('jobs', 'int64', 'How many jobs it took.'),
+    ('bytes_processed', 'int64', 'Bytes they have read.'),
+    ('bytes_billed', 'int64', 'Bytes that are billed for them.'),
+    ('slot_ms', 'int64', 'Milliseconds of slots they have used.'),
+]
 NOTE = (
     'insert into ops.costs (run, load_id, finished_at, jobs, bytes_processed, bytes_billed, slot_ms)'
     # Of what is no load the parameter is NULL, which is a text.

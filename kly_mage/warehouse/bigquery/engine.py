@@ -22,6 +22,7 @@ from kly_mage.warehouse.bigquery import (
     contents,
     costs,
     fixed,
+    forget,
     ga4_tables,
     gold,
     ledger,
@@ -39,6 +40,7 @@ from kly_mage.warehouse.bigquery.removal import remove
 from kly_mage.warehouse.bigquery.truth import mart_script, rebuild_script
 from kly_mage.warehouse.bigquery.verify import verify
 from kly_mage.warehouse.costs import Cost
+from kly_mage.warehouse.forgetting import Removed
 from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.report import Report
@@ -179,6 +181,17 @@ class BigQuery:
         if keep:
             costs.note(self.client, f'unload {what.source.name}')
         return done
+
+    def forget(
+        self, sources: Collection[Source], person: str, by: str, text: Callable[[str], str], *, keep: bool
+    ) -> list[Removed]:
+        done = forget.forget(self.client, sources, person, by, keep=keep)
+        if keep:
+            costs.note(self.client, 'forget')
+        return done
+
+    def holding_still(self) -> list[str]:
+        return forget.holding_still(self.settings)
 
     def rebuild(self, text: Callable[[str], str]) -> dict[str, int]:
         with costs.noted(self.client, 'rebuild'):

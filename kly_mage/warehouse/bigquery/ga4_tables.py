@@ -18,7 +18,7 @@ from kly_mage.fetch.bigquery import Dataset, Remote
 from kly_mage.fetch.ga4 import day_of, is_export
 from kly_mage.landing.deliveries import delivery_of
 from kly_mage.landing.files import LandingFile, is_delivery, table
-from kly_mage.warehouse.bigquery import rules
+from kly_mage.warehouse.bigquery import persons, rules
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.ga4_select import rows_of, selected
 from kly_mage.warehouse.bigquery.ledger import read_as
@@ -86,7 +86,11 @@ def stage(settings: Settings, client: Client, request: Request, staging: str) ->
 def stage_all(
     settings: Settings, client: Client, source: Source, files: Sequence[LandingFile], window: Window | None, into: Into
 ) -> None:
-    """Put the rows of all these tables into one that is there: what loads have left out as well."""
+    """Put the rows of all these tables into one that is there: what loads have left out as well.
+
+    Args:
+        into: may ask of a row whether it is of a person who was forgotten (``persons.with_owner``).
+    """
     dataset, days = Dataset(settings.ga4_dataset or ''), window or Window(date.min, date.max)
     there = [(number, file, dataset.table(file.name)) for number, file in enumerate(files)]
     found = [(number, file, remote) for number, file, remote in there if remote]
@@ -95,7 +99,7 @@ def stage_all(
             into(n, file, _select(settings, source, days, dataset, file, table))
             for n, file, table in found[at : at + _TABLES]
         ]
-        client.run(''.join(f'{each};\n' for each in rows), what='stage')
+        client.run(persons.asked(source) + ''.join(f'{each};\n' for each in rows), what='stage')
 
 
 def _utc_days(settings: Settings, request: Request, files: list[LandingFile]) -> tuple[date | None, date | None]:

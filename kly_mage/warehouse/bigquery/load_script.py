@@ -13,7 +13,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
-from kly_mage.warehouse.bigquery import contents, correcting, rules
+from kly_mage.warehouse.bigquery import contents, correcting, persons, rules
 from kly_mage.warehouse.bigquery.correcting import Delivered
 from kly_mage.warehouse.bigquery.further_versions import PLACE, accepted, further_versions
 from kly_mage.warehouse.bigquery.schema import COUNTS, bronze_columns
@@ -64,6 +64,7 @@ def load_script(
     parts: dict[str, str | int] = {
         **corrected,
         **rules.parts(source, window, now),
+        **persons.parts(source, corrected['delivered']),
         'name': name,
         'load_id': load_id,
         'which': _which(source, load_id),
@@ -148,6 +149,7 @@ def _counted(source: Source, part: str) -> str:
     Rows in whose place a newer delivery of their day stands are not looked at: their duplicates have their place.
     """
     apart = ", 'superseded'" if source.holds_whole_days else ''
+    apart += ", 'forgotten'" if source.person_column else ''
     match part:
         case 'read':
             return "coalesce(sum(if(_place = 'file', 0, 1 + _duplicate_rows)), 0)"
@@ -156,8 +158,8 @@ def _counted(source: Source, part: str) -> str:
         case 'duplicate':
             others = f"_place in ('file', 'rejected', 'outside'{apart})"
             return f"coalesce(sum(if({others}, 0, _duplicate_rows)), 0) + countif(_place = 'duplicate')"
-        case 'superseded' if source.holds_whole_days:
-            return "coalesce(sum(if(_place = 'superseded', 1 + _duplicate_rows, 0)), 0)"
+        case 'superseded' | 'forgotten' if f"'{part}'" in apart:
+            return f"coalesce(sum(if(_place = '{part}', 1 + _duplicate_rows, 0)), 0)"
         case _:
             return f'countif(_place = {literal(part)})'
 
@@ -181,7 +183,7 @@ _SCRIPT = """\
 declare v_stamp timestamp;
 declare v_load_id int64 default {load_id};
 declare v_stopped string;
-{variables}
+{asked_whose}{variables}
 begin transaction;
 update ops.{name}_lock
 set
@@ -193,7 +195,7 @@ where true;
 
 if not exists (select 1 from ops.loads where {which}) then
 set v_stamp = (select stamp from ops.{name}_lock);
-{deliveries}
+{persons}{deliveries}
 create temp table placed as
 with judged as (
     select
@@ -214,7 +216,7 @@ valued as (
 select
     *,
     case
-        when _reject is not null and _line = {file_line} then 'file'
+        when _reject is not null and _line = {file_line} then 'file'{forgotten}
         when _reject = {outside} then 'outside'
         when _reject is not null then 'rejected'{superseded}
         when {is_other} then if(_nth_of_version = 1, 'conflicting', 'duplicate')

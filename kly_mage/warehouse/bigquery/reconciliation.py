@@ -234,7 +234,8 @@ rejects as (
 -- The last load of a day saw most of it. Articles are spread over loads: for them only the files themselves tell.
 read_by_loads as (
     select
-        load_day.source, load_day.day, load_day.rows_read, load_day.rows_superseded, load.load_id, load.finished_at
+        load_day.source, load_day.day, load_day.rows_read, load_day.rows_superseded, load_day.rows_forgotten,
+        load.load_id, load.finished_at
     from ops.load_days as load_day
     inner join ops.loads as load on load_day.source = load.source and load_day.load_id = load.load_id
     left join {taken_out} as gone on load_day.source = gone.source and load_day.day = gone.day
@@ -275,6 +276,9 @@ counted as (
         coalesce(conflicts.conflicting, 0) as rows_conflicting,
         coalesce(rejects.rejected, 0) as rows_rejected,
         coalesce(nullif(conflicts.superseded, 0), reads.rows_superseded, 0) as rows_superseded,
+        coalesce(
+            if(days.source in ({any_day}), file_check.rows_forgotten, reads.rows_forgotten), 0
+        ) as rows_forgotten,
         coalesce(earlier.replaced, 0) as rows_replaced,
         coalesce(earlier.withdrawn, 0) as rows_withdrawn,
         coalesce(rejects.reasons, '{{}}') as rejects,
@@ -311,10 +315,9 @@ counted as (
 select
     *,
     greatest(
-        rows_read - rows_in_bronze - rows_conflicting - rows_rejected - rows_superseded, 0
+        rows_read - rows_in_bronze - rows_conflicting - rows_rejected - rows_superseded - rows_forgotten, 0
     ) as rows_duplicate,
     greatest(
-        rows_in_bronze + rows_conflicting + rows_rejected + rows_superseded - rows_read, 0
-    ) as rows_not_in_last_load,
-    0 as rows_forgotten  -- nobody is forgotten on BigQuery yet
+        rows_in_bronze + rows_conflicting + rows_rejected + rows_superseded + rows_forgotten - rows_read, 0
+    ) as rows_not_in_last_load
 from counted;"""

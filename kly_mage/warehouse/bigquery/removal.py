@@ -24,21 +24,27 @@ def remove(client: Client, source: Source, hashes: list[str], days: Window | Non
 
 def remove_script(source: Source) -> str:
     """The statements that take out the rows of ``hashes``, a parameter."""
-    tables = [f'bronze.{source.name}', f'bronze.{source.name}_hashrow']
-    if source.version_columns:
-        tables.append(f'bronze.{source.name}_conflicts')
-    if source.may_be_corrected:
-        tables.append(log(source))
     return '\n'.join(
         [
             'begin transaction;',
             # No load or refresh is at work beside this: neither may see a row whose hash is on its way out.
             f"update ops.{source.name}_lock set holder = 'repair' where true;",
-            *(f'delete from {table} where _hashrow in unnest(@hashes);' for table in tables),
+            *(f'delete from {table} where _hashrow in unnest(@hashes);' for table in tables_of(source)),
             note_removed(source),
             'commit transaction;',
         ]
     )
+
+
+def tables_of(source: Source) -> list[str]:
+    """The tables that have or say something of a row by its hash."""
+    return [f'bronze.{source.name}_hashrow', f'bronze.{source.name}', *tables_of_versions(source)]
+
+
+def tables_of_versions(source: Source) -> list[str]:
+    """Those that have versions of rows, bronze left out."""
+    conflicts = [f'bronze.{source.name}_conflicts'] if source.version_columns else []
+    return [*conflicts, *([log(source)] if source.may_be_corrected else [])]
 
 
 def note_removed(source: Source) -> str:

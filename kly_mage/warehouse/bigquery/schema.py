@@ -6,7 +6,9 @@ from kly_mage.declared.marts import DAILY_SUMMARY, MARTS, Mart, joined_measures,
 from kly_mage.warehouse.bigquery import counting, restatements
 from kly_mage.warehouse.bigquery.at_work import AT_WORK
 from kly_mage.warehouse.bigquery.contents import FILE_DAYS
+from kly_mage.warehouse.bigquery.costs import COSTS
 from kly_mage.warehouse.bigquery.file_checks import FILE_CHECKS
+from kly_mage.warehouse.bigquery.persons import PERSONS_FORGOTTEN
 from kly_mage.warehouse.bigquery.reconciliation import view
 from kly_mage.warehouse.bigquery.text import identifier, literal
 
@@ -21,7 +23,7 @@ TYPES = {
 RATIO_DIGITS = 6  # behind the point, of a ratio of gold.daily_summary
 COUNTS = (
     *('read', 'distinct', 'new', 'already_loaded', 'duplicate', 'rejected', 'conflicting', 'restated', 'superseded'),
-    'outside',
+    *('outside', 'forgotten'),
 )
 Columns = list[tuple[str, str, str]]  # name, type, description
 _UNITS = {'count': 'int64', 'USD': 'bignumeric'}
@@ -265,15 +267,6 @@ def _ops() -> list[str]:
         ('taken_at', instant, 'When somebody said that it is a whole row, though its line has no end.'),
         *_DECIDED,
     ]
-    costs: Columns = [
-        ('run', text, 'What was done: load, refresh or a check, and of what.'),
-        ('load_id', number, 'The load, if it was one.'),
-        ('finished_at', instant, 'When it was done.'),
-        ('jobs', number, 'How many jobs it took.'),
-        ('bytes_processed', number, 'Bytes they have read.'),
-        ('bytes_billed', number, 'Bytes that are billed for them.'),
-        ('slot_ms', number, 'Milliseconds of slots they have used.'),
-    ]
     fixed: Columns = [('name', text, 'What is fixed.'), ('value', text, 'As what.')]
     return [
         _table('ops.settings', 'What the first load has fixed, and what has made the tables.', fixed, None, None),
@@ -299,7 +292,9 @@ def _ops() -> list[str]:
             ('usual', number, 'Rows of the days around it, then.'),
             *_DECIDED,
         ], None, None),
-        _table('ops.costs', 'One row per load, refresh and check: what it has read.', costs, None, None),
+        _table('ops.forgotten', 'One row per source and person who was forgotten: loads leave out what comes of them.',
+               PERSONS_FORGOTTEN, None, None),
+        _table('ops.costs', 'One row per load, refresh and check: what it has read.', COSTS, None, None),
         _table('ops.load_outside', 'Rows of days that their file may not hold.', outside, None, 'source, load_id'),
         _table('ops.load_rules', 'One row per load and rule that rows it inserted break.', broken, None, 'source, load_id'),
         _table('bronze.rejects', 'One row per row that cannot be used.', rejects, None, 'source, reject_id'),

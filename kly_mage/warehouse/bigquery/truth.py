@@ -24,31 +24,66 @@ def rebuild_script(
         first: what is done before, when nothing else is at work any more.
         told: the query it ends in; None for that of the rows of each table.
     """
-    scripts = [mart_script(name) or '' for name in (*(mart.name for mart in MARTS), DAILY_SUMMARY.name)]
-    lines = [line for script in scripts for line in script.splitlines()]
-    declared = dict.fromkeys(line for line in lines if line.startswith('declare '))
-    bodies = [line for line in lines if line not in {*declared, 'begin transaction;', 'commit transaction;'}]
-    locks = [f'ops.{DAILY_SUMMARY.name}_lock', *(f'ops.{name}_lock' for name in SOURCES)]
+    names = [*(mart.name for mart in MARTS), DAILY_SUMMARY.name]
     emptied = [table for mart in MARTS for table in mart.tables]
     tables = {**{mart.table: mart.table for mart in MARTS}, DAILY_SUMMARY.table: f'{DAILY_SUMMARY.table}_rows'}
     counts = ' union all '.join(f"select '{name}' as name, count(*) as amount from {rows}" for name, rows in tables.items())
-    return '\n'.join(
-        [
-            *declares,
-            *declared,
-            'begin transaction;',
-            *(f"update {lock} set holder = '{holder}' where true;" for lock in locks),
-            *first,
-            # A day that no mart has any more is built anew as well.
-            'insert into ops.touched_days (day, touched_at)',
-            f'select distinct {DAILY_SUMMARY.day.name}, current_timestamp() from {DAILY_SUMMARY.table}_rows;',
-            *(f'delete from {table} where true;' for table in emptied),
-            *(f'update ops.{mart.source}_lock set watermark = null where true;' for mart in MARTS),
-            *bodies,
-            'commit transaction;',
-            told or f'{counts};',
-        ]
+    steps = [
+        *first,
+        # A day that no mart has any more is built anew as well.
+        'insert into ops.touched_days (day, touched_at)',
+        f'select distinct {DAILY_SUMMARY.day.name}, current_timestamp() from {DAILY_SUMMARY.table}_rows;',
+        *(f'delete from {table} where true;' for table in emptied),
+        *(f'update ops.{mart.source}_lock set watermark = null where true;' for mart in MARTS),
+        *(line for name in names for line in _body(name)),
+    ]
+    return alone(holder, declares, names, steps, told or f'{counts};')
+
+
+def alone(holder: str, declares: Collection[str], refreshes: Collection[str], steps: Collection[str], told: str) -> str:
+    """A script of one transaction beside which no load or refresh is at work.
+
+    Args:
+        holder: who is said to hold the locks.
+        declares: declarations.
+        refreshes: tables of gold whose scripts are among the steps, and need theirs.
+        steps: what it does.
+        told: the query it ends in.
+    """
+    further = [line for name in refreshes for line in _lines(name) if line.startswith('declare ')]
+    locks = [f'ops.{DAILY_SUMMARY.name}_lock', *(f'ops.{name}_lock' for name in SOURCES)]
+    taken = [f"update {lock} set holder = '{holder}' where true;" for lock in locks]
+    return '\n'.join([*declares, *dict.fromkeys(further), 'begin transaction;', *taken, *steps, 'commit transaction;', told])
+
+
+def recounted(mart: Mart, days: str) -> list[str]:
+    """The steps that make a mart, and what joins it, what bronze gives for the days of a variable, an array.
+
+    What waits for a refresh is taken in first: then all that is left has been counted.
+    """
+    day, names = (
+        identifier(mart.day.name),
+        ', '.join(identifier(name) for name in (*mart.key, *(m.name for m in mart.measures))),
     )
+    return [
+        *_body(mart.name),
+        f'create temp table {mart.name}_counted as\n{counted(mart, f"_partition_date in unnest({days})")};',
+        *(f'delete from {table} where {day} in unnest({days});' for table in mart.tables),
+        f'insert into {mart.table} ({names}, _updated_at)\nselect {names}, current_timestamp() from ({truth(mart)});',
+        *(f'insert into gold.{of.registry} ({day}, {identifier(of.key)})\n{keys(mart, of)};' for of in mart.registries),
+        f'insert into ops.touched_days (day, touched_at) select day, current_timestamp() from unnest({days}) as day;',
+        *_body(DAILY_SUMMARY.name),
+    ]
+
+
+def _lines(name: str) -> list[str]:
+    return (mart_script(name) or '').splitlines()
+
+
+def _body(name: str) -> list[str]:
+    """The steps of the script that refreshes a table of gold."""
+    frame = ('begin transaction;', 'commit transaction;')
+    return [line for line in _lines(name) if line not in frame and not line.startswith('declare ')]
 
 
 def mart_script(name: str) -> str | None:
@@ -57,13 +92,13 @@ def mart_script(name: str) -> str | None:
     return path.read_text('utf-8') if path.is_file() else None
 
 
-def counted(mart: Mart) -> str:
-    """The query of what each row that the mart has counted contributes to it."""
+def counted(mart: Mart, which: str = 'true') -> str:
+    """The query of what each row that the mart has counted contributes to it; of those for which a condition holds."""
     keys = [f'_partition_date as {identifier(mart.day.name)}']
     keys += [f'{_key(key.column)} as {identifier(key.name)}' for key in mart.by]
     amounts = [f'{per_row(measure)} as {identifier(measure.name)}' for measure in mart.additive]
     amounts += [f'{_distinct(mart, of)} as {identifier(of.key)}' for of in mart.registries]
-    upto = f'_updated_at <= (select watermark from ops.{mart.source}_lock)'
+    upto = f'_updated_at <= (select watermark from ops.{mart.source}_lock) and {which}'
     return f'select {", ".join([*keys, *amounts])} from {counting.counting(SOURCES[mart.source], upto)} as counting'
 
 

@@ -19,6 +19,7 @@ from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.account import Accounts
 from kly_mage.warehouse.base import Reader
 from kly_mage.warehouse.costs import Cost
+from kly_mage.warehouse.forgetting import Removed
 from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.postgres import blocks, decisions, ledger, outside, rejects, summary
@@ -162,6 +163,23 @@ class Postgres:
                 return done
 
         return retrying(work)
+
+    def forget(
+        self, sources: Collection[Source], person: str, by: str, text: Callable[[str], str], *, keep: bool
+    ) -> list[Removed]:
+        from kly_mage.warehouse.postgres import forgotten
+
+        def work() -> list[Removed]:
+            with self._cursor() as cursor:
+                done = forgotten.forget(cursor, sources, person, by, text)
+                if not keep:
+                    cursor.connection.rollback()
+                return done
+
+        return retrying(work)
+
+    def holding_still(self) -> list[str]:
+        return []  # what was deleted is gone with the next vacuum
 
     @contextmanager
     def _cursor(self) -> Iterator[Cursor]:

@@ -4,10 +4,8 @@ The files still have the rows, so something must tell them: a keyed hash of the 
 of the person stays. A load asks behind its lock, so one that began before a ``forget`` leaves the rows out as well.
 """
 
-import re
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import date
 
 import polars as pl
@@ -16,21 +14,12 @@ from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
 from kly_mage.rows.persons import Forgotten, hashed
+from kly_mage.warehouse.forgetting import INSTEAD, Removed, named
 from kly_mage.warehouse.postgres import contents, gold_checks, recount
 from kly_mage.warehouse.postgres.removal import remove_withdrawn, select_rows
 from kly_mage.warehouse.postgres.tables import bronze_table
 
-_FORGOTTEN = '(forgotten)'  # what takes the place of an id in an error's text
 _MOST_REJECTS = 50_000  # looked at at once
-
-
-@dataclass(frozen=True)
-class Removed:
-    """What went of a person: rows of bronze, and rejects."""
-
-    source: str
-    rows: int
-    rejects: int
 
 
 def persons(cursor: Cursor, source: Source) -> Forgotten | None:
@@ -114,10 +103,9 @@ def _forget_rejects(cursor: Cursor, source: Source, person: str, who: Forgotten)
 
 def _forget_texts(cursor: Cursor, source: Source, person: str) -> None:
     """What loads have said of values may name the person."""
-    there = f'(^|[^0-9A-Za-z._-]){re.escape(person)}($|[^0-9A-Za-z._-])'
     cursor.execute(
         'update ops.loads set error = regexp_replace(error, %(there)s, %(instead)s, %(all)s),'
         ' left_out = regexp_replace(left_out::text, %(there)s, %(instead)s, %(all)s)::jsonb'
         ' where source = %(source)s and (error ~ %(there)s or left_out::text ~ %(there)s)',
-        {'there': there, 'instead': rf'\1{_FORGOTTEN}\2', 'all': 'g', 'source': source.name},
+        {'there': named(person), 'instead': INSTEAD, 'all': 'g', 'source': source.name},
     )

@@ -11,7 +11,7 @@ import pytest
 
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
-from kly_mage.declared.base import Freshness, Source, Volume
+from kly_mage.declared.base import Column, Freshness, Source, Volume
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.landing import files as landing_files
 from kly_mage.warehouse.bigquery import (
@@ -23,9 +23,11 @@ from kly_mage.warehouse.bigquery import (
     engine,
     file_checks,
     fixed,
+    forget,
     gold,
     ledger,
     look,
+    persons,
     reading,
     removal,
     schema,
@@ -153,6 +155,23 @@ def test_what_takes_rows_out_is_googlesql(googlesql: GoogleSql, name: str, chose
     what = Selection(SOURCES[name], **chosen)
     assert googlesql.refusals(unload.look_script(what, table)) == []
     assert googlesql.refusals(unload.unload_script(what, table, 8)) == []
+
+
+def test_what_forgets_a_person_is_googlesql(googlesql: GoogleSql) -> None:
+    sources = [source for source in SOURCES.values() if source.person_column]
+    # One whose rows come in versions as well, none of which is declared.
+    sources.append(replace(SOURCES['gam_delivery'], columns=_with_person(SOURCES['gam_delivery'])))
+    values: dict[str, Any] = {'person_key': 'k', 'persons': ['p'], 'fresh_key': 'k', 'forgotten_by': 'Ani', 'source': 'x'}
+    said = ('loads', 'errors', 'files', 'reasons', 'values', 'raws')
+    values |= {f'{each}_{source.name}': ['1'] for each in said for source in sources}
+    scripts = [forget.look_script(sources), forget.forget_script(sources), forget.KEYED, persons.asked(sources[0])]
+    scripts += [f'{each};' for each in (forget.KEY, forget.ERRORS, forget.FILES, persons.PERSONS)]
+    assert [googlesql.refusals(script, values) for script in scripts] == [[]] * len(scripts)
+    assert googlesql.refusals(scripts[1].replace('rows_removed = known', 'rows_remove = known'), values) != []
+
+
+def _with_person(source: Source) -> tuple[Column, ...]:
+    return tuple(replace(column, person=column.name == 'creative') for column in source.columns)
 
 
 def test_every_table_of_gold_has_its_statements() -> None:

@@ -14,7 +14,7 @@ select
     coalesce(loaded.rows_rejected, 0) as rows_rejected,
     coalesce(loaded.rows_outside, 0) as rows_outside,
     coalesce(loaded.rows_superseded, 0) as rows_superseded,
-    0 as rows_forgotten,
+    coalesce(loaded.rows_forgotten, 0) as rows_forgotten,
     coalesce(loaded.rows_replaced, 0) as rows_replaced,
     coalesce(loaded.rows_withdrawn, 0) as rows_withdrawn,
     loaded.finished_at,

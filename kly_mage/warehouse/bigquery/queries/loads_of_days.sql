@@ -11,7 +11,7 @@ select
     load_day.rows_restated,
     load_day.rows_rejected,
     load_day.rows_superseded,
-    0 as rows_forgotten,
+    load_day.rows_forgotten,
     loaded.finished_at,
     loaded.started_by,
     count(*) over () as lines

@@ -35,7 +35,8 @@ by_day as (
         sum(if(ranked.is_last, ranked.rows_conflicting, 0)) as rows_conflicting,
         sum(if(ranked.is_last, ranked.rows_restated, 0)) as rows_restated,
         sum(if(ranked.is_last, ranked.rows_outside, 0)) as rows_outside,
-        sum(if(ranked.is_last, ranked.rows_superseded, 0)) as rows_superseded
+        sum(if(ranked.is_last, ranked.rows_superseded, 0)) as rows_superseded,
+        sum(if(ranked.is_last, ranked.rows_forgotten, 0)) as rows_forgotten
     from ranked
     group by ranked.day
     order by ranked.day desc
@@ -56,11 +57,13 @@ places as (
             when 'restated' then by_day.rows_restated
             when 'outside' then by_day.rows_outside
             when 'superseded' then by_day.rows_superseded
+            when 'forgotten' then by_day.rows_forgotten
         end as found
     from by_day
     cross join
         unnest([
-            'new', 'already loaded', 'duplicate', 'rejected', 'conflicting', 'restated', 'outside', 'superseded'
+            'new', 'already loaded', 'duplicate', 'rejected', 'conflicting', 'restated', 'outside', 'superseded',
+            'forgotten'
         ]) as outcome with offset as nth
 )
 
