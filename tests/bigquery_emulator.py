@@ -50,6 +50,12 @@ _PATCHES = (
         '        first = f"Transaction is aborted due to concurrent update ({first})"\n'
         '    return BigQueryError(reason, DUCKDB_PREFIX.sub("", first))',
     ),
+    # A cursor begins without temporary tables, which DuckDB looks for among all tables; only a session's may have some.
+    (
+        'local_bigquery/jobs/query.py',
+        'duckdb_tables() WHERE temporary")',
+        'duckdb_tables() WHERE temporary" if session else "SELECT 1 WHERE false")',
+    ),
 )
 
 
@@ -75,14 +81,14 @@ def emulator(*, is_prepared: bool = False) -> Iterator[Address]:
     """An empty warehouse. Skips the test without Python 3.13.
 
     Args:
-        is_prepared: it has the tables of the project ``PREPARED``, which take the emulator longer to make than most tests
-            take. They were made once on this machine, and are copied.
+        is_prepared: a project whose name begins with ``test-`` has all tables from the start, which take the emulator longer
+            to make than most tests take. They were made once on this machine, and are copied.
     """
     python = _python()
     if python is None:
         pytest.skip('the emulator of BigQuery needs Python 3.13')
     home = built(f'local-bigquery-{EMULATOR}-{_RECIPE}', lambda folder: _install(python, folder))
-    with tempfile.TemporaryDirectory(prefix='kly-bigquery-') as folder:
+    with tempfile.TemporaryDirectory(prefix='kly-bigquery-', dir=_fast()) as folder:
         data = Path(folder) / 'data'
         if is_prepared:
             from kly_mage.warehouse.bigquery import fixed, schema
@@ -91,6 +97,8 @@ def emulator(*, is_prepared: bool = False) -> Iterator[Address]:
             noted = Path(fixed.__file__).read_text('utf-8')  # beside the tables
             recipe = hashlib.sha256(f'{_RECIPE} {statements} {noted}'.encode()).hexdigest()[:8]
             shutil.copytree(built(f'bigquery-tables-{recipe}', lambda made: _prepare(home, made)) / 'data', data)
+            (data / f'{PREPARED}.ducklake').rename(data / f'{PREPARED}.template')
+            (data / PREPARED).rename(data / f'{PREPARED}.files')
         with _running(home, data) as address:
             yield address
 
@@ -100,7 +108,8 @@ def _running(home: Path, data: Path) -> Iterator[Address]:
     """The emulator over a folder."""
     ports = free_ports(2)
     log = data.with_name('log')
-    command = [str(home / 'venv/bin/local-bigquery'), '--port', ports[0], '--grpc-port', ports[1]]
+    inside = Path(__file__).with_name('bigquery_emulator_inside.py')
+    command = [str(home / 'venv/bin/python'), '-P', str(inside), '--port', ports[0], '--grpc-port', ports[1]]
     with log.open('wb') as output:
         process = subprocess.Popen(
             [*command, '--data-dir', str(data), '--project', 'local'],
@@ -118,6 +127,12 @@ def _running(home: Path, data: Path) -> Iterator[Address]:
         process.wait()
 
 
+def _fast() -> str | None:
+    """A folder in memory, where there is room for some warehouses: each statement waits for the disk several times."""
+    memory = Path('/dev/shm')
+    return str(memory) if memory.is_dir() and shutil.disk_usage(memory).free > 2 << 30 else None
+
+
 def _prepare(home: Path, folder: Path) -> None:
     """Have the tables of the project in a folder, as its first command makes them."""
     from kly_mage.common.settings import load_settings
@@ -129,6 +144,11 @@ def _prepare(home: Path, folder: Path) -> None:
             patched.setenv(name, value)
         settings = load_settings()
         hold(Client(settings), settings)
+    close = (
+        'import duckdb, sys; [duckdb.connect(name).close() for name in sys.argv[1:]]'  # which writes their logs into them
+    )
+    files = [str(file) for file in (folder / 'data').iterdir() if file.suffix in ('.duckdb', '.ducklake')]
+    subprocess.run([str(home / 'venv/bin/python'), '-c', close, *files], check=True, capture_output=True)
 
 
 def _install(python: str, folder: Path) -> None:
@@ -137,7 +157,7 @@ def _install(python: str, folder: Path) -> None:
     (folder / 'override').write_text(f'duckdb=={DUCKDB}\n')  # the release names a newer one, which its patches do not fit
     extensions = [f'duckdb-extension-{name}=={DUCKDB}' for name in EXTENSIONS]
     packages = [f'local-bigquery=={EMULATOR}', *extensions]
-    uv('pip', 'install', '--python', str(venv), '--override', str(folder / 'override'), *packages)
+    uv('pip', 'install', '--compile-bytecode', '--python', str(venv), '--override', str(folder / 'override'), *packages)
     (site,) = venv.glob('lib/python*/site-packages')
     own = folder / f'.duckdb/extensions/v{DUCKDB}/linux_amd64'
     own.mkdir(parents=True)

@@ -142,7 +142,7 @@ def loaded(address: str, postgres: str, tmp_path_factory: pytest.TempPathFactory
     given |= {'KLY_ENV_FILE': os.devnull, 'KLY_SETTLE_SECONDS': '0', 'KLY_DATA_DIR': str(REPOSITORY / 'data')}
     name = f'dashboard_{uuid.uuid4().hex[:8]}'
     administer(postgres, f'create database {name}')
-    of_bigquery = project(address, name.replace('_', '-')) | {'PYTHONPATH': str(client_folder())}
+    of_bigquery = project(address) | {'PYTHONPATH': str(client_folder())}
     environments = []
     for own in (database(postgres, name), of_bigquery):
         local = str(tmp_path_factory.mktemp('local'))
@@ -223,7 +223,7 @@ def test_what_is_not_there_is_said_and_not_made(
     address: str, loaded: tuple[Loaded, Loaded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     began = datetime.now(UTC)
-    empty = chosen(tmp_path, monkeypatch, project(address, f'test-{uuid.uuid4().hex[:12]}'))
+    empty = chosen(tmp_path, monkeypatch, project(address, f'empty-{uuid.uuid4().hex[:12]}'))
     with pytest.raises(NotBuiltError, match=LOAD):
         warehouse(empty).reader().query('reach', {})
     assert Client(empty).jobs(began) == []

@@ -1,6 +1,5 @@
 """Fixtures for tests that run on both warehouses: a module that imports them all has each of its tests twice."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,14 +9,11 @@ import pytest
 
 from kly_mage.common.settings import Settings
 from tests import conftest as of_postgres
-from tests.bigquery_emulator import PREPARED
 from tests.googlesql import analyzer
 from tests.warehouse.bigquery import conftest as of_bigquery
 from tests.warehouse.bigquery.conftest import address
 
 __all__ = ['address', 'only_googlesql', 'query', 'settings']
-
-_MADE = re.compile(r'create table if not exists (?!ops\.settings|ops\.\w+_lock)(\S+) ')
 
 
 @pytest.fixture(scope='module', autouse=True)
@@ -60,22 +56,10 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         with of_postgres.on_postgres(request.getfixturevalue('postgres'), tmp_path, monkeypatch) as found:
             yield found
     else:
-        found = of_postgres.chosen(tmp_path, monkeypatch, of_bigquery.project(request.getfixturevalue('address'), PREPARED))
-        _empty(found)
-        yield found
+        yield of_postgres.chosen(tmp_path, monkeypatch, of_bigquery.project(request.getfixturevalue('address')))
 
 
 @pytest.fixture
 def query(settings: Settings) -> Callable[[str], list[tuple[Any, ...]]]:
     """Run one statement; gives its rows."""
     return partial((of_bigquery if settings.warehouse == 'bigquery' else of_postgres).ask, settings)
-
-
-def _empty(settings: Settings) -> None:
-    """Take the rows of the test before out of BigQuery: an emulator takes longer to make tables."""
-    from kly_mage.warehouse.bigquery.schema import everything
-
-    tables = _MADE.findall(everything('US', 'UTC'))
-    held = of_bigquery.ask(settings, ' union all '.join(f"select distinct '{name}' from {name}" for name in tables))
-    if held:
-        of_bigquery.ask(settings, ''.join(f'delete from {name} where true;' for (name,) in held))

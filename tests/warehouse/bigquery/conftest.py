@@ -27,9 +27,15 @@ def address() -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The project's settings with an empty project of BigQuery and an empty landing zone of this test's own."""
-    return chosen(tmp_path, monkeypatch, project(address, f'test-{uuid.uuid4().hex[:12]}'))
+def without_tables() -> None:
+    """For a test that looks at how tables are made: ``settings`` names a project without any."""
+
+
+@pytest.fixture
+def settings(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Settings:
+    """The project's settings with a project of BigQuery without rows and an empty landing zone of this test's own."""
+    name = f'empty-{uuid.uuid4().hex[:12]}' if 'without_tables' in request.fixturenames else None
+    return chosen(tmp_path, monkeypatch, project(address, name))
 
 
 @pytest.fixture
@@ -38,8 +44,9 @@ def query(settings: Settings) -> Callable[[str], list[tuple[Any, ...]]]:
     return partial(ask, settings)
 
 
-def project(address: str, name: str) -> dict[str, str]:
-    """The variables that name a project of the emulator."""
+def project(address: str, name: str | None = None) -> dict[str, str]:
+    """The variables that name a project of the emulator: a new one, that has all tables; or an empty one of this name."""
+    name = name or f'test-{uuid.uuid4().hex[:12]}'
     return {'KLY_WAREHOUSE': 'bigquery', 'KLY_BIGQUERY_PROJECT': name, 'BIGQUERY_EMULATOR_HOST': address}
 
 

@@ -19,6 +19,8 @@ from kly_mage.warehouse.bigquery.text import placed
 from tests.delivery import ad, article, deliver, event
 from tests.oracle import Expected, expected
 
+pytestmark = pytest.mark.usefixtures('without_tables')
+
 
 def truth_of(settings: Settings) -> Sample:
     found = expected(settings.data_dir)

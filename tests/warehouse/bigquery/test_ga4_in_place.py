@@ -70,6 +70,7 @@ def backfill(start: str, end: str) -> int:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL_DATA.is_dir(), reason='the real GA4 export is not beside this checkout')
+@pytest.mark.usefixtures('without_tables')  # its days are those of another zone
 def test_four_real_days_are_the_gold_of_their_files_and_again_nothing_new(
     dataset: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

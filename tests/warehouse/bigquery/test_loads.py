@@ -77,6 +77,7 @@ def served(day: int, line_item: str, content: str, impressions: int, revenue: st
     return f'2025-10-0{day}T12:00:00+07:00,/top,{line_item},c,{content},{impressions},0,{revenue}'
 
 
+@pytest.mark.usefixtures('without_tables')  # those of another declaration are refused
 def test_the_page_of_ads_says_what_reports_that_hold_whole_days_have_corrected(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

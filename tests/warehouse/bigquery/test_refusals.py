@@ -54,6 +54,7 @@ def test_no_project_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert 'needs KLY_BIGQUERY_PROJECT' in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures('without_tables')
 def test_another_transaction_in_the_way_is_waited_for_and_nothing_else(
     settings: Settings,
     query: Query,
