@@ -1,7 +1,9 @@
 """What the pages ask: a short way says the same as the long one."""
 
+import re
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +13,14 @@ from kly_mage.common.window import Window
 from kly_mage.dashboard import numbers
 from kly_mage.declared.marts import DAILY_SUMMARY
 from kly_mage.warehouse.gold import DAY, Asked, Table
+from kly_mage.warehouse.postgres import reading
 from kly_mage.warehouse.postgres.reading import ask, query
 from kly_mage.warehouse.postgres.summary import look_up
 from tests.dashboard.conftest import Dashboard
+from tests.mage.test_charts import CHARTS
 
 pytestmark = pytest.mark.one_version
+QUERIES = Path(reading.__file__).parent / 'queries'
 COUNTED = ('pageviews', 'sessions', 'impressions', 'clicks', 'revenue_usd')
 
 
@@ -79,6 +84,88 @@ def test_articles_groups_and_days_are_the_sums_of_their_rows_whether_added_up_by
         assert sorted(row[:10] for row in articles) == sorted(wanted) != [], condition
         totals = (len(wanted), sum(row[5] for row in wanted), sum(row[9] for row in wanted))
         assert {row[-3:] for row in articles} == {totals}, condition
+
+
+@pytest.mark.parametrize('span', [('2025-10-01', '2025-10-31'), ('2025-10-02', '2025-10-09')])
+def test_the_days_of_a_proof_are_the_sums_of_their_rows_whatever_is_chosen(
+    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch, span: tuple[str, str]
+) -> None:
+    for name, value in dashboard.environment.items():
+        monkeypatch.setenv(name, value)
+    in_week = "date between '2025-10-02' and '2025-10-09' and site <> '(not set)' and title ilike '%%a%%'"
+    named = f'select site, section, author, content_id from gold.daily_summary where {in_week} order by 4'
+    (best, *_) = ask(load_settings(), named, {}).rows
+    names = dict(zip(('site', 'section', 'author', 'article'), best, strict=True))
+    conditions = {name: f'{name} = %({name})s' for name in names} | {
+        'article': 'content_id = %(article)s',
+        'search': "(title ilike '%%' || %(search)s || '%%' or content_id = %(search)s)",
+    }
+    chosen: list[dict[str, str]] = [{}, *({name: value} for name, value in names.items())]
+    chosen += [{'site': best[0], 'author': best[2]}, {'site': best[0], 'search': 'A'}, {'search': 'DATA center'}]
+    chosen += [{'search': '5479186'}, {'section': 'no such'}]
+    for given in chosen:
+        asked = {'start': date.fromisoformat(span[0]), 'end': date.fromisoformat(span[1])}
+        asked |= dict.fromkeys(conditions, '') | given
+        which = ' and '.join(['date between %(start)s and %(end)s', *(conditions[name] for name in given)])
+        sums = ', '.join(f'sum({name})' for name in COUNTED)
+        wanted = ask(
+            load_settings(), f'select date, {sums} from gold.daily_summary where {which} group by 1 order by 1 desc', asked
+        )
+        assert ask(load_settings(), query('days'), asked).rows == wanted.rows, given
+        assert bool(wanted.rows) is ('no such' not in given.values()), given
+
+
+def test_no_page_reads_the_rows_of_gold_where_they_are_added_up(
+    dashboard: Dashboard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in dashboard.environment.items():
+        monkeypatch.setenv(name, value)
+    days = Window(date(2025, 10, 1), date(2025, 10, 31))
+    october = {'start': days.start, 'end': days.end}
+    chosen = dict.fromkeys(('site', 'section', 'author', 'search', 'article'), '')
+    ((rows, site, of_article),) = ask(
+        load_settings(),
+        "select count(*), max(site), count(*) filter (where content_id = '5479186') from gold.daily_summary",
+        {},
+    ).rows
+    assert rows > 20 * of_article > 0
+    # Of each query of a page that names them, how many rows of gold it may read of a month that is all there is.
+    asked: dict[str, list[tuple[dict[str, Any], int]]] = {
+        'days': [(october | chosen | given, 0) for given in ({}, {'site': site}, {'section': '(not set)'}, {'author': 'x'})],
+        'articles': [(october | chosen | {'sort': 'pageviews', 'limit': 5}, 5)],
+        'reach': [({}, 2)],
+        'span': [(october | {'source': 'ga4_events', 'article': '5479186'}, of_article)],
+        'days_of_ads': [(october | {'by': 'site', 'wanted': site, 'article': ''}, 0)],
+    }
+    asked['days'].append((october | chosen | {'article': '5479186'}, of_article))
+    for name, cases in asked.items():
+        for values, most in cases:
+            assert _rows_of_gold(query(name), values) <= most, (name, values)
+    looked_up = list[int]()
+
+    def explained(text: str, values: dict[str, Any]) -> Table:
+        looked_up.append(_rows_of_gold(text, values))
+        return ask(load_settings(), text, values)
+
+    for by in (DAY, 'site', 'section', 'author'):
+        found = look_up(load_settings(), DAILY_SUMMARY, Asked(days, by=by), explained)
+        assert found
+        assert found.rows
+    assert looked_up == [0, 0, 0, 0]
+    named = {path.stem for path in QUERIES.glob('*.sql') if re.search(r'gold\.daily_summary\b', path.read_text('utf-8'))}
+    assert named - set(CHARTS) == set(asked) | {'ads_beside'}  # which has no row of it
+
+
+def _rows_of_gold(text: str, values: dict[str, Any]) -> int:
+    """How many rows of the table behind ``gold.daily_summary`` a query reads, used or not."""
+    (((plan,),),) = (ask(load_settings(), f'explain (analyze, costs off, timing off, format json) {text}', values).rows,)
+    waiting, rows = [plan[0]['Plan']], 0
+    while waiting:
+        node = waiting.pop()
+        waiting += node.get('Plans', [])
+        if node.get('Relation Name') == 'daily_summary_rows':
+            rows += node['Actual Loops'] * (node['Actual Rows'] + node.get('Rows Removed by Filter', 0))
+    return int(rows)
 
 
 @pytest.mark.parametrize('article', ['5479186', '(not set)'])
