@@ -30,7 +30,7 @@ from kly_mage.common.text import printable
 # What --help says about each; its module, which may import half a second's worth, is needed only by whoever calls it.
 COMMANDS = {
     'backfill': 'load a range of days, both ends included, and refresh the marts',
-    'fetch': "copy tables of GA4's export from BigQuery into the landing zone",
+    'fetch': "copy tables of GA4's export in BigQuery, or files of a bucket, into the landing zone",
     'verify': 'recompute gold from bronze and hashes from rows; name every difference',
     'reconcile': 'source files, bronze and gold side by side, to the cent',
     'repair': 'make bronze and gold what the files say, and reconcile again',

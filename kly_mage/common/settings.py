@@ -55,6 +55,13 @@ def _dataset(text: str) -> str:
     return text
 
 
+def _buckets(text: str) -> tuple[str, ...]:
+    for url in text.split():
+        if not re.fullmatch(r'gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[^/\x00-\x1f]+)*/?', url):
+            raise ValueError('is no place in Cloud Storage, such as gs://my-bucket/landing; blanks separate several')
+    return tuple(text.split())
+
+
 def _prefix(text: str) -> str:
     if not re.fullmatch('[A-Za-z_][A-Za-z0-9_]{0,99}', text):
         raise ValueError('is no beginning of the name of a data set: letters, digits and _')
@@ -141,8 +148,11 @@ class Settings:
     ga4_dataset: str | None = _setting('KLY_GA4_DATASET', _dataset)
     """BigQuery's data set with GA4's export, ``PROJECT.analytics_NUMBER``; the project also pays for what is read."""
 
+    buckets: tuple[str, ...] = _setting('KLY_BUCKET', _buckets, ())
+    """Where deliveries land in Cloud Storage, ``gs://BUCKET/PREFIX``: below it a folder per source."""
+
     fetch_max_bytes: int = _setting('KLY_FETCH_MAX_BYTES', _whole(1, 10**16), 100_000_000_000)
-    """``fetch`` reads no more bytes of BigQuery than that."""
+    """``fetch`` reads no more bytes of BigQuery, or of Cloud Storage, than that."""
 
     local_dir: Path = _setting('KLY_LOCAL_DIR', Path, REPOSITORY / '.local')
     """Where the embedded PostgreSQL keeps its data, and loads the days of large undated files for the next ones."""

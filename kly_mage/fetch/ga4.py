@@ -5,10 +5,9 @@ Google has written it anew: the file then is a newer delivery of its day (docs/w
 takes its name when it is whole; what was broken off begins with the first table that is not there.
 """
 
-import fcntl
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -16,17 +15,16 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from kly_mage.common.errors import FetchError, UsageError
+from kly_mage.common.errors import FetchError
 from kly_mage.common.text import counted
 from kly_mage.common.window import Window
 from kly_mage.declared.ga4_events import GA4_EVENTS
 from kly_mage.fetch.bigquery import Dataset, Remote
+from kly_mage.fetch.place import Step, alone, begun, folder
 from kly_mage.landing.files import day_in_name, kind_in_name
 
 _GROUP_BYTES, _GROUP_ROWS = 64 << 20, 100_000  # of a row group: what is held of a table
 _TABLE, _MODIFIED = b'kly_mage.bigquery.table', b'kly_mage.bigquery.modified'
-_LOCK = '.fetch.lock'
-Step = Callable[[str, float, float, str], None]
 
 
 @dataclass(frozen=True)
@@ -86,9 +84,9 @@ def fetch(dataset: Dataset, landing: Path, found: Plan, max_bytes: int, step: St
         )
     rows = 0
     if found.waiting:
-        with _alone(landing):
+        with alone(landing), folder(landing, GA4_EVENTS.name) as at:
             for table in found.waiting:
-                rows += _copy(dataset, table, file_of(landing, table.name), step)
+                rows += _copy(dataset, table, at, step)
     return rows
 
 
@@ -125,24 +123,29 @@ def _is_copy(file: Path, dataset: Dataset, table: Remote) -> bool:
     return told.get(_MODIFIED) == table.modified.isoformat().encode()
 
 
-def _copy(dataset: Dataset, table: Remote, file: Path, step: Step) -> int:
+def _copy(dataset: Dataset, table: Remote, at: int, step: Step) -> int:
+    """Copy a table into an open folder."""
     what, total, rows = f'fetching {table.name}', max(table.rows, 1), 0
     step(what, 0, total, '')
     schema, batches = dataset.rows(table.name)
     metadata = {_TABLE: _full_name(dataset, table), _MODIFIED: table.modified.isoformat().encode()}
-    part = file.with_name(f'.{file.name}.part')
+    name = file_of(Path(), table.name).name
+    part = f'.{name}.part'
     try:
-        with pq.ParquetWriter(part, schema.with_metadata(metadata), compression='zstd') as writer:
-            for group in _groups(batches):
-                writer.write_table(group)
-                rows += group.num_rows
-                step(what, min(rows, total * 0.99), total, counted(rows, 'row'))
-        _ensure_whole(dataset, table, rows)
-        with part.open('rb') as written:
+        with os.fdopen(begun(part, at), 'r+b') as written:
+            written.truncate()
+            with pq.ParquetWriter(written, schema.with_metadata(metadata), compression='zstd') as writer:
+                for group in _groups(batches):
+                    writer.write_table(group)
+                    rows += group.num_rows
+                    step(what, min(rows, total * 0.99), total, counted(rows, 'row'))
+            _ensure_whole(dataset, table, rows)
+            written.flush()
             os.fsync(written.fileno())
-        part.replace(file)
+        os.rename(part, name, src_dir_fd=at, dst_dir_fd=at)
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(part, dir_fd=at)
     step(what, total, total, counted(rows, 'row'))
     return rows
 
@@ -167,21 +170,3 @@ def _ensure_whole(dataset: Dataset, table: Remote, rows: int) -> None:
 
 def _full_name(dataset: Dataset, table: Remote) -> bytes:
     return f'{dataset.project}.{dataset.name}.{table.name}'.encode()
-
-
-@contextmanager
-def _alone(landing: Path) -> Iterator[None]:
-    folder = landing / GA4_EVENTS.name
-    try:
-        folder.mkdir(exist_ok=True)
-        lock = (folder / _LOCK).open('w')
-    except OSError as error:
-        raise UsageError(
-            f'{folder} cannot be written ({error.strerror}): create the landing zone or set KLY_DATA_DIR'
-        ) from None
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise FetchError(f'another fetch is at work in {folder}: wait for its end') from None
-        yield

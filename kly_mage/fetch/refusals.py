@@ -25,6 +25,8 @@ class Asked:
         region: what to do where they are in another region than the job.
         own: whether their tables are ours.
         reads: a further data set that is only read, ``PROJECT.NAME``.
+        service: who is asked.
+        apis: what has to be enabled for that.
     """
 
     project: str
@@ -35,6 +37,8 @@ class Asked:
     region: str
     own: bool = False
     reads: str | None = None
+    service: str = 'BigQuery'
+    apis: str = 'the BigQuery API and the BigQuery Storage API'
 
 
 def of_export(full_name: str, cap: str, region: str) -> Asked:
@@ -50,6 +54,20 @@ def of_export(full_name: str, cap: str, region: str) -> Asked:
         "KLY_GA4_DATASET is PROJECT.analytics_NUMBER, as GA4's admin pages name it under BigQuery links",
         cap,
         region,
+    )
+
+
+def of_bucket(name: str) -> Asked:
+    """Of who reads a bucket, and nothing else."""
+    return Asked(
+        f'of gs://{name}',
+        f'the bucket gs://{name}',
+        'Storage Object Viewer (roles/storage.objectViewer)',
+        'KLY_BUCKET is gs://BUCKET/PREFIX, as the Google Cloud console names it',
+        '--max-bytes or KLY_FETCH_MAX_BYTES',
+        'name a bucket that may be read from here',
+        service='Cloud Storage',
+        apis='the Cloud Storage API',
     )
 
 
@@ -79,7 +97,7 @@ def refusal(error: BaseException, asked: Asked) -> Refusal | None:
         return Refusal(f'Google cannot be asked for access ({said}): is there a network?', passes=True)
     if isinstance(error, (RequestException, ConnectionError, TimeoutError, api.RetryError, api.ServerError)):
         return Refusal(
-            f'BigQuery does not answer ({said}): look at the network of this machine, and try it again', passes=True
+            f'{asked.service} does not answer ({said}): look at the network of this machine, and try it again', passes=True
         )
     if isinstance(error, api.GoogleAPIError) and is_in_the_way(said):
         return Refusal(
@@ -107,17 +125,17 @@ def refused(kind: str, said: str, asked: Asked) -> str:
         asked = replace(of_export(asked.reads, asked.cap, asked.region), project=asked.project)
     for words, remedy in _REMEDIES:
         if re.search(words, said, re.IGNORECASE) or (words is _QUOTA and kind in _LIMITS):
-            return f'BigQuery refuses ({said}): {remedy.format(**vars(asked))}'
+            return f'{asked.service} refuses ({said}): {remedy.format(**vars(asked))}'
     if kind in _DENIED or re.search('permission|denied', said, re.IGNORECASE):
         return f'not allowed ({said}): the account needs {_role(said, asked)}'
     if asked.own and re.search(_BY_HAND, said, re.IGNORECASE):
         return (
-            f'BigQuery refuses ({said}): in {asked.data} something was changed or dropped by hand; put it back (for a week '
-            f'BigQuery knows it as it was: FOR SYSTEM_TIME AS OF), or drop them and load again; {_NOTHING}'
+            f'{asked.service} refuses ({said}): in {asked.data} something was changed or dropped by hand; put it back (for '
+            f'a week BigQuery knows it as it was: FOR SYSTEM_TIME AS OF), or drop them and load again; {_NOTHING}'
         )
     if kind == 'NotFound' or re.match('not found', said, re.IGNORECASE):
         return f'{asked.data} is not there ({said}): {asked.names}'
-    return f'BigQuery refuses: {said}'
+    return f'{asked.service} refuses: {said}'
 
 
 def _role(said: str, asked: Asked) -> str:
@@ -158,7 +176,7 @@ _REMEDIES = (
     ),
     (
         'has not been used|is disabled|accessNotConfigured',
-        'an API of the project {project} is off: enable the BigQuery API and the BigQuery Storage API',
+        'an API of the project {project} is off: enable {apis}',
     ),
     (
         r'in location|different (?:location|region)s?|region \S+ (?:does not|is not)|location \S+ (?:does not|is not)',

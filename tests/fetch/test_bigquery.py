@@ -1,17 +1,14 @@
 """What Google refuses, in words that say what to do about it."""
 
-import json
 import os
 import re
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
 from kly_mage.fetch.refusals import of_export, refused
 from tests.bigquery_emulator import client_folder
 from tests.commands import run
+from tests.refusing import refusing
 
 DENIED = 'Access Denied: Dataset shop:analytics_1: Permission bigquery.tables.list denied on dataset shop:analytics_1'
 
@@ -51,39 +48,15 @@ def test_a_refusal_names_its_remedy(kind: str, said: str, remedy: str) -> None:
     assert told.endswith(remedy)
 
 
-@pytest.fixture
-def refusing() -> Iterator[str]:
-    """A server that answers like BigQuery to somebody without rights."""
-
-    class Refusing(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = json.dumps({'error': {'code': 403, 'message': DENIED, 'errors': [{'reason': 'accessDenied'}]}}).encode()
-            self.send_response(403)
-            self.send_header('Content-Type', 'application/json')
-            self.send_header('Content-Length', str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = HTTPServer(('127.0.0.1', 0), Refusing)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f'http://127.0.0.1:{server.server_port}'
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_an_account_without_rights_is_told_which_role_it_lacks_in_one_line(refusing: str) -> None:
-    told = run(
-        *('fetch', 'ga4', '--start', '2025-10-01'),
-        PYTHONPATH=str(client_folder()) + os.pathsep + os.environ.get('PYTHONPATH', ''),
-        BIGQUERY_EMULATOR_HOST=refusing,
-        BIGQUERY_STORAGE_EMULATOR_HOST='127.0.0.1:1',
-        KLY_GA4_DATASET='shop.analytics_1',
-    )
+def test_an_account_without_rights_is_told_which_role_it_lacks_in_one_line() -> None:
+    with refusing(403, DENIED) as address:
+        told = run(
+            *('fetch', 'ga4', '--start', '2025-10-01'),
+            PYTHONPATH=str(client_folder()) + os.pathsep + os.environ.get('PYTHONPATH', ''),
+            BIGQUERY_EMULATOR_HOST=address,
+            BIGQUERY_STORAGE_EMULATOR_HOST='127.0.0.1:1',
+            KLY_GA4_DATASET='shop.analytics_1',
+        )
     assert re.fullmatch(
         rf'error: not allowed \({DENIED}.*\): the account needs .*roles/bigquery.dataViewer.*\n', told.stderr
     )
