@@ -158,10 +158,9 @@ class BigQuery:
         return costs.by_day(self.client, days, self.settings.timezone)
 
     def verify(self) -> Report | None:
-        if not ledger.is_loaded(self.client):
-            return None
         with costs.noted(self.client, 'verify'):
-            return verify(self.client, self.settings.timezone)
+            report = verify(self.client, self.settings.timezone)
+            return report if any(report.checked.values()) or ledger.is_loaded(self.client) else None
 
     def accounts(self) -> AbstractContextManager[Accounts]:
         return accounts(self.client, self.settings)

@@ -5,9 +5,11 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+from kly_mage.common.errors import LOAD, NotBuiltError
 from kly_mage.common.window import Window
 from kly_mage.declared.marts import Joined, Mart, Ratio
 from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.bigquery.ledger import is_loaded
 from kly_mage.warehouse.bigquery.schema import RATIO_DIGITS
 from kly_mage.warehouse.bigquery.text import identifier
 from kly_mage.warehouse.gold import ARTICLE_KEY, BATCH_ROWS, Asked, Found, Kind, Rows, columns, sorted_by
@@ -25,6 +27,7 @@ def look_up(client: Client, table: Joined | Mart, asked: Asked, what: str = 'sho
 
     Raises:
         UsageError: the column to sort by is none of the answer.
+        NotBuiltError: nothing was loaded yet.
     """
     found = columns(table, asked.by)
     if found is None or (asked.article is not None and ARTICLE_KEY not in table.key):
@@ -41,11 +44,18 @@ def look_up(client: Client, table: Joined | Mart, asked: Asked, what: str = 'sho
     else:
         (told,) = client.run(totals, values, what=what)
         amounts = plain(told, ratios)
+    if not amounts[0]:
+        _built(client, table)
     return Found(table.table, texts, numbers, rows, amounts[0], amounts[1:])
 
 
 def stream(client: Client, table: Joined | Mart, days: Window | None) -> tuple[dict[str, Kind], Rows]:
-    """All rows of a table of gold in the order of its key, some at a time, and what its columns hold."""
+    """All rows of a table of gold in the order of its key, some at a time, and what its columns hold.
+
+    Raises:
+        NotBuiltError: nothing was loaded yet.
+    """
+    _built(client, table)
     texts, numbers = columns(table, None) or ((), ())
     values = {'start': days.start, 'end': days.end} if days else {}
     kinds, rows = client.stream(stream_query(table, days), values, what='export')
@@ -60,6 +70,12 @@ def stream_query(table: Joined | Mart, days: Window | None) -> str:
     within = f' where {identifier(table.day.name)} between @start and @end' if days else ''
     names, order = (', '.join(map(identifier, each)) for each in ((*texts, *numbers), table.key))
     return f'select {names} from {table.table}{within} order by {order}'
+
+
+def _built(client: Client, table: Joined | Mart) -> None:
+    """The tables are there from the first command on: what tells one that nobody has built is the ledger."""
+    if not is_loaded(client):
+        raise NotBuiltError(f'{table.table} is not built yet: {LOAD}')
 
 
 def _batches(rows: Iterator[tuple[Any, ...]]) -> Rows:

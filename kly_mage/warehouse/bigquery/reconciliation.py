@@ -314,10 +314,11 @@ counted as (
 
 select
     *,
-    greatest(
+    -- Of a day that nobody has read: none, as PostgreSQL's greatest, which passes NULL over, has it.
+    coalesce(greatest(
         rows_read - rows_in_bronze - rows_conflicting - rows_rejected - rows_superseded - rows_forgotten, 0
-    ) as rows_duplicate,
-    greatest(
+    ), 0) as rows_duplicate,
+    coalesce(greatest(
         rows_in_bronze + rows_conflicting + rows_rejected + rows_superseded + rows_forgotten - rows_read, 0
-    ) as rows_not_in_last_load
+    ), 0) as rows_not_in_last_load
 from counted;"""

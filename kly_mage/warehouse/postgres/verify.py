@@ -41,4 +41,6 @@ def verify(settings: Settings) -> Report | None:
         one_picture(cursor)
         check_bronze(cursor, report)
         check_gold(cursor, report)
-    return report
+        cursor.execute('select exists (select from ops.loads)')
+        (is_loaded,) = cursor.fetchone()
+    return report if any(report.checked.values()) or is_loaded else None
