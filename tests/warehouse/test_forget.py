@@ -16,6 +16,7 @@ from kly_mage.warehouse.choice import warehouse
 from tests.delivery import HEADERS, article, backfill, deliver
 from tests.gold import Query, assert_gold_is_exact
 from tests.warehouse.both import *  # noqa: F403 -- fixtures
+from tests.warehouse.test_corrections import event, events, exported
 
 Captured = pytest.CaptureFixture[str]
 WHO = '1234567890.1690000000'
@@ -145,16 +146,35 @@ def test_gold_is_that_of_the_files_without_the_person_and_no_load_brings_the_row
     assert len(named(settings, query)) == 1, named(settings, query)  # the session of u9
 
 
-def test_a_load_that_began_before_leaves_the_rows_out_as_well(settings: Settings, query: Query) -> None:
-    deliver(settings, 'ga4_events_20251001.csv', row(WHO, DAYS[0], 1), row('u1', DAYS[0], 2), row(WHO, DAYS[0], 1))
+def test_what_was_corrected_of_him_goes_too_and_a_load_that_began_before_leaves_him_out(
+    settings: Settings, query: Query
+) -> None:
+    theirs, other = [event(1, user=WHO), event(2, user=WHO)], event(3)
+    exported(settings, 'events_intraday_20251001.csv', *theirs, other)
+    events()
+    exported(settings, 'events_20251001.csv', theirs[0], other)  # his second one is withdrawn
+    events()
+    named = f"from bronze.ga4_events_corrections where user_pseudo_id = '{WHO}'"
+    corrections = (
+        f'select why {named}' if settings.warehouse == 'bigquery' else 'select why from bronze.ga4_events_corrections'
+    )
+    assert query(corrections) == [('withdrawn',)]
+    exported(settings, 'events_20251001.csv', *theirs, theirs[0], other, event(4))
     asked = {'start_date': DAYS[0], 'end_date': DAYS[0], 'reread': True}
     frame = steps.hash_rows(steps.read_days('ga4_events', asked), 'ga4_events')
-    assert main(['forget', '--user', WHO]) == 0  # of whom nothing is there yet
+    assert main(['forget', '--user', WHO]) == 0
+    assert query('select count(*) from bronze.ga4_events_corrections') == [(0,)]
+    views = 'select content_id, pageviews, sessions from gold.ga4_daily_summary'
+    assert query(views) == [('7', 1, 1)]
     load = steps.export_new_rows(frame, 'ga4_events', asked)
-    assert (load['rows_new'], load['rows_forgotten']) == (1, 2)
-    assert '2 forgotten' in load['line']
-    assert query('select user_pseudo_id from bronze.ga4_events') == [('u1',)]
+    assert (load['rows_new'], load['rows_returned'], load['rows_withdrawn']) == (1, 0, 0)
+    assert load['rows_forgotten'] == 5  # two and three
+    assert '5 forgotten' in load['line']
+    events()
+    assert query('select distinct user_pseudo_id from bronze.ga4_events') == [('u1',)]
+    assert query(views) == [('7', 2, 1)]
+    checked(settings)
     assert main(['forget', '--user', 'u1']) == 0
     assert main(['forget', '--user', 'u1']) == 0  # again: nothing is there, and the first number stays
-    assert query('select count(*) from bronze.ga4_events') == [(0,)]
-    assert query('select rows_removed from ops.forgotten order by 1') == [(0,), (1,)]
+    assert query('select count(*) from bronze.ga4_events union all select count(*) from gold.daily_summary') == [(0,), (0,)]
+    assert query('select rows_removed from ops.forgotten order by 1') == [(2,), (2,)]

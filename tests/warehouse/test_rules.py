@@ -65,6 +65,26 @@ def test_rows_that_break_a_rule_are_loaded_counted_once_and_shown(
     assert '1 row breaks the rule: clicks are at most the impressions' in capsys.readouterr().out
 
 
+def test_a_rule_of_articles_compares_a_new_version_with_the_one_that_counts_behind_its_load(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved = Rule('an article keeps its time', AgainstArticle('publish_timestamp', '<>', 'publish_timestamp'))
+    monkeypatch.setitem(SOURCES, 'cms_articles', replace(SOURCES['cms_articles'], rules=(moved,)))
+
+    def delivered(day: int, *hours: int) -> list[int]:
+        """How many new rows break it, by load, after a file with these versions."""
+        rows = (article('7', published=f'2025-10-01T{hour:02}:00:00+07:00') for hour in hours)
+        deliver(settings, f'cms_articles_202510{day:02}.csv', *rows)
+        backfill('2025-10-01', '2025-10-09', '--pipeline', 'articles_performance')
+        told = 'select sum(rows_broken) from ops.load_rules group by load_id order by load_id'
+        return [int(rows) for (rows,) in query(told)]
+
+    assert delivered(3, 1, 2) == [1]  # of two versions in one file the last counts
+    assert delivered(4, 3) == [1]  # which is the newest itself
+    assert delivered(2, 4) == [1, 1]  # an older file: 3 stays the newest
+    assert delivered(5, 5, 1) == [1, 1, 1]  # 1 is known, and the newest again
+
+
 def test_a_broken_stop_rule_fails_the_load_before_anything_can_be_seen(
     settings: Settings, query: Query, declare: Declare, capsys: Captured
 ) -> None:

@@ -103,9 +103,16 @@ def _broken(source: Source, rule: Rule) -> str:
     own, of_article = identifier(rule.broken.column), identifier(rule.broken.of_article)
     return (
         f'{told} count(*) as amount, 0.0 as usual\n'
-        'from placed as own inner join gold.articles as article on own.content_id = article.content_id\n'
+        f'from placed as own inner join {_articles(source)} as article on own.content_id = article.content_id\n'
         f"where own._place = 'new' and own.{own} {rule.broken.operator} article.{of_article}"
     )
+
+
+def _articles(source: Source) -> str:
+    """What new rows are compared with. A load of articles compares them with those there will be: its own count too."""
+    if not source.versioned:
+        return 'gold.articles'
+    return _NEWEST.format(name=source.name, own=', '.join(map(identifier, source.names)))
 
 
 def _volume(source: Source, window: Window) -> str | None:
@@ -145,6 +152,21 @@ def _filled(statement: str, values: dict[str, str]) -> str:
     return statement
 
 
+# As the view ``gold.articles`` has it, behind the load.
+_NEWEST = """\
+(
+    select {own}
+    from (
+        select {own}, _hashrow, delivery._delivered_at, delivery._file, delivery._line, stored._updated_at
+        from bronze.{name} as stored inner join bronze.{name}_hashrow as delivery using (_hashrow)
+        union all
+        select {own}, _hashrow, _delivered_at, _file, _line, v_stamp from placed where _reject is null
+    ) as version
+    where true
+    qualify row_number() over (
+        partition by content_id order by _delivered_at desc, _file desc, _line desc, _updated_at desc, _hashrow asc
+    ) = 1
+)"""
 # Distinct usable rows by day, as the ledger will count them.
 _OF_LOAD = (
     "select _partition_date as day, countif(_place in ('new', 'already_loaded', 'conflicting', 'restated')) as amount"

@@ -1,5 +1,6 @@
 """GA4's tables loaded where they stand: the gold of their files, corrected when Google writes a table anew."""
 
+import json
 import re
 import shutil
 from dataclasses import replace
@@ -21,6 +22,7 @@ from kly_mage.fetch.bigquery import Dataset, Remote
 from kly_mage.landing.files import files_for
 from kly_mage.loads import steps
 from kly_mage.warehouse.bigquery import ga4_tables
+from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.engine import BigQuery
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.counts import Counts
@@ -217,6 +219,44 @@ def test_a_day_whose_table_is_written_anew_counts_as_it_is_now(
     monkeypatch.setenv('KLY_GA4_ARTICLE', 'param:article')
     write('events_20251001', 4, [viewed(2, '8')])
     assert backfill('2025-10-01', '2025-10-01') == 2
+
+
+def test_a_person_is_left_out_of_tables_though_he_is_forgotten_while_their_rows_are_staged(
+    dataset: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said, client = list[str](), BigQuery(load_settings()).client
+    # Twice, and one without a name; and another person.
+    fill(dataset, 'events_20251001', [viewed(1, '7'), viewed(1, '7'), viewed(1, '7') | {'event_name': ''}, viewed(2, '7')])
+    client.run('create table staging.ga4_events_7 (a string); create table staging.reconcile_8 (a string)', what='test')
+    run = Client.run
+
+    def forgetting(self: Client, text: str, *given: Any, what: str, **further: Any) -> Any:
+        if what == 'load' and not said:
+            said.append('')
+            capsys.readouterr()
+            assert main(['forget', '--user', 'u1', '--by', 'Ani']) == 0
+            said[0] = capsys.readouterr().err
+            assert not client.has('staging.ga4_events_7')  # of a load that is no more; that of this one is needed
+            assert client.has('staging.reconcile_8')
+        return run(self, text, *given, what=what, **further)
+
+    monkeypatch.setattr(Client, 'run', forgetting)
+    assert backfill('2025-10-01', '2025-10-01') == 3  # there are no articles
+    *_, export, kept = said[0].splitlines()
+    assert f"{dataset}.analytics_1 are Google's export" in export
+    assert '7 days of time travel' in kept
+
+    def ask(text: str) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in client.run(text, what='test')]
+
+    counts = 'rows_read, rows_new, rows_forgotten, rows_rejected, rows_duplicate'
+    assert ask(f"select {counts} from ops.loads where source = 'ga4_events'") == [(4, 1, 3, 0, 0)]
+    assert ask('select user_pseudo_id from bronze.ga4_events') == [('u2',)]
+    assert ask('select count(*) from bronze.rejects') == [(0,)]
+    capsys.readouterr()
+    assert main(['reconcile', '--json', '--source', 'ga4_events']) == 0
+    rows = json.loads(capsys.readouterr().out)['sources']['ga4_events']['total']['rows']
+    assert {place: rows[place] for place in ('read', 'bronze', 'forgotten')} == {'read': 4, 'bronze': 1, 'forgotten': 3}
 
 
 def test_rules_are_held_where_the_rows_stand(

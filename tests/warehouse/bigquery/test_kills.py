@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from itertools import product
 
 import pytest
 
@@ -42,8 +43,8 @@ sys.exit(main(sys.argv[3:]))
 """
 
 
-def killed_at_a_job(number: int, when: str) -> int:
-    command = [sys.executable, '-c', KILLED, str(number), when, *BACKFILL]
+def killed_at_a_job(number: int, when: str, asked: list[str] = BACKFILL) -> int:
+    command = [sys.executable, '-c', KILLED, str(number), when, *asked]
     return subprocess.run(command, cwd=REPOSITORY, env=environment(), timeout=300, capture_output=True).returncode
 
 
@@ -86,3 +87,29 @@ def test_a_program_of_kills_ends_in_the_gold_of_the_files(settings: Settings, qu
     # What a newer delivery lacks went once, if it had ever been loaded.
     signs = 'select count(*) - count(distinct _hashrow), countif(sign > 0) from bronze.ga4_events_corrections'
     assert query(signs) == [(0, 0)]
+
+
+@pytest.mark.slow
+def test_a_forget_that_is_killed_at_any_job_has_taken_out_all_of_a_person_or_nothing(
+    settings: Settings, query: Query
+) -> None:
+    exported(settings, 'events_20251001.csv', event(1, user='u1'), event(2, user='u2'))
+    assert main(BACKFILL) in (0, 3)
+    there = (
+        "select (select count(*) from bronze.ga4_events where user_pseudo_id = 'u1'), (select count(*) from ops.forgotten)"
+    )
+    views = 'select coalesce(sum(pageviews), 0) from gold.daily_summary'
+    states = list[tuple[int, ...]]()
+    for number, when in product(range(2, 9), ('before', 'behind')):
+        assert killed_at_a_job(number, when, ['forget', '--user', 'u1']) == 137, (number, when)
+        (state,), (shown,) = query(there), query(views)
+        assert (state, shown) in (((1, 0), (2,)), ((0, 1), (1,))), (number, when)
+        states.append(state)
+    assert states == sorted(states, reverse=True)
+    assert len(set(states)) == 2
+    assert main(['forget', '--user', 'u1']) == 0
+    assert main(BACKFILL) in (0, 3)
+    assert query('select user_pseudo_id from bronze.ga4_events') == [('u2',)]
+    report = verify(settings)
+    assert report
+    assert (report.differences, report.waiting) == ([], [])
