@@ -27,7 +27,7 @@ from kly_mage.common.settings import ENV_FILE, REPOSITORY, Settings
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.warehouse.bigquery import look
-from kly_mage.warehouse.bigquery.client import Job
+from kly_mage.warehouse.bigquery.client import Client, Job
 from kly_mage.warehouse.bigquery.engine import BigQuery
 
 PREFIX = 'kly_check_'
@@ -115,6 +115,7 @@ def check(settings: Settings, sample: Sample, tell: Tell) -> Report:
         KlyError: BigQuery refuses something, or a load fails.
     """
     warehouse, since = BigQuery(settings), datetime.now(UTC)
+    Client(settings)  # whoever has no credentials has nothing to drop
     with _dropped(warehouse, tell):
         tell('making tables')
         client = warehouse.client

@@ -179,7 +179,8 @@ _REMEDIES = (
         'an API of the project {project} is off: enable {apis}',
     ),
     (
-        r'in location|different (?:location|region)s?|region \S+ (?:does not|is not)|location \S+ (?:does not|is not)',
+        r'not found: dataset .* in location|different (?:location|region)s?'
+        r'|region \S+ (?:does not|is not)|location \S+ (?:does not|is not)',
         '{data} and the job are in different regions: {region}; ' + _NOTHING,
     ),
     (

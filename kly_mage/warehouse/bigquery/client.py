@@ -203,12 +203,15 @@ class Client:
         """
         if not self._settings.bigquery_prefix:
             raise ValueError(DATA_SETS)
-        try:
-            for name in DATA_SETS:
-                name = f'{self._settings.bigquery_prefix}{name}'
+        refused: Exception | None = None
+        for name in DATA_SETS:
+            name = f'{self._settings.bigquery_prefix}{name}'
+            try:
                 self._client.delete_dataset(name, delete_contents=True, not_found_ok=True, timeout=ANSWER_SECONDS)
-        except Exception as error:
-            raise self._told(error) from error
+            except Exception as error:  # noqa: BLE001 -- the others go all the same
+                refused = refused or error
+        if refused:
+            raise self._told(refused) from refused
 
     def jobs(self, since: datetime) -> list[Job]:
         """The jobs with our prefix that were begun since then, as BigQuery lists them."""

@@ -114,6 +114,32 @@ def test_the_data_sets_go_after_ctrl_c(
     assert data_sets() == []
 
 
+def test_without_credentials_nothing_is_begun(settings: Settings, sample: Sample, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv('BIGQUERY_EMULATOR_HOST')
+    monkeypatch.setenv('GOOGLE_APPLICATION_CREDENTIALS', '/no/key.json')
+    told = list[str]()
+    with pytest.raises(WarehouseError, match='no credentials for Google Cloud'):
+        check(throw_away(settings, sample), sample, told.append)
+    assert told == []
+
+
+def test_a_data_set_that_cannot_be_dropped_keeps_no_other(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    from google.api_core.exceptions import Forbidden
+    from google.cloud.bigquery import Client as Google
+
+    asked = list[str]()
+
+    def refuse(self: Any, name: str, **given: Any) -> None:
+        asked.append(name)
+        if name.endswith('gold'):
+            raise Forbidden('Access Denied: Dataset kly_check_gold: Permission bigquery.datasets.delete denied')
+
+    monkeypatch.setattr(Google, 'delete_dataset', refuse)
+    with pytest.raises(WarehouseError, match=r'roles/bigquery\.dataOwner'):
+        Client(replace(settings, bigquery_prefix='kly_check_')).drop_everything()
+    assert sorted(asked) == ['kly_check_bronze', 'kly_check_gold', 'kly_check_ops', 'kly_check_staging']
+
+
 def test_what_loads_have_read_is_compared_with_the_formula() -> None:
     # 58,125 rows, three times 852 bytes of each and twice 174.
     def found(read: int) -> tuple[str, bool | None]:
