@@ -7,6 +7,7 @@ bucket stays.
 
 import os
 import re
+import shutil
 import stat
 from base64 import b64encode
 from collections.abc import Callable, Collection
@@ -131,6 +132,11 @@ def fetch(landing: Path, found: Plan, max_bytes: int, step: Step) -> None:
             f'{counted(len(found.waiting), "file")} of {found.bytes:,} bytes would be read, {max_bytes:,} may be: '
             'name fewer days, or allow more by --max-bytes or KLY_FETCH_MAX_BYTES; nothing was read'
         )
+    if found.bytes > (free := shutil.disk_usage(landing).free):
+        raise FetchError(
+            f'{counted(len(found.waiting), "file")} of {found.bytes:,} bytes would be written, {free:,} are free: make room '
+            f'in {landing}, or name fewer days; nothing was read'
+        )
     if not found.waiting:
         return
     with alone(landing):
@@ -162,7 +168,7 @@ def _difference(landing: Path, delivery: Delivery, there: _State, copies: list[N
     of = [copy.url for copy in copies if (copy.size, copy.crc32c) == (size, crc32c)]
     if remote.url in of:
         return ''
-    whose = f'a copy of {printable(of[-1], 300)}' if of else 'none that fetch has written'
+    whose = f'a copy of {printable(of[-1], 300)}' if of else 'none that fetch files has written'
     return f'the file there is {whose}, and would be replaced; move it away, or fetch into another KLY_DATA_DIR'
 
 
@@ -171,6 +177,7 @@ def _copy(landing: Path, waiting: Waiting, step: Step) -> None:
     what, total, part = f'fetching {delivery.file}', max(remote.size, 1), _part(delivery)
     step(what, 0, total, '')
     with folder(landing, delivery.source.name) as at, os.fdopen(begun(part, at), 'r+b') as written:
+        _ensure_as_found(waiting, at)  # before as well: another call may have been quicker
         checksum, done = _checked(written, remote.size)
         written.seek(done)
         written.truncate()
@@ -178,7 +185,7 @@ def _copy(landing: Path, waiting: Waiting, step: Step) -> None:
             written.write(chunk)
             checksum.update(chunk)
             done += len(chunk)
-            step(what, min(done, total * 0.99), total, f'{done:,} bytes')
+            step(what, min(done, total * 0.99), total, counted(done, 'byte'))
         if (done, _spelled(checksum)) != (remote.size, remote.crc32c):
             os.unlink(part, dir_fd=at)
             raise FetchError(f'{remote.url} came with other bytes than it has: nothing of it was kept, fetch it again')
@@ -189,10 +196,14 @@ def _copy(landing: Path, waiting: Waiting, step: Step) -> None:
         os.fsync(written.fileno())
         changed = os.fstat(written.fileno()).st_mtime_ns
         noted.write(landing, Note(delivery.file, remote.url, remote.generation, done, str(remote.crc32c), changed))
-        if _state(delivery.name, at) != waiting.there:
-            raise FetchError(f'{delivery.file} was written by somebody else meanwhile: fetch again')
+        _ensure_as_found(waiting, at)
         os.rename(part, delivery.name, src_dir_fd=at, dst_dir_fd=at)
-    step(what, total, total, f'{done:,} bytes')
+    step(what, total, total, counted(done, 'byte'))
+
+
+def _ensure_as_found(waiting: Waiting, at: int) -> None:
+    if _state(waiting.delivery.name, at) != waiting.there:
+        raise FetchError(f'{waiting.delivery.file} was written by somebody else meanwhile: fetch again')
 
 
 def _checked(stream: BinaryIO, most: int) -> tuple[Any, int]:

@@ -1,10 +1,12 @@
 """Which objects become which files, what a call that is broken off leaves behind, and what is never written."""
 
 import os
+import shutil
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -144,7 +146,7 @@ def test_what_somebody_else_put_there_is_not_replaced(tmp_path: Path, bucket: Bu
     landing, file, outside = tmp_path / 'zone', tmp_path / 'zone/ga4_events/a.csv', tmp_path / 'outside.csv'
     outside.write_bytes(b'mine')
     file.parent.mkdir(parents=True)
-    said = 'the file there is none that fetch has written'
+    said = 'the file there is none that fetch files has written'
     if whose == 'a folder':
         file.mkdir()
         said = 'no file that can be read'
@@ -224,13 +226,18 @@ def test_killed_before_a_newer_copy_takes_its_name_the_next_call_gives_it(
         patched.setattr(os, 'rename', killed)
         with pytest.raises(KeyboardInterrupt):
             fetch(tmp_path, bucket)
-    with (tmp_path / '.fetched.jsonl').open('ab') as notes:
-        notes.write(b'{"file": "ga4_ev')  # and a line that was broken off
-    assert (tmp_path / 'ga4_events/a.csv').read_bytes() == b'one'
-    bucket.put('ga4_events/a.csv', b'three', generation=3)
+    assert tree(tmp_path) == {'ga4_events/a.csv': b'one', 'ga4_events/.2.fetch.part': b'two'}
     fetch(tmp_path, bucket)
-    assert tree(tmp_path) == {'ga4_events/a.csv': b'three'}
-    assert fetch(tmp_path, bucket).unchanged == 1
+    assert tree(tmp_path) == {'ga4_events/a.csv': b'two'}  # as many bytes
+    assert bucket.read[-1] == ('ga4_events/a.csv', 3)  # all of it was there
+
+
+def test_a_line_that_was_broken_off_takes_no_other_with_it(tmp_path: Path, bucket: Bucket) -> None:
+    (tmp_path / '.fetched.jsonl').write_bytes(b'\xff\x00\n[]\n{"file": 1}\n{"file": "ga4_ev')
+    for generation in (1, 2, 3):
+        bucket.put('ga4_events/a.csv', b'x' * generation, generation=generation)
+        assert fetch(tmp_path, bucket).refused == []
+    assert tree(tmp_path) == {'ga4_events/a.csv': b'xxx'}
 
 
 @pytest.mark.parametrize(
@@ -305,6 +312,23 @@ def test_more_bytes_than_allowed_are_not_read(tmp_path: Path, bucket: Bucket) ->
         fetch(tmp_path, bucket, max_bytes=9)
     assert bucket.read == []
     fetch(tmp_path, bucket, max_bytes=10)
+
+
+def test_more_bytes_than_are_free_are_not_read(tmp_path: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    bucket.put('ga4_events/a.csv', b'0123456789')
+    monkeypatch.setattr(shutil, 'disk_usage', lambda _: SimpleNamespace(free=9))
+    with pytest.raises(FetchError, match='1 file of 10 bytes would be written, 9 are free'):
+        fetch(tmp_path, bucket)
+    assert (bucket.read, tree(tmp_path)) == ([], {})
+
+
+def test_what_another_call_has_fetched_since_is_not_read_again(tmp_path: Path, bucket: Bucket) -> None:
+    bucket.put('ga4_events/a.csv', b'one')
+    before = plan(tmp_path, bucket)
+    fetch(tmp_path, bucket)
+    with pytest.raises(FetchError, match='was written by somebody else meanwhile'):
+        files.fetch(tmp_path, before, 1_000, silent)
+    assert len(bucket.read) == 1
 
 
 def test_one_fetch_at_a_time_works_in_a_landing_zone(tmp_path: Path, bucket: Bucket) -> None:

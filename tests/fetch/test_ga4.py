@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from kly_mage.common.errors import FetchError
+from kly_mage.common.errors import FetchError, UsageError
 from kly_mage.common.window import Window
 from kly_mage.fetch import ga4
 from kly_mage.fetch.bigquery import Remote
@@ -55,7 +55,7 @@ def fetch(tables: Tables, landing: Path, max_bytes: int = 10_000, days: Window =
 
 
 def files(landing: Path) -> list[str]:
-    return sorted(path.name for path in (landing / 'ga4_events').glob('*') if path.name != '.fetch.lock')
+    return sorted(path.name for path in (landing / 'ga4_events').glob('*'))
 
 
 def test_the_tables_of_the_days_become_files_in_googles_shape_under_their_names(tmp_path: Path) -> None:
@@ -130,3 +130,21 @@ def test_a_file_of_somebody_else_is_not_replaced(tmp_path: Path, whose: str) -> 
     with pytest.raises(FetchError, match=told):
         fetch(tables, tmp_path)
     assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize('place', ['ga4_events', 'ga4_events/.events_20251001-000000000000.parquet.part', '.fetch.lock'])
+def test_nothing_is_written_through_a_link(tmp_path: Path, place: str) -> None:
+    landing, outside = tmp_path / 'zone', tmp_path / 'outside'
+    (landing / place).parent.mkdir(parents=True, exist_ok=True)
+    if place == 'ga4_events':
+        outside.mkdir()
+    else:
+        outside.write_text('mine')
+    (landing / place).symlink_to(outside)
+    if place.endswith('.part'):
+        fetch(Tables('events_20251001'), landing)  # it makes way
+        assert files(landing) == ['events_20251001-000000000000.parquet']
+    else:
+        with pytest.raises(UsageError, match='it is a link or no folder'):
+            fetch(Tables('events_20251001'), landing)
+    assert (list(outside.iterdir()) == []) if outside.is_dir() else (outside.read_text() == 'mine')
