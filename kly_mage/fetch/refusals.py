@@ -171,6 +171,10 @@ _REMEDIES = (
     ),
     (_QUOTA, 'a quota of the project {project} is used up: wait until it is free again, or have it raised; ' + _NOTHING),
     (
+        'requester pays',
+        '{data} has whoever reads it pay, which fetch does not: copy what is in it into one of yours, or have that changed',
+    ),
+    (
         'billing (?:has not been|is not|must be) enabled|free tier|sandbox',
         'the project {project} has no billing account, and a sandbox changes no rows: link one in the Google Cloud console',
     ),

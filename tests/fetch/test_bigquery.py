@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from kly_mage.fetch.refusals import of_export, refused
+from kly_mage.fetch.refusals import of_bucket, of_export, refused
 from tests.bigquery_emulator import client_folder
 from tests.commands import run
 from tests.refusing import refusing
@@ -46,6 +46,23 @@ def test_a_refusal_names_its_remedy(kind: str, said: str, remedy: str) -> None:
     told = refused(kind, said, of_export('shop.analytics_1', 'KLY_FETCH_MAX_BYTES', 'go there'))
     assert f'({said})' in told
     assert told.endswith(remedy)
+
+
+@pytest.mark.parametrize(
+    ('kind', 'said', 'remedy'),
+    [
+        ('Unauthorized', 'Anonymous caller does not have storage.objects.list access', 'on the bucket gs://shop-exports'),
+        ('Forbidden', 'Cloud Storage JSON API has not been used in project 1 before.', 'enable the Cloud Storage API'),
+        ('NotFound', 'The specified bucket does not exist.', 'as the Google Cloud console names it'),
+        ('BadRequest', 'Bucket is a requester pays bucket but no user project provided.', 'or have that changed'),
+        ('TooManyRequests', 'slow down', 'wait until it is free again, or have it raised; nothing half-done was kept'),
+    ],
+)
+def test_a_refusal_of_a_bucket_names_its_remedy(kind: str, said: str, remedy: str) -> None:
+    told = refused(kind, said, of_bucket('shop-exports'))
+    assert f'({said})' in told
+    assert told.endswith(remedy)
+    assert 'BigQuery' not in told
 
 
 def test_an_account_without_rights_is_told_which_role_it_lacks_in_one_line() -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from kly_mage.common.settings import REPOSITORY
+from kly_mage.common.settings import REPOSITORY, Settings
 from tests.bigquery_emulator import client_folder, free_ports
 from tests.commands import run
+from tests.delivery import HEADERS, article, backfill
 from tests.fetch.test_emulator import WITHOUT_GOOGLE
+from tests.gold import Query
 from tests.refusing import refusing
 from tests.storage_emulator import BUCKET, Storage, storage_emulator
 
@@ -81,6 +83,29 @@ def test_the_landing_zone_becomes_what_the_bucket_is(storage: Storage, environme
     assert told.returncode == 3
     more = {name: newer, 'ga4_events/long.csv': longer, 'cms_articles/mine.csv': b'mine'}
     assert files(tmp_path) == sample | more
+
+
+@pytest.mark.one_version
+def test_undated_files_are_loaded_in_the_order_in_which_they_came_into_the_bucket(
+    storage: Storage, environment: dict[str, str], settings: Settings, query: Query
+) -> None:
+    environment |= {'KLY_BUCKET': f'gs://{BUCKET}/order', 'KLY_DATA_DIR': str(settings.data_dir)}
+
+    def come(name: str, title: str) -> None:
+        storage.put(f'order/{name}', f'{HEADERS["cms_articles"]}\n{article("7", title)}\n'.encode())
+
+    def titles() -> list[tuple[str, ...]]:
+        told = run('fetch', 'files', '--start', '2025-10-01', **environment)
+        assert told.returncode == 0, told.stderr
+        backfill('2025-10-01', None, '--quiet', '--pipeline', 'articles_performance')
+        return query('select title from gold.articles')
+
+    come('cms_articles/b.csv', 'First')
+    come('cms_articles.csv', 'Second')
+    come('cms_articles/a.csv', 'Third')
+    assert titles() == [('Third',)]  # not the last by name
+    come('cms_articles/b.csv', 'Again')
+    assert titles() == [('Again',)]
 
 
 @pytest.mark.parametrize(
