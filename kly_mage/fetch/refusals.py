@@ -169,6 +169,12 @@ _REMEDIES = (
         'bytes billed|bytesBilledLimitExceeded',
         'more bytes than {cap} would be read; ' + _NOTHING + '. Ask for fewer days at once, or allow more',
     ),
+    (
+        'too many partitions',
+        'a job may change 4,000 days of a table at most; '
+        + _NOTHING
+        + '. Ask for fewer days at once, with --start and --end',
+    ),
     (_QUOTA, 'a quota of the project {project} is used up: wait until it is free again, or have it raised; ' + _NOTHING),
     (
         'requester pays',

@@ -88,6 +88,8 @@ def _source(source: Source) -> list[str]:
         ('watermark', 'timestamp', 'Up to which _updated_at the mart of the source has counted.'),
     ]
     own = [_column(column, ' not null' if column.required else '') for column in source.columns]
+    # A job may change 4,000 partitions: an archive that comes in one load, whatever its days, has more than so many days.
+    by = 'date_trunc(_utc_day, month)' if source.any_day else '_utc_day'
     found = [
         _table(
             f'bronze.{name}',
@@ -96,7 +98,7 @@ def _source(source: Source) -> list[str]:
             'timestamp_trunc(_updated_at, day)',
             '_partition_date, _hashrow',
         ),
-        _table(f'bronze.{name}_hashrow', f'One row per hash in bronze.{name}.', known, '_utc_day', '_hashrow'),
+        _table(f'bronze.{name}_hashrow', f'One row per hash in bronze.{name}.', known, by, '_hashrow'),
         *_lock(
             f'{name}_lock', f'One row: every load and refresh of {name} changes it first, so one is at work at a time.', lock
         ),

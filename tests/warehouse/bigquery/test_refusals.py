@@ -134,6 +134,11 @@ REFUSALS = [
         'Not found: Dataset p:bronze was not found in location EU',
         'KLY_BIGQUERY_LOCATION has to name where they are',
     ),
+    (
+        'BadRequest',
+        'Too many partitions produced by query, allowed 4000, query produces at least 4001 partitions',
+        'Ask for fewer days at once, with --start and --end',
+    ),
     ('BadRequest', 'Cannot read and write in different locations: source: EU, destination: US', 'KLY_BIGQUERY_LOCATION'),
     ('BadRequest', 'Job execution was cancelled: User requested cancellation', 'somebody stopped the job'),
     (
