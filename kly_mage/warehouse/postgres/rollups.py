@@ -1,4 +1,4 @@
-"""``DAILY_SUMMARY`` added up for the pages: by article and month, and by day for all, each site, section and author.
+"""``DAILY_SUMMARY`` added up for the pages: by article and month, and by day for all, each site and each section.
 
 The statement that merges rows of days adds to both tables what it changes of these, and one that computes all rows has both
 filled anew. So they hold what the days hold, and cost what has changed.
@@ -15,6 +15,7 @@ from kly_mage.warehouse.postgres.text import identifier, literal
 
 MONTHS, TOTALS = 'gold.monthly_summary', 'gold.daily_totals'
 ALL = 'all'  # a total of a day that is of nothing less
+GROUPED = ('site', 'section')  # not by author: a late batch of a few articles would touch nearly as many authors
 _ROWS = f'{DAILY_SUMMARY.table}_rows'
 _NAMES = tuple(key.name for key in DAILY_SUMMARY.attributes if key.name in ('site', 'title', 'author', 'section'))
 _MEASURES = tuple(measure.name for measure in DAILY_SUMMARY.measures)
@@ -35,15 +36,15 @@ def rollups_ddl() -> str:
         *measures,
     ]
     of_day = [
-        ('by', 'text not null', f'What is added up: {", ".join((ALL, *DAILY_SUMMARY.grouped))}.'),
+        ('by', 'text not null', f'What is added up: {", ".join((ALL, *GROUPED))}.'),
         ('date', 'date not null', DAILY_SUMMARY.day.description),
-        ('name', 'text not null', f'Of which site, section or author; empty for {ALL}.'),
+        ('name', 'text not null', f'Of which site or section; empty for {ALL}.'),
         ('count_rows', 'bigint not null', f'Rows of {DAILY_SUMMARY.table} that are added up; 0 where none is left.'),
         *measures,
     ]
     grain = f'One row per month and article: the days of {DAILY_SUMMARY.table} added up, also their sessions.'
     grain_of_day = (
-        f'One row per day, and one per site, section and author of it: the rows of {DAILY_SUMMARY.table} added up,'
+        f'One row per day, and one per site and section of it: the rows of {DAILY_SUMMARY.table} added up,'
         ' also their sessions.'
     )
     return '\n'.join(
@@ -103,23 +104,33 @@ def emptied(keys: str) -> str:
     return f'delete from {MONTHS} as kept using {keys} as key where kept.count_days = 0 and {is_its}'
 
 
-def added_up(by: str, within: str) -> str:
+def added_up(by: str, start: str, end: str) -> str:
     """The relation of days to add up by their date or what is said of their articles, as a FROM has it.
 
-    Totals, or the rows themselves where nothing is added up of these days: the definition lacks a column.
+    Totals of days, or months with the days at both ends; or the rows themselves where nothing is added up of these days: the
+    definition lacks a column.
 
     Args:
         by: a column of the answer.
-        within: the condition on the day.
+        start: the first day, as an expression.
+        end: the last one.
     """
-    of, column = (by, 'name') if by in DAILY_SUMMARY.grouped else (ALL, DAILY_SUMMARY.day.name)
-    totals, measures = f'from {TOTALS} where by = {literal(of)} and {within}', _listed(_MEASURES)
-    return (
-        f'(select {column} as {identifier(by)}, {measures} {totals} and count_rows <> 0 union all'
-        f' (select {identifier(by)}, {measures} from {DAILY_SUMMARY.table} where {within} and not exists (select {totals})'
-        ' offset 0)'  # in one process: others would be started for rows that are not read
-        ') as counted'
-    )
+    told = ', '.join((identifier(by), *map(identifier, _MEASURES)))
+    within, rows = f'date between {start} and {end}', f'select {told} from {DAILY_SUMMARY.table}'
+    is_done = f'exists (select from {TOTALS} where by = {literal(ALL)} and {within})'
+    if by in _NAMES and by not in GROUPED:
+        first = f"date_trunc('month', {start}::date + interval '1 month' - interval '1 day')::date"
+        after = f"date_trunc('month', {end}::date + interval '1 day')::date"
+        found = (
+            f'select {told} from {MONTHS} where month >= {first} and month < {after}'
+            f' union all {rows} where date between {start} and least({end}, {first} - 1) and {is_done}'
+            f' union all {rows} where date between greatest({first}, {after}) and {end} and {is_done}'
+        )
+    else:
+        of, column = (by, 'name') if by in GROUPED else (ALL, 'date')
+        found = f'select {column} as {told} from {TOTALS} where by = {literal(of)} and {within} and count_rows <> 0'
+    # In one process: others would be started for rows that are not read.
+    return f'({found} union all ({rows} where {within} and not {is_done} offset 0)) as counted'
 
 
 def truths() -> Iterable[tuple[str, sql.SQL, tuple[str, ...], tuple[str, ...], sql.SQL]]:
@@ -137,7 +148,7 @@ def _by_month() -> str:
 
 def _by_day(parts: str) -> str:
     """The totals of days, of a relation of ``_parts``."""
-    grouped = DAILY_SUMMARY.grouped
+    grouped = GROUPED
     by = ' '.join(f'when grouping({identifier(name)}) = 0 then {literal(name)}' for name in grouped)
     sets = ', '.join(['(date)', *(f'(date, {identifier(name)})' for name in grouped)])
     return (
@@ -147,8 +158,8 @@ def _by_day(parts: str) -> str:
 
 
 def _parts(rows: str, sums: Iterable[str]) -> str:
-    """Sums by day, site, section and author: many articles have these in common, so that few rows are added up further."""
-    named = [f'coalesce({identifier(name)}, {literal(NOT_SET)}) as {identifier(name)}' for name in DAILY_SUMMARY.grouped]
+    """Sums by day, site and section: many articles have these in common, so that few rows are added up further."""
+    named = [f'coalesce({identifier(name)}, {literal(NOT_SET)}) as {identifier(name)}' for name in GROUPED]
     numbers = ', '.join(str(2 + at) for at, _ in enumerate(named))
     return f'select date, {", ".join((*named, *sums))} from {rows} group by 1, {numbers}'
 

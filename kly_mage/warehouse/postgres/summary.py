@@ -43,7 +43,7 @@ def look_up(settings: Settings, table: Joined | Mart, asked: Asked, ask: Ask | N
     }
     within = f'{identifier(table.day.name)} between %(start)s and %(end)s'
     if asked.article is None and table == DAILY_SUMMARY and asked.by in (DAY, *DAILY_SUMMARY.grouped):
-        within = f'from {added_up(texts[0], within)}'
+        within = 'from ' + added_up(texts[0], '%(start)s', '%(end)s')
     else:
         within = f'from {table.table} where {within}'
         within += f' and {identifier(ARTICLE_KEY)} = %(article)s' if asked.article is not None else ''

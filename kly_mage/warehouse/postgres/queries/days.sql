@@ -1,15 +1,14 @@
--- Gold by day: all of it, or what a site, a section or an author has of it, as it is added up; of a search in titles, or of several of these, the
+-- Gold by day: all of it, or what a site or a section has of it, as it is added up; of an author, a search in titles, or of several of these, the
 -- rows of the articles that the months name, if these are few; of an article, or where nothing is added up, the rows that are meant.
 with asked as not materialized (
     select
         case
-            when :article <> '' or :search <> '' then null
-            when :site = '' and :section = '' and :author = '' then 'all'
-            when :section = '' and :author = '' then 'site'
-            when :site = '' and :author = '' then 'section'
-            when :site = '' and :section = '' then 'author'
+            when :article <> '' or :search <> '' or :author <> '' then null
+            when :site = '' and :section = '' then 'all'
+            when :section = '' then 'site'
+            when :site = '' then 'section'
         end as by,
-        :site || :section || :author as name
+        :site || :section as name
 ),
 
 found as (

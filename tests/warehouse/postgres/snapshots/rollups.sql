@@ -41,10 +41,10 @@ create table if not exists gold.daily_totals (
     "revenue_usd" numeric
 );
 create unique index if not exists daily_totals_key on gold.daily_totals (by, date, md5(name));
-comment on table gold.daily_totals is 'One row per day, and one per site, section and author of it: the rows of gold.daily_summary added up, also their sessions.';
-comment on column gold.daily_totals."by" is 'What is added up: all, site, section, author.';
+comment on table gold.daily_totals is 'One row per day, and one per site and section of it: the rows of gold.daily_summary added up, also their sessions.';
+comment on column gold.daily_totals."by" is 'What is added up: all, site, section.';
 comment on column gold.daily_totals."date" is 'Local day.';
-comment on column gold.daily_totals."name" is 'Of which site, section or author; empty for all.';
+comment on column gold.daily_totals."name" is 'Of which site or section; empty for all.';
 comment on column gold.daily_totals."count_rows" is 'Rows of gold.daily_summary that are added up; 0 where none is left.';
 comment on column gold.daily_totals."pageviews" is 'Number of page_view events.';
 comment on column gold.daily_totals."sessions" is 'Distinct (user_pseudo_id, session_id) with an event here; events that lack either count none. Not additive over articles.';
@@ -67,7 +67,7 @@ begin
         insert into gold.monthly_summary ("month", "content_id", "count_days", "site", "title", "author", "section", "pageviews", "sessions", "user_engagements", "impressions", "clicks", "revenue_usd")
         select date - (extract(day from date)::int - 1) as month, content_id, count(*) as count_days, max("site") as "site", max("title") as "title", max("author") as "author", max("section") as "section", sum("pageviews")::bigint as "pageviews", sum("sessions")::bigint as "sessions", sum("user_engagements")::bigint as "user_engagements", sum("impressions")::bigint as "impressions", sum("clicks")::bigint as "clicks", trim_scale(sum("revenue_usd")) as "revenue_usd" from gold.daily_summary_rows group by 1, 2;
         insert into gold.daily_totals ("by", "date", "name", "count_rows", "pageviews", "sessions", "user_engagements", "impressions", "clicks", "revenue_usd")
-        select case when grouping("site") = 0 then 'site' when grouping("section") = 0 then 'section' when grouping("author") = 0 then 'author' else 'all' end as by, date, coalesce("site", "section", "author", '') as name, sum("count_rows")::bigint as "count_rows", sum("pageviews")::bigint as "pageviews", sum("sessions")::bigint as "sessions", sum("user_engagements")::bigint as "user_engagements", sum("impressions")::bigint as "impressions", sum("clicks")::bigint as "clicks", trim_scale(sum("revenue_usd")) as "revenue_usd" from (select date, coalesce("site", '(not set)') as "site", coalesce("section", '(not set)') as "section", coalesce("author", '(not set)') as "author", count(*) as count_rows, sum("pageviews")::bigint as "pageviews", sum("sessions")::bigint as "sessions", sum("user_engagements")::bigint as "user_engagements", sum("impressions")::bigint as "impressions", sum("clicks")::bigint as "clicks", trim_scale(sum("revenue_usd")) as "revenue_usd" from gold.daily_summary_rows group by 1, 2, 3, 4) as parts group by grouping sets ((date), (date, "site"), (date, "section"), (date, "author"));
+        select case when grouping("site") = 0 then 'site' when grouping("section") = 0 then 'section' else 'all' end as by, date, coalesce("site", "section", '') as name, sum("count_rows")::bigint as "count_rows", sum("pageviews")::bigint as "pageviews", sum("sessions")::bigint as "sessions", sum("user_engagements")::bigint as "user_engagements", sum("impressions")::bigint as "impressions", sum("clicks")::bigint as "clicks", trim_scale(sum("revenue_usd")) as "revenue_usd" from (select date, coalesce("site", '(not set)') as "site", coalesce("section", '(not set)') as "section", count(*) as count_rows, sum("pageviews")::bigint as "pageviews", sum("sessions")::bigint as "sessions", sum("user_engagements")::bigint as "user_engagements", sum("impressions")::bigint as "impressions", sum("clicks")::bigint as "clicks", trim_scale(sum("revenue_usd")) as "revenue_usd" from gold.daily_summary_rows group by 1, 2, 3) as parts group by grouping sets ((date), (date, "site"), (date, "section"));
     end if;
 end $function$;
 comment on function ops.fill_rollups is 'Fills gold.monthly_summary and gold.daily_totals anew.';
