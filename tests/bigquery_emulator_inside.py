@@ -4,13 +4,18 @@ For one statement of ours it looks dozens of times whether a table is there and 
 makes of every table of every project; and to make the tables of a project takes it longer than most tests take.
 """
 
+import json
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 import duckdb
 from local_bigquery.engine import database
 
 TEMPLATE, COPIED = 'test-prepared', 'test-'
 """A project with all tables, in files of its own ending; those that are named so begin as a copy of it."""
+DESCRIBED = 'SELECT name, "notnull" FROM pragma_table_info(?)'
+columns: dict[tuple[str, ...], tuple[list[tuple], list[tuple[str, bool]]]] = {}
 _fetch, _attach = database.fetch, database._attach
 
 
@@ -19,8 +24,18 @@ def fetch(sql: str, params: list | None = None) -> list[tuple]:
     if 'FROM duckdb_columns()' not in sql or not params:
         return _fetch(sql, params)
     table, asked = params[:3], params[3:]
-    columns = known('SELECT name, "notnull" FROM pragma_table_info(?)', [database.quote(*table)])
-    return [(name,) for name, is_required in columns if (name in asked if asked else is_required)]
+    return [(name,) for name, is_required in described(*table) if (name in asked if asked else is_required)]
+
+
+def described(*table: str) -> list[tuple[str, bool]]:
+    """The columns of a table, and whether each is required; asked once in each version of its project's tables."""
+    if table[0] == 'emulator':
+        return known(DESCRIBED, [database.quote(*table)])
+    lake = database.quote(f'__ducklake_metadata_{table[0]}')
+    version = known(f'SELECT schema_version FROM {lake}.ducklake_snapshot ORDER BY snapshot_id DESC LIMIT 1')
+    if version and columns.get(table, ())[:1] != (version,):
+        columns[table] = version, known(DESCRIBED, [database.quote(*table)])
+    return columns[table][1] if version else []
 
 
 def known(sql: str, params: list | None = None) -> list[tuple]:
@@ -78,8 +93,56 @@ def attach(con: duckdb.DuckDBPyConnection, project_id: str) -> None:
 database.fetch, database.objects, database._attach = fetch, objects, attach
 
 from local_bigquery.catalog import datasets  # noqa: E402 -- others take over what they find there
+from local_bigquery.jobs import query, store  # noqa: E402
+from local_bigquery.models import Job  # noqa: E402
+from sqlglot import exp  # noqa: E402
+
+_save, _load, _list, _execute, _evaluator = store.save, store.load, store.list_, query.execute, query._evaluator
+jobs: dict[tuple[str, str], str] = {}
+unwritten: dict[tuple[str, str], Job] = {}
+
+
+def save(job: Job) -> Job:
+    """Keep a job, of a script also those of its statements; it is written into the table of jobs for who asks that."""
+    key = job.jobReference.projectId, job.jobReference.jobId
+    jobs[key], unwritten[key] = json.dumps(job.dump()), job
+    return job
+
+
+def load(project_id: str, job_id: str) -> Job | None:
+    """A job by its name."""
+    found = jobs.get((project_id, job_id))
+    return Job.model_validate_json(found) if found else _load(project_id, job_id)
+
+
+def write_jobs() -> None:
+    """Have in the table of jobs what is kept beside it."""
+    while unwritten:
+        _save(unwritten.popitem()[1])
+
+
+def listed(*given: Any, **more: Any) -> list[Job]:
+    """The jobs of a project."""
+    write_jobs()
+    return _list(*given, **more)
+
+
+def execute(cur: Any, project_id: str, job_id: str | None, config: Any, *given: Any, **more: Any) -> Any:
+    """Run a query."""
+    if 'information_schema' in (config.query or '').lower():
+        write_jobs()
+    return _execute(cur, project_id, job_id, config, *given, **more)
+
+
+def evaluator(cur: Any) -> Callable[[exp.Expression], Any]:
+    """What an option is worth; a text, as nearly all are, is no question for DuckDB."""
+    evaluate = _evaluator(cur)
+    return lambda node: node.this if isinstance(node, exp.Literal) and node.is_string else evaluate(node)
+
 
 datasets.exists = has_data_set
+store.save, store.load, store.list_ = save, load, listed
+query.execute, query._evaluator = execute, evaluator
 
 if __name__ == '__main__':
     from local_bigquery.cli import main

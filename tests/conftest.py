@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -58,6 +59,19 @@ def postgres() -> Iterator[str]:
     else:
         yield from _wheel_server(data, int(version))
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope='session')
+def stand_in() -> Iterator[str]:
+    """The address of an emulator of BigQuery of this session's own; each test has a project of its own there."""
+    from tests.bigquery_emulator import client_folder, emulator
+
+    try:
+        import google.cloud.bigquery  # noqa: F401
+    except ImportError:
+        sys.path.append(str(client_folder()))
+    with emulator(is_prepared=True) as found:
+        yield found
 
 
 def _wheel_server(data: Path, version: int) -> Iterator[str]:

@@ -1,8 +1,7 @@
-"""A warehouse of BigQuery for every test that asks for one: an emulator per module, a project of its own per test."""
+"""A warehouse of BigQuery for every test that asks for one: an emulator per session, a project of its own per test."""
 
-import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,18 +11,13 @@ import pytest
 
 from kly_mage.common.settings import Settings, load_settings
 from kly_mage.warehouse.bigquery.client import Client
-from tests.bigquery_emulator import client_folder, emulator
 from tests.conftest import chosen
 
 
-@pytest.fixture(scope='module')
-def address() -> Iterator[str]:
-    try:
-        import google.cloud.bigquery  # noqa: F401
-    except ImportError:
-        sys.path.append(str(client_folder()))
-    with emulator(is_prepared=True) as found:
-        yield found
+@pytest.fixture(scope='session')
+def address(stand_in: str) -> str:
+    """Of the emulator; ``storage`` is that of the Storage Read API."""
+    return stand_in
 
 
 @pytest.fixture
