@@ -114,6 +114,7 @@ def _running(home: Path, data: Path) -> Iterator[Address]:
         process = subprocess.Popen(
             [*command, '--data-dir', str(data), '--project', 'local'],
             env={**os.environ, 'HOME': str(home)},
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
         )
@@ -124,7 +125,7 @@ def _running(home: Path, data: Path) -> Iterator[Address]:
         yield address
     finally:
         process.kill()
-        process.wait()
+        process.communicate()
 
 
 def _fast() -> str | None:

@@ -5,7 +5,10 @@ makes of every table of every project; and to make the tables of a project takes
 """
 
 import json
+import os
 import shutil
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +19,8 @@ TEMPLATE, COPIED = 'test-prepared', 'test-'
 """A project with all tables, in files of its own ending; those that are named so begin as a copy of it."""
 DESCRIBED = 'SELECT name, "notnull" FROM pragma_table_info(?)'
 columns: dict[tuple[str, ...], tuple[list[tuple], list[tuple[str, bool]]]] = {}
+OWN = 'kly-bigquery-'
+"""How the folders begin that the tests make for an emulator, of each its own."""
 _fetch, _attach = database.fetch, database._attach
 
 
@@ -144,7 +149,18 @@ datasets.exists = has_data_set
 store.save, store.load, store.list_ = save, load, listed
 query.execute, query._evaluator = execute, evaluator
 
+
+def end_with_the_tests() -> None:
+    """Leave nothing in memory if the tests are killed: what they hold open here ends with them."""
+    sys.stdin.buffer.read()
+    folder = database.settings.data_dir.parent
+    if folder.name.startswith(OWN):
+        shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
+
+
 if __name__ == '__main__':
     from local_bigquery.cli import main
 
+    threading.Thread(target=end_with_the_tests, daemon=True).start()
     main()
