@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from kly_mage.warehouse.bigquery.correcting import PARAMETERS
+from kly_mage.warehouse.bigquery.text import placed
 from tests.bigquery_emulator import built, free_ports, uv
 
 SERVER, MESSAGES, GRPC = '1.13.0', '0.1.5', '1.74.0'
@@ -33,6 +34,12 @@ _PARAMETERS = {
     **dict.fromkeys(('load_id', 'jobs', 'bytes_processed', 'bytes_billed', 'slot_ms'), ('int64',)),
     **dict.fromkeys(('start', 'end', 'day'), ('date',)),
 }
+# What BigQuery keeps for itself, though GoogleSQL does not know: no column of ours, in whatever table, may begin so.
+_RESERVED = re.compile(
+    r"'(?:[^'\\]|\\.)*'|--[^\n]*"
+    r'|(?<!\w)((?:_partition|_table_|_file_|_row_timestamp|__root__|_colidentifier|_change_(?:sequence_number|type|timestamp))\w*)',
+    re.IGNORECASE,
+)
 _STEP = re.compile(r'\s*(?:--[^\n]*\n\s*)*(?:end if;\s*)*')
 
 
@@ -140,6 +147,8 @@ class GoogleSql:
 
     def refusal(self, statement: str) -> str | None:
         """Why a statement is none of GoogleSQL; None if it is right. A temporary table it makes is there from then on."""
+        if reserved := [found[1] for found in _RESERVED.finditer(placed(statement, '')) if found[1]]:
+            return f'Invalid field name "{reserved[0]}"'
         request = self._messages.AnalyzeRequest(sql_statement=statement)
         request.options.language_options.CopyFrom(self._options)
         request.options.prune_unused_columns = True

@@ -15,7 +15,7 @@ from typing import Any
 from kly_mage.common.errors import SettingsError, UnreachableError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
 from kly_mage.fetch.refusals import Asked, is_in_the_way, refusal
-from kly_mage.warehouse.bigquery.text import DATA_SETS, placed
+from kly_mage.warehouse.bigquery.text import DATA_SETS, here, placed, there
 
 logger = logging.getLogger('kly_mage')
 EMULATOR = 'BIGQUERY_EMULATOR_HOST'
@@ -87,7 +87,10 @@ class Client:
             The rows of the last SELECT.
         """
         found: list[dict[str, Any]] = self._rows(
-            lambda rows: [dict(row) for row in rows], text, values, what=what, name=name
+            lambda rows: [{here(name): value for name, value in row.items()} for row in rows],
+            *(text, values),
+            what=what,
+            name=name,
         )
         return found
 
@@ -138,13 +141,14 @@ class Client:
         """Put a Parquet file into a table that is made for it.
 
         Args:
+            path: its columns are called as they are ``there``.
             columns: name and type of each.
             name: ends the name of the job.
         """
         known: dict[str, Any] = {'job_id': f'{self.job_prefix}{name}', 'timeout': ANSWER_SECONDS}
         config = self._library.LoadJobConfig(  # nobody pays for it, and it takes no cap
             source_format='PARQUET',
-            schema=[self._library.SchemaField(column, kind) for column, kind in columns],
+            schema=[self._library.SchemaField(there(column), kind) for column, kind in columns],
             write_disposition='WRITE_TRUNCATE',
             labels=_labels('stage'),
         )
@@ -176,7 +180,8 @@ class Client:
     def column_names(self, table: str) -> list[str]:
         """The names of a table's columns, as they are spelled."""
         try:
-            return [field.name for field in self._client.get_table(self._full(table), timeout=ANSWER_SECONDS).schema]
+            found = self._client.get_table(self._full(table), timeout=ANSWER_SECONDS).schema
+            return [here(field.name) for field in found]
         except Exception as error:
             raise self._told(error) from error
 

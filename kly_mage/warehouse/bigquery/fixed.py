@@ -10,7 +10,7 @@ from kly_mage.rows.rowhash import VERSION
 from kly_mage.warehouse.bigquery import earlier
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.schema import everything
-from kly_mage.warehouse.bigquery.text import literal
+from kly_mage.warehouse.bigquery.text import literal, placed
 
 _ARTICLE = 'ga4_article'
 AGREE = (
@@ -90,7 +90,7 @@ def _now(settings: Settings) -> dict[str, str]:
 
 
 def _made(statements: str) -> str:
-    return f'schema {hashlib.sha256(statements.encode()).hexdigest()[:16]}'
+    return f'schema {hashlib.sha256(placed(statements, "").encode()).hexdigest()[:16]}'
 
 
 def _read(client: Client) -> dict[str, str]:

@@ -16,6 +16,7 @@ from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.rows.rowhash import undeclared_values
 from kly_mage.warehouse.bigquery import rules
 from kly_mage.warehouse.bigquery.schema import TYPES, Columns
+from kly_mage.warehouse.bigquery.text import there
 
 _SYSTEM = {
     '_partition_date': 'date',
@@ -99,7 +100,7 @@ def written(source: Source, undeclared: list[str], frames: Iterable[pl.DataFrame
                 frame = staged.begin(given)
                 stored = _stored(frame, source, undeclared, staged.rows)
                 staged.note(frame, stored)
-                table = stored.to_arrow(compat_level=pl.CompatLevel.oldest())
+                table = stored.rename(there).to_arrow(compat_level=pl.CompatLevel.oldest())
                 writer = writer or pq.ParquetWriter(path, table.schema, compression='zstd')
                 writer.write_table(table)
         finally:

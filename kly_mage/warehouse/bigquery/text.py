@@ -4,15 +4,39 @@ import re
 from decimal import Decimal
 
 DATA_SETS = ('bronze', 'gold', 'ops', 'staging')
+_RESERVED = re.compile(
+    '_partition|_table_|_file_|_row_timestamp|__root__|_colidentifier|_change_(sequence_number|type|timestamp)',
+    re.IGNORECASE,
+)
+# What it keeps for itself is called otherwise there.
+_THERE = {'_partition_date': '_local_date', '_file_day': '_day_of_file'}
+_HERE = {there: here for here, there in _THERE.items()}
 _NAMED = re.compile(
     r"'(?:[^'\\]|\\.)*'|--[^\n]*"  # a text or a remark stays as it is
     rf'|\b(?P<set>{"|".join(DATA_SETS)})(?=\.)|(?<=create schema if not exists )(?P<made>\w+)'
+    rf'|\b(?P<column>{"|".join(_THERE)})\b'
 )
 
 
 def placed(statement: str, prefix: str) -> str:
-    """A statement with the names of its data sets as they are in a project where a prefix stands in front of them."""
-    return _NAMED.sub(lambda found: (prefix if found['set'] or found['made'] else '') + found[0], statement)
+    """A statement as it leaves for a project: with its names of columns, and a prefix in front of those of data sets."""
+
+    def name(found: re.Match[str]) -> str:
+        if found['column']:
+            return there(found['column'])
+        return (prefix if found['set'] or found['made'] else '') + found[0]
+
+    return _NAMED.sub(name, statement)
+
+
+def there(column: str) -> str:
+    """What a column is called in BigQuery: it lets none begin as its own do (``_PARTITION…``, ``_FILE_…``)."""
+    return _THERE.get(column, column)
+
+
+def here(column: str) -> str:
+    """What a column of BigQuery is called elsewhere."""
+    return _HERE.get(column, column)
 
 
 def identifier(name: str) -> str:
@@ -24,7 +48,9 @@ def identifier(name: str) -> str:
 
 def is_name(text: str) -> bool:
     """Whether a column of BigQuery can be called so."""
-    return re.fullmatch('[A-Za-z_][A-Za-z0-9_]{0,299}', text) is not None
+    return (
+        re.fullmatch('[A-Za-z_][A-Za-z0-9_]{0,299}', text) is not None and not _RESERVED.match(text) and here(text) == text
+    )
 
 
 def cells(*values: str) -> str:

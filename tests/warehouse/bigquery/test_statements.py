@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kly_mage.common.errors import LimitError
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Column, Freshness, Source, Volume
@@ -42,10 +43,13 @@ from kly_mage.warehouse.bigquery import (
 from kly_mage.warehouse.bigquery.account_script import Files, account_script
 from kly_mage.warehouse.bigquery.account_script import columns as account_columns
 from kly_mage.warehouse.bigquery.correcting import Delivered
+from kly_mage.warehouse.bigquery.load import refuse
 from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
+from kly_mage.warehouse.bigquery.text import here, placed, there
 from kly_mage.warehouse.bigquery.together import CHANGED_BY_RUNS, LEFT_OUT, OF_RUNS, corrected_days
 from kly_mage.warehouse.gold import Asked, columns
+from kly_mage.warehouse.request import Request
 from kly_mage.warehouse.unloading import Selection
 from tests.googlesql import GoogleSql, analyzer
 
@@ -183,6 +187,23 @@ def test_what_forgets_a_person_is_googlesql(googlesql: GoogleSql) -> None:
 
 def _with_person(source: Source) -> tuple[Column, ...]:
     return tuple(replace(column, person=column.name == 'creative') for column in source.columns)
+
+
+def test_a_column_as_bigquery_calls_its_own_is_refused_and_none_of_ours_is_called_so(googlesql: GoogleSql) -> None:
+    for name in ('_FILE_name', '_partition', '_Table_1', '__root__x', '_colidentifier', '_CHANGE_TYPE'):
+        assert googlesql.refusal(f'select 1 as `{name}`') == f'Invalid field name "{name}"'
+        assert googlesql.refusal(f"select '{name}' as x") is None
+        with pytest.raises(LimitError, match='cannot have a column'):
+            refuse(Request(SOURCES['ga4_events'], DAYS, [], [], [name], 'a test'))
+    # Ours leave as others, and come back as they were.
+    assert (
+        placed('select _partition_date, a._file_day from bronze.x', '') == 'select _local_date, a._day_of_file from bronze.x'
+    )
+    assert [here(there(own)) for own in ('_partition_date', '_file_day', '_file')] == [
+        '_partition_date',
+        '_file_day',
+        '_file',
+    ]
 
 
 def test_every_table_of_gold_has_its_statements() -> None:
