@@ -33,6 +33,7 @@ from kly_mage.common.private import private_file
 from kly_mage.common.window import Window
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.slices import PLACE, placed
+from kly_mage.rows.frames import as_arrow
 
 LEAST_BYTES = 4 << 20  # of a file; to read a smaller one takes next to nothing
 MOST_BYTES = 4 << 30  # of all parts together
@@ -216,7 +217,7 @@ class _Writer:
             self._is_usable = False
 
     def _write(self, number: int, rows: pl.DataFrame) -> None:
-        table = rows.to_arrow(compat_level=pl.CompatLevel.oldest())
+        table = as_arrow(rows)
         if self._table is None:
             import pyarrow.parquet as pq
 

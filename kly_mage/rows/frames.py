@@ -3,7 +3,7 @@
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -36,6 +36,15 @@ class Frames:
     def ahead(self) -> 'Frames':
         """The same frames, made by a thread that works one frame ahead of the reader."""
         return Frames(lambda: made_ahead(self))
+
+
+def as_arrow(frame: pl.DataFrame) -> Any:
+    """The frame as a table of Arrow, in one piece.
+
+    One that was put together and filtered can have an empty piece, which a constant column has not: polars looks for that
+    column's second piece all the same, and panics.
+    """
+    return frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def gathered(frames: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:

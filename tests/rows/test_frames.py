@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from kly_mage.rows.frames import GATHERED_ROWS, SLICE_ROWS, gathered
+from kly_mage.rows.frames import GATHERED_ROWS, SLICE_ROWS, as_arrow, gathered
 
 
 def frame(first: int, rows: int, **further: str) -> pl.DataFrame:
@@ -27,3 +27,11 @@ def test_no_frame_is_longer_than_a_slice_and_a_large_one_is_not_copied() -> None
 
 def test_of_no_frames_there_are_none() -> None:
     assert list(gathered([])) == []
+
+
+def test_a_frame_of_pieces_of_which_one_is_empty_is_a_table_beside_a_constant_column() -> None:
+    (joined,) = gathered([frame(0, 2), frame(2, 3)])
+    kept = joined.filter(pl.Series([True, True, False, False, False]))
+    told = kept.select('n', pl.lit(1).alias('copies'), pl.col('n').alias('again'))
+    assert [each.chunk_lengths() for each in kept] == [[2, 0]]
+    assert as_arrow(told).to_pylist() == [{'n': n, 'copies': 1, 'again': n} for n in (0, 1)]

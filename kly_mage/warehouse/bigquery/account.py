@@ -21,6 +21,7 @@ from kly_mage.declared.marts import MARTS, mart_of
 from kly_mage.landing.deliveries import delivery_of, rank
 from kly_mage.landing.files import LandingFile
 from kly_mage.rows import measures as of_frame
+from kly_mage.rows.frames import as_arrow
 from kly_mage.rows.persons import Forgotten
 from kly_mage.rows.rowhash import undeclared_columns, undeclared_values
 from kly_mage.warehouse.account import LINE_BITS, Amiss, Count, Missing
@@ -136,7 +137,7 @@ class Account:
         frame = rows.select(
             (pl.col(name) if name in rows.columns else pl.lit(None)).cast(kind).alias(name) for name, kind in kinds.items()
         )
-        table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+        table = as_arrow(frame)
         self._writer = self._writer or pq.ParquetWriter(self._path, table.schema, compression='zstd')
         self._writer.write_table(table)
 

@@ -13,6 +13,7 @@ import polars as pl
 from kly_mage.declared.base import Source
 from kly_mage.landing.deliveries import READ
 from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.rows.frames import as_arrow
 from kly_mage.rows.rowhash import undeclared_values
 from kly_mage.warehouse.bigquery import rules
 from kly_mage.warehouse.bigquery.schema import TYPES, Columns
@@ -100,7 +101,7 @@ def written(source: Source, undeclared: list[str], frames: Iterable[pl.DataFrame
                 frame = staged.begin(given)
                 stored = _stored(frame, source, undeclared, staged.rows)
                 staged.note(frame, stored)
-                table = stored.rename(there).to_arrow(compat_level=pl.CompatLevel.oldest())
+                table = as_arrow(stored.rename(there))
                 writer = writer or pq.ParquetWriter(path, table.schema, compression='zstd')
                 writer.write_table(table)
         finally:

@@ -8,6 +8,7 @@ from pgpq import ArrowToPostgresBinaryEncoder
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.common.errors import WarehouseError
+from kly_mage.rows.frames import as_arrow
 
 _COPIED_ROWS, _SENT_BYTES = 1_000, 1 << 17  # encoded and sent at once; a socket takes some 200 kB
 
@@ -21,7 +22,7 @@ def copy(cursor: Cursor, frame: pl.DataFrame, table: str) -> None:
     """
     if not frame.height:
         return
-    rows = frame.to_arrow(compat_level=pl.CompatLevel.oldest()).combine_chunks()
+    rows = as_arrow(frame).combine_chunks()
     # Encoded in small pieces as they are sent: the server works on one while the next is made.
     pieces = _encoded(ArrowToPostgresBinaryEncoder(rows.schema), rows.to_batches(_COPIED_ROWS))
     cursor.copy_expert(f'copy {table} from stdin (format binary)', _Pieces(pieces), size=_SENT_BYTES)
