@@ -149,6 +149,8 @@ def multiply(host: str, name: str, last: date) -> None:
         list(pool.map(copy, [[_BIGGEST], [table for table in _TABLES if table != _BIGGEST]]))
     with database(host, name) as connection, connection.cursor() as cursor:
         cursor.execute('select ops.fill_rollups()')
+        cursor.execute('truncate gold.gam_daily_ads, gold.gam_monthly_ads')
+        cursor.execute("select ops.add_up_gam_delivery('-infinity', 'infinity')")
         cursor.execute('vacuum analyze')
 
 
