@@ -61,12 +61,12 @@ def unload(client: Client, what: Selection, asked: str, *, keep: bool) -> Unload
                 what.hashes.to_frame('_hashrow').write_parquet(path)
                 client.load(path, table, [('_hashrow', 'string')], table.replace('staging.', 'stage_'))
         (found,) = client.run(look_script(what, table), values, what='unload')
-        if what.load_id is not None and found['corrected_since']:
-            raise UsageError(corrected_since(what.load_id, found['corrected_since']))
+        _refuse(what, found)
         is_empty = not any(found[f'{name}_in_all'] for name in ('rows', 'conflicts', 'rejects', 'restatements'))
         if keep and not is_empty:
             script = unload_script(what, table, load_id)
             (found,) = client.run(script, values | {'asked': asked}, what='unload')
+            _refuse(what, found)  # another load may have been faster than the script, which has done nothing then
     finally:
         if table:
             client.drop(table)
@@ -74,6 +74,11 @@ def unload(client: Client, what: Selection, asked: str, *, keep: bool) -> Unload
     days = Window(found['start_day'], found['end_day']) if found['start_day'] else None
     span = what.days or days
     return Unloaded(what.source.name, None if is_empty else load_id, **gone, days=span)
+
+
+def _refuse(what: Selection, found: dict[str, Any]) -> None:
+    if what.load_id is not None and found['corrected_since']:
+        raise UsageError(corrected_since(what.load_id, found['corrected_since']))
 
 
 def look_script(what: Selection, table: str | None) -> str:
@@ -92,6 +97,7 @@ def unload_script(what: Selection, table: str | None, load_id: int) -> str:
     beside = [f'bronze.{name}', f'bronze.{name}_hashrow', *([log(what.source)] if what.source.may_be_corrected else [])]
     taken = [
         *_look(what, table),
+        'if ifnull(v_later, 0) = 0 then',
         *(f'delete from {each} where {_GONE};' for each in beside),
         f'delete from bronze.rejects where {_rejects(what)};',
     ]
@@ -109,6 +115,7 @@ def unload_script(what: Selection, table: str | None, load_id: int) -> str:
         'insert into ops.loads (source, load_id, start_day, end_day, status, rows_removed, started_by, finished_at)',
         f"select {source}, {load_id}, coalesce(v_start, date '0001-01-01'), coalesce(v_end, date '0001-01-01'), 'unload',",
         '    v_rows, @asked, current_timestamp();',
+        'end if;',
     ]
     return rebuild_script('unload', _DECLARED, taken, _TOLD)
 
