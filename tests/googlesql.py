@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from kly_mage.warehouse.bigquery import unchanged
 from kly_mage.warehouse.bigquery.correcting import PARAMETERS
 from kly_mage.warehouse.bigquery.text import placed
 from tests.bigquery_emulator import built, free_ports, uv
@@ -27,7 +28,8 @@ _TEXTS = ('array', 'string')
 _PARAMETERS = {
     **dict.fromkeys(('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out', 'sources', 'rejects'), _TEXTS),
     **dict.fromkeys(('own_files', 'own_days', 'file_days', 'records', 'named', 'named_days', 'hashes', *PARAMETERS), _TEXTS),
-    **dict.fromkeys(('may_hold_from', 'may_hold_until', 'runs', 'any_day'), _TEXTS),
+    **dict.fromkeys((*unchanged.WHICH, *unchanged.NOTED), _TEXTS),
+    **dict.fromkeys(('may_hold_from', 'may_hold_until', 'runs', 'any_day', 'names', 'announced'), _TEXTS),
     **dict.fromkeys(('started_by', 'source', 'error', 'article', 'since', 'prefix'), ('string',)),
     **dict.fromkeys(('pipeline_run', 'run', 'timezone', 'by', 'why', 'file', 'asked', 'value'), ('string',)),
     **dict.fromkeys(('finding', 'amount', 'usual'), ('string',)),

@@ -17,7 +17,7 @@ from kly_mage.landing.files import LandingFile
 from kly_mage.landing.mapping_file import MAPPINGS
 from kly_mage.landing.unchanged import Recall
 from kly_mage.loads import runner
-from kly_mage.warehouse.postgres.recall import recall
+from kly_mage.warehouse.choice import warehouse
 
 _CODE = ('data_loaders', 'transformers', 'data_exporters', 'declared', 'landing', 'rows', 'loads')
 _MOST_BYTES = 64 << 20  # of what stands beside the files
@@ -27,18 +27,18 @@ def recalling(settings: Settings, source: Source, *, reread: bool) -> Callable[[
     """Gives what is known of some files.
 
     None where somebody has put a block of his own between reading and writing: what it makes of a row may depend on
-    anything. None on BigQuery too, where loads do not keep it yet.
+    anything.
 
     Args:
         reread: nothing is known of any file, so all are read; it is kept for the next load.
     """
-    if settings.warehouse != 'postgres' or not is_ours(source):
+    if not is_ours(source):
         return None
     if reread:
         return lambda files: Recall(_texts(settings, source), {})
 
     def work(files: list[LandingFile]) -> Recall:
-        return Recall(_texts(settings, source), recall(settings, source, files), parts_of(settings))
+        return Recall(_texts(settings, source), warehouse(settings).kept(source, files), parts_of(settings))
 
     return work
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # whoever asks for a warehouse has imported what he hands ove
     from kly_mage.declared.base import Source
     from kly_mage.declared.marts import Joined, Mart
     from kly_mage.landing.files import LandingFile
+    from kly_mage.landing.unchanged import Kept
     from kly_mage.warehouse.account import Accounts
     from kly_mage.warehouse.costs import Cost
     from kly_mage.warehouse.forgetting import Removed
@@ -62,6 +63,9 @@ class Warehouse(Protocol):
 
     def files_read(self, source: Source) -> set[tuple[str, int, datetime]]:
         """Signatures of the files that loads have read, in the state they had then."""
+
+    def kept(self, source: Source, files: Collection[LandingFile]) -> dict[str, Kept]:
+        """What finished loads have kept of some files, by their names, for who is about to read them."""
 
     def first_waiting(self, source: Source, files: Iterable[LandingFile], days: Window) -> date | None:
         """The first of these days that no load was asked for, or whose file none has seen."""

@@ -1,8 +1,6 @@
 """Files that have not changed are not read again, and nothing is lost by it, whatever it is that changes."""
 
-import json
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -12,40 +10,18 @@ import pytest
 from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
-from kly_mage.landing import csv, plain, readers
+from kly_mage.landing import readers
 from kly_mage.loads import depends, runner
 from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
 from kly_mage.warehouse.postgres import unchanged
 from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
+from tests.reading import *  # noqa: F403 -- fixtures
+from tests.reading import taken
 
 pytestmark = pytest.mark.one_version
 
 FILE = 'gam_delivery_20251001.csv'
-
-
-@pytest.fixture
-def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the files whose rows are read from now on; cleared by ``taken``."""
-    found: list[str] = []
-
-    def noting(of: Callable[..., Any]) -> Callable[..., Any]:
-        def noted(file: Any, *rest: Any) -> Any:
-            found.append(file.name.rpartition('/')[2])
-            return of(file, *rest)
-
-        return noted
-
-    monkeypatch.setattr(csv, 'slices', noting(csv.slices))
-    monkeypatch.setattr(plain, 'body', noting(plain.body))  # of small files
-    return found
-
-
-def taken(read: list[str]) -> list[str]:
-    """What was read since the last call."""
-    names = sorted(set(read))
-    read.clear()
-    return names
 
 
 def last(query: Query, *parts: str) -> tuple[Any, ...]:
@@ -56,45 +32,6 @@ def last(query: Query, *parts: str) -> tuple[Any, ...]:
 
 def in_bronze(query: Query) -> int:
     return int(query('select count(*) from bronze.gam_delivery')[0][0])
-
-
-def test_a_second_load_reads_no_file_and_says_the_same_of_every_row(
-    settings: Settings, query: Query, read: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    outside = ad('o', '5', day='2025-09-20')
-    deliver(settings, FILE, ad('a', '1.5'), ad('a', '1.5'), ad('b', '2'), ad('c', 'x'), outside, 'no day,,,,,1,1,1')
-    deliver(settings, 'gam_delivery_20251002.csv', ad('d', '4', day='2025-10-02'), ad('late', '8'))
-    assert ads('2025-10-01', '2025-10-02') == 3
-    assert taken(read) == [FILE, 'gam_delivery_20251002.csv']
-    first = json_of(capsys, '2025-10-01', '2025-10-02', '--reread')
-    taken(read)
-    again = json_of(capsys, '2025-10-01', '2025-10-02')
-    assert taken(read) == []
-    # a, b, d and late, of which the a is there twice; c cannot be used, nor the row without a day; one is outside.
-    parts = ('unchanged', 'already_loaded', 'new', 'duplicate', 'rejected', 'outside', 'read', 'distinct')
-    assert last(query, *parts) == (4, 0, 0, 1, 2, 1, 8, 4)
-    moved = ('already_loaded', 'unchanged')
-    assert {name: n for name, n in first['rows'].items() if name not in moved} == {
-        name: n for name, n in again['rows'].items() if name not in moved
-    }
-    assert [first[name] for name in ('money_read', 'needs_a_look', 'missing')] == [
-        again[name] for name in ('money_read', 'needs_a_look', 'missing')
-    ]
-    by_day = 'select day, rows_read, rows_rejected, rows_duplicate from ops.load_days where load_id = %s order by day'
-    assert query(by_day, first['load_id']) == query(by_day, again['load_id'])
-    met = 'select file, day, rows, money from ops.load_outside where load_id = %s'
-    assert query(met, first['load_id']) == query(met, again['load_id'])
-    assert_gold_is_exact(query, settings.data_dir)
-    assert main(['reconcile', '--source', 'gam_delivery']) == 3  # as before: the rows that cannot be used, and that outside
-
-
-def json_of(capsys: pytest.CaptureFixture[str], *days: str) -> dict[str, Any]:
-    """What a load says for programs, without its number."""
-    start, end, *options = days
-    capsys.readouterr()
-    ads(start, end, '--json', *options)
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)['ranges'][0]['loads'][0]
-    return found
 
 
 def test_a_daily_run_reads_the_new_file_alone(settings: Settings, query: Query, read: list[str]) -> None:
@@ -226,40 +163,6 @@ def test_behind_a_block_of_somebodys_own_all_files_are_read(
     assert depends.recalling(settings, SOURCES['gam_delivery'], reread=False) is None
 
 
-def test_rejects_that_were_accepted_stay_so_without_being_read(settings: Settings, read: list[str]) -> None:
-    deliver(settings, FILE, ad('a'), ad('c', 'x'))
-    assert ads() == 3
-    decide(settings, pytest.MonkeyPatch())
-    assert ads() == 0
-    taken(read)
-    assert ads() == 0
-    assert taken(read) == []
-
-
-def test_a_file_with_conflicts_is_read_until_it_has_none(settings: Settings, query: Query, read: list[str]) -> None:
-    deliver(settings, FILE, ad('a', '1'), ad('a', '2'))
-    assert ads() == 3
-    taken(read)
-    assert ads() == 3
-    assert taken(read) == [FILE]
-    assert last(query, 'conflicting', 'already_loaded') == (1, 1)
-
-
-def test_a_file_that_lost_rows_is_read_and_named_until_it_is_repaired(
-    settings: Settings, query: Query, read: list[str]
-) -> None:
-    deliver(settings, FILE, ad('a'), ad('b'))
-    assert ads() == 0
-    deliver(settings, FILE, ad('a'))
-    assert ads() == ads() == 3
-    assert taken(read) == [FILE]
-    assert main(['repair', '--source', 'gam_delivery', '--quiet']) == 0
-    assert ads() == 0
-    taken(read)
-    assert ads() == 0
-    assert taken(read) == []
-
-
 def test_rows_deleted_by_hand_are_found_by_reconcile_and_brought_back_by_repair(
     settings: Settings, query: Query, read: list[str]
 ) -> None:
@@ -301,52 +204,6 @@ def test_a_load_that_died_has_kept_nothing(
     assert in_bronze(query) == 1
 
 
-def test_days_of_an_undated_file_are_taken_one_by_one_and_days_without_rows_cost_no_reading(
-    settings: Settings, query: Query, read: list[str]
-) -> None:
-    deliver(settings, 'gam_delivery_a.csv', ad('a'), ad('b', day='2025-10-02'), ad('c', day='2025-10-04'), ad('d', 'x'))
-    assert ads('2025-10-01') == 3
-    assert taken(read) == ['gam_delivery_a.csv']
-    ads('2025-10-03')
-    assert taken(read) == []
-    assert last(query, 'read') == (0,)
-    ads('2025-10-01', '2025-10-02')
-    assert taken(read) == ['gam_delivery_a.csv']
-    assert last(query, 'new', 'unchanged', 'already_loaded', 'rejected', 'read') == (1, 1, 0, 1, 3)
-    ads('2025-10-01', '2025-10-04')
-    assert last(query, 'new', 'unchanged', 'already_loaded', 'rejected', 'read') == (1, 2, 0, 1, 4)
-    taken(read)
-    ads('2025-10-01', '2025-10-31')
-    assert taken(read) == []
-    assert last(query, 'new', 'unchanged', 'already_loaded', 'rejected', 'read') == (0, 3, 0, 1, 4)
-    assert_gold_is_exact(query, settings.data_dir)
-
-
-def test_rows_outside_are_said_when_their_files_day_comes_whatever_day_was_loaded_before(
-    settings: Settings, query: Query
-) -> None:
-    deliver(settings, 'gam_delivery_20251003.csv', ad('late'), ad('o', day='2025-09-01'))
-    ads('2025-10-01')
-    assert last(query, 'new', 'outside') == (1, 0)
-    assert ads('2025-10-03') == 3
-    assert last(query, 'outside') == (1,)
-    assert ads('2025-10-03') == 3
-    assert last(query, 'outside', 'read') == (1, 1)
-
-
-def test_an_exporter_whose_loader_counted_on_rows_that_are_gone_meanwhile_reads_them(
-    settings: Settings, query: Query
-) -> None:
-    """In Mage minutes lie between the two."""
-    asked = {'start_date': date(2025, 10, 1), 'end_date': date(2025, 10, 1)}
-    deliver(settings, FILE, ad('a'))
-    assert ads() == 0
-    rows = hash_rows(read_days('gam_delivery', asked), 'gam_delivery')
-    unload(settings, pytest.MonkeyPatch())
-    assert export_new_rows(rows, 'gam_delivery', asked)['rows_new'] == 1
-    assert in_bronze(query) == 1
-
-
 def test_an_exporter_beside_whose_loader_another_day_of_the_file_was_found_in_conflict_reads_it(
     settings: Settings, query: Query
 ) -> None:
@@ -361,63 +218,11 @@ def test_an_exporter_beside_whose_loader_another_day_of_the_file_was_found_in_co
     assert_gold_is_exact(query, settings.data_dir)
 
 
-def test_in_mage_an_unchanged_file_is_not_read_and_both_blocks_say_so(
-    settings: Settings, read: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked = {'start_date': date(2025, 10, 1), 'end_date': date(2025, 10, 1)}
-    deliver(settings, FILE, ad('a'), ad('a'), ad('b'))
-    export_new_rows(hash_rows(read_days('gam_delivery', asked), 'gam_delivery'), 'gam_delivery', asked)
-    capsys.readouterr()
-    rows = read_days('gam_delivery', asked)
-    assert '1 file is unchanged since the last load, and not read again' in capsys.readouterr().out
-    assert rows['ad_unit'].tolist() == ['a', 'a', 'b']  # seen in the editor all the same
-    taken(read)
-    done = export_new_rows(hash_rows(rows, 'gam_delivery'), 'gam_delivery', asked)
-    assert taken(read) == []
-    assert '2 already loaded (file unchanged), 1 duplicate' in done['line']
-    assert done['rows_read'] == 3
-
-
-def test_a_file_that_comes_beside_others_of_its_day_leaves_them_unread(
-    settings: Settings, query: Query, read: list[str]
-) -> None:
-    deliver(settings, FILE, ad('a'))
-    ads()
-    taken(read)
-    deliver(settings, 'gam_delivery_20251001_b.csv', ad('a'), ad('b'))
-    ads()
-    assert taken(read) == ['gam_delivery_20251001_b.csv']
-    assert last(query, 'new', 'already_loaded', 'unchanged') == (1, 1, 1)
-    assert in_bronze(query) == 2
-
-
 def whole_day(settings: Settings, day: int, *rows: str) -> str:
     """A table of GA4's export of one October day; gives its name."""
     path = settings.data_dir / f'ga4_events/events_2025100{day}.csv'
     path.write_text('\n'.join([HEADERS['ga4_events'], *rows, '']), 'utf-8')
     return path.name
-
-
-def test_whole_days_that_are_as_they_were_are_read_again_only_for_days_that_nobody_has_asked_them_for(
-    settings: Settings, query: Query, read: list[str]
-) -> None:
-    names = [whole_day(settings, day, event(f'u{day}', day=f'2025-10-0{day}')) for day in (2, 3)]
-    backfill('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
-    assert taken(read) == names
-    backfill('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
-    assert taken(read) == []
-    unchanged = "select rows_read, rows_unchanged from ops.loads where source = 'ga4_events' order by load_id desc limit 1"
-    assert query(unchanged) == [(2, 2)]
-    backfill('2025-10-01', '2025-10-02', '--pipeline', 'articles_performance')
-    assert taken(read) == names  # neither has a row of the first, which is said only now
-    backfill('2025-10-01', '2025-10-03', '--pipeline', 'articles_performance')
-    assert taken(read) == []
-    whole_day(settings, 3, event('u3', day='2025-10-03'), event('u2', day='2025-10-02', content='8'))
-    backfill('2025-10-03', '2025-10-03', '--pipeline', 'articles_performance')
-    assert taken(read) == names[1:]
-    backfill('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
-    assert taken(read) == names[1:]  # it has a row of the second, too, which nobody has asked for
-    assert_gold_is_exact(query, settings.data_dir)
 
 
 def test_whole_days_of_which_a_part_is_taken_away_are_read(settings: Settings, query: Query, read: list[str]) -> None:
@@ -449,22 +254,73 @@ def test_a_daily_run_over_an_export_reads_the_tables_of_the_new_day_alone(
     assert_gold_is_exact(query, settings.data_dir)
 
 
-def test_rows_that_a_table_loses_are_looked_for_in_the_tables_of_other_days_too(
+def test_rejects_that_were_accepted_stay_so_without_being_read(settings: Settings, read: list[str]) -> None:
+    deliver(settings, FILE, ad('a'), ad('c', 'x'))
+    assert ads() == 3
+    decide(settings, pytest.MonkeyPatch())
+    assert ads() == 0
+    taken(read)
+    assert ads() == 0
+    assert taken(read) == []
+
+
+def test_a_file_that_lost_rows_is_read_and_named_until_it_is_repaired(
     settings: Settings, query: Query, read: list[str]
 ) -> None:
-    days = ('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
-    of_both = event('u2', day='2025-10-02')
-    whole_day(settings, 3, of_both, event('u3', day='2025-10-03'))
-    backfill(*days)
-    whole_day(settings, 2, of_both)
-    backfill(*days)
+    deliver(settings, FILE, ad('a'), ad('b'))
+    assert ads() == 0
+    deliver(settings, FILE, ad('a'))
+    assert ads() == ads() == 3
+    assert taken(read) == [FILE]
+    assert main(['repair', '--source', 'gam_delivery', '--quiet']) == 0
+    assert ads() == 0
     taken(read)
-    whole_day(settings, 3, event('u3', day='2025-10-03', content='8'))
-    backfill(*days)
-    assert taken(read) == ['events_20251002.csv', 'events_20251003.csv']
-    assert query('select why, count(*) from bronze.ga4_events_corrections group by 1') == [('superseded', 1)]
-    assert query('select event_date::text, pageviews::int from gold.ga4_daily_summary order by 1') == [
-        ('2025-10-02', 1),
-        ('2025-10-03', 1),
-    ]
+    assert ads() == 0
+    assert taken(read) == []
+
+
+def test_rows_outside_are_said_when_their_files_day_comes_whatever_day_was_loaded_before(
+    settings: Settings, query: Query
+) -> None:
+    deliver(settings, 'gam_delivery_20251003.csv', ad('late'), ad('o', day='2025-09-01'))
+    ads('2025-10-01')
+    assert last(query, 'new', 'outside') == (1, 0)
+    assert ads('2025-10-03') == 3
+    assert last(query, 'outside') == (1,)
+    assert ads('2025-10-03') == 3
+    assert last(query, 'outside', 'read') == (1, 1)
+
+
+def test_a_file_that_comes_beside_others_of_its_day_leaves_them_unread(
+    settings: Settings, query: Query, read: list[str]
+) -> None:
+    deliver(settings, FILE, ad('a'))
+    ads()
+    taken(read)
+    deliver(settings, 'gam_delivery_20251001_b.csv', ad('a'), ad('b'))
+    ads()
+    assert taken(read) == ['gam_delivery_20251001_b.csv']
+    assert last(query, 'new', 'already_loaded', 'unchanged') == (1, 1, 1)
+    assert in_bronze(query) == 2
+
+
+def test_whole_days_that_are_as_they_were_are_read_again_only_for_days_that_nobody_has_asked_them_for(
+    settings: Settings, query: Query, read: list[str]
+) -> None:
+    names = [whole_day(settings, day, event(f'u{day}', day=f'2025-10-0{day}')) for day in (2, 3)]
+    backfill('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
+    assert taken(read) == names
+    backfill('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
+    assert taken(read) == []
+    unchanged = "select rows_read, rows_unchanged from ops.loads where source = 'ga4_events' order by load_id desc limit 1"
+    assert query(unchanged) == [(2, 2)]
+    backfill('2025-10-01', '2025-10-02', '--pipeline', 'articles_performance')
+    assert taken(read) == names  # neither has a row of the first, which is said only now
+    backfill('2025-10-01', '2025-10-03', '--pipeline', 'articles_performance')
+    assert taken(read) == []
+    whole_day(settings, 3, event('u3', day='2025-10-03'), event('u2', day='2025-10-02', content='8'))
+    backfill('2025-10-03', '2025-10-03', '--pipeline', 'articles_performance')
+    assert taken(read) == names[1:]
+    backfill('2025-10-02', '2025-10-03', '--pipeline', 'articles_performance')
+    assert taken(read) == names[1:]  # it has a row of the second, too, which nobody has asked for
     assert_gold_is_exact(query, settings.data_dir)

@@ -58,7 +58,7 @@ def agree(settings: Settings, query: Query) -> Agree:
         assert report
         assert report.differences == []
         placed = 'rows_new + rows_already_loaded + rows_duplicate + rows_rejected + rows_conflicting + rows_restated'
-        placed += ' + rows_superseded + rows_outside' + (' + rows_unchanged' if settings.warehouse == 'postgres' else '')
+        placed += ' + rows_superseded + rows_outside + rows_unchanged'
         assert query(f'select count(*) from ops.loads where rows_read <> {placed}') == [(0,)]
         account = reconcile(
             warehouse(settings).reach(), [name for name in SOURCES if any(settings.data_dir.glob(f'{name}/*'))]

@@ -11,6 +11,7 @@ from typing import Any
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
+from kly_mage.warehouse.bigquery import unchanged
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.text import identifier, literal
 from kly_mage.warehouse.standing import Changed
@@ -45,11 +46,14 @@ USABLE = (
 )
 
 
-def settled(source: Source) -> str:
+def settled(source: Source, *, has_unread: bool) -> str:
     """The statement of a load's script that holds what was read against what the same files held before, and notes both.
 
     It stands behind the one that makes ``placed``. Its parameters: ``named``, ``left_out`` (names of files),
     ``may_hold_from`` and ``may_hold_until`` (of ``named``: the days whose rows they may hold; empty for any).
+
+    Args:
+        has_unread: whether something was not read because it is as it was: then ``asked_files`` says what (``unchanged``).
     """
     money = source.money_columns[0] if source.money_columns else None
     numbers = [column.name for column in source.value_columns if column.kind in ('count', 'money')]
@@ -69,6 +73,7 @@ def settled(source: Source) -> str:
         is_taken=' and not _is_superseded' if source.holds_whole_days else '',
         joins=joins,
         lost=lost,
+        is_unread=unchanged.IS_UNREAD if has_unread else '',
     )
 
 
@@ -94,13 +99,15 @@ def _changed(row: dict[str, Any]) -> Changed:
 
 
 def forget(source: Source, condition: str = 'true') -> str:
-    """The statement that lets the next loads note anew what the files hold of days for which a condition holds."""
-    return f'delete from ops.file_days where source = {literal(source.name)} and (day is null or {condition});'
+    """The statements that let the next loads read all files, and note anew what they hold of the days of a condition."""
+    own = f'delete from ops.file_days where source = {literal(source.name)} and (day is null or {condition});'
+    return f'{own}\n{unchanged.dropped(source.name)}'
 
 
 def note_anew(source: Source) -> str:
-    """The statement that lets the next loads do so where a file did not differ: rows of it count no more."""
-    return f'update ops.file_days set checksum = null where source = {literal(source.name)} and changed_by is null;'
+    """The statements that let the next loads do so where a file did not differ: rows of it count no more."""
+    own = f'update ops.file_days set checksum = null where source = {literal(source.name)} and changed_by is null;'
+    return f'{own}\n{unchanged.dropped(source.name)}'
 
 
 _DELIVERED = """
@@ -166,7 +173,7 @@ judged as (
         rows_then = rows_now - rows_new and checksum_then = checksum_now - checksum_new
         and ifnull(money_then, 0) = ifnull(money_now, 0) - ifnull(money_new, 0) as has_grown,
         {lost} as is_corrected,
-        rows_now > 0 or (may_hold.file is not null and looked.file not in unnest(@left_out)) as is_looked_at,
+        rows_now > 0 or (may_hold.file is not null and looked.file not in unnest(@left_out){is_unread}) as is_looked_at,
         -- No load takes such rows from it any more: a setting has changed, not the file.
         ifnull(rows_now = 0 and not looked.day between may_hold.first_day and may_hold.last_day, false) as is_closed
     from looked

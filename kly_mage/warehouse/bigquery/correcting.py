@@ -82,7 +82,7 @@ def parts(
         staged: the columns of the staged rows that are of the files.
         known: those of bronze beside them.
     """
-    found = {'variables': '', 'deliveries': '', 'delivered': f'staging.{source.name}_{load_id}', 'correct': ''}
+    found = {'variables': '', 'deliveries': '', 'turned': '', 'delivered': f'staging.{source.name}_{load_id}', 'correct': ''}
     found |= dict.fromkeys(('replaced', 'withdrawn', 'returned'), '0')
     if source.holds_whole_days:
         found |= _of_deliveries(source, load_id, delivered, staged, known)
@@ -113,13 +113,17 @@ def _of_deliveries(
             order=f"concat(format_date('%Y%m%d', named_day), case kind {ranks} {own} end)", source=literal(source.name)
         ),
         'delivered': _DELIVERED.format(name=source.name, load_id=load_id, file_day=file_day),
+        'turned': _TURNED.format(
+            name=source.name,
+            near=near,
+            met=_MET,
+            gone=gone(source, '_partition_date between @start and @end'),
+        ),
         'correct': _CORRECT.format(
             name=source.name,
             source=literal(source.name),
             log=log(source),
-            near=near,
             met=_MET,
-            gone=gone(source, '_partition_date between @start and @end'),
             columns=', '.join(map(identifier, names)),
             stored=', '.join(f'stored.{identifier(name)}' for name in names),
             placed=', '.join(f'placed.{identifier(name)}' for name in names),
@@ -168,7 +172,7 @@ _DELIVERED = """(
         left join of_files as of_file on staged._file = of_file.file
         left join in_force on in_force.day = staged._partition_date and in_force.file_day = {file_day}
     )"""
-_CORRECT = """
+_TURNED = """
 create temp table turned as
 with gone as (
     select * from {gone}
@@ -178,7 +182,7 @@ met as (
     select distinct _hashrow from placed where {met}
 )
 
-select known._hashrow, known._file_day, known._updated_at, -1 as sign
+select known._hashrow, known._file_day, known._partition_date as day, known._updated_at, -1 as sign
 from bronze.{name}_hashrow as known
 inner join whole on known._file_day = whole.file_day and known._partition_date = whole.day
 inner join in_force
@@ -187,9 +191,10 @@ left join met on known._hashrow = met._hashrow
 left join gone on known._hashrow = gone._hashrow
 where {near} and met._hashrow is null and gone._hashrow is null
 union all
-select gone._hashrow, gone._file_day, cast(null as timestamp), 1
+select gone._hashrow, gone._file_day, cast(null as date), cast(null as timestamp), 1
 from gone inner join met on gone._hashrow = met._hashrow;
-
+"""
+_CORRECT = """
 if exists (select 1 from turned) then
 set v_first = (select min(_updated_at) from turned);
 set v_last = (select max(_updated_at) from turned);

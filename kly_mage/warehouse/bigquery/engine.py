@@ -9,13 +9,15 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import KlyError, UsageError
+from kly_mage.common.errors import KlyError, OvertakenError, ReadAgainError, UsageError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
+from kly_mage.landing.unchanged import Kept
+from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.account import Accounts
 from kly_mage.warehouse.base import Reader
 from kly_mage.warehouse.bigquery import (
@@ -30,6 +32,7 @@ from kly_mage.warehouse.bigquery import (
     shown,
     standing,
     together,
+    unchanged,
     unload,
     waiting,
 )
@@ -50,6 +53,7 @@ from kly_mage.warehouse.unloading import Selection, Unloaded
 from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
 logger = logging.getLogger('kly_mage')
+_MOST_TURNS = 6  # of a load that finds each time that others have taken out what it counts on
 _READY: set[tuple[str | None, str, str]] = set()  # projects whose tables this process has seen to
 
 
@@ -78,7 +82,10 @@ class BigQuery:
         _READY.clear()
 
     def load(self, request: Request, frames: Iterable[pl.DataFrame]) -> dict[str, Any]:
-        return self._noted(request, lambda: until_whole(lambda: load(self.settings, self.client, request, frames)))
+        def work() -> dict[str, Any]:
+            return until_whole(lambda: load(self.settings, self.client, request, frames))
+
+        return self._noted(request, lambda: _until_read(work, can_read=isinstance(frames, Frames)))
 
     def in_place(self, source: Source) -> InPlace | None:
         return ga4_tables.in_place(self.settings, source)
@@ -120,6 +127,9 @@ class BigQuery:
 
     def files_read(self, source: Source) -> set[tuple[str, int, datetime]]:
         return ledger.files_read(self.client, source)
+
+    def kept(self, source: Source, files: Collection[LandingFile]) -> dict[str, Kept]:
+        return unchanged.kept(self.client, source, files)
 
     def first_waiting(self, source: Source, files: Iterable[LandingFile], days: Window) -> date | None:
         return ledger.first_waiting(self.client, source, files, days, self.settings.timezone)
@@ -230,3 +240,22 @@ class BigQuery:
 
     def stream(self, table: Joined | Mart, days: Window | None) -> AbstractContextManager[tuple[dict[str, Kind], Rows]]:
         return nullcontext(gold.stream(self.client, table, days))
+
+
+def _until_read(work: Callable[[], dict[str, Any]], *, can_read: bool) -> dict[str, Any]:
+    """What a load did; again, as long as it finds that a file was not read that has to be.
+
+    Args:
+        can_read: whether the next try reads it.
+
+    Raises:
+        OvertakenError: it does not.
+    """
+    for turn in range(1, _MOST_TURNS + 1):
+        try:
+            return work()
+        except ReadAgainError as error:
+            if not can_read or turn == _MOST_TURNS:
+                raise OvertakenError(str(error)) from error
+            logger.warning('%s; trying again', error)
+    raise AssertionError  # the last turn returns or raises

@@ -18,6 +18,7 @@ from kly_mage.fetch.bigquery import Dataset, Remote
 from kly_mage.fetch.ga4 import day_of, is_export
 from kly_mage.landing.deliveries import delivery_of
 from kly_mage.landing.files import LandingFile, is_delivery, table
+from kly_mage.warehouse.announced import Announced
 from kly_mage.warehouse.bigquery import persons, rules
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.ga4_select import rows_of, selected
@@ -80,7 +81,9 @@ def stage(settings: Settings, client: Client, request: Request, staging: str) ->
     files = [replace(file, size=remote.bytes, modified_at=remote.modified) for file, remote in found]
     first, last = _utc_days(settings, request, files)
     deliveries = [file.name for file in files]
-    return replace(request, files=files), Staged(columns, first, last, states, deliveries=deliveries)
+    return replace(request, files=files), Staged(
+        columns, Announced(source, request.window), first, last, states, deliveries=deliveries
+    )
 
 
 def stage_all(

@@ -1,5 +1,6 @@
 """A load: rows are staged by a load job, and a script of one transaction gives each its place."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -9,11 +10,11 @@ from typing import Any
 
 import polars as pl
 
-from kly_mage.common.errors import LimitError, UnreachableError, WarehouseError, first_line
+from kly_mage.common.errors import LimitError, ReadAgainError, UnreachableError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import today
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.bigquery import contents, correcting, fixed, ga4_tables, rules
+from kly_mage.warehouse.bigquery import contents, correcting, fixed, ga4_tables, rules, unchanged
 from kly_mage.warehouse.bigquery.at_work import signed
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.correcting import Delivered
@@ -35,13 +36,14 @@ def load(settings: Settings, client: Client, request: Request, frames: Iterable[
         What ``warehouse/postgres/load.py`` returns.
 
     Raises:
+        ReadAgainError: a file was not read that has to be.
         RuleError: rows break a ``stop`` rule of the source, or their number or age does.
         LimitError: a file brings a column that BigQuery cannot call so.
     """
     refuse(request)
 
     def stage(table: str) -> tuple[Request, Staged]:
-        with written(request.source, request.undeclared, frames) as (path, staged):
+        with written(request, frames) as (path, staged):
             if staged.rows:
                 client.load(path, table, staged.columns, table.replace('staging.', 'stage_'))
             else:
@@ -85,15 +87,32 @@ def _placed(
                 timezone=settings.timezone,
             )
             values = _values(request, staged) | correcting.parameters(delivered, source)
-            values |= contents.parameters(request.files, settings.late_days)
+            values |= contents.parameters(request.files, settings.late_days) | unchanged.parameters(staged.announced)
             (told,) = client.run(script, values, what='load', name=f'{source.name}_{load_id}')
+            _hold(source, told['read_again'])
             rules.hold(source, now, told['stopped'])
     except BaseException as error:
+        if isinstance(error, ReadAgainError):
+            client.run(unchanged.dropped(source.name, 'file in unnest(@names)'), {'names': error.files}, what='files')
         _fail(client, request, load_id, error)
         raise
     finally:
         client.drop(table)
     return _done(request, load_id, told, staged)
+
+
+def _hold(source: Source, read_again: str | None) -> None:
+    """See that files were rightly not read.
+
+    Args:
+        read_again: what a script has left in ``v_read_again``.
+
+    Raises:
+        ReadAgainError: they were not.
+    """
+    if read_again is not None:
+        files: list[str] = json.loads(f'[{read_again}]')
+        raise ReadAgainError(f'{source.name}: what earlier loads have had of {files[0]} does not say enough any more', files)
 
 
 def refuse(request: Request) -> None:

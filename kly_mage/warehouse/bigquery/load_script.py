@@ -13,7 +13,7 @@ from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
-from kly_mage.warehouse.bigquery import contents, correcting, persons, rules
+from kly_mage.warehouse.bigquery import contents, correcting, persons, rules, unchanged
 from kly_mage.warehouse.bigquery.correcting import Delivered
 from kly_mage.warehouse.bigquery.further_versions import PLACE, accepted, further_versions
 from kly_mage.warehouse.bigquery.schema import COUNTS, bronze_columns
@@ -39,7 +39,8 @@ def load_script(
 
     Its parameters: ``start``, ``end`` (days), ``started_by``, ``pipeline_run``, ``file_names``, ``file_sizes``,
     ``file_times`` (of the files to be noted), ``named`` and ``named_days`` (of all files, names and days), ``read``,
-    ``found`` and ``left_out`` (names of files), and those of ``contents.parameters`` and ``correcting.parameters``.
+    ``found`` and ``left_out`` (names of files), and those of ``contents.parameters``, ``correcting.parameters`` and
+    ``unchanged.parameters``.
 
     Args:
         undeclared: the columns that the staged rows have beside the declared ones.
@@ -48,7 +49,7 @@ def load_script(
         window: the days that were asked for.
         now: the local day it is.
     """
-    name, versions = source.name, [column.name for column in source.version_columns]
+    name, versions, announced = source.name, [column.name for column in source.version_columns], staged.announced
     own = [*bronze_columns(source), *sorted(undeclared)]
     money = source.money_columns[0] if source.money_columns else None
     usable = 'if(_reject is null, {} * (_duplicate_rows + 1), null)'
@@ -56,6 +57,7 @@ def load_script(
     counts = {each: _counted(source, each) for each in COUNTS}
     of_day = {each: told for each, told in counts.items() if each not in ('distinct', 'outside')}
     near_known, near_target = (near(table, staged.first, staged.last) for table in ('known', 'target'))
+    is_other = ' or '.join(f'{identifier(n)} is distinct from {identifier(f"counted_{n}")}' for n in versions) or 'false'
     corrected = correcting.parts(
         *(source, load_id, delivered),
         staged=[*source.names, *undeclared],
@@ -63,7 +65,8 @@ def load_script(
     )
     parts: dict[str, str | int] = {
         **corrected,
-        **rules.parts(source, window, now),
+        **rules.parts(source, window, now, unchanged.of_days(announced)),
+        **unchanged.parts(source, announced, counts, of_day, worth=worth, is_other=is_other),
         **persons.parts(source, corrected['delivered']),
         'name': name,
         'load_id': load_id,
@@ -79,8 +82,7 @@ def load_script(
         'superseded': "\n        when _is_superseded then 'superseded'" if source.holds_whole_days else '',
         'first_values': ''.join(f',\n        {_first(n)} as {identifier(f"counted_{n}")}' for n in versions),
         'version': ''.join(f', {identifier(n)}' for n in versions),
-        'is_other': ' or '.join(f'{identifier(n)} is distinct from {identifier(f"counted_{n}")}' for n in versions)
-        or 'false',
+        'is_other': is_other,
         'registry': ', '.join(['_hashrow', '_utc_day', '_updated_at', *_kept(source)]),
         'registry_values': ', '.join(
             ['incoming._hashrow', 'incoming._utc_day', 'v_stamp', *(f'incoming.{n}' for n in _kept(source))]
@@ -96,14 +98,11 @@ def load_script(
         if source.versioned
         else '',
         'own': ', '.join(map(identifier, own)),
-        'contents': contents.settled(source),
+        'contents': contents.settled(source, has_unread=bool(announced.skipped)),
         'conflicts': further_versions(source, near_known, near_target, timezone) if versions else '',
         'conflicts_accepted': accepted(source) if versions else '0',
         'counts': ', '.join(f'rows_{each}' for each in COUNTS),
-        'counted': ',\n    '.join(counts.values()),
         'day_counts': ', '.join(f'rows_{each}' for each in of_day),
-        'day_counted': ',\n    '.join(of_day.values()),
-        'worth': worth,
         'money': f'sum({identifier(money)})' if money else 'cast(null as bignumeric)',
     }
     return _SCRIPT.format(**parts)
@@ -160,6 +159,8 @@ def _counted(source: Source, part: str) -> str:
             return f"coalesce(sum(if({others}, 0, _duplicate_rows)), 0) + countif(_place = 'duplicate')"
         case 'superseded' | 'forgotten' if f"'{part}'" in apart:
             return f"coalesce(sum(if(_place = '{part}', 1 + _duplicate_rows, 0)), 0)"
+        case 'unchanged':
+            return '0'
         case _:
             return f'countif(_place = {literal(part)})'
 
@@ -183,6 +184,7 @@ _SCRIPT = """\
 declare v_stamp timestamp;
 declare v_load_id int64 default {load_id};
 declare v_stopped string;
+declare v_read_again string;
 {asked_whose}{variables}
 begin transaction;
 update ops.{name}_lock
@@ -195,7 +197,7 @@ where true;
 
 if not exists (select 1 from ops.loads where {which}) then
 set v_stamp = (select stamp from ops.{name}_lock);
-{persons}{deliveries}
+{persons}{deliveries}{unread}
 create temp table placed as
 with judged as (
     select
@@ -225,8 +227,8 @@ select
         else 'duplicate'
     end as _place
 from valued;
-{judged}
-if v_stopped is null then
+{judged}{turned}{lost}
+if v_stopped is null and v_read_again is null then
 {contents}
 merge into bronze.{name}_hashrow as target
 using (
@@ -279,18 +281,15 @@ where known.source = {source} and known.line = {file_line} and known.resolved_at
 end if;
 
 insert into ops.load_days (source, load_id, day, {day_counts})
-select
-    {source}, v_load_id, _partition_date,
-    {day_counted}
-from placed
-where _partition_date is not null and _place not in ('file', 'outside')
-group by _partition_date;
+select {source}, v_load_id, day, {day_counts}
+from {by_day};
 {broken}
 insert into ops.load_outside (source, load_id, file, day, rows_outside, money)
 select {source}, v_load_id, _file, _partition_date, count(*), {money}
 from placed
 where _place = 'outside'
-group by _file, _partition_date;
+group by _file, _partition_date{unread_outside};
+{kept}
 
 insert into ops.load_files (source, load_id, file, size, modified_at)
 select
@@ -304,13 +303,13 @@ insert into ops.loads (
 )
 select
     {source}, v_load_id, @start, @end, 'done', @started_by, @pipeline_run, current_timestamp(),
-    {counted},
-    {worth},
+    {all_counted},
+    {all_worth},
     {replaced}, {withdrawn}, {returned},
     (
         select count(*) from rejected inner join bronze.rejects as known using (reject_id)
         where known.source = {source} and known.accepted_at is not null and rejected._line <> {file_line}
-    ),
+    ){unread_accepted},
     {conflicts_accepted}
 from placed;
 end if;
@@ -318,9 +317,9 @@ end if;
 commit transaction;
 
 select
-    done.*, v_stopped as stopped,
+    done.*, v_stopped as stopped, v_read_again as read_again,
     (select count(distinct file) from ops.file_days where source = {source} and changed_by = {load_id}) as files_changed
 from (select {load_id} as load_id) as asked
 left join (select * from ops.loads where {which} and status = 'done') as done on asked.load_id = done.load_id
-where done.load_id is not null or v_stopped is not null;
+where done.load_id is not null or v_stopped is not null or v_read_again is not null;
 """

@@ -2,7 +2,7 @@
 
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.bigquery import contents
+from kly_mage.warehouse.bigquery import contents, unchanged
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.counting import log
 from kly_mage.warehouse.bigquery.text import literal
@@ -29,6 +29,7 @@ def remove_script(source: Source) -> str:
             'begin transaction;',
             # No load or refresh is at work beside this: neither may see a row whose hash is on its way out.
             f"update ops.{source.name}_lock set holder = 'repair' where true;",
+            unchanged.dropped(source.name),
             *(f'delete from {table} where _hashrow in unnest(@hashes);' for table in tables_of(source)),
             note_removed(source),
             'commit transaction;',

@@ -45,18 +45,19 @@ def in_place(source: Source) -> list[str]:
     return [f'({rule.broken}) as {name}' for rule, name in _names(source).items()]
 
 
-def parts(source: Source, window: Window, now: date) -> dict[str, str]:
+def parts(source: Source, window: Window, now: date, unread: str) -> dict[str, str]:
     """The places of the script that are about rules; empty texts where the source has none.
 
     Args:
         window: the days the load is asked for, which are the parameters ``start`` and ``end`` as well.
         now: the local day it is.
+        unread: a query, behind UNION ALL, of days and usable rows of files that were not read; an empty text for none.
     """
     found = [_broken(source, rule) for rule in source.rules]
     stops = [
         f"what = 'rule' and which = {literal(rule.name)} and amount > 0" for rule in source.rules if rule.level == 'stop'
     ]
-    for asked in (_volume(source, window), _freshness(source, window, now)):
+    for asked in (_volume(source, window, unread), _freshness(source, window, now, unread)):
         if asked:
             found.append(asked)
             stops.append("what <> 'rule'")
@@ -115,7 +116,7 @@ def _articles(source: Source) -> str:
     return _NEWEST.format(name=source.name, own=', '.join(map(identifier, source.names)))
 
 
-def _volume(source: Source, window: Window) -> str | None:
+def _volume(source: Source, window: Window, unread: str) -> str | None:
     """The days far off in volume, if such a day stops the load, as ``warehouse/volume.py`` judges them."""
     days = volume.looked_at(source, window)
     if days is None or source.volume is None or source.volume.level != 'stop':
@@ -124,6 +125,7 @@ def _volume(source: Source, window: Window) -> str | None:
     return _VOLUME.format(
         loaded=_filled(LOADED, known),
         accepted=_filled(ACCEPTED, {'@source': literal(source.name), '@finding': "'volume'"}),
+        unread=unread,
         days=source.volume.days,
         neighbours=volume.NEIGHBOURS,
         rows=volume.ROWS,
@@ -132,7 +134,7 @@ def _volume(source: Source, window: Window) -> str | None:
     )
 
 
-def _freshness(source: Source, window: Window, now: date) -> str | None:
+def _freshness(source: Source, window: Window, now: date, unread: str) -> str | None:
     """The newest day, if it is too old and that stops the load, as ``warehouse/standing.py`` judges it."""
     if source.freshness is None or source.freshness.level != 'stop' or window.end < moved(now, -source.freshness.days):
         return None
@@ -141,6 +143,7 @@ def _freshness(source: Source, window: Window, now: date) -> str | None:
         newest=_filled(NEWEST_UNTIL, known),
         accepted=_filled(ACCEPTED, {'@source': literal(source.name), '@finding': "'freshness'"}),
         now=now,
+        unread=unread,
         days=source.freshness.days,
     )
 
@@ -169,8 +172,10 @@ _NEWEST = """\
 )"""
 # Distinct usable rows by day, as the ledger will count them.
 _OF_LOAD = (
+    'select day, sum(amount) as amount from ('
     "select _partition_date as day, countif(_place in ('new', 'already_loaded', 'conflicting', 'restated')) as amount"
     " from placed where _partition_date is not null and _place not in ('file', 'outside') group by _partition_date"
+    '{unread}) group by day'
 )
 _VOLUME = f"""\
 select 'volume' as what, cast(far.day as string) as which, far.amount, far.usual

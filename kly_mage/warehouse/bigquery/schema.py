@@ -11,6 +11,7 @@ from kly_mage.warehouse.bigquery.file_checks import FILE_CHECKS
 from kly_mage.warehouse.bigquery.persons import PERSONS_FORGOTTEN
 from kly_mage.warehouse.bigquery.reconciliation import view
 from kly_mage.warehouse.bigquery.text import identifier, literal
+from kly_mage.warehouse.bigquery.unchanged import KEPT
 
 TYPES = {
     'text': 'string',
@@ -23,7 +24,7 @@ TYPES = {
 RATIO_DIGITS = 6  # behind the point, of a ratio of gold.daily_summary
 COUNTS = (
     *('read', 'distinct', 'new', 'already_loaded', 'duplicate', 'rejected', 'conflicting', 'restated', 'superseded'),
-    *('outside', 'forgotten'),
+    *('outside', 'forgotten', 'unchanged'),
 )
 Columns = list[tuple[str, str, str]]  # name, type, description
 _UNITS = {'count': 'int64', 'USD': 'bignumeric'}
@@ -273,10 +274,8 @@ def _ops() -> list[str]:
     return [
         _table('ops.settings', 'What the first load has fixed, and what has made the tables.', fixed, None, None),
         _table('ops.loads', 'One row per load.', loads, None, 'source, load_id'),
-        _table(
-            'ops.load_days', 'One row per load and day of its rows.',
-            [*load, ('day', 'date', 'Local day.'), *by_day], None, 'source, load_id',
-        ),
+        _table('ops.load_days', 'One row per load and day of its rows.', [*load, ('day', 'date', 'Local day.'), *by_day],
+               None, 'source, load_id'),
         _table('ops.load_files', 'One row per load and file that it has read.', files, None, 'source, file'),
         _table(
             'ops.deliveries', 'One row per delivery that came into force for the rows of a day; the newest is.',
@@ -286,6 +285,7 @@ def _ops() -> list[str]:
                [*load, *AT_WORK], None, 'source, load_id'),
         _table('ops.file_days', 'What a load has loaded of each file and day, and whether the file holds that still.',
                FILE_DAYS, None, 'source, file, day'),
+        _table('ops.kept', 'What a load has kept of a file and day, so that it is not read again.', KEPT, None, 'file'),
         _table('ops.accepted_days', 'One row per day that is out of the ordinary and, somebody has said, right.', [
             ('source', text, 'The source.'),
             ('finding', text, 'volume: far from the days around; freshness: nothing is newer.'),

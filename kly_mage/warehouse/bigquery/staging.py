@@ -15,9 +15,11 @@ from kly_mage.landing.deliveries import READ
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.rows.frames import as_arrow
 from kly_mage.rows.rowhash import undeclared_values
+from kly_mage.warehouse.announced import Announced
 from kly_mage.warehouse.bigquery import rules
 from kly_mage.warehouse.bigquery.schema import TYPES, Columns
 from kly_mage.warehouse.bigquery.text import there
+from kly_mage.warehouse.request import Request
 
 _SYSTEM = {
     '_partition_date': 'date',
@@ -45,6 +47,7 @@ class Staged:
 
     Attributes:
         columns: of the staged table, name and type.
+        announced: which files were read, and which are as they were.
         first: the first UTC day in front of a hash, if any row has one.
         last: the last.
         states: when each file whose rows came had been changed last.
@@ -53,6 +56,7 @@ class Staged:
     """
 
     columns: list[tuple[str, str]]
+    announced: Announced
     first: date | None = None
     last: date | None = None
     states: dict[str, datetime] = field(default_factory=dict)
@@ -62,6 +66,7 @@ class Staged:
 
     def begin(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Take note of the files that are announced; gives the other rows."""
+        frame = self.announced.begin(frame, self.states)
         is_announced = (pl.col('_reject') == READ).fill_null(value=False)
         self.deliveries += frame.filter(is_announced)['_file'].to_list()
         return frame.filter(~is_announced)
@@ -89,11 +94,13 @@ def staged_columns(source: Source, undeclared: list[str]) -> Columns:
 
 
 @contextmanager
-def written(source: Source, undeclared: list[str], frames: Iterable[pl.DataFrame]) -> Iterator[tuple[Path, Staged]]:
+def written(request: Request, frames: Iterable[pl.DataFrame]) -> Iterator[tuple[Path, Staged]]:
     """The rows as a Parquet file, written a frame at a time, so that memory follows the frame; gone at the end."""
     import pyarrow.parquet as pq
 
-    staged = Staged([(name, kind) for name, kind, _ in staged_columns(source, undeclared)])
+    source, undeclared = request.source, request.undeclared
+    columns = [(name, kind) for name, kind, _ in staged_columns(source, undeclared)]
+    staged = Staged(columns, Announced(source, request.window))
     with TemporaryDirectory(prefix='kly_mage-') as folder:
         path, writer = Path(folder) / 'rows.parquet', None
         try:

@@ -31,13 +31,14 @@ LAST_LOADS = (
     " where source in unnest(@sources) and status = 'done'"
     ' qualify row_number() over (partition by source order by load_id desc) = 1'
 )
+_USABLE = ' + '.join(f'of_day.rows_{part}' for part in ('new', 'already_loaded', 'unchanged', 'conflicting', 'restated'))
 # Of usable rows that loads have found in the files.
 NEWEST_DAYS = (
     'select of_day.source, max(of_day.day) as day from ops.load_days as of_day'
     ' inner join ops.loads as loads on of_day.source = loads.source and of_day.load_id = loads.load_id'
     f' left join {TAKEN_OUT} as gone on of_day.source = gone.source and of_day.day = gone.day'
     " where of_day.source in unnest(@sources) and loads.status = 'done' and loads.load_id > coalesce(gone.load_id, 0)"
-    ' and of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting + of_day.rows_restated > 0'
+    f' and {_USABLE} > 0'
     ' group by of_day.source'
 )
 REJECTS = (
@@ -53,7 +54,7 @@ NEWEST_UNTIL = NEWEST_DAYS.replace(' group by of_day', ' and of_day.day <= @end 
 # Distinct usable rows, as the last load of each day found them in the files.
 LOADED = (
     'select of_day.source, of_day.day,'
-    ' of_day.rows_new + of_day.rows_already_loaded + of_day.rows_conflicting + of_day.rows_restated as amount'
+    f' {_USABLE} as amount'
     ' from ops.load_days as of_day'
     ' inner join ops.loads as loads on of_day.source = loads.source and of_day.load_id = loads.load_id'
     f' left join {TAKEN_OUT} as gone on of_day.source = gone.source and of_day.day = gone.day'

@@ -9,20 +9,22 @@ from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import UNDECLARED, Source
 from kly_mage.rows.rowhash import undeclared_columns
+from kly_mage.warehouse.bigquery import unchanged
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.text import identifier
 from kly_mage.warehouse.waiting import Cause, Conflict, Waiting
 
-_WAIT = 'source in unnest(@sources) and resolved_at is null'
+WAIT = 'source in unnest(@sources) and resolved_at is null'
 _OF_DAYS = ' and coalesce(day, file_day) between @start and @end'  # a row without a readable day goes with its file
 _ORDER = ' order by source, file, line, reject_id'
-MARK = 'update bronze.rejects set {} = current_timestamp() where source = @source and reject_id in unnest(@rejects)'
+MARK = 'update bronze.rejects set {} = current_timestamp() where source = @source and reject_id in unnest(@rejects);'
 MARKS = ('taken_at', 'resolved_at')
 TAKEN = 'select reject_id from bronze.rejects where source = @source and taken_at is not null'
 _ACCEPT = """\
 declare v_amount int64;
 
 begin transaction;
+{decided}
 set v_amount = (select count(*) from {table} where {waiting});
 update {table} set accepted_at = current_timestamp(), accepted_by = @by, accepted_because = @why where {waiting};
 commit transaction;
@@ -33,7 +35,7 @@ _AT_ONCE = 10_000  # ids in one statement
 
 
 def _waiting(days: Window | None, *, accepted_too: bool = False) -> str:
-    return f'{_WAIT}{"" if accepted_too else " and accepted_at is null"}{_OF_DAYS if days else ""}'
+    return f'{WAIT}{"" if accepted_too else " and accepted_at is null"}{_OF_DAYS if days else ""}'
 
 
 def rejects_statement(days: Window | None, *, accepted_too: bool = False) -> str:
@@ -72,13 +74,19 @@ def mark(client: Client, found: Collection[Waiting], column: str) -> None:
         ids = [reject.reject_id for reject in found if reject.source == source]
         for at in range(0, len(ids), _AT_ONCE):
             values = {'source': source, 'rejects': ids[at : at + _AT_ONCE]}
-            client.run(MARK.format(column), values, what='rejects')
+            client.run(mark_script(source, column), values, what='rejects')
+
+
+def mark_script(source: str, column: str) -> str:
+    """The statements that note the time in a column of the rejects of a source that ``rejects`` names, a parameter."""
+    return '\n'.join(['begin transaction;', unchanged.decided([source]), MARK.format(column), 'commit transaction;'])
 
 
 def accept_rejects(client: Client, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
     """Note that the rejects that wait need no further look; gives how many."""
     values = _values(sources, days) | {'by': by, 'why': why}
-    return _amount(client.run(accept_script('bronze.rejects', _waiting(days)), values, what='rejects'))
+    script = accept_script('bronze.rejects', _waiting(days), unchanged.decided(sources))
+    return _amount(client.run(script, values, what='rejects'))
 
 
 def accept_conflicts(client: Client, sources: Collection[str], days: Window | None, by: str, why: str) -> int:
@@ -88,12 +96,15 @@ def accept_conflicts(client: Client, sources: Collection[str], days: Window | No
     return sum(_amount(client.run(script, values, what='conflicts')) for script in scripts)
 
 
-def accept_script(table: str, waiting: str) -> str:
+def accept_script(table: str, waiting: str, decided: str = '') -> str:
     """The statements that note the decision about what waits in a table, and give how many these were.
 
     Its parameters: ``by``, ``why``, and those of ``waiting``.
+
+    Args:
+        decided: further statements, which stand before it.
     """
-    return _ACCEPT.format(table=table, waiting=waiting)
+    return _ACCEPT.format(table=table, waiting=waiting, decided=decided)
 
 
 def _amount(rows: list[dict[str, Any]]) -> int:

@@ -15,6 +15,7 @@ from kly_mage.declared.base import Source
 from kly_mage.declared.marts import Joined, Mart
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.left_out import until_whole
+from kly_mage.landing.unchanged import Kept
 from kly_mage.rows.frames import Frames
 from kly_mage.warehouse.account import Accounts
 from kly_mage.warehouse.base import Reader
@@ -23,6 +24,7 @@ from kly_mage.warehouse.forgetting import Removed
 from kly_mage.warehouse.gold import Asked, Found, Kind, Rows
 from kly_mage.warehouse.in_place import InPlace
 from kly_mage.warehouse.postgres import blocks, decisions, ledger, outside, rejects, summary
+from kly_mage.warehouse.postgres.recall import recall
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import export_environment, server
 from kly_mage.warehouse.report import Report
@@ -77,6 +79,9 @@ class Postgres:
 
     def files_read(self, source: Source) -> set[tuple[str, int, datetime]]:
         return ledger.files_read(self.settings, source)
+
+    def kept(self, source: Source, files: Collection[LandingFile]) -> dict[str, Kept]:
+        return recall(self.settings, source, files)
 
     def first_waiting(self, source: Source, files: Iterable[LandingFile], days: Window) -> date | None:
         return ledger.first_waiting(self.settings, source, files, days)

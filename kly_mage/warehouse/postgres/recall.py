@@ -7,10 +7,11 @@ from kly_mage.common.settings import Settings
 from kly_mage.declared.base import Source
 from kly_mage.landing.files import LandingFile
 from kly_mage.landing.unchanged import Kept
+from kly_mage.warehouse.announced import days_of
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.ddl import ensure_schema
 from kly_mage.warehouse.postgres.retry import retrying
-from kly_mage.warehouse.postgres.unchanged import KEPT_OF, days_of, has_rows
+from kly_mage.warehouse.postgres.unchanged import KEPT_OF, has_rows
 
 
 def recall(settings: Settings, source: Source, files: Collection[LandingFile]) -> dict[str, Kept]:

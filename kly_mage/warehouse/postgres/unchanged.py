@@ -11,7 +11,7 @@ hashes them anew, or decides about rejects. A registry that was emptied or made 
 
 import json
 from collections.abc import Collection, Iterable
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -22,8 +22,7 @@ from kly_mage.common.errors import ReadAgainError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.base import Source
-from kly_mage.landing import unchanged as announcements
-from kly_mage.landing.files import day_in_name
+from kly_mage.warehouse.announced import Announced, days_of
 from kly_mage.warehouse.counts import Counts
 from kly_mage.warehouse.postgres import locks
 from kly_mage.warehouse.postgres.connection import connect
@@ -37,7 +36,7 @@ KEPT_OF = (
 )
 
 
-class Unchanged:
+class Unchanged(Announced):
     """What one load hears of its files: which of them were read, and which are as they were.
 
     Args:
@@ -45,37 +44,15 @@ class Unchanged:
     """
 
     def __init__(self, cursor: Cursor, source: Source, window: Window) -> None:
-        self.cursor, self.source, self.window = cursor, source, window
-        self.told: dict[str, dict[str, Any]] = {}  # what is announced, by the file's name
+        super().__init__(source, window)
+        self.cursor = cursor
         self.not_kept: set[str] = set()
         self.unread: dict[date, set[str]] = {}  # files with usable rows of a day that were not read; once counted
-
-    def begin(self, frame: pl.DataFrame, states: dict[str, datetime]) -> pl.DataFrame:
-        """Take note of the files that are announced; gives the other rows.
-
-        Args:
-            states: gets when each of these files had been changed last.
-        """
-        if '_file' not in frame.columns or not frame.height:  # a block of a user may have dropped it
-            return frame
-        is_announcement = frame.select(announcements.is_announcement()).to_series()
-        if not is_announcement.any():
-            return frame
-        rows = frame.filter(is_announcement)
-        for file, reject, modified_at in rows.select('_file', '_reject', '_modified_at').iter_rows():
-            self.told[file] = announcements.told(reject)
-            states[file] = modified_at
-        return frame.filter(~is_announcement)
 
     def keep_nothing(self, rows: pl.DataFrame) -> None:
         """Keep nothing of the files of these rows."""
         if '_file' in rows.columns:
             self.not_kept.update(rows['_file'].unique())
-
-    def is_skipped(self, file: str, day: date | None = None) -> bool:
-        """Whether the rows of a file, or those of one of its days, were not read because they had been loaded."""
-        told = self.told.get(file)
-        return told is not None and (not told['is_read'] or (day is not None and day.isoformat() in told['loaded']))
 
     def count(self, counts: Counts) -> None:
         """Count what was not read.
@@ -83,7 +60,7 @@ class Unchanged:
         Raises:
             ReadAgainError: what was kept when the files were looked at is not kept any more.
         """
-        skipped = [name for name, told in self.told.items() if not told['is_read'] or told['loaded']]
+        skipped = [*self.skipped]
         if not skipped:
             return
         self.cursor.execute(KEPT_OF, {'source': self.source.name, 'files': skipped})
@@ -105,7 +82,7 @@ class Unchanged:
             day = date.fromisoformat(text) if text else None
             if told['is_read'] and text not in told['loaded']:
                 continue
-            if not self.source.any_day and (day or day_in_name(self.source, file) or self.window.start) not in self.window:
+            if not self.source.any_day and (day or self.own_day(file) or self.window.start) not in self.window:
                 continue
             if day and has_rows(of_day):
                 self.unread.setdefault(day, set()).add(file)
@@ -116,12 +93,9 @@ class Unchanged:
                     counts.add_count(kind, None, day, count)
             if 'money' in of_day:
                 counts.add_amount(None, day, Decimal(of_day['money']))
-        if not told['is_read'] and self._has_own_day(file):
+        if not told['is_read'] and self.own_day(file) in self.window:
             for text, rows, money in held.get('outside', ()):
                 counts.add_outside_of(file, date.fromisoformat(text), rows, None if money is None else Decimal(money))
-
-    def _has_own_day(self, file: str) -> bool:
-        return day_in_name(self.source, file) in self.window
 
     def kept(self, counts: Counts, changed: Collection[str]) -> dict[str, tuple[str, dict[str, Any]]]:
         """What is to be kept of each file, by its name: content and ``held``; what is there already is added to.
@@ -142,12 +116,9 @@ class Unchanged:
                 continue
             held: dict[str, Any] = {'days': {}}
             if told['is_read']:
-                own = day_in_name(self.source, file)
-                seen = sorted({*told['days'], own.isoformat()} if own and not self.source.any_day else told['days'])
-                taken = [d for d in seen if self.source.any_day or date.fromisoformat(d) in self.window]
-                taken = [d for d in taken if d not in told['loaded']]
+                seen, taken = self.days_read(file)
                 held = {'days': {d: {} for d in taken} | days.get(file, {}), 'seen': seen}
-                if own in self.window:
+                if self.own_day(file) in self.window:
                     held['outside'] = outside.get(file, [])
             found[file] = (told['content'], held)
         return found
@@ -202,8 +173,3 @@ def _numbers(counts: dict[str, Any]) -> dict[str, Any]:
 def has_rows(of_day: dict[str, Any]) -> bool:
     """Whether a load has taken usable rows of a day, by what is kept of them."""
     return bool(of_day.get('rows_unchanged') or of_day.get('rows_duplicate'))
-
-
-def days_of(texts: Iterable[str]) -> frozenset[date]:
-    """The days among those of ``held``: all but the empty one."""
-    return frozenset(date.fromisoformat(text) for text in texts if text)

@@ -13,7 +13,8 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.ga4_events import IDENTITY
 from kly_mage.declared.marts import DAILY_SUMMARY
 from kly_mage.landing import files as landing_files
-from kly_mage.warehouse.bigquery import engine, gold, reading, schema
+from kly_mage.warehouse.announced import Announced
+from kly_mage.warehouse.bigquery import engine, gold, reading, schema, unchanged
 from kly_mage.warehouse.bigquery.correcting import Delivered
 from kly_mage.warehouse.bigquery.load_script import load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
@@ -61,7 +62,7 @@ def test_a_load_of_events_reads_of_each_row_what_is_documented(googlesql: Google
     days = Window(date(2025, 10, 1), date(2025, 10, 2))
     files = [landing_files.table(source, f'events_{day:%Y%m%d}', day, 'UTC') for day in days]
     delivered = Delivered.of(source, [file.name for file in files], files, days, 3)
-    staged_days = Staged([], days.start, days.end)
+    staged_days = Staged([], Announced(source, days), days.start, days.end)
     script = load_script(
         source, 1, staged_days, [], known=IDENTITY, delivered=delivered, window=days, now=days.end, timezone='UTC'
     )
@@ -74,6 +75,33 @@ def test_a_load_of_events_reads_of_each_row_what_is_documented(googlesql: Google
     documented = (PAGE.read_text('utf-8')).replace(',', '')
     assert f'{staged + placed} bytes of each event' in documented
     assert f'{known} of each hash' in documented
+
+
+def test_what_files_that_are_as_they_were_cost_is_documented(googlesql: GoogleSql) -> None:
+    source, days = SOURCES['ga4_events'], Window(date(2025, 10, 1), date(2025, 10, 2))
+    kinds = {name: kind for name, kind, _ in staged_columns(source, [])}
+    googlesql.add_table('staging', 'ga4_events_1', [(name, googlesql.kind(kind)) for name, kind in kinds.items()])
+    announced, read = Announced(source, days), {'content': 'a', 'is_read': True, 'loaded': [], 'days': ['2025-10-01']}
+    placed = []
+    for told in ({}, {'a.csv': read}):
+        announced.told = told
+        googlesql.scans.clear()
+        script = load_script(
+            *(source, 1, Staged([], announced, days.start, days.end), []),
+            **{'known': IDENTITY, 'delivered': Delivered({}, {}), 'window': days, 'now': days.end, 'timezone': 'UTC'},
+        )
+        assert googlesql.refusals(usual(script)) == []
+        own = kinds | {'_nth': 'int64', '_nth_of_version': 'int64', '_file_day': 'date'}
+        placed.append(bytes_of(googlesql.scans, 'placed', own))
+    googlesql.scans.clear()
+    assert googlesql.refusal(unchanged.kept_statement(source)) is None
+    texts = {'source': 12, 'file': 25, 'content': 100, 'place': 7}
+    of_day = sum(texts.get(name, 0) or WIDTHS[kind] for name, kind, _ in unchanged.KEPT)
+    documented = PAGE.read_text('utf-8')
+    assert f'{placed[1] - placed[0]} bytes of each row of a file' in documented
+    assert f'{of_day} bytes of each day of a file' in documented
+    kept = {column for table, names in googlesql.scans if table == 'kept' for column in names}
+    assert kept == {name for name, _, _ in unchanged.KEPT}  # once for who is about to read, once in the load's script
 
 
 def test_a_refresh_of_events_reads_of_each_row_what_is_documented(googlesql: GoogleSql) -> None:

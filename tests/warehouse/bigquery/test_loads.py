@@ -11,6 +11,7 @@ from kly_mage.common.errors import WarehouseError
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import Window
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
+from kly_mage.warehouse.announced import Announced
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.correcting import Delivered
 from kly_mage.warehouse.bigquery.engine import BigQuery
@@ -68,7 +69,15 @@ def test_a_load_that_ends_between_its_jobs_leaves_nothing_half_done(
     files = {each: [''] for each in ('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out')}
     nothing, day = Delivered({}, {}), Window(date(2025, 10, 1), date(2025, 10, 1))
     late = load_script(
-        GAM_DELIVERY, failed, Staged([]), [], known=[], delivered=nothing, window=day, now=day.end, timezone='UTC'
+        GAM_DELIVERY,
+        failed,
+        Staged([], Announced(GAM_DELIVERY, day)),
+        [],
+        known=[],
+        delivered=nothing,
+        window=day,
+        now=day.end,
+        timezone='UTC',
     )
     assert BigQuery(settings).client.run(late, days | files, what='test') == []
 

@@ -16,6 +16,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Column, Freshness, Source, Volume
 from kly_mage.declared.marts import DAILY_SUMMARY, MARTS
 from kly_mage.landing import files as landing_files
+from kly_mage.warehouse.announced import Announced
 from kly_mage.warehouse.bigquery import (
     account,
     at_work,
@@ -36,6 +37,7 @@ from kly_mage.warehouse.bigquery import (
     shown,
     standing,
     truth,
+    unchanged,
     unload,
     verify,
     waiting,
@@ -79,13 +81,23 @@ def test_an_archive_of_any_days_changes_fewer_partitions_than_a_job_may(schema_t
     }
 
 
-def script_of(source: Source, undeclared: list[str]) -> str:
-    """The script of a load of two days, each with a table of its own where the source has such."""
+def script_of(source: Source, undeclared: list[str], *, has_unread: bool = False) -> str:
+    """The script of a load of two days, each with a table of its own where the source has such.
+
+    Args:
+        has_unread: whether a file is as it was, and of another one a day.
+    """
     days = Window(date(2025, 10, 1), date(2025, 10, 2))
     kind = source.complete[-1] if source.complete else source.name
     files = [landing_files.table(source, f'{kind}_{day:%Y%m%d}', day, 'UTC') for day in days]
     delivered = Delivered.of(source, [file.name for file in files], files, days, 3)
-    staged = Staged([], days.start, days.end)
+    announced = Announced(source, days)
+    if has_unread:
+        announced.told = {
+            'a.csv': {'content': 'a', 'is_read': False},
+            'b.csv': {'content': 'b', 'is_read': True, 'loaded': ['2025-10-01'], 'days': ['2025-10-01', '2025-10-02']},
+        }
+    staged = Staged([], announced, days.start, days.end)
     known = {'known': ['stream_id'], 'delivered': delivered}
     return load_script(source, 1, staged, undeclared, **known, window=days, now=days.end, timezone='UTC')
 
@@ -100,7 +112,9 @@ def test_a_load_is_googlesql(googlesql: GoogleSql, schema_text: str, name: str, 
     kinds = [(column, googlesql.kind(kind)) for column, kind, _ in staged]
     googlesql.add_table('staging', f'{name}_1', kinds)
     googlesql.widen('bronze', name, [*undeclared, 'stream_id'])
-    assert googlesql.refusals(script_of(source, undeclared)) == []
+    for has_unread in (False, True):
+        assert googlesql.refusals(script_of(source, undeclared, has_unread=has_unread)) == []
+    assert googlesql.refusal(unchanged.kept_statement(source)) is None
     assert googlesql.refusals(failed_script(source, 1)) == []
 
 
@@ -111,7 +125,8 @@ def test_a_load_that_its_volume_or_age_may_stop_is_googlesql(googlesql: GoogleSq
     source = replace(SOURCES['gam_delivery'], **what)
     kinds = [(column, googlesql.kind(kind)) for column, kind, _ in staged_columns(source, [])]
     googlesql.add_table('staging', 'gam_delivery_1', kinds)
-    assert googlesql.refusals(script_of(source, [])) == []
+    for has_unread in (False, True):
+        assert googlesql.refusals(script_of(source, [], has_unread=has_unread)) == []
 
 
 def test_a_load_where_restatements_apply_is_googlesql(googlesql: GoogleSql) -> None:
@@ -230,7 +245,10 @@ def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> N
     asked += [standing.REJECTS, standing.ROWS, standing.OUTSIDE, standing.LATE, standing.ACCEPT, standing.ACCEPTED]
     asked += [standing.LOADED, standing.ASKED, standing.NEWEST_UNTIL]
     asked += [at_work.SIGN, at_work.BEGUN, contents.CHANGED, contents.USABLE]
-    asked += [waiting.TAKEN, *map(waiting.MARK.format, waiting.MARKS)]
+    asked.append(waiting.TAKEN)
+    scripts = [waiting.mark_script('ga4_events', column) for column in waiting.MARKS]
+    scripts.append(waiting.accept_script('bronze.rejects', waiting.WAIT, unchanged.decided(SOURCES)))
+    assert [googlesql.refusals(script) for script in scripts] == [[]] * len(scripts)
     for days in (None, Window(date(2025, 10, 1), date(2025, 10, 2))):
         asked += [waiting.rejects_statement(days), waiting.causes_statement(days), waiting.count_statement(SOURCES, days)]
         versioned = [source for source in SOURCES.values() if source.version_columns]

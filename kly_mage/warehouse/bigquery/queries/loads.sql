@@ -7,7 +7,7 @@ select
     loaded.end_day,
     coalesce(loaded.rows_read, 0) as rows_read,
     coalesce(loaded.rows_new, 0) as rows_new,
-    coalesce(loaded.rows_already_loaded, 0) as rows_already_loaded,
+    coalesce(loaded.rows_already_loaded, 0) + coalesce(loaded.rows_unchanged, 0) as rows_already_loaded,
     coalesce(loaded.rows_duplicate, 0) as rows_duplicate,
     coalesce(loaded.rows_conflicting, 0) as rows_conflicting,
     coalesce(loaded.rows_restated, 0) as rows_restated,

@@ -5,7 +5,7 @@ select
     load_day.day,
     load_day.rows_read,
     load_day.rows_new,
-    load_day.rows_already_loaded,
+    load_day.rows_already_loaded + load_day.rows_unchanged as rows_already_loaded,
     load_day.rows_duplicate,
     load_day.rows_conflicting,
     load_day.rows_restated,

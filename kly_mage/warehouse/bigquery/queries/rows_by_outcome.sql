@@ -29,7 +29,7 @@ by_day as (
     select
         ranked.day,
         sum(ranked.rows_new) as rows_new,
-        sum(if(ranked.is_last, ranked.rows_already_loaded, 0)) as rows_already_loaded,
+        sum(if(ranked.is_last, ranked.rows_already_loaded + ranked.rows_unchanged, 0)) as rows_already_loaded,
         sum(if(ranked.is_last, ranked.rows_duplicate, 0)) as rows_duplicate,
         sum(if(ranked.is_last, ranked.rows_rejected, 0)) as rows_rejected,
         sum(if(ranked.is_last, ranked.rows_conflicting, 0)) as rows_conflicting,
