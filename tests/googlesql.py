@@ -31,7 +31,7 @@ _PARAMETERS = {
     **dict.fromkeys((*unchanged.WHICH, *unchanged.NOTED), _TEXTS),
     **dict.fromkeys(('may_hold_from', 'may_hold_until', 'runs', 'any_day', 'names', 'announced'), _TEXTS),
     **dict.fromkeys(('started_by', 'source', 'error', 'article', 'since', 'prefix'), ('string',)),
-    **dict.fromkeys(('pipeline_run', 'run', 'timezone', 'by', 'why', 'file', 'asked', 'value'), ('string',)),
+    **dict.fromkeys(('pipeline_run', 'run', 'timezone', 'by', 'why', 'file', 'asked', 'value', 'reasons'), ('string',)),
     **dict.fromkeys(('finding', 'amount', 'usual'), ('string',)),
     **dict.fromkeys(('load_id', 'jobs', 'bytes_processed', 'bytes_billed', 'slot_ms'), ('int64',)),
     **dict.fromkeys(('start', 'end', 'day'), ('date',)),

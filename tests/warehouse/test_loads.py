@@ -155,6 +155,11 @@ def test_what_the_runs_of_a_mage_backfill_did_is_told_together(settings: Setting
     ]
     (of_one,) = warehouse(settings).of_pipeline_runs([day])
     assert (of_one['rows_read'], of_one['rows_duplicate'], of_one['rows_new']) == (2, 1, 1)
+    # What these runs have left out stays theirs, whatever has become of the file since.
+    deliver(settings, 'gam_delivery_20251002.csv', ad('b', day='2025-10-02'))
+    ads('2025-10-02')
+    (again,) = warehouse(settings).of_pipeline_runs(['2025-10-01', '2025-10-02', 'no run'])
+    assert again['left_out'] == told['left_out']
 
 
 @pytest.mark.slow

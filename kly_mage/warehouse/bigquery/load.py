@@ -161,6 +161,7 @@ def _values(request: Request, staged: Staged) -> dict[str, Any]:
         'read': [file.name for file in files],
         'found': request.found,
         'left_out': list(staged.left_out),
+        'reasons': json.dumps(staged.left_out),
     }
 
 

@@ -39,8 +39,8 @@ def load_script(
 
     Its parameters: ``start``, ``end`` (days), ``started_by``, ``pipeline_run``, ``file_names``, ``file_sizes``,
     ``file_times`` (of the files to be noted), ``named`` and ``named_days`` (of all files, names and days), ``read``,
-    ``found`` and ``left_out`` (names of files), and those of ``contents.parameters``, ``correcting.parameters`` and
-    ``unchanged.parameters``.
+    ``found`` and ``left_out`` (names of files), ``reasons`` (of those left out, as JSON), and those of
+    ``contents.parameters``, ``correcting.parameters`` and ``unchanged.parameters``.
 
     Args:
         undeclared: the columns that the staged rows have beside the declared ones.
@@ -299,7 +299,7 @@ from unnest(@file_names) as file_name with offset as place;
 
 insert into ops.loads (
     source, load_id, start_day, end_day, status, started_by, pipeline_run, finished_at, {counts}, money_read,
-    rows_replaced, rows_withdrawn, rows_returned, rejects_accepted, conflicts_accepted
+    rows_replaced, rows_withdrawn, rows_returned, rejects_accepted, conflicts_accepted, left_out
 )
 select
     {source}, v_load_id, @start, @end, 'done', @started_by, @pipeline_run, current_timestamp(),
@@ -310,7 +310,7 @@ select
         select count(*) from rejected inner join bronze.rejects as known using (reject_id)
         where known.source = {source} and known.accepted_at is not null and rejected._line <> {file_line}
     ){unread_accepted},
-    {conflicts_accepted}
+    {conflicts_accepted}, @reasons
 from placed;
 end if;
 end if;

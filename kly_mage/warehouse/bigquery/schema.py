@@ -225,6 +225,7 @@ def _ops() -> list[str]:
         ('rows_withdrawn', number, 'Rows of bronze that the newest delivery of their day lacks.'),
         ('rows_returned', number, 'Rows of bronze that count again.'),
         ('error', text, 'Why it failed.'),
+        ('left_out', text, 'Why files were left out, by their names, as JSON.'),
         *later,
     ]
     deliveries: Columns = [

@@ -1,5 +1,6 @@
 """What loads did beside their own counts: how their days look beside others, and several loads told as one."""
 
+import json
 from collections.abc import Collection, Mapping
 from datetime import date
 from decimal import Decimal
@@ -8,7 +9,6 @@ from typing import Any
 from kly_mage.common.window import Window, today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
-from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.warehouse.bigquery import standing
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.counting import log
@@ -18,7 +18,8 @@ from kly_mage.warehouse.standing import told_stale
 
 _COUNTED = [*(f'rows_{part}' for part in (*COUNTS, *CORRECTED)), 'rejects_accepted', 'conflicts_accepted']
 OF_RUNS = (
-    'select source, array_agg(load_id) as load_ids, min(start_day) as start_day, max(end_day) as end_day,'
+    'select source, array_agg(load_id) as load_ids,'
+    ' array_agg(left_out ignore nulls order by load_id) as left_out, min(start_day) as start_day, max(end_day) as end_day,'
     f' sum(money_read) as money_read, {", ".join(f"sum(coalesce({name}, 0)) as {name}" for name in _COUNTED)}'
     " from ops.loads where pipeline_run in unnest(@runs) and status = 'done' group by source order by source"
 )
@@ -26,11 +27,6 @@ CHANGED_BY_RUNS = (
     'select held.source, count(distinct held.file) as files from ops.file_days as held'
     ' inner join ops.loads as done on held.source = done.source and held.changed_by = done.load_id'
     ' where done.pipeline_run in unnest(@runs) group by held.source'
-)
-# The ledger has no names of them, but they wait until a load can read them.
-LEFT_OUT = (
-    f'select file, max(reason) as reason from bronze.rejects where source = @source and line = {FILE_LINE}'
-    ' and resolved_at is null and (file_day is null or file_day between @start and @end) group by file order by file'
 )
 
 
@@ -42,8 +38,7 @@ def of_runs(client: Client, runs: list[str], timezone: str) -> list[dict[str, An
         source, days = SOURCES[row['source']], Window(row['start_day'], row['end_day'])
         counts = dict.fromkeys((f'rows_{part}' for part in PARTS), 0) | {name: row[name] for name in _COUNTED}
         money = (row['money_read'] or Decimal(0)).normalize() if source.money_columns else None
-        asked = {'source': source.name, 'start': days.start, 'end': days.end}
-        left_out = {each['file']: each['reason'] for each in client.run(LEFT_OUT, asked, what='loads')}
+        left_out = {name: reason for of_load in row['left_out'] or () for name, reason in json.loads(of_load).items()}
         done = {'source': source.name, 'money_read': money, 'left_out': left_out, **counts}
         done |= {'files_changed': changed.get(source.name, 0)}
         found.append(done | beside(client, source, days, timezone, row['load_ids'], counts))

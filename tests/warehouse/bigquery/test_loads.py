@@ -65,7 +65,13 @@ def test_a_load_that_ends_between_its_jobs_leaves_nothing_half_done(
     assert_gold_is_exact(query, settings.data_dir)
     # A script that comes after its load was called failed does nothing.
     (failed, *_) = (number for (number,) in query("select load_id from ops.loads where status = 'failed'"))
-    days = {'start': date(2025, 10, 1), 'end': date(2025, 10, 1), 'started_by': 'test', 'pipeline_run': None}
+    days = {
+        'start': date(2025, 10, 1),
+        'end': date(2025, 10, 1),
+        'started_by': 'test',
+        'pipeline_run': None,
+        'reasons': '{}',
+    }
     files = {each: [''] for each in ('file_names', 'file_sizes', 'file_times', 'read', 'found', 'left_out')}
     nothing, day = Delivered({}, {}), Window(date(2025, 10, 1), date(2025, 10, 1))
     late = load_script(

@@ -49,7 +49,7 @@ from kly_mage.warehouse.bigquery.load import refuse
 from kly_mage.warehouse.bigquery.load_script import failed_script, load_script
 from kly_mage.warehouse.bigquery.staging import Staged, staged_columns
 from kly_mage.warehouse.bigquery.text import here, placed, there
-from kly_mage.warehouse.bigquery.together import CHANGED_BY_RUNS, LEFT_OUT, OF_RUNS, corrected_days
+from kly_mage.warehouse.bigquery.together import CHANGED_BY_RUNS, OF_RUNS, corrected_days
 from kly_mage.warehouse.gold import Asked, columns
 from kly_mage.warehouse.request import Request
 from kly_mage.warehouse.unloading import Selection
@@ -235,7 +235,7 @@ def test_what_the_ledger_and_a_check_ask_is_googlesql(googlesql: GoogleSql) -> N
         ledger.FIRST_WAITING,
         ledger.LOADED_AS_OWN,
         shown.LOADED_LAST,
-        *(CHANGED_BY_RUNS, LEFT_OUT, OF_RUNS, corrected_days(SOURCES['gam_delivery'], [1, 2])),
+        *(CHANGED_BY_RUNS, OF_RUNS, corrected_days(SOURCES['gam_delivery'], [1, 2])),
         fixed.AGREE,
         look.summary_statement(),
         *map(look.counts_statement, SOURCES.values()),
