@@ -164,3 +164,16 @@ def test_a_file_that_only_the_load_of_the_day_before_has_looked_into_is_missing_
     assert main(status) == 0
     assert 'file removed' in capsys.readouterr().out
     assert query('select sum(revenue_usd) = 10 from gold.gam_daily_summary') == [(True,)]
+
+
+def test_two_files_that_gain_the_same_new_row_in_one_load_have_grown(settings: Settings, query: Query) -> None:
+    rows = {'gam_delivery_20251001.csv': [ad('a')], 'gam_delivery_20251002.csv': [ad('b')]}
+    for further in ([], [ad('x', '2'), ad('x', '2')]):
+        for name, own in rows.items():
+            deliver(settings, name, *own, *further)
+        assert ads('2025-10-01', '2025-10-02') == 0
+    # The first brings x, of which it has two and the other file two more; neither has lost a row.
+    told = "select rows_read, rows_new, rows_duplicate from ops.loads where source = 'gam_delivery' order by load_id desc"
+    assert query(told)[0] == (6, 1, 3)
+    deliver(settings, 'gam_delivery_20251002.csv', ad('x', '2'), ad('x', '2'))
+    assert ads('2025-10-01', '2025-10-02') == 3

@@ -46,13 +46,14 @@ USABLE = (
 )
 
 
-def settled(source: Source, *, has_unread: bool) -> str:
+def settled(source: Source, *, is_other: str, has_unread: bool) -> str:
     """The statement of a load's script that holds what was read against what the same files held before, and notes both.
 
     It stands behind the one that makes ``placed``. Its parameters: ``named``, ``left_out`` (names of files),
     ``may_hold_from`` and ``may_hold_until`` (of ``named``: the days whose rows they may hold; empty for any).
 
     Args:
+        is_other: the condition on a row of ``placed`` that it is another version than the first of its key.
         has_unread: whether something was not read because it is as it was: then ``asked_files`` says what (``unchanged``).
     """
     money = source.money_columns[0] if source.money_columns else None
@@ -70,6 +71,7 @@ def settled(source: Source, *, has_unread: bool) -> str:
         day='cast(null as date)' if source.any_day else '_partition_date',
         worth=worth,
         none=none,
+        is_other=is_other,
         is_taken=' and not _is_superseded' if source.holds_whole_days else '',
         joins=joins,
         lost=lost,
@@ -120,7 +122,8 @@ insert into ops.file_days (
 )
 with taken as (
     select
-        _file as file, {day} as day, 1 + _duplicate_rows as times, _place = 'new' as is_new,
+        _file as file, {day} as day, 1 + _duplicate_rows as times,
+        _place in ('new', 'duplicate') and not _is_known and not ({is_other}) as is_new,
         cast(farm_fingerprint(concat({row})) as numeric) as fingerprint, {worth} as worth
     from placed
     where _reject is null{is_taken}

@@ -98,7 +98,7 @@ def load_script(
         if source.versioned
         else '',
         'own': ', '.join(map(identifier, own)),
-        'contents': contents.settled(source, has_unread=bool(announced.skipped)),
+        'contents': contents.settled(source, is_other=is_other, has_unread=bool(announced.skipped)),
         'conflicts': further_versions(source, near_known, near_target, timezone) if versions else '',
         'conflicts_accepted': accepted(source) if versions else '0',
         'counts': ', '.join(f'rows_{each}' for each in COUNTS),

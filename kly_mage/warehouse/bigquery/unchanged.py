@@ -210,10 +210,7 @@ _STATE = """(
     ) = 1
 )"""
 _EMPTIED = """
-if
-    exists (select 1 from ops.kept where source = {source})
-    and not exists (select 1 from bronze.{name}_hashrow)
-then
+if exists (select 1 from ops.kept where source = {source}) and not exists (select 1 from bronze.{name}_hashrow) then
 delete from ops.kept where source = {source};
 end if;
 """

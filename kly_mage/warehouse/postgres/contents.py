@@ -1,10 +1,11 @@
 """What each file held of each day when a load read it (``ops.file_days``), so that a file that has changed since is noticed.
 
 A load knows what it read: per file and day the usable rows, their money, and a checksum that does not depend on their order.
-Held against what the file held before, three things are possible: it is the same; it has rows more, and those are new; or
-rows of it are gone or other than before. The last is what no counting of new rows shows: bronze then has rows that the files
-do not have. What was held before stays noted until ``repair`` has put that right, so it is said by every load and by
-``status``. Articles may be of any day: their files are noted as a whole.
+Held against what the file held before, three things are possible: it is the same; it has rows more, and those are new with
+this load, whichever of its files has brought them first; or rows of it are gone or other than before. The last is what no
+counting of new rows shows: bronze then has rows that the files do not have. What was held before stays noted until
+``repair`` has put that right, so it is said by every load and by ``status``. Articles may be of any day: their files are
+noted as a whole.
 """
 
 import json
@@ -64,7 +65,7 @@ class Contents:
                 self.states[file] = modified_at
 
     def bring(self, found: Sums) -> None:
-        """Take in what those of them hold that have been put into bronze."""
+        """Take in what those of them hold that this load has put into bronze, each as often as it stands in a file."""
         for file, day, rows, checksum, money, _ in found:
             self._new.setdefault((file, day), _Held()).add(rows, checksum, money)
 
@@ -171,7 +172,7 @@ class Contents:
         self.changed = {file for (file, _), _ in changed}
 
     def _grew(self, key: _Key, then: _Held, now: _Held) -> bool:
-        """Whether the file has what it had, and beside it nothing but rows that are new to bronze."""
+        """Whether the file has what it had, and beside it nothing but rows that this load was the first to bring."""
         new = self._new.get(key, _Held())
         return (now.rows - new.rows, (now.checksum - new.checksum) % _ALL_OF_IT, now.money - new.money) == (
             then.rows,

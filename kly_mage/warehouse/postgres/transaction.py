@@ -145,7 +145,12 @@ class Transaction:
                 self.counts.add('rows_conflicting', met, 'versions')
 
     def _known(self, rows: pl.DataFrame, seen: pl.DataFrame) -> pl.DataFrame:
-        """The rows that ``seen`` is about, with its answers under names no file has; where nothing differs, just days."""
+        """The rows that ``seen`` is about, with its answers under names no file has; where nothing differs, just days.
+
+        Those of them that this load has brought before, of another file, their own file brings as well.
+        """
+        if (again := seen['i'].filter(seen['duplicate'])).len():
+            self.contents.bring(self.contents.sums(rows[again]))
         columns = rows.columns if self.source.version_columns else ['_file', '_partition_date']
         return rows.select(name for name in rows.columns if name in columns)[seen['i']].with_columns(
             seen['duplicate'].alias('_duplicate'), seen['other'].alias('_other')
