@@ -306,11 +306,9 @@ def _ops() -> list[str]:
 
 
 def _lock(name: str, grain: str, columns: Columns) -> list[str]:
-    table, first = f'ops.{name}', columns[0][0]
-    return [
-        _table(table, grain, columns, None, None),
-        f"insert into {table} ({first}) select '' from (select 1 as one) where not exists (select 1 from {table});",
-    ]
+    # With its row in one statement: of two first commands at once, an INSERT each would make two rows.
+    row = ', '.join(["''", *(f'cast(null as {kind})' for _, kind, _ in columns[1:])])
+    return [_table(f'ops.{name}', grain, columns, None, None).removesuffix(';') + f'\nas select {row};']
 
 
 def _table(name: str, grain: str, columns: Columns, partition: str | None, cluster: str | None) -> str:

@@ -64,6 +64,14 @@ def schema_text() -> str:
     return schema.everything('US', 'Asia/Jakarta')
 
 
+def test_two_first_commands_at_once_make_one_row_of_each_lock(schema_text: str) -> None:
+    """A table comes once, whoever makes it; of two INSERTs with NOT EXISTS neither sees the row of the other."""
+    assert 'insert into' not in schema_text
+    locks = [text for text in schema_text.split(';\n') if text.startswith('create table') and '_lock (' in text]
+    assert len(locks) == len(SOURCES) + 1
+    assert all(re.search(r"\nas select ''(, cast\(null as \w+\))*$", text.rstrip(';')) for text in locks)
+
+
 @pytest.fixture
 def googlesql(schema_text: str) -> Iterator[GoogleSql]:
     with analyzer(schema_text) as found:
