@@ -203,7 +203,8 @@ def run_program(program: Program, seed: int) -> None:
     try:
         for _ in range(program.random.randint(program.fewest, program.most)):
             program.told.append(program.step())
-            assert verify(program.settings).differences == []
+            report = verify(program.settings)
+            assert report is None or report.differences == []  # none: nothing was loaded yet; the end has one
         if program.files:
             program.end()
     except BaseException as error:

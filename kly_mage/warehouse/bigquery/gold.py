@@ -45,7 +45,7 @@ def look_up(client: Client, table: Joined | Mart, asked: Asked, what: str = 'sho
         (told,) = client.run(totals, values, what=what)
         amounts = plain(told, ratios)
     if not amounts[0]:
-        _built(client, table)
+        _built(client, table, what)
     return Found(table.table, texts, numbers, rows, amounts[0], amounts[1:])
 
 
@@ -72,9 +72,9 @@ def stream_query(table: Joined | Mart, days: Window | None) -> str:
     return f'select {names} from {table.table}{within} order by {order}'
 
 
-def _built(client: Client, table: Joined | Mart) -> None:
+def _built(client: Client, table: Joined | Mart, what: str = 'loads') -> None:
     """The tables are there from the first command on: what tells one that nobody has built is the ledger."""
-    if not is_loaded(client):
+    if not is_loaded(client, what):
         raise NotBuiltError(f'{table.table} is not built yet: {LOAD}')
 
 

@@ -15,9 +15,9 @@ from kly_mage.warehouse.ledger import PARTS, Reject
 from kly_mage.warehouse.outside import Outside
 
 
-def is_loaded(client: Client) -> bool:
-    """Whether anything was ever loaded, or tried to be."""
-    return bool(client.run('select load_id from ops.loads limit 1', what='loads'))
+def is_loaded(client: Client, what: str = 'loads') -> bool:
+    """Whether anything was ever loaded, or tried to be; ``what`` labels the job."""
+    return bool(client.run('select load_id from ops.loads limit 1', what=what))
 
 
 def files_read(client: Client, source: Source) -> set[tuple[str, int, datetime]]:
