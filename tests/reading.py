@@ -1,4 +1,4 @@
-"""Which files are read: a fixture for tests of those that need not be."""
+"""Which files are read, and what became of their rows: for tests of those that need not be read."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kly_mage.landing import csv, plain
+from tests.gold import Query
 
 __all__ = ['read']
 
@@ -32,3 +33,13 @@ def taken(read: list[str]) -> list[str]:
     names = sorted(set(read))
     read.clear()
     return names
+
+
+def last(query: Query, *parts: str) -> tuple[Any, ...]:
+    """Counts of the last load of ads."""
+    columns = ', '.join(f'rows_{part}' for part in parts)
+    return query(f"select {columns} from ops.loads where source = 'gam_delivery' order by load_id desc limit 1")[0]
+
+
+def in_bronze(query: Query) -> int:
+    return int(query('select count(*) from bronze.gam_delivery')[0][0])

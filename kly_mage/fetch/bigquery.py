@@ -5,7 +5,6 @@ Google's libraries are an extra (requirements-bigquery.txt) and imported only by
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +12,7 @@ from typing import Any
 
 from kly_mage.common.errors import FetchError
 from kly_mage.common.text import printable
-from kly_mage.fetch.refusals import of_export, refusal
+from kly_mage.fetch.refusals import of_export, told
 
 STORAGE_EMULATOR = 'BIGQUERY_STORAGE_EMULATOR_HOST'
 """Host and port of an emulator of the Storage Read API; that of the rest is Google's own ``BIGQUERY_EMULATOR_HOST``."""
@@ -61,7 +60,7 @@ class Dataset:
             raise FetchError(
                 f"Google's libraries are not installed ({printable(str(error), 80)}): make .venv/bigquery"
             ) from None
-        with self._told():
+        with told(self._asked):
             self._credentials = _credentials()
             self._patience = {'timeout': _SECONDS, 'retry': bigquery.DEFAULT_RETRY.with_timeout(_SECONDS)}
             self._client = bigquery.Client(project=self.project, credentials=self._credentials)
@@ -74,7 +73,7 @@ class Dataset:
 
     def tables(self) -> list[str]:
         """The names of its tables."""
-        with self._told():
+        with told(self._asked):
             found = self._client.list_tables(f'{self.project}.{self.name}', page_size=_PAGE, **self._patience)
             return [table.table_id for table in found if table.table_type == 'TABLE']
 
@@ -82,7 +81,7 @@ class Dataset:
         """What there is to know of a table; None if it has gone."""
         from google.api_core.exceptions import NotFound
 
-        with self._told():
+        with told(self._asked):
             try:
                 found = self._client.get_table(f'{self.project}.{self.name}.{name}', **self._patience)
             except NotFound:
@@ -96,7 +95,7 @@ class Dataset:
         import pyarrow as pa
 
         path = f'projects/{self.project}/datasets/{self.name}/tables/{name}'
-        with self._told():
+        with told(self._asked):
             session = self._storage.create_read_session(
                 parent=f'projects/{self.project}',
                 read_session={'table': path, 'data_format': 'ARROW'},
@@ -107,20 +106,10 @@ class Dataset:
         return schema, self._batches(session)
 
     def _batches(self, session: Any) -> Iterator[Any]:
-        with self._told():
+        with told(self._asked):
             for stream in session.streams:
                 for page in self._storage.read_rows(stream.name).rows(session).pages:
                     yield page.to_arrow()
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """What Google's libraries raise, in one line with what to do about it."""
-        try:
-            yield
-        except Exception as error:
-            if found := refusal(error, self._asked):
-                raise FetchError(found.text) from None
-            raise
 
 
 def _places(fields: Iterable[Any], before: str = '') -> Iterator[str]:

@@ -6,14 +6,13 @@ address from ``STORAGE_EMULATOR_HOST``.
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from kly_mage.common.errors import FetchError
 from kly_mage.common.text import printable
-from kly_mage.fetch.refusals import of_bucket, refusal
+from kly_mage.fetch.refusals import of_bucket, told
 
 EMULATOR = 'STORAGE_EMULATOR_HOST'
 CHUNK = 16 << 20
@@ -72,7 +71,7 @@ class Bucket:
                 f"Google's libraries are not installed ({printable(str(error), 80)}): make .venv/bigquery"
             ) from None
         self._patience = {'timeout': _SECONDS, 'retry': DEFAULT_RETRY.with_timeout(_SECONDS)}
-        with self._told():
+        with told(self._asked):
             # No project is needed to read: the bucket's own pays.
             self._client = storage.Client(project=None, credentials=_credentials())
 
@@ -83,7 +82,7 @@ class Bucket:
             folder: '' for what is at the prefix itself, else with ``/`` at its end.
         """
         at = self._prefix + folder
-        with self._told():
+        with told(self._asked):
             found = self._client.list_blobs(self.name, prefix=at, delimiter='/', fields=_FIELDS, **self._patience)
             objects = [
                 Remote(self.name, each.name, each.size, each.generation, each.crc32c, each.time_created) for each in found
@@ -100,7 +99,7 @@ class Bucket:
 
         blob = self._client.bucket(self.name).blob(remote.name, generation=remote.generation)
         for at in range(start, remote.size, CHUNK):
-            with self._told():
+            with told(self._asked):
                 try:
                     yield blob.download_as_bytes(
                         start=at,
@@ -112,16 +111,6 @@ class Bucket:
                 except NotFound:
                     shown = printable(remote.url, 300)
                     raise FetchError(f'{shown} was replaced or deleted while it was fetched: fetch it again') from None
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """What Google's library raises, in one line with what to do about it."""
-        try:
-            yield
-        except Exception as error:
-            if found := refusal(error, self._asked):
-                raise FetchError(found.text) from None
-            raise
 
 
 def _credentials() -> Any:

@@ -1,8 +1,11 @@
 """What Google says when it refuses something, in one line with what to do: for ``fetch``, loads and commands alike."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from kly_mage.common.errors import FetchError
 from kly_mage.common.redaction import redacted
 from kly_mage.common.text import printable
 
@@ -107,6 +110,21 @@ def refusal(error: BaseException, asked: Asked) -> Refusal | None:
     if isinstance(error, api.GoogleAPIError):
         return Refusal(refused(type(error).__name__, said, asked))
     return None
+
+
+@contextmanager
+def told(asked: Asked) -> Iterator[None]:
+    """What Google's libraries raise, in one line with what to do about it.
+
+    Raises:
+        FetchError: Google refuses what is asked.
+    """
+    try:
+        yield
+    except Exception as error:
+        if found := refusal(error, asked):
+            raise FetchError(found.text) from None
+        raise
 
 
 def is_in_the_way(said: str) -> bool:

@@ -17,21 +17,11 @@ from kly_mage.warehouse.postgres import unchanged
 from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 from tests.reading import *  # noqa: F403 -- fixtures
-from tests.reading import taken
+from tests.reading import in_bronze, last, taken
 
 pytestmark = pytest.mark.one_version
 
 FILE = 'gam_delivery_20251001.csv'
-
-
-def last(query: Query, *parts: str) -> tuple[Any, ...]:
-    """Counts of the last load of ads."""
-    columns = ', '.join(f'rows_{part}' for part in parts)
-    return query(f"select {columns} from ops.loads where source = 'gam_delivery' order by load_id desc limit 1")[0]
-
-
-def in_bronze(query: Query) -> int:
-    return int(query('select count(*) from bronze.gam_delivery')[0][0])
 
 
 def test_a_daily_run_reads_the_new_file_alone(settings: Settings, query: Query, read: list[str]) -> None:

@@ -12,20 +12,10 @@ from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
 from tests.delivery import HEADERS, ad, ads, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 from tests.reading import *  # noqa: F403 -- fixtures
-from tests.reading import taken
+from tests.reading import in_bronze, last, taken
 from tests.warehouse.both import *  # noqa: F403 -- fixtures
 
 FILE = 'gam_delivery_20251001.csv'
-
-
-def last(query: Query, *parts: str) -> tuple[Any, ...]:
-    """Counts of the last load of ads."""
-    columns = ', '.join(f'rows_{part}' for part in parts)
-    return query(f"select {columns} from ops.loads where source = 'gam_delivery' order by load_id desc limit 1")[0]
-
-
-def in_bronze(query: Query) -> int:
-    return int(query('select count(*) from bronze.gam_delivery')[0][0])
 
 
 def whole_day(settings: Settings, day: int, *rows: str) -> str:
