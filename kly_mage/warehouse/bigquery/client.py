@@ -6,15 +6,17 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kly_mage.common.errors import SettingsError, UnreachableError, WarehouseError, first_line
+from kly_mage.common.errors import KlyError, SettingsError, UnreachableError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
 from kly_mage.fetch.refusals import Asked, is_in_the_way, refusal
+from kly_mage.warehouse.bigquery.deadline import ANSWER_SECONDS, Deadline
 from kly_mage.warehouse.bigquery.text import DATA_SETS, here, placed, there
 
 logger = logging.getLogger('kly_mage')
@@ -23,7 +25,6 @@ TRIES = 8
 _OWNER, _CAP = 'BigQuery Data Owner (roles/bigquery.dataOwner)', 'KLY_BIGQUERY_MAX_BYTES'
 _REGION = 'KLY_BIGQUERY_LOCATION has to name where they are, from the first load on'
 _NAMES = 'set KLY_BIGQUERY_PROJECT to the id of the project, as the Google Cloud console shows it'
-ANSWER_SECONDS = 60  # to one request; a job may take longer
 STOP_SECONDS = 30  # to a job that is stopped
 
 
@@ -67,10 +68,21 @@ class Client:
         if os.environ.get(EMULATOR):
             known |= {'credentials': AnonymousCredentials(), 'client_options': {'api_endpoint': os.environ[EMULATOR]}}
         self._spent: list[Job] = []
+        self._deadline = Deadline()
         try:
             self._client = bigquery.Client(**known)
         except Exception as error:  # noqa: BLE001 -- what is none of Google's is raised as it is
             raise self._told(error) from None
+
+    def within(self, seconds: float) -> 'Client':
+        """This client for one question: with all that is tried again for it, it has an answer by then, or is given up.
+
+        A job that is at work then is stopped. It takes along how long it may run: if this process has ended before, BigQuery
+        stops it, as a rule.
+        """
+        asked = copy(self)
+        asked._spent, asked._deadline = [], Deadline(seconds)
+        return asked
 
     def run(
         self, text: str, values: dict[str, Any] | None = None, *, what: str, name: str | None = None
@@ -87,7 +99,7 @@ class Client:
             The rows of the last SELECT.
         """
         found: list[dict[str, Any]] = self._rows(
-            lambda rows: [{here(name): value for name, value in row.items()} for row in rows],
+            lambda rows: [{here(name): value for name, value in row.items()} for row in self._walked(rows)],
             *(text, values),
             what=what,
             name=name,
@@ -105,7 +117,11 @@ class Client:
 
     def _walked(self, found: Any) -> Iterator[Any]:
         try:
-            yield from found
+            for row in found:
+                self._deadline.check()
+                yield row
+        except KlyError:
+            raise
         except Exception as error:
             raise self._told(error) from error
 
@@ -125,16 +141,22 @@ class Client:
         )
         sent, name = placed(text, self._settings.bigquery_prefix), name or uuid.uuid4().hex
         for attempt in range(1, TRIES + 1):
-            known: dict[str, Any] = {'job_id': f'{self.job_prefix}{what}_{name}_{attempt}', 'timeout': ANSWER_SECONDS}
+            self._deadline.check()
+            left = self._deadline.left
+            config.job_timeout_ms = None if left is None else max(1, int(1000 * left))
+            known: dict[str, Any] = {'job_id': f'{self.job_prefix}{what}_{name}_{attempt}', **self._deadline.waiting()}
             ask = partial(self._client.query, sent, job_config=config, job_retry=None, **known)
             try:
-                return take(self._finished(known['job_id'], ask, job_retry=None))
+                waiting = {} if left is None else self._deadline.waiting()
+                return take(self._finished(known['job_id'], ask, job_retry=None, **waiting))
+            except KlyError:
+                raise
             except Exception as error:
                 if attempt == TRIES or not is_in_the_way(str(error)):
                     raise self._told(error) from error
                 seconds = random.uniform(0.5, 1.5) * min(2 ** (attempt - 1), 30)  # noqa: S311 -- so that two do not meet again
                 logger.warning('another transaction was in the way of %s; trying again in %.1f s', what, seconds)
-                time.sleep(seconds)
+                self._deadline.pause(seconds)
         raise AssertionError  # the last turn returns or raises
 
     def load(self, path: Path, table: str, columns: Sequence[tuple[str, str]], name: str) -> None:
@@ -164,7 +186,7 @@ class Client:
         from google.api_core.exceptions import NotFound
 
         try:
-            self._client.get_table(self._full(table), timeout=ANSWER_SECONDS)
+            self._client.get_table(self._full(table), **self._deadline.waiting())
         except NotFound as error:
             if 'Not found: Project' in str(error):
                 raise self._told(error) from error
@@ -253,14 +275,15 @@ class Client:
         from google.api_core.exceptions import Conflict
 
         try:
-            try:
-                job = ask()
-            except Conflict:  # it is there: the answer was lost, and Google's library has asked again
-                job = self._client.get_job(name, timeout=ANSWER_SECONDS)
-            try:
-                return job.result(**waiting)
-            finally:  # what it has read is billed, whatever has become of it
-                self._spent.append(_job(job, self.job_prefix))
+            with self._deadline.ending(partial(self._stop, name), self._is_no_answer):
+                try:
+                    job = ask()
+                except Conflict:  # it is there: the answer was lost, and Google's library has asked again
+                    job = self._client.get_job(name, **self._deadline.waiting())
+                try:
+                    return job.result(**waiting)
+                finally:  # what it has read is billed, whatever has become of it
+                    self._spent.append(_job(job, self.job_prefix))
         except BaseException as error:
             if not isinstance(error, Exception):
                 self._stop(name)
@@ -271,9 +294,9 @@ class Client:
         from google.api_core.exceptions import NotFound
 
         try:
-            job = self._client.cancel_job(name, timeout=ANSWER_SECONDS)
-            until = time.monotonic() + STOP_SECONDS
-            while not job.done(timeout=ANSWER_SECONDS) and time.monotonic() < until:
+            stopping = Deadline(STOP_SECONDS)
+            job = self._client.cancel_job(name, **stopping.waiting())
+            while not job.done(**stopping.waiting()) and stopping.left:
                 time.sleep(0.2)
         except NotFound:  # it never came to be
             return
@@ -289,6 +312,9 @@ class Client:
         kinds: list[tuple[type, str]] = [(str, 'STRING'), (int, 'INT64'), (datetime, 'TIMESTAMP'), (date, 'DATE')]
         kind = next((kind for of, kind in kinds if isinstance(value, of)), 'STRING')  # a moment is a date as well
         return self._library.ScalarQueryParameter(name, kind, value)
+
+    def _is_no_answer(self, error: Exception) -> bool:
+        return not is_in_the_way(str(error)) and isinstance(self._told(error), UnreachableError)
 
     def _told(self, error: Exception) -> Exception:
         """The error as one line with its remedy; as it is, if it is none of Google's."""

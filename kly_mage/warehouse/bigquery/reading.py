@@ -8,6 +8,7 @@ from typing import Any
 from kly_mage.common.errors import UsageError
 from kly_mage.common.settings import Settings
 from kly_mage.declared.marts import DAILY_SUMMARY, Joined, Mart
+from kly_mage.warehouse import patience
 from kly_mage.warehouse.bigquery import fixed, gold
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.gold import Asked, Found, Table
@@ -28,22 +29,19 @@ class Reader:
         bound = dict(values)
         if bound.get('limit', _ALL) is None:
             bound['limit'] = _ALL
-        kinds, rows = self._seen().stream(query(name), bound, what=_WHAT)
-        found = Table(list(kinds), [gold.plain(row, _RATIOS) for row in rows])
-        self._client.spent()  # who looks on writes nothing, not even what it has cost
-        return found
+        kinds, rows = self._asked().stream(query(name), bound, what=_WHAT)
+        return Table(list(kinds), [gold.plain(row, _RATIOS) for row in rows])
 
     def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
-        found = gold.look_up(self._seen(), table, asked, _WHAT)
-        self._client.spent()
-        return found
+        return gold.look_up(self._asked(), table, asked, _WHAT)
 
-    def _seen(self) -> Client:
-        """The client, once all tables are there."""
+    def _asked(self) -> Client:
+        """The client for one question, once all tables are there. What it costs is not kept: who looks on writes nothing."""
+        client = self._client.within(patience.SECONDS)
         if not self._is_there:
-            fixed.look(self._client, self._settings)
+            fixed.look(client, self._settings)
             self._is_there = True
-        return self._client
+        return client
 
 
 @cache

@@ -19,6 +19,7 @@ from psycopg2.extensions import connection as Connection
 from kly_mage.common.errors import LOAD, NotBuiltError, WarehouseError, first_line
 from kly_mage.common.settings import Settings
 from kly_mage.declared.marts import Joined, Mart
+from kly_mage.warehouse import patience
 from kly_mage.warehouse.gold import Asked, Found, Table
 from kly_mage.warehouse.postgres import refusals
 from kly_mage.warehouse.postgres.connection import connect, open_connection
@@ -31,11 +32,10 @@ logger = logging.getLogger('kly_mage')
 READER = 'kly_reader'
 _SCHEMAS = ('bronze', 'gold', 'ops')
 _VALUE = re.compile(r'(?<![:\w]):([a-z]+)\b')
-SECONDS = 30  # after which a query is given up
 # Sessions between two queries: a new one learns about hundreds of partitions first, which costs more than most queries.
 _idle = Idle(most=4)
 _SESSION = (
-    f'-c timezone=UTC -c datestyle=ISO -c jit=off -c default_transaction_read_only=on -c statement_timeout={SECONDS}s'
+    '-c timezone=UTC -c datestyle=ISO -c jit=off -c default_transaction_read_only=on'
     ' -c lock_timeout=5s -c idle_in_transaction_session_timeout=60s'
     ' -c work_mem=64MB'  # 110,000 articles of a year take 90 MB to be added up, or the disk
 )
@@ -98,7 +98,7 @@ def reading(settings: Settings) -> Iterator[Connection]:
     except psycopg2.errors.ObjectNotInPrerequisiteState as error:
         raise NotBuiltError(f'{first_line(error)}: {LOAD}') from error
     except psycopg2.errors.QueryCanceled as error:
-        raise WarehouseError(f'given up after {SECONDS} s: choose fewer days') from error
+        raise patience.given_up() from error
     except psycopg2.Error as error:
         raise WarehouseError(first_line(error)) from error
     finally:
@@ -119,7 +119,7 @@ def _opened(settings: Settings) -> Connection:
             user=settings.user,
             password=settings.password,
             application_name=session_name(),
-            options=_SESSION + role,
+            options=f'{_SESSION} -c statement_timeout={patience.SECONDS}s{role}',
         )
     except psycopg2.OperationalError as error:
         raise refusals.at_the_door(error, settings) from None
