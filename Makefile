@@ -10,8 +10,9 @@ endif
 OF_SAMPLE := $(if $(SAMPLE),KLY_DATA_DIR='$(CURDIR)/data_$(SAMPLE)' POSTGRES_DBNAME=kly_$(SAMPLE) KLY_BIGQUERY_PREFIX=kly_$(SAMPLE)_ )
 KLY := $(OF_SAMPLE)$(BIN)/python -m kly_mage
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-# Each worker has a PostgreSQL of its own; what a file's tests share, they share in one worker.
-PYTEST := $(BIN)/python -m pytest --dist loadfile
+# Each worker has a PostgreSQL of its own; what a file's tests share, they share in one worker. Files come as tests/conftest.py
+# orders them, the longest first; not by how many tests they have.
+PYTEST := $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 START ?= 2025-10-01
 END ?= 2025-10-31
 

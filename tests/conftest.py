@@ -26,11 +26,17 @@ from kly_mage.warehouse.postgres.embedded import EMBEDDED_SETTINGS, start, stop
 os.environ['KLY_ENV_FILE'] = os.devnull  # whoever runs the tests may have an .env
 os.environ['KLY_SETTLE_SECONDS'] = '0'  # what a test delivers is complete
 NEWEST = '18'
+LONGEST = {
+    **{'test_same_words': 1000, 'test_make_run': 1000},
+    **dict.fromkeys(('test_programs', 'test_deliveries_in_any_order', 'test_ads_in_any_order', 'test_signals'), 100),
+    **dict.fromkeys(('test_text', 'test_side_by_side', 'test_bench', 'test_packings', 'test_end_to_end'), 50),
+}
+"""How many tests one of these files' tests weighs, beside those on the stand-in of BigQuery."""
 REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs PostgreSQL: those tests run on each version of it.
+    """Mark what needs PostgreSQL, whose tests run on each version of it, and what is slow on one warehouse alone.
 
     On an older version the first and the last case of a test are enough: it is there for what SQL that server understands,
     and which rows come of each case is shown on the newest one.
@@ -38,6 +44,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if 'postgres' in getattr(item, 'fixturenames', ()):
             item.add_marker('database')
+        if item.get_closest_marker('slow_on_bigquery') and '[bigquery' in item.nodeid:
+            item.add_marker('slow')
     if os.environ.get('KLY_TEST_POSTGRES', NEWEST) != NEWEST:
         cases: dict[str, list[pytest.Item]] = {}
         for item in items:
@@ -45,6 +53,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         between = {item for all_of_one in cases.values() for item in all_of_one[1:-1]}
         items[:] = [item for item in items if item not in between]
         config.hook.pytest_deselected(items=list(between))
+    _longest_first(items)
+
+
+def _longest_first(items: list[pytest.Item]) -> None:
+    """Have the files that take longest first: of several workers, none has a long one left when the others are done.
+
+    In tests of a file, which stay together: one on the stand-in of BigQuery or in the editor takes as long as a hundred.
+    """
+    weights: dict[Path, int] = {}
+    for item in items:
+        asks = getattr(item, 'fixturenames', ())
+        is_there = '[bigquery' in item.nodeid or 'stand_in' in asks or 'editor' in asks
+        weights[item.path] = weights.get(item.path, 0) + LONGEST.get(item.path.stem, 100 if is_there else 1)
+    items.sort(key=lambda item: -weights[item.path])
 
 
 @pytest.fixture(scope='session')

@@ -72,6 +72,7 @@ def agree(settings: Settings, query: Query) -> Agree:
     return look
 
 
+@pytest.mark.slow_on_bigquery
 def test_a_day_that_is_delivered_again_counts_as_its_newest_delivery_has_it(
     settings: Settings, query: Query, agree: Agree
 ) -> None:

@@ -146,6 +146,7 @@ def test_gold_is_that_of_the_files_without_the_person_and_no_load_brings_the_row
     assert len(named(settings, query)) == 1, named(settings, query)  # the session of u9
 
 
+@pytest.mark.slow_on_bigquery
 def test_what_was_corrected_of_him_goes_too_and_a_load_that_began_before_leaves_him_out(
     settings: Settings, query: Query
 ) -> None:

@@ -17,6 +17,7 @@ from tests.warehouse.both import *  # noqa: F403 -- fixtures
 FIRST = ('--start', '2025-10-01', '--end', '2025-10-01')
 
 
+@pytest.mark.slow_on_bigquery
 def test_each_row_of_the_files_has_its_place_and_the_page_says_it(
     settings: Settings, query: Query, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_a_load_at_work_is_told_from_one_that_failed_and_one_that_died(
     assert_gold_is_exact(query, settings.data_dir, ratios=settings.warehouse == 'postgres')
 
 
+@pytest.mark.slow_on_bigquery
 def test_a_file_that_has_changed_is_named_by_each_load_and_by_status_until_repair_has_made_gold_what_it_says(
     settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
