@@ -161,7 +161,7 @@ def _values(request: Request, staged: Staged) -> dict[str, Any]:
         'read': [file.name for file in files],
         'found': request.found,
         'left_out': list(staged.left_out),
-        'reasons': json.dumps(staged.left_out),
+        'reasons': json.dumps(staged.left_out, ensure_ascii=False),  # which a query reads (queries/files_of_load.sql)
     }
 
 

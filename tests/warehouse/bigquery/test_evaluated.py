@@ -1,6 +1,7 @@
 """What BigQuery works out of a row, by GoogleSQL's own evaluator: hashes, sessions, money, ratios are Python's."""
 
 import hashlib
+import json
 import re
 from collections.abc import Iterator
 from decimal import ROUND_HALF_UP, Decimal
@@ -13,7 +14,7 @@ import pytest
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
 from kly_mage.declared.marts import DAILY_SUMMARY
-from kly_mage.warehouse.bigquery import engine, gold
+from kly_mage.warehouse.bigquery import engine, gold, reading
 from kly_mage.warehouse.bigquery.hash_sql import hash_expression
 from kly_mage.warehouse.gold import Asked, columns
 from tests.googlesql import GoogleSql, analyzer
@@ -151,3 +152,37 @@ def test_money_adds_up_exactly_and_ratios_are_rounded_as_by_hand(googlesql: Goog
         ['minus half', '-0.000001', '-0.000001', '-0.000001', '0.0015'],
         ['nothing', '1', None, None, None],
     ]
+
+
+def test_the_files_that_a_load_has_left_out_are_told_as_they_were_noted(googlesql: GoogleSql) -> None:
+    reasons = {
+        'gam_delivery/a.csv': 'required column missing: clicks; the file has "a", b',
+        'x/it\'s "so" \\ \\" 😀é\n.csv': '',
+        '": "': '": "", "": "',
+        '': '\\',
+    }
+    text = (reading.QUERIES / 'files_of_load.sql').read_text('utf-8').replace('@load', "'1'").replace('ops.loads', TABLE)
+    noted, _, rest = text.partition('\n\nselect')
+    left_out = rest.partition('union all')[2].partition('order by')[0]
+    for of_load in (reasons, {}):
+        given: list[dict[str, str | None]] = [
+            {'load_id': '1', 'left_out': json.dumps(of_load, ensure_ascii=False)},
+            {'load_id': '2', 'left_out': '{"b": "c"}'},
+        ]
+        found = evaluated(googlesql, f'{noted} {left_out}', given)
+        assert {file: reason for file, _, _, reason in found} == of_load
+
+
+@pytest.mark.parametrize('by', ['ad_unit', 'line_item', 'creative', 'site'])
+def test_ads_without_a_name_are_one_line(googlesql: GoogleSql, by: str) -> None:
+    text = (reading.QUERIES / 'ads.sql').read_text('utf-8')
+    day = "date '2025-10-01'"
+    for name, value in (('@by', f"'{by}'"), ('@start', day), ('@end', day)):
+        text = text.replace(name, value)
+    counts = '1 as impressions, 1 as clicks, 1 as sign, cast(n as bignumeric) as revenue_usd'
+    rows = f'(select *, {day} as _partition_date, {counts} from {TABLE})'
+    text = re.sub(r'bronze\.gam_delivery(_corrections)?', rows, text)
+    names = ('ad_unit', 'line_item', 'creative', 'site')
+    given: list[dict[str, str | None]] = [dict.fromkeys(names, name) | {'n': '1'} for name in (None, '', '(not set)', 'top')]
+    found = evaluated(googlesql, text, given)
+    assert [row[:3] for row in found] == [['(not set)', 6, 6], ['top', 2, 2]]  # each as a row and as a correction

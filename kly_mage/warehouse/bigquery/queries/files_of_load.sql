@@ -1,4 +1,11 @@
--- The files that a load has read, and those it was the first to leave out, with the reason.
+-- The files that a load has read, and those it has left out, with the reason.
+with reasons as (
+    select reason
+    from ops.loads as loaded
+    cross join unnest(regexp_extract_all(loaded.left_out, r'"(?:[^"\\]|\\.)*": "(?:[^"\\]|\\.)*"')) as reason
+    where loaded.load_id = @load
+)
+
 select
     read_file.file,
     read_file.size,
@@ -8,10 +15,9 @@ from ops.load_files as read_file
 where read_file.load_id = @load
 union all
 select
-    reject.file,
+    json_value(regexp_extract(reasons.reason, r'^"(?:[^"\\]|\\.)*"')) as file,
     cast(null as int64) as size,
     cast(null as timestamp) as modified_at,
-    reject.reason as left_out
-from bronze.rejects as reject
-where reject.load_id = @load and reject.line = 0
+    json_value(regexp_extract(reasons.reason, r'"(?:[^"\\]|\\.)*"$')) as left_out
+from reasons
 order by left_out desc, file asc
