@@ -6,7 +6,7 @@ import sys
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -17,19 +17,17 @@ from playwright.sync_api import Browser
 from kly_mage.common.errors import LOAD, NotBuiltError, SettingsError, UsageError
 from kly_mage.common.settings import REPOSITORY, load_settings
 from kly_mage.common.window import Window
-from kly_mage.declared.marts import DAILY_SUMMARY
-from kly_mage.warehouse.base import Reader
 from kly_mage.warehouse.bigquery import reading
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.choice import warehouse
-from kly_mage.warehouse.gold import Asked, Table
+from kly_mage.warehouse.gold import Asked
 from kly_mage.warehouse.postgres import engine
 from tests.bigquery_emulator import client_folder
 from tests.conftest import administer, chosen, database
+from tests.dashboard.compared import Loaded, assert_same_answer, assert_same_sums
 from tests.dashboard.conftest import Dashboard
 from tests.dashboard.served import serving
 from tests.dashboard.test_pages import Visit, browser
-from tests.gold import RATIOS, assert_near
 from tests.mage.server import free_port
 from tests.mage.test_charts import CHARTS
 from tests.remedies import printed
@@ -97,44 +95,6 @@ ASKED: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@dataclass
-class Loaded:
-    """The sample of October 2025 in a warehouse.
-
-    Attributes:
-        environment: what commands on it need.
-        reader: what pages ask.
-        loads: the source of each load.
-    """
-
-    environment: dict[str, str]
-    reader: Reader
-    loads: dict[int, str]
-
-    def query(self, name: str, asked: dict[str, Any]) -> Table:
-        """The answer with what is this warehouse's own as what it stands for."""
-        found = self.reader.query(name, {key: self._own(key, value) for key, value in asked.items()})
-        return Table(found.columns, [tuple(map(self._as_it_is_anywhere, found.columns, row)) for row in found.rows])
-
-    def _own(self, key: str, value: Any) -> Any:
-        if key == 'load' and value:
-            return next(load for load, source in self.loads.items() if source == value)
-        if key in (*BEGINNINGS, *ENDS):
-            span = self.reader.query('span', OCTOBER | {'source': value, 'article': ''})
-            return span.rows[0][key in ENDS]
-        return value
-
-    def _as_it_is_anywhere(self, name: str, value: Any) -> Any:
-        if name == 'load_id' and value is not None:
-            return self.loads[value]
-        if name in ('finished_at', 'restated_at', 'checked_at', 'first', 'last') and value is not None:
-            return value.tzinfo is not None
-        return value.replace('-', '') if name == 'hashrow' else value
-
-
-BEGINNINGS, ENDS = ('first', 'eventsfrom', 'adsfrom'), ('last', 'eventsto', 'adsto')
-
-
 @pytest.fixture(scope='module')
 def loaded(address: str, postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Loaded, Loaded]]:
     """The sample in PostgreSQL and in BigQuery, loaded and reconciled."""
@@ -149,7 +109,7 @@ def loaded(address: str, postgres: str, tmp_path_factory: pytest.TempPathFactory
         environments.append(given | own | {'KLY_LOCAL_DIR': local, 'HOME': local})
     with ThreadPoolExecutor() as both:
         list(both.map(_load, environments))
-    yield _loaded(environments[0]), _loaded(environments[1])
+    yield Loaded.of(environments[0]), Loaded.of(environments[1])
     administer(postgres, f'drop database {name} with (force)')
 
 
@@ -164,16 +124,6 @@ def _run(environment: dict[str, str], *command: str) -> int:
     return subprocess.run(call, env=environment, cwd=REPOSITORY, stdout=subprocess.DEVNULL).returncode
 
 
-def _loaded(environment: dict[str, str]) -> Loaded:
-    with pytest.MonkeyPatch.context() as patched:
-        for variable, value in environment.items():
-            patched.setenv(variable, value)
-        reader = warehouse(load_settings()).reader()
-        loads = reader.query('loads', OCTOBER | {'load': None, 'limit': None})
-    at = [loads.columns.index(each) for each in ('load_id', 'source')]
-    return Loaded(environment, reader, {row[at[0]]: row[at[1]] for row in loads.rows})
-
-
 def test_each_query_of_a_page_is_compared() -> None:
     there = {path.stem for path in (Path(engine.__file__).parent / 'queries').glob('*.sql')}
     assert {path.stem for path in reading.QUERIES.glob('*.sql')} == there == set(ASKED)
@@ -183,15 +133,8 @@ def test_each_query_of_a_page_is_compared() -> None:
 
 @pytest.mark.parametrize('name', sorted(ASKED))
 def test_a_query_gives_what_it_gives_on_postgresql(loaded: tuple[Loaded, Loaded], name: str) -> None:
-    here, there = loaded
     for asked in ASKED[name]:
-        right, found = here.query(name, asked), there.query(name, asked)
-        assert found.columns == right.columns
-        ratios = [at for at, column in enumerate(right.columns) if column in RATIOS]
-        for one, other in zip(found.rows, right.rows, strict=True):
-            values = [[value for at, value in enumerate(row) if at not in ratios] for row in (one, other)]
-            assert values[0] == values[1], asked
-            assert_near([one[at] for at in ratios], [other[at] for at in ratios])
+        assert_same_answer(*loaded, name, asked)
 
 
 @pytest.mark.parametrize(
@@ -207,16 +150,7 @@ def test_a_query_gives_what_it_gives_on_postgresql(loaded: tuple[Loaded, Loaded]
     ids=['days', 'sites', 'sections', 'authors', 'some articles', 'some days of one', 'one as it is', 'nothing'],
 )
 def test_gold_is_added_up_as_on_postgresql(loaded: tuple[Loaded, Loaded], asked: Asked) -> None:
-    here, there = (each.reader.look_up(DAILY_SUMMARY, asked) for each in loaded)
-    assert here
-    assert there
-    assert (there.texts, there.numbers, there.count) == (here.texts, here.numbers, here.count)
-    exact = len(here.texts) + len(here.numbers) - len(RATIOS)
-    of_all = [[(None,) * len(found.texts) + found.totals] for found in (here, there)]
-    for right, found in ((here.rows, there.rows), of_all):
-        for one, other in zip(right, found, strict=True):
-            assert other[:exact] == one[:exact]
-            assert_near(other[exact:], one[exact:])
+    assert_same_sums(*loaded, asked)
 
 
 def test_what_is_not_there_is_said_and_not_made(
