@@ -68,7 +68,7 @@ def test_a_wait_for_a_lock_is_ended_too(
             time.sleep(0.01)
         process.send_signal(number)
         out, err = process.communicate(timeout=PATIENCE)  # the lock is still held
-    assert (process.returncode, out) == (code, '')
+    assert (process.returncode, out) == (code, ''), err
     assert err.splitlines()[-1] == f'{word}; nothing half-done was kept'
     assert 'Traceback' not in err
     assert query('select status from ops.loads order by load_id') == [('done',), ('failed',)]

@@ -113,7 +113,7 @@ def test_whatever_ends_the_command_ends_its_processes_and_rolls_back_what_each_i
     process, workers = begun(query)
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
-    assert (process.returncode, out) == (code, '')
+    assert (process.returncode, out) == (code, ''), err
     assert 'Traceback' not in err
     assert number == signal.SIGKILL or err.splitlines()[-1] == 'interrupted; nothing half-done was kept'
     deadline = time.monotonic() + PATIENCE
