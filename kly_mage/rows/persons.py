@@ -40,6 +40,10 @@ class Forgotten:
         """Which of these rejected rows, the raw row as JSON each, name one of the forgotten."""
         return self._named(pl.select(pl.concat_str(pl.lit('{"row": '), pl.lit(raw), pl.lit('}'))).to_series())
 
+    def spoken_of(self, texts: pl.Series) -> list[str]:
+        """The ids of the forgotten that stand in these texts as words of their own."""
+        return self._among(texts.str.replace_all(BETWEEN, ' ').str.split(' ').explode().drop_nulls().unique()).to_list()
+
     def _named(self, rejects: pl.Series) -> pl.Series:
         """A row that was taken apart names its person in the column; any other may name him anywhere."""
         said = pl.DataFrame({'i': pl.int_range(len(rejects), eager=True), 'reject': rejects})

@@ -3,6 +3,11 @@
 import re
 from dataclasses import dataclass
 
+import polars as pl
+
+from kly_mage.landing.left_out import FILE_LINE
+from kly_mage.rows.persons import Forgotten
+
 INSTEAD = r'\1(forgotten)\2'
 """What takes the place of a match of ``named``."""
 
@@ -24,3 +29,24 @@ def named(person: str) -> str:
 def without(person: str, text: str) -> str:
     """What was said, of nobody."""
     return re.sub(named(person), INSTEAD, text)
+
+
+def part(forgotten: Forgotten, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of others, and those of the forgotten. What stands for a whole file is nobody's, and names none of them.
+
+    Args:
+        frame: with ``_line`` and ``_reject``, as readers give it.
+    """
+    is_file = frame['_line'] == FILE_LINE
+    if not is_file.any():
+        return forgotten.part(frame)
+    others, theirs = forgotten.part(frame.filter(~is_file))
+    return pl.concat([others, unnamed(forgotten, frame.filter(is_file))]), theirs
+
+
+def unnamed(forgotten: Forgotten, frame: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, in whose ``_reject`` none of the forgotten is named: why a file is left out may quote a row of it."""
+    texts = frame['_reject']
+    for person in forgotten.spoken_of(texts):
+        texts = pl.Series('_reject', [text and without(person, text) for text in texts], texts.dtype)
+    return frame.with_columns(texts)

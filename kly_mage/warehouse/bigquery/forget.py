@@ -33,7 +33,7 @@ where not exists (select 1 from ops.settings as known where known.name = 'person
 commit transaction;
 """
 # What has been said of values, per row of a ledger: of loads, and of files that were left out.
-ERRORS = "select load_id, error from ops.loads where source = @source and error <> ''"
+ERRORS = "select load_id, error, left_out from ops.loads where source = @source and (error <> '' or left_out <> '{}')"
 FILES = f'select reject_id, reason, value, raw from bronze.rejects where source = @source and line = {FILE_LINE}'
 
 
@@ -139,7 +139,7 @@ def _taken_out(source: Source) -> list[str]:
 def _texts(client: Client, source: Source, person: str) -> dict[str, list[str]]:
     """The parameters with what has been said of values, where it names the person, as it is to be said instead."""
     values = dict[str, list[str]]()
-    for statement, names in ((ERRORS, ('loads', 'errors')), (FILES, ('files', 'reasons', 'values', 'raws'))):
+    for statement, names in ((ERRORS, ('loads', 'errors', 'faults')), (FILES, ('files', 'reasons', 'values', 'raws'))):
         rows = [
             [str(value or '') for value in row.values()]
             for row in client.run(statement, {'source': source.name}, what='forget')
@@ -161,9 +161,11 @@ def _drop_staged(client: Client, sources: Collection[Source]) -> None:
 
 _SAID = """\
 if array_length(@loads_{name}) > 0 then
-update ops.loads as told set error = said.error
+update ops.loads as told set error = said.error, left_out = said.left_out
 from (
-    select cast(load_id as int64) as load_id, @errors_{name}[offset(place)] as error
+    select
+        cast(load_id as int64) as load_id, nullif(@errors_{name}[offset(place)], '') as error,
+        nullif(@faults_{name}[offset(place)], '') as left_out
     from unnest(@loads_{name}) as load_id with offset as place
 ) as said
 where told.source = {source} and told.load_id = said.load_id;

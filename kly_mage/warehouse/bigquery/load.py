@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -14,7 +15,7 @@ from kly_mage.common.errors import LimitError, ReadAgainError, UnreachableError,
 from kly_mage.common.settings import Settings
 from kly_mage.common.window import today
 from kly_mage.declared.base import Source
-from kly_mage.warehouse.bigquery import contents, correcting, fixed, ga4_tables, rules, unchanged
+from kly_mage.warehouse.bigquery import contents, correcting, fixed, ga4_tables, persons, rules, unchanged
 from kly_mage.warehouse.bigquery.at_work import signed
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.correcting import Delivered
@@ -43,7 +44,7 @@ def load(settings: Settings, client: Client, request: Request, frames: Iterable[
     refuse(request)
 
     def stage(table: str) -> tuple[Request, Staged]:
-        with written(request, frames) as (path, staged):
+        with written(request, frames, partial(persons.unnamed, client, request.source)) as (path, staged):
             if staged.rows:
                 client.load(path, table, staged.columns, table.replace('staging.', 'stage_'))
             else:

@@ -4,9 +4,12 @@ A load's rows are staged before its transaction begins, or stand in BigQuery alr
 the lock, so that one which began before a ``forget`` leaves them out as well.
 """
 
+import polars as pl
+
 from kly_mage.declared.base import Source
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.rows.persons import BETWEEN, STRINGS, Forgotten
+from kly_mage.warehouse import forgetting
 from kly_mage.warehouse.bigquery.client import Client
 from kly_mage.warehouse.bigquery.text import identifier, literal
 
@@ -34,6 +37,14 @@ def persons(client: Client, source: Source) -> Forgotten | None:
     if not column or not rows:
         return None
     return Forgotten(column, rows[0]['person_key'], frozenset(row['person'] for row in rows))
+
+
+def unnamed(client: Client, source: Source, frame: pl.DataFrame) -> pl.DataFrame:
+    """The same rows, in which none of the forgotten is named where something is said of a whole file."""
+    is_file = frame['_line'] == FILE_LINE
+    if not source.person_column or not is_file.any() or not (forgotten := persons(client, source)):
+        return frame
+    return pl.concat([frame.filter(~is_file), forgetting.unnamed(forgotten, frame.filter(is_file))])
 
 
 def asked(source: Source) -> str:

@@ -1,6 +1,6 @@
 """The rows of one load on their way: frames, to one Parquet file, to one table of ``staging``."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -94,8 +94,14 @@ def staged_columns(source: Source, undeclared: list[str]) -> Columns:
 
 
 @contextmanager
-def written(request: Request, frames: Iterable[pl.DataFrame]) -> Iterator[tuple[Path, Staged]]:
-    """The rows as a Parquet file, written a frame at a time, so that memory follows the frame; gone at the end."""
+def written(
+    request: Request, frames: Iterable[pl.DataFrame], unnamed: Callable[[pl.DataFrame], pl.DataFrame]
+) -> Iterator[tuple[Path, Staged]]:
+    """The rows as a Parquet file, written a frame at a time, so that memory follows the frame; gone at the end.
+
+    Args:
+        unnamed: has nothing said of whole files that names a person who was forgotten (``persons.unnamed``).
+    """
     import pyarrow.parquet as pq
 
     source, undeclared = request.source, request.undeclared
@@ -105,7 +111,7 @@ def written(request: Request, frames: Iterable[pl.DataFrame]) -> Iterator[tuple[
         path, writer = Path(folder) / 'rows.parquet', None
         try:
             for given in frames:
-                frame = staged.begin(given)
+                frame = unnamed(staged.begin(given))
                 stored = _stored(frame, source, undeclared, staged.rows)
                 staged.note(frame, stored)
                 table = as_arrow(stored.rename(there))

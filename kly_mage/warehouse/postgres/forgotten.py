@@ -13,6 +13,7 @@ from psycopg2 import sql
 from psycopg2.extensions import cursor as Cursor
 
 from kly_mage.declared.base import Source
+from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.rows.persons import Forgotten, hashed
 from kly_mage.warehouse.forgetting import INSTEAD, Removed, named
 from kly_mage.warehouse.postgres import contents, gold_checks, recount
@@ -107,5 +108,10 @@ def _forget_texts(cursor: Cursor, source: Source, person: str) -> None:
         'update ops.loads set error = regexp_replace(error, %(there)s, %(instead)s, %(all)s),'
         ' left_out = regexp_replace(left_out::text, %(there)s, %(instead)s, %(all)s)::jsonb'
         ' where source = %(source)s and (error ~ %(there)s or left_out::text ~ %(there)s)',
-        {'there': named(person), 'instead': INSTEAD, 'all': 'g', 'source': source.name},
+        said := {'there': named(person), 'instead': INSTEAD, 'all': 'g', 'source': source.name, 'line': FILE_LINE},
+    )
+    cursor.execute(  # a row that names him is gone; what is wrong with a whole file stays
+        'update bronze.rejects set reason = regexp_replace(reason, %(there)s, %(instead)s, %(all)s)'
+        ' where source = %(source)s and line = %(line)s and reason ~ %(there)s',
+        said,
     )

@@ -17,6 +17,7 @@ from kly_mage.declared.base import Source
 from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.landing.outside import OUTSIDE
 from kly_mage.rows import rowhash
+from kly_mage.warehouse import forgetting
 from kly_mage.warehouse.counts import Counts
 from kly_mage.warehouse.postgres import forgotten, locks, place
 from kly_mage.warehouse.postgres.completion import LateColumns
@@ -90,7 +91,7 @@ class Transaction:
             read = frame.filter(pl.col('_line') != FILE_LINE)
             self.files_read.update(read.select('_file', '_modified_at').unique().rows())
         if self.forgotten:
-            frame, theirs = self.forgotten.part(frame)
+            frame, theirs = forgetting.part(self.forgotten, frame)
             self.counts.add('rows_forgotten', theirs.with_columns(pl.col('_duplicate_rows') + 1), '_duplicate_rows')
         rejected, rows = frame.clear(), frame
         if frame['_reject'].null_count() < frame.height:
