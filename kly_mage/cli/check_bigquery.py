@@ -58,7 +58,7 @@ def say_report(report: Report) -> int:
         else 'this service tells no bytes, as an emulator does not'
     )
     told = f'{counted(wrong, "finding is", "findings are")} wrong, {unseen:,} could not be seen'
-    say_sentence(f'{told}; {cost}; the data sets are dropped')
+    say_sentence(f'{told}; {cost}')
     return FAILED if wrong else LOOK if unseen or not billed else DONE
 
 

@@ -1,5 +1,6 @@
 """What ``forget`` takes out, whichever warehouse it is."""
 
+import json
 import re
 from dataclasses import dataclass
 
@@ -37,7 +38,7 @@ def part(forgotten: Forgotten, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Da
     Args:
         frame: with ``_line`` and ``_reject``, as readers give it.
     """
-    is_file = frame['_line'] == FILE_LINE
+    is_file = (frame['_line'] == FILE_LINE).fill_null(value=False)
     if not is_file.any():
         return forgotten.part(frame)
     others, theirs = forgotten.part(frame.filter(~is_file))
@@ -45,8 +46,12 @@ def part(forgotten: Forgotten, frame: pl.DataFrame) -> tuple[pl.DataFrame, pl.Da
 
 
 def unnamed(forgotten: Forgotten, frame: pl.DataFrame) -> pl.DataFrame:
-    """The same rows, in whose ``_reject`` none of the forgotten is named: why a file is left out may quote a row of it."""
-    texts = frame['_reject']
-    for person in forgotten.spoken_of(texts):
-        texts = pl.Series('_reject', [text and without(person, text) for text in texts], texts.dtype)
-    return frame.with_columns(texts)
+    """The same rows, in whose reasons none of the forgotten is named: why a file is left out may quote a row of it."""
+    told = [json.loads(text) for text in frame['_reject']]
+    persons = forgotten.spoken_of(pl.Series([each['reason'] for each in told], dtype=pl.String))
+    if not persons:
+        return frame
+    for person in persons:
+        for each in told:
+            each['reason'] = without(person, each['reason'])
+    return frame.with_columns(pl.Series('_reject', map(json.dumps, told), pl.String))

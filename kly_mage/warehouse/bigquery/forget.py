@@ -34,7 +34,7 @@ commit transaction;
 """
 # What has been said of values, per row of a ledger: of loads, and of files that were left out.
 ERRORS = "select load_id, error, left_out from ops.loads where source = @source and (error <> '' or left_out <> '{}')"
-FILES = f'select reject_id, reason, value, raw from bronze.rejects where source = @source and line = {FILE_LINE}'
+FILES = f'select reject_id, reason from bronze.rejects where source = @source and line = {FILE_LINE}'
 
 
 def forget(client: Client, sources: Iterable[Source], person: str, by: str, *, keep: bool) -> list[Removed]:
@@ -139,7 +139,7 @@ def _taken_out(source: Source) -> list[str]:
 def _texts(client: Client, source: Source, person: str) -> dict[str, list[str]]:
     """The parameters with what has been said of values, where it names the person, as it is to be said instead."""
     values = dict[str, list[str]]()
-    for statement, names in ((ERRORS, ('loads', 'errors', 'faults')), (FILES, ('files', 'reasons', 'values', 'raws'))):
+    for statement, names in ((ERRORS, ('loads', 'errors', 'faults')), (FILES, ('files', 'reasons'))):
         rows = [
             [str(value or '') for value in row.values()]
             for row in client.run(statement, {'source': source.name}, what='forget')
@@ -171,11 +171,9 @@ from (
 where told.source = {source} and told.load_id = said.load_id;
 end if;
 if array_length(@files_{name}) > 0 then
-update bronze.rejects as told set reason = said.reason, value = said.value, raw = said.raw
+update bronze.rejects as told set reason = said.reason
 from (
-    select
-        reject_id, nullif(@reasons_{name}[offset(place)], '') as reason, nullif(@values_{name}[offset(place)], '') as value,
-        nullif(@raws_{name}[offset(place)], '') as raw
+    select reject_id, @reasons_{name}[offset(place)] as reason
     from unnest(@files_{name}) as reject_id with offset as place
 ) as said
 where told.source = {source} and told.reject_id = said.reject_id;

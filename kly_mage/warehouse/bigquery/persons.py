@@ -41,7 +41,7 @@ def persons(client: Client, source: Source) -> Forgotten | None:
 
 def unnamed(client: Client, source: Source, frame: pl.DataFrame) -> pl.DataFrame:
     """The same rows, in which none of the forgotten is named where something is said of a whole file."""
-    is_file = frame['_line'] == FILE_LINE
+    is_file = (frame['_line'] == FILE_LINE).fill_null(value=False)
     if not source.person_column or not is_file.any() or not (forgotten := persons(client, source)):
         return frame
     return pl.concat([frame.filter(~is_file), forgetting.unnamed(forgotten, frame.filter(is_file))])

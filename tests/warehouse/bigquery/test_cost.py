@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kly_mage.checks.bigquery import EVENT_BYTES, HASH_BYTES
+from kly_mage.checks.bigquery import EVENT_BYTES, HASH_BYTES, KEPT_BYTES
 from kly_mage.common.window import Window
 from kly_mage.declared import SOURCES
 from kly_mage.declared.ga4_events import IDENTITY
@@ -98,7 +98,8 @@ def test_what_files_that_are_as_they_were_cost_is_documented(googlesql: GoogleSq
     texts = {'source': 12, 'file': 25, 'content': 100, 'place': 7}
     of_day = sum(texts.get(name, 0) or WIDTHS[kind] for name, kind, _ in unchanged.KEPT)
     documented = PAGE.read_text('utf-8')
-    assert f'{placed[1] - placed[0]} bytes of each row of a file' in documented
+    assert placed[1] - placed[0] == KEPT_BYTES
+    assert f'{KEPT_BYTES} bytes of each row of a file' in documented
     assert f'{of_day} bytes of each day of a file' in documented
     kept = {column for table, names in googlesql.scans if table == 'kept' for column in names}
     assert kept == {name for name, _, _ in unchanged.KEPT}  # once for who is about to read, once in the load's script

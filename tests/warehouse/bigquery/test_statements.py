@@ -200,7 +200,7 @@ def test_what_forgets_a_person_is_googlesql(googlesql: GoogleSql) -> None:
     # One whose rows come in versions as well, none of which is declared.
     sources.append(replace(SOURCES['gam_delivery'], columns=_with_person(SOURCES['gam_delivery'])))
     values: dict[str, Any] = {'person_key': 'k', 'persons': ['p'], 'fresh_key': 'k', 'forgotten_by': 'Ani', 'source': 'x'}
-    said = ('loads', 'errors', 'faults', 'files', 'reasons', 'values', 'raws')
+    said = ('loads', 'errors', 'faults', 'files', 'reasons')
     values |= {f'{each}_{source.name}': ['1'] for each in said for source in sources}
     scripts = [forget.look_script(sources), forget.forget_script(sources), forget.KEYED, persons.asked(sources[0])]
     scripts += [f'{each};' for each in (forget.KEY, forget.ERRORS, forget.FILES, persons.PERSONS)]
