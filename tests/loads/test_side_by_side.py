@@ -28,7 +28,9 @@ def backfill(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, di
     """The exit code, and what the command says for programs."""
     capsys.readouterr()
     code = main(['backfill', *DAYS, '--json', *options])
-    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    said = capsys.readouterr()
+    assert said.out, (code, said.err)
+    told: dict[str, Any] = json.loads(said.out)
     return code, told
 
 
