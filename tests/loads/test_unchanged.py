@@ -14,10 +14,12 @@ from kly_mage.landing import readers
 from kly_mage.loads import depends, runner
 from kly_mage.loads.steps import export_new_rows, hash_rows, read_days
 from kly_mage.warehouse.postgres import unchanged
+from kly_mage.warehouse.postgres.connection import connect
 from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 from tests.reading import *  # noqa: F403 -- fixtures
 from tests.reading import in_bronze, last, taken
+from tests.scenes import Background
 
 pytestmark = pytest.mark.one_version
 
@@ -205,6 +207,30 @@ def test_an_exporter_beside_whose_loader_another_day_of_the_file_was_found_in_co
     assert ads(further) == 3  # of a file with conflicts nothing is kept
     done = export_new_rows(rows, 'gam_delivery', asked)
     assert (done['rows_read'], done['rows_already_loaded'], done['rows_unchanged']) == (1, 1, 0)
+    assert_gold_is_exact(query, settings.data_dir)
+
+
+def test_what_another_load_of_other_days_ceases_to_keep_meanwhile_is_not_kept_again(
+    settings: Settings, query: Query, read: list[str]
+) -> None:
+    """That load has found another version of a row in the file, say: its days are none of this one's."""
+    deliver(settings, FILE, ad('a'))
+    assert ads() == 0
+    with connect(settings) as other, other.cursor() as cursor:
+        unchanged.drop(cursor, 'gam_delivery')
+        load = Background(ads)  # counts on what is kept, and waits for the file's row
+        while query('select count(*) from pg_locks where not granted') == [(0,)]:
+            assert load.running
+    assert load.result() == 0
+    assert last(query, 'already_loaded', 'unchanged') == (0, 1)
+    assert query('select content, held, registry from ops.files') == [(None, None, None)]
+    taken(read)
+    assert ads() == 0
+    assert taken(read) == [FILE]
+    # As an earlier version has left it, which kept the file again, without its days; each later load failed.
+    query("update ops.files set held = jsonb_build_object('days', '{}'::jsonb)")
+    assert ads() == 0
+    assert taken(read) == [FILE]
     assert_gold_is_exact(query, settings.data_dir)
 
 

@@ -32,7 +32,7 @@ _KEPT = ('rows_duplicate', 'rows_rejected', 'rows_superseded', 'rows_forgotten',
 _THIS_REGISTRY = "pg_relation_filenode(format('bronze.%%I', %(source)s || '_hashrow'))"
 KEPT_OF = (
     'select file, content, held from ops.files'
-    f' where source = %(source)s and file = any(%(files)s) and content is not null and registry = {_THIS_REGISTRY}'
+    f" where source = %(source)s and file = any(%(files)s) and held ? 'seen' and registry = {_THIS_REGISTRY}"
 )
 
 
@@ -147,18 +147,24 @@ def decide(cursor: Cursor, sources: Iterable[str]) -> None:
 
 
 def note(cursor: Cursor, source: Source, load_id: int, files: Iterable[dict[str, Any]]) -> None:
-    """Note the state of files, each with what is kept of it (``content``, ``held``) or without."""
+    """Note the state of files, each with what is kept of it (``content``, ``held``) or without.
+
+    Of a file that was not read (nothing is ``seen`` of it) no more is kept than there is: another load, of other days, may
+    have kept nothing of it since this one has counted on that.
+    """
     cursor.execute(
         'insert into ops.files as before (source, file, size, modified_at, load_id, content, held, registry)'
         ' select %(source)s, file, size, modified_at, %(load_id)s, content, held,'
         f' case when content is not null then {_THIS_REGISTRY} end'
         ' from json_populate_recordset(null::ops.files, %(files)s) order by file'
         ' on conflict (source, file) do update set size = excluded.size, modified_at = excluded.modified_at,'
-        ' load_id = excluded.load_id, content = excluded.content, registry = excluded.registry,'
-        ' held = case when (before.content, before.registry) = (excluded.content, excluded.registry)'
-        ' then before.held || excluded.held'
+        ' load_id = excluded.load_id, (content, registry, held) = (select'
+        " case when is_same or excluded.held ? 'seen' then excluded.content end,"
+        " case when is_same or excluded.held ? 'seen' then excluded.registry end,"
+        ' case when is_same then before.held || excluded.held'
         " || jsonb_build_object('days', (before.held -> 'days') || (excluded.held -> 'days'))"
-        ' else excluded.held end',
+        " when excluded.held ? 'seen' then excluded.held end"
+        ' from (select (before.content, before.registry) = (excluded.content, excluded.registry) as is_same) as told)',
         {'source': source.name, 'load_id': load_id, 'files': json.dumps(list(files))},
     )
 
