@@ -104,11 +104,12 @@ def _forget_rejects(cursor: Cursor, source: Source, person: str, who: Forgotten)
 
 def _forget_texts(cursor: Cursor, source: Source, person: str) -> None:
     """What loads have said of values may name the person."""
+    said = {'there': named(person), 'instead': INSTEAD, 'all': 'g', 'source': source.name, 'line': FILE_LINE}
     cursor.execute(
         'update ops.loads set error = regexp_replace(error, %(there)s, %(instead)s, %(all)s),'
         ' left_out = regexp_replace(left_out::text, %(there)s, %(instead)s, %(all)s)::jsonb'
         ' where source = %(source)s and (error ~ %(there)s or left_out::text ~ %(there)s)',
-        said := {'there': named(person), 'instead': INSTEAD, 'all': 'g', 'source': source.name, 'line': FILE_LINE},
+        said,
     )
     cursor.execute(  # a row that names him is gone; what is wrong with a whole file stays
         'update bronze.rejects set reason = regexp_replace(reason, %(there)s, %(instead)s, %(all)s)'
