@@ -31,7 +31,7 @@ def warn_if_crowded(cursor: Cursor) -> None:
     cursor.execute(
         "select current_setting('max_locks_per_transaction')::int"
         " * (current_setting('max_connections')::int + current_setting('max_prepared_transactions')::int),"
-        ' (select count(*) from unnest(%s) as source, pg_partition_tree(source) where isleaf)',
+        ' (select count(*) from pg_inherits where inhparent = any(%s::regclass[]))',
         ([f'bronze.{name}' for name in SOURCES],),
     )
     room, partitions = cursor.fetchone()
@@ -76,10 +76,14 @@ def _past_months(cursor: Cursor, source: Source) -> list[date]:
 
 
 def _days(cursor: Cursor, source: Source, digits: str) -> list[str]:
-    """The partitions of single days; ``digits`` is a pattern for those of their date."""
+    """The partitions of single days; ``digits`` is a pattern for those of their date.
+
+    Not ``pg_partition_tree``: it locks each partition without the table above, and who packs and who asks what there is to
+    pack would wait for one another.
+    """
     cursor.execute(
-        'select leaf.relname from pg_partition_tree(%s) as tree inner join pg_class as leaf on tree.relid = leaf.oid'
-        ' where tree.isleaf and leaf.relname ~ %s order by leaf.relname',
+        'select leaf.relname from pg_inherits inner join pg_class as leaf on pg_inherits.inhrelid = leaf.oid'
+        ' where pg_inherits.inhparent = %s::regclass and leaf.relname ~ %s order by leaf.relname',
         (f'bronze.{source.name}', f'^{source.name}_{digits}$'),
     )
     return [name for (name,) in cursor.fetchall()]

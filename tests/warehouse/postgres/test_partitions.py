@@ -95,6 +95,21 @@ def test_a_picture_of_bronze_keeps_its_rows_while_months_are_packed(settings: Se
 
 
 @pytest.mark.usefixtures('past')
+def test_who_asks_what_there_is_to_pack_waits_for_no_partition(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # With one held and another waited for, two who pack would each wait for the other.
+    assert main(['pack']) == 0
+    capsys.readouterr()
+    monkeypatch.setenv('KLY_LOCK_WAIT', '1')
+    with connect(settings) as connection, connection.cursor() as cursor:
+        for name in SOURCES:
+            cursor.execute(f'lock table bronze.{name}_{datetime.now(UTC):%Y%m%d} in access exclusive mode')
+        assert main(['pack']) == 0
+    assert capsys.readouterr().out.splitlines() == [f'{name}: no days of past months to put together' for name in SOURCES]
+
+
+@pytest.mark.usefixtures('past')
 def test_months_are_packed_while_loads_and_readers_are_at_work(settings: Settings, query: Query) -> None:
     deliver_october(settings.data_dir, range(1, 9))
     codes: list[int] = []
