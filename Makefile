@@ -23,13 +23,14 @@ KLY_WAREHOUSE ?= $(shell sed -n "s/^ *KLY_WAREHOUSE *= *[\"']*\([a-z]*\).*/\1/p"
 unexport START END
 
 .DEFAULT_GOAL := help
-.PHONY: help install run editor dashboard test test-slow test-docker lint format lock bench data docs stop clean
+.PHONY: help install run editor dashboard test test-more test-slow test-docker lint format lock bench data docs stop clean
 
 help:
 	@echo 'make run     load the sample, print gold.daily_summary and the reconciliation; SAMPLE=google: as Google writes it'
 	@echo 'make editor  PostgreSQL and the Mage server on http://127.0.0.1:6789'
 	@echo 'make dashboard  the numbers as pages in a browser, on http://127.0.0.1:6790'
-	@echo 'make test    lint and every test but the slow ones'
+	@echo 'make test    lint and the tests on PostgreSQL 18, a quarter of an hour'
+	@echo 'make test-more  on PostgreSQL 15, BigQuery'"'"'s stand-in, in Mage and the browser: half an hour'
 	@echo 'make bench   the benchmark'
 	@echo 'make docs    the documentation as a site, into .site'
 	@echo 'make stop    stop the embedded PostgreSQL'
@@ -75,7 +76,11 @@ dashboard: install .venv/dashboard
 	@$(OF_SAMPLE)exec $(BIN)/python -m kly_mage dashboard
 
 test: install .venv/dashboard .venv/bigquery lint
-	$(PYTEST) -n 3 -m 'not slow and not mage and not browser and not docker and not walk'
+	$(PYTEST) -n 3 -m 'not emulator and not slow and not mage and not browser and not docker and not walk'
+
+# What would take `make test` beyond a quarter of an hour: other servers than PostgreSQL 18.
+test-more: install .venv/dashboard .venv/bigquery
+	$(PYTEST) -n 3 -m 'emulator and not slow and not mage and not browser'
 	KLY_TEST_POSTGRES=15 $(PYTEST) -n 3 -m 'database and not one_version and not slow and not mage and not browser and not docker'
 	# On a busy machine Mage's kernel or a browser may miss its moment: what failed is tried once more, alone.
 	$(PYTEST) -n 2 -m '(mage or browser) and not slow' || $(PYTEST) -m '(mage or browser) and not slow' --last-failed

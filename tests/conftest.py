@@ -36,7 +36,7 @@ REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs PostgreSQL, whose tests run on each version of it, and what is slow on one warehouse alone.
+    """Mark what needs PostgreSQL, whose tests run on each version of it, what needs BigQuery's stand-in, and what is slow there.
 
     On an older version the first and the last case of a test are enough: it is there for what SQL that server understands,
     and which rows come of each case is shown on the newest one.
@@ -44,6 +44,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if 'postgres' in getattr(item, 'fixturenames', ()):
             item.add_marker('database')
+        if _is_on_stand_in(item):
+            item.add_marker('emulator')
         if item.get_closest_marker('slow_on_bigquery') and '[bigquery' in item.nodeid:
             item.add_marker('slow')
     if os.environ.get('KLY_TEST_POSTGRES', NEWEST) != NEWEST:
@@ -56,6 +58,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     _longest_first(items)
 
 
+def _is_on_stand_in(item: pytest.Item) -> bool:
+    return 'stand_in' in getattr(item, 'fixturenames', ()) or '[bigquery' in item.nodeid
+
+
 def _longest_first(items: list[pytest.Item]) -> None:
     """Have the files that take longest first: of several workers, none has a long one left when the others are done.
 
@@ -64,7 +70,7 @@ def _longest_first(items: list[pytest.Item]) -> None:
     weights: dict[Path, int] = {}
     for item in items:
         asks = getattr(item, 'fixturenames', ())
-        is_there = '[bigquery' in item.nodeid or 'stand_in' in asks or 'editor' in asks
+        is_there = _is_on_stand_in(item) or 'editor' in asks
         weights[item.path] = weights.get(item.path, 0) + LONGEST.get(item.path.stem, 100 if is_there else 1)
     items.sort(key=lambda item: -weights[item.path])
 

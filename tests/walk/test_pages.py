@@ -20,7 +20,7 @@ from tests.mage.test_pages import BLOCKS
 from tests.oracle import Expected, expected
 from tests.walk.clone import Clone
 
-pytestmark = [pytest.mark.walk, pytest.mark.one_version]  # not `browser`: `make test` would run it
+pytestmark = [pytest.mark.walk, pytest.mark.one_version]  # not `browser`: `make test-more` would run it
 
 WAREHOUSE = {'POSTGRES_DBNAME': 'walk', 'KLY_SETTLE_SECONDS': '0'}
 DAYS = '2025-10-01', '2025-10-03'
