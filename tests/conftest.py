@@ -36,7 +36,7 @@ REAL_DATA = REPOSITORY.parent / 'shared' / 'data'
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what needs PostgreSQL, whose tests run on each version of it, what needs BigQuery's stand-in, and what is slow there.
+    """Mark what needs PostgreSQL, whose tests run on each version of it, or BigQuery's stand-in, and what is slow there.
 
     On an older version the first and the last case of a test are enough: it is there for what SQL that server understands,
     and which rows come of each case is shown on the newest one.

@@ -54,8 +54,10 @@ def said() -> Iterator[tuple[str, str, set[str]]]:
                     yield str(path.relative_to(REPOSITORY / 'kly_mage')), verb, set(re.findall(r'--[a-z-]+', rest))
 
 
-PLACES = {(place, verb) for place, verb, _ in said()}
-SAID = {verb: set[str]().union(*(options for _, other, options in said() if other == verb)) for _, verb in PLACES}
+PLACES, SAID = set[tuple[str, str]](), dict[str, set[str]]()
+for place, verb, options in said():
+    PLACES.add((place, verb))
+    SAID.setdefault(verb, set()).update(options)
 
 
 @pytest.mark.parametrize('verb', sorted(SAID))
