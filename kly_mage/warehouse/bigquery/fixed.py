@@ -6,6 +6,7 @@ from kly_mage.common.errors import LOAD, NotBuiltError, SettingsError, Warehouse
 from kly_mage.common.settings import Settings
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import Source
+from kly_mage.declared.marts import DAILY_SUMMARY
 from kly_mage.rows.rowhash import VERSION
 from kly_mage.warehouse.bigquery import earlier
 from kly_mage.warehouse.bigquery.client import Client
@@ -13,10 +14,29 @@ from kly_mage.warehouse.bigquery.schema import everything
 from kly_mage.warehouse.bigquery.text import literal, placed
 
 _ARTICLE = 'ga4_article'
-AGREE = (
-    f"insert into ops.settings (name, value) select '{_ARTICLE}', @value from (select 1 as one)"
-    f" where not exists (select 1 from ops.settings as known where known.name = '{_ARTICLE}')"
-)
+
+
+def once(names_and_values: str) -> str:
+    """The script that fixes what is not fixed yet.
+
+    Behind a lock: of two commands at once each would have its own value, since an INSERT is in no other's way.
+
+    Args:
+        names_and_values: a query of ``name`` and ``value``.
+    """
+    return _ONCE.format(fixed=names_and_values)
+
+
+_ONCE = f"""\
+begin transaction;
+update ops.{DAILY_SUMMARY.name}_lock set holder = 'settings' where true;
+insert into ops.settings (name, value)
+select fixed.name, fixed.value
+from ({{fixed}}) as fixed
+where fixed.name not in (select known.name from ops.settings as known);
+commit transaction;
+"""
+AGREE = once(f"select '{_ARTICLE}' as name, @value as value")
 
 
 def hold(client: Client, settings: Settings) -> None:
@@ -42,12 +62,8 @@ def hold(client: Client, settings: Settings) -> None:
     if known:
         earlier.bring_over(client, settings.bigquery_location, rules)
     rows = ', '.join(f'({literal(name)}, {literal(value)})' for name, value in (now | {made: ''}).items())
-    client.run(
-        f'{statements}\ninsert into ops.settings (name, value)'
-        f' select fixed.name, fixed.value from unnest(array<struct<name string, value string>>[{rows}]) as fixed'
-        ' where fixed.name not in (select known.name from ops.settings as known);',
-        what='schema',
-    )
+    each = f'select * from unnest(array<struct<name string, value string>>[{rows}])'
+    client.run(f'{statements}\n{once(each)}', what='schema')
     _refuse(_read(client), now)  # another process may have been faster
 
 

@@ -18,20 +18,14 @@ from kly_mage.landing.left_out import FILE_LINE
 from kly_mage.rows.persons import hashed
 from kly_mage.warehouse.bigquery import at_work, contents, persons
 from kly_mage.warehouse.bigquery.client import Client
+from kly_mage.warehouse.bigquery.fixed import once
 from kly_mage.warehouse.bigquery.removal import note_removed, tables_of, tables_of_versions
 from kly_mage.warehouse.bigquery.text import identifier, literal
 from kly_mage.warehouse.bigquery.truth import alone, recounted
 from kly_mage.warehouse.forgetting import Removed, without
 
 KEY = f'select {persons.KEY} as person_key'
-# Behind a lock, or two of them made a key each.
-KEYED = f"""\
-begin transaction;
-update ops.{DAILY_SUMMARY.name}_lock set holder = 'forget' where true;
-insert into ops.settings (name, value) select 'person_key', @fresh_key from (select 1 as one)
-where not exists (select 1 from ops.settings as known where known.name = 'person_key');
-commit transaction;
-"""
+KEYED = once("select 'person_key' as name, @fresh_key as value")
 # What has been said of values, per row of a ledger: of loads, and of files that were left out.
 ERRORS = "select load_id, error, left_out from ops.loads where source = @source and (error <> '' or left_out <> '{}')"
 FILES = f'select reject_id, reason from bronze.rejects where source = @source and line = {FILE_LINE}'
