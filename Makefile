@@ -30,7 +30,7 @@ help:
 	@echo 'make editor  PostgreSQL and the Mage server on http://127.0.0.1:6789'
 	@echo 'make dashboard  the numbers as pages in a browser, on http://127.0.0.1:6790'
 	@echo 'make test    lint and the tests on PostgreSQL 18, a quarter of an hour'
-	@echo 'make test-more  on PostgreSQL 15, BigQuery'"'"'s stand-in, in Mage and the browser: half an hour'
+	@echo 'make test-more  on PostgreSQL 15, BigQuery'"'"'s stand-in, in Mage and the browser: twenty minutes'
 	@echo 'make bench   the benchmark'
 	@echo 'make docs    the documentation as a site, into .site'
 	@echo 'make stop    stop the embedded PostgreSQL'
