@@ -24,18 +24,17 @@ def once(names_and_values: str) -> str:
     Args:
         names_and_values: a query of ``name`` and ``value``.
     """
-    return _ONCE.format(fixed=names_and_values)
-
-
-_ONCE = f"""\
+    return f"""\
 begin transaction;
 update ops.{DAILY_SUMMARY.name}_lock set holder = 'settings' where true;
 insert into ops.settings (name, value)
 select fixed.name, fixed.value
-from ({{fixed}}) as fixed
+from ({names_and_values}) as fixed
 where fixed.name not in (select known.name from ops.settings as known);
 commit transaction;
 """
+
+
 AGREE = once(f"select '{_ARTICLE}' as name, @value as value")
 
 
