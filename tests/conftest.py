@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker('database')
         if _is_on_stand_in(item):
             item.add_marker('emulator')
-        if item.get_closest_marker('slow_on_bigquery') and '[bigquery' in item.nodeid:
+        if item.get_closest_marker('slow_on_bigquery') and _is_on_stand_in(item):
             item.add_marker('slow')
     if os.environ.get('KLY_TEST_POSTGRES', NEWEST) != NEWEST:
         cases: dict[str, list[pytest.Item]] = {}

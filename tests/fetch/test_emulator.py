@@ -21,7 +21,7 @@ from tests.conftest import REAL_DATA
 from tests.ga4_export import events
 from tests.gold import Query, assert_gold_is_exact
 
-pytestmark = pytest.mark.one_version
+pytestmark = [pytest.mark.one_version, pytest.mark.emulator]
 DAYS = [f'202011{day:02}' for day in range(1, 5)]
 
 
