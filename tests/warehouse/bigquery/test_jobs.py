@@ -152,8 +152,17 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     return found
 
 
+@pytest.mark.parametrize(
+    ('chance', 'tries'),
+    [
+        (0, 6),  # the shortest pauses: half of 1, 2, 4, ... seconds
+        (9, 5),  # the longest
+        (29.95 / 31, 6),  # a twentieth of a second is left for the last
+        (29.9999 / 31, 6),  # less than a job can be told
+    ],
+)
 def test_a_question_counts_its_pauses_and_says_to_bigquery_how_much_time_is_left(
-    client: Client, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+    client: Client, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, chance: float, tries: int
 ) -> None:
     sent: list[tuple[float, dict[str, Any]]] = []
 
@@ -162,15 +171,14 @@ def test_a_question_counts_its_pauses_and_says_to_bigquery_how_much_time_is_left
         return Job(BadRequest('Transaction is aborted due to concurrent update against table t'))
 
     monkeypatch.setattr(Google, 'query', query)
+    monkeypatch.setattr(client_module, 'random', SimpleNamespace(uniform=lambda least, most: min(max(chance, least), most)))
     with pytest.raises(WarehouseError, match=r'^given up after 30 s: choose fewer days$'):
         client.within(30).run('select 1', what='dashboard')
     assert clock.now == 130
-    assert (
-        4 <= len(sent) <= 6
-    )  # before the n-th try at least half of 2 ** (n - 1) - 1 seconds are gone, at most three times that
+    assert len(sent) == tries
     for now, given in sent:
-        assert given['job'] == str(int(1000 * (130 - now)))
-        assert given['timeout'] == given['retry'].timeout == 130 - now
+        assert given['job'] == str(max(1, int(1000 * (130 - now))))
+        assert given['timeout'] == given['retry'].timeout == max(0.1, 130 - now)
     sent.clear()
     with pytest.raises(WarehouseError, match='in the way at each try'):
         client.run('select 1', what='load')
