@@ -5,12 +5,15 @@ opened for it: it starts inside its data folder and never walks there (``/proc/s
 closed. Programs it cannot reach, because the virtual environment lies below ``/root``, are copied to ``CACHE`` once.
 """
 
+import contextlib
+import fcntl
 import importlib.util
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -131,20 +134,35 @@ def _entry() -> pwd.struct_passwd | None:
 def _made() -> pwd.struct_passwd:
     """The system user, made now: no home, no shell, no password."""
     command = ['useradd', '--system', '--user-group', '--no-create-home', '--home-dir', '/nonexistent']
-    try:
-        done = subprocess.run(  # noqa: S603
-            [*command, '--shell', '/usr/sbin/nologin', ACCOUNT], capture_output=True, text=True, check=False
-        )
-        said = done.stderr.strip()
-    except OSError as error:
-        said = str(error)
-    entry = _entry()  # another process may have been faster
+    with _one_at_a_time():
+        if entry := _entry():  # another process was faster
+            return entry
+        try:
+            done = subprocess.run(  # noqa: S603
+                [*command, '--shell', '/usr/sbin/nologin', ACCOUNT], capture_output=True, text=True, check=False
+            )
+            said = done.stderr.strip()
+        except OSError as error:
+            said = str(error)
+        entry = _entry()
     if entry is None:
         raise WarehouseError(
             f'PostgreSQL does not run as root, and the system user {ACCOUNT} cannot be made for it ({said}): '
             'make that user, start this as an ordinary user, or set POSTGRES_HOST'
         )
     return entry
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """One process makes the user. Of two ``useradd`` at once the later gives the user of the earlier another number."""
+    descriptor = os.open('/etc', os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _copied(installed: Path) -> Path:
