@@ -204,10 +204,11 @@ def run(
 def _load_shares(source: str, shares: list[Window], workers: int, kwargs: Mapping[str, Any]) -> dict[str, Any]:
     from kly_mage.loads import side_by_side  # what processes need takes a while to import
     from kly_mage.warehouse.postgres import ledger
+    from kly_mage.warehouse.postgres.retry import retrying
 
     ids = [load['load_id'] for load in side_by_side.work(partial(_lane, source), kwargs, shares, workers)]
     settings = warehouse(load_settings()).reach()
-    (together,) = ledger.of_loads(settings, ids)
+    (together,) = retrying(lambda: ledger.of_loads(settings, ids))
     days = Window(shares[0].start, shares[-1].end)
     near = files_for(find_files(settings, SOURCES[source]), days, settings.late_days)
     refuse_all(near, near, together['left_out'])  # as one load would: here it is all of them together

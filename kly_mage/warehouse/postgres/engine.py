@@ -69,7 +69,7 @@ class Postgres:
     def last_refresh(self, mart: str) -> str | None:
         from kly_mage.warehouse.postgres import refreshes
 
-        return refreshes.last_refresh(server(self.settings), mart)
+        return retrying(lambda: refreshes.last_refresh(server(self.settings), mart))
 
     def look_up(self, table: Joined | Mart, asked: Asked) -> Found | None:
         return summary.look_up(self.settings, table, asked)
@@ -87,24 +87,25 @@ class Postgres:
         return ledger.first_waiting(self.settings, source, files, days)
 
     def missing_days(self, source: Source, files: Collection[LandingFile], days: Window) -> list[date]:
-        return ledger.missing_days(self.settings, source, files, days)
+        return retrying(lambda: ledger.missing_days(self.settings, source, files, days))
 
     def by_day(self, load_ids: Iterable[int]) -> dict[date, dict[str, dict[str, int]]]:
-        return ledger.by_day(self.settings, load_ids)
+        numbers = list(load_ids)
+        return retrying(lambda: ledger.by_day(self.settings, numbers))
 
     def of_pipeline_runs(self, runs: list[str]) -> list[dict[str, Any]]:
-        return ledger.of_pipeline_runs(server(self.settings), runs)
+        return retrying(lambda: ledger.of_pipeline_runs(server(self.settings), runs))
 
     def rejects(self, load_id: int, limit: int) -> list[str]:
-        return list(map(str, ledger.rejects(self.settings, load_id, limit)))
+        return list(map(str, retrying(lambda: ledger.rejects(self.settings, load_id, limit))))
 
     def outside(self, load_id: int, limit: int) -> list[str]:
-        return list(map(str, outside.of_loads(self.settings, [load_id])[:limit]))
+        return list(map(str, retrying(lambda: outside.of_loads(self.settings, [load_id]))[:limit]))
 
     def changed(self, source: Source, days: Window, limit: int) -> list[str]:
         from kly_mage.warehouse.postgres import contents
 
-        return list(map(str, contents.changed(self.settings, source, days)[:limit]))
+        return list(map(str, retrying(lambda: contents.changed(self.settings, source, days))[:limit]))
 
     def loads(self, sources: Collection[Source]) -> dict[str, list[Load]]:
         from kly_mage.warehouse.postgres import standing

@@ -10,8 +10,10 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +25,17 @@ from kly_mage.__main__ import main
 from kly_mage.checks.reconciliation import check as reconcile
 from kly_mage.common.errors import RetryableError, UnreachableError, WarehouseError
 from kly_mage.common.settings import REPOSITORY, Settings, load_settings
-from kly_mage.warehouse.postgres import ledger, retry
+from kly_mage.common.window import Window
+from kly_mage.declared import SOURCES
+from kly_mage.warehouse.postgres import connection, ledger, retry
 from kly_mage.warehouse.postgres.connection import connect
 from kly_mage.warehouse.postgres.embedded import start, stop_embedded
+from kly_mage.warehouse.postgres.engine import Postgres
 from kly_mage.warehouse.postgres.retry import retrying
 from kly_mage.warehouse.postgres.server import server
 from tests import corrections, killer
 from tests.gold import Query, assert_gold_is_exact
-from tests.scenes import Background, deliver, deliver_october, load, run_days
+from tests.scenes import FIRST, Background, deliver, deliver_october, load, run_days
 
 pytestmark = pytest.mark.one_version
 
@@ -51,7 +56,7 @@ def start_backfill(*arguments: str) -> subprocess.Popen[str]:
 
 
 def wait(process: subprocess.Popen[str]) -> int:
-    print(process.communicate(timeout=120)[0])
+    print(process.communicate(timeout=300)[0])
     return process.returncode
 
 
@@ -226,6 +231,40 @@ def test_a_session_is_ended_by_an_administrator(settings: Settings, query: Query
 
     assert retrying(work) == [(1,)]
     assert len(times) == 2
+
+
+TWO_DAYS = Window(FIRST, FIRST + timedelta(1))
+QUESTIONS: dict[str, Callable[[Postgres], object]] = {
+    'missing days': lambda found: found.missing_days(SOURCES['ga4_events'], [], TWO_DAYS),
+    'days': lambda found: found.by_day([1, 2]),
+    'rejects': lambda found: found.rejects(1, 3),
+    'rows outside': lambda found: found.outside(1, 3),
+    'files that changed': lambda found: found.changed(SOURCES['ga4_events'], TWO_DAYS, 3),
+    'runs of Mage': lambda found: found.of_pipeline_runs(['1']),
+    'a refresh': lambda found: found.last_refresh('ga4_daily_summary'),
+}
+
+
+@pytest.mark.parametrize('question', QUESTIONS)
+def test_what_is_asked_after_a_load_is_asked_again_where_the_session_ends(
+    settings: Settings, query: Query, monkeypatch: pytest.MonkeyPatch, question: str
+) -> None:
+    deliver_october(settings.data_dir, range(1, 3))
+    run_days(1, 2)
+    ask, session, ended = partial(QUESTIONS[question], Postgres(settings)), connection.session, []
+    answer = ask()
+
+    def ended_once(settings: Settings) -> Any:
+        made = session(settings)
+        if not ended:
+            ended.append(made.info.backend_pid)
+            query('select pg_terminate_backend(%s, 5000)', *ended)
+        return made
+
+    monkeypatch.setattr(connection, 'session', ended_once)
+    monkeypatch.setattr(retry, 'RETRY_SECONDS', (0.0,))
+    assert ask() == answer
+    assert len(ended) == 1
 
 
 # --- loads that restate and withdraw -----------------------------------------------------------------------------------
