@@ -85,7 +85,7 @@ def _unlocked(settings: Settings, password: str) -> Iterator[None]:
         finally:
             with contextlib.suppress(psycopg2.Error):  # the server may have been stopped: its password is of no use then
                 cursor.execute(sql.SQL('alter role {} nologin password null').format(door))
-                cursor.execute('select pg_terminate_backend(pid) from pg_stat_activity where usename = %s', (DOOR,))
+                cursor.execute('select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = %s', (DOOR,))
 
 
 def _session(settings: Settings) -> Connection:

@@ -44,8 +44,10 @@ class Idle:
 
     def close(self) -> None:
         """End them all."""
-        while self._sessions:
-            self._sessions.pop()[1].close()
+        with self._lock:  # another thread may be taking one
+            ended, self._sessions = self._sessions, []
+        for _, session in ended:
+            session.close()
 
 
 def _was_ended(session: Connection) -> bool:
