@@ -75,6 +75,20 @@ def _longest_first(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: -weights[item.path])
 
 
+@pytest.fixture(autouse=True)
+def _environment() -> Iterator[None]:
+    """What a command exports of its warehouse ends with the test: the next one in this process may be about another."""
+    before = _of_the_project()
+    yield
+    for name in _of_the_project().keys() - before.keys():
+        del os.environ[name]
+    os.environ |= before
+
+
+def _of_the_project() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(('KLY_', 'POSTGRES_'))}
+
+
 @pytest.fixture(scope='session')
 def postgres() -> Iterator[str]:
     """The socket folder of a server of this session's own."""
