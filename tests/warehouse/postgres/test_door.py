@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ import pytest
 from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.warehouse.postgres import embedded
 from tests.mage.server import free_port
+from tests.scenes import Background
 
 pytestmark = pytest.mark.one_version
 
@@ -68,7 +68,7 @@ def opened(environment: dict[str, str]) -> Iterator[Door]:
     found = re.search('the password is ([^ ,]{20,}), for this time', said)
     yield Door(port, found[1] if found else '', environment)
     process.send_signal(signal.SIGINT)
-    rest, _ = process.communicate(timeout=30)
+    rest, _ = process.communicate(timeout=120)
     assert (process.returncode, rest) == (0, 'the port is closed; PostgreSQL goes on (make stop)\n')
 
 
@@ -139,12 +139,18 @@ def test_a_server_that_asks_for_no_password_is_not_led_to(door: Door) -> None:
 
 
 def test_a_question_can_be_broken_off(door: Door) -> None:
+    asked = "select count(*) from pg_stat_activity where usename = 'kly_door' and state = 'active'"
     with closing(door.enter()) as session, session.cursor() as cursor:
-        timer = threading.Timer(0.5, session.cancel)
-        timer.start()
+
+        def break_off() -> None:
+            while inside(door.environment, asked) == [(0,)]:  # what is not asked yet cannot be broken off
+                pass
+            session.cancel()
+
+        breaking = Background(break_off)
         with pytest.raises(psycopg2.errors.QueryCanceled):
-            cursor.execute('select pg_sleep(60)')
-        timer.join()
+            cursor.execute('select pg_sleep(600)')
+        breaking.result()
 
 
 def test_one_door_at_a_time_and_no_shell_with_it(door: Door) -> None:

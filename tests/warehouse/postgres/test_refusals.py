@@ -307,7 +307,7 @@ def small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         monkeypatch.delenv(name)
     yield place
     subprocess.run([sys.executable, '-m', 'kly_mage', 'stop'], cwd=REPOSITORY, check=True, stdout=subprocess.DEVNULL)
-    subprocess.run(['umount', place], check=True)
+    subprocess.run(['umount', '--lazy', place], check=True)  # the server's last process may still be on its way out
     place.rmdir()
 
 
