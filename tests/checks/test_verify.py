@@ -47,13 +47,13 @@ def loaded(settings: Settings, template: list[str]) -> Settings:
         for path in (REPOSITORY / 'data' / source).glob('*.csv*'):
             if any(day in path.name for day in DAYS):
                 shutil.copy2(path, settings.data_dir / source)
-    if template:
-        administer(str(settings.host), f'drop database {settings.dbname}')
-        administer(str(settings.host), f'create database {settings.dbname} template {template[0]}')
-    else:
+    if not template:
         runner.run(runner.names(), start_date='2025-10-01', end_date='2025-10-02')
         administer(str(settings.host), f'create database {settings.dbname}_loaded template {settings.dbname}')
         template.append(f'{settings.dbname}_loaded')
+    # The first test has a copy, too: in a database that was just loaded autovacuum may be at work.
+    administer(str(settings.host), f'drop database {settings.dbname}')
+    administer(str(settings.host), f'create database {settings.dbname} template {template[0]}')
     return settings
 
 
@@ -330,7 +330,11 @@ def test_verify_only_reads(loaded: Settings, query: Query) -> None:
             query('select * from ops.watermarks order by 1'),
             query('table gold.ga4_daily_sessions'),
             # What it had written and rolled back would show in the sizes and in what the server has counted.
-            query("select oid::regclass::text, pg_relation_size(oid) from pg_class where relkind in ('r', 'm') order by 1"),
+            # Catalogs that all databases share are vacuumed when it suits the server.
+            query(
+                'select oid::regclass::text, pg_relation_size(oid) from pg_class'
+                " where relkind in ('r', 'm') and not relisshared order by 1"
+            ),
             query('select relid, n_tup_ins, n_tup_upd, n_tup_del from pg_stat_user_tables order by 1'),
         ]
 

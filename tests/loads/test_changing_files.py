@@ -3,12 +3,15 @@
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from kly_mage.common.settings import Settings
+from kly_mage.landing import left_out
 from kly_mage.loads import runner
 from tests.delivery import HEADERS, ad, ads, deliver
 from tests.gold import Query, assert_gold_is_exact
@@ -80,15 +83,16 @@ def test_a_file_that_has_just_changed_is_left_for_the_next_run_and_named(
     told = f'{NAME} is left out, its days are incomplete: changed less than 2 s ago, so somebody may still be writing to it'
     settled = deliver(settings, 'gam_delivery_20251001.csv', ad('a', '2'))
     path = deliver(settings, 'gam_delivery_20251002.csv', ad('b', '3', day='2025-10-02'))
-    now = time.time()
-    os.utime(settled, (now - 3, now - 3))
-    os.utime(path, (now, now))
+    now = 1_759_500_000  # the clock stands still: how long a command takes until it looks is the machine's affair
+    monkeypatch.setattr(left_out, 'datetime', SimpleNamespace(now=lambda zone: datetime.fromtimestamp(now, zone)))
+    os.utime(settled, (now - 2, now - 2))
+    os.utime(path, (now - 1.9, now - 1.9))
     assert ads('2025-10-01', '2025-10-02') == 3
     assert told in capfd.readouterr().err
     assert query('select ad_unit from bronze.gam_delivery') == [('a',)]
     assert ads('2025-10-01', '2025-10-02', '--dry-run') == 3
     assert f'{NAME}: changed less than 2 s ago' in capfd.readouterr().out
-    os.utime(path, (now - 3, now - 3))
+    os.utime(path, (now - 2, now - 2))
     assert ads('2025-10-01', '2025-10-02') == 0
     assert query('select count(*) from bronze.rejects where resolved_at is null') == [(0,)]
     assert query('select sum(revenue_usd) from gold.gam_daily_summary') == [(5,)]

@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,6 +17,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.landing.files import find_files
 from kly_mage.loads import runner
 from kly_mage.warehouse.postgres import ledger
+from tests.clock import lasting_day
 from tests.delivery import ad, article, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 from tests.scenes import deliver_october
@@ -46,11 +46,6 @@ def units(query: Query) -> list[str]:
     """The days of October and ad units in bronze."""
     rows = query('select extract(day from served_at)::int, ad_unit from bronze.gam_delivery order by 1, 2')
     return [f'{day} {unit}' for day, unit in rows]
-
-
-def days_today(back: int) -> date:
-    """So many days ago in Jakarta."""
-    return datetime.now(ZoneInfo('Asia/Jakarta')).date() - timedelta(days=back)
 
 
 # --- lateness has one setting -----------------------------------------------------------------------------------------
@@ -136,11 +131,11 @@ def test_days_before_the_first_that_was_ever_asked_for_wait_for_nobody(settings:
 
 def test_a_load_asked_for_days_to_come_does_not_count_as_having_loaded_them(settings: Settings) -> None:
     ad_file(settings, 1)
-    today = days_today(0)
+    today = lasting_day()
     runner.run(['ads_revenue'], start_date=today, end_date=today + timedelta(days=50))
     files = find_files(GAM, settings.data_dir, settings.timezone)
     found = ledger.first_waiting(settings, GAM, files, Window(today, today + timedelta(days=9)))
-    assert found in (today + timedelta(days=1), today + timedelta(days=2))  # midnight may pass meanwhile
+    assert found == today + timedelta(days=1)
 
 
 def waiting(settings: Settings) -> date | None:
@@ -198,17 +193,19 @@ def test_days_may_be_asked_for_by_a_word_or_a_number(
     settings: Settings, query: Query, asked: list[str], first: int | None, last: int
 ) -> None:
     ad_file(settings, 1)
+    today = lasting_day()
     assert main(['backfill', *asked, '--pipeline', 'ads_revenue', '--quiet']) == 3  # most of the days have no file
-    begin = date(2025, 10, 1) if first is None else days_today(first)
-    assert query('select start_day, end_day from ops.loads') == [(begin, days_today(last))]
+    begin = date(2025, 10, 1) if first is None else today - timedelta(days=first)
+    assert query('select start_day, end_day from ops.loads') == [(begin, today - timedelta(days=last))]
 
 
 def test_the_cron_line_of_the_docs_loads_every_day_as_it_stands(settings: Settings, query: Query) -> None:
     (line,) = re.findall(r'^\S+ \S+ \* \* \* (.*)$', (REPOSITORY / 'docs/every-day.md').read_text('utf-8'), re.MULTILINE)
     command = line.partition(' && ')[2]
     assert command.startswith('.venv/bin/python -m kly_mage backfill ')
+    today = lasting_day()
     for back in (1, 4, 5):
-        stamp = f'{days_today(back)}'
+        stamp = f'{today - timedelta(days=back)}'
         deliver(settings, f'gam_delivery_{stamp.replace("-", "")}.csv', ad(day=stamp))
     for source, text in {'ga4_events': 'event_timestamp,event_name', 'cms_articles': 'content_id'}.items():
         (settings.data_dir / f'{source}.csv').write_text(text + '\n')
@@ -216,7 +213,7 @@ def test_the_cron_line_of_the_docs_loads_every_day_as_it_stands(settings: Settin
         [sys.executable, *shlex.split(command)[1:]], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
     assert done.returncode in (0, 3), done.stderr
-    begin, end = days_today(1 + load_settings().late_days), days_today(1)
+    begin, end = today - timedelta(days=1 + load_settings().late_days), today - timedelta(days=1)
     assert set(query('select start_day, end_day from ops.loads')) == {(begin, end)}
     assert query('select count(*) from bronze.gam_delivery') == [(2,)]  # the fifth day back was never asked for
 

@@ -1,8 +1,7 @@
 """Of a day of GA4's export counts what its newest delivery holds: filled in, withdrawn, delivered again, in any order."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -20,6 +19,7 @@ from kly_mage.warehouse.postgres.finality_view import final_on
 from kly_mage.warehouse.postgres.reading import ask
 from kly_mage.warehouse.postgres.reading import query as query_of_a_page
 from kly_mage.warehouse.postgres.server import server
+from tests.clock import lasting_day
 from tests.delivery import backfill
 from tests.gold import Query, gold
 from tests.remedies import obey
@@ -150,7 +150,7 @@ def test_what_a_day_said_before_and_says_since_is_one_view(settings: Settings, q
 def test_a_day_is_provisional_until_its_horizon_and_a_correction_after_it_needs_a_look(
     settings: Settings, query: Query, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    today = datetime.now(ZoneInfo('Asia/Jakarta')).date()
+    today = lasting_day()
     days = [today - timedelta(days=n) for n in (3, 4)]  # the day after and three more have to pass
     for day in days:
         deliver(settings, f'events_{day:%Y%m%d}.csv', event(1, day=str(day)))

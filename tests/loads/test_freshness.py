@@ -9,6 +9,7 @@ from kly_mage.common.settings import Settings
 from kly_mage.common.window import today
 from kly_mage.loads import steps
 from kly_mage.warehouse.postgres import ledger
+from tests.clock import lasting_day
 from tests.delivery import ad, ads, deliver
 from tests.gold import Query
 
@@ -19,17 +20,9 @@ STALE = 'nothing is newer than {}, 4 days ago; at most 2 are declared'
 
 
 @pytest.fixture(autouse=True)
-def at_noon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Midnight must not pass while a test counts days: today is what it was when the test began."""
-    now = today('Asia/Jakarta')
-    for module in (
-        'warehouse.postgres.load',
-        'warehouse.postgres.ledger',
-        'warehouse.postgres.standing',
-        'checks.status',
-        'cli.arguments',
-    ):
-        monkeypatch.setattr(f'kly_mage.{module}.today', lambda zone: now)
+def day_lasts() -> None:
+    """Midnight must not pass while a test counts days."""
+    lasting_day()
 
 
 def ago(days: int) -> date:

@@ -1,6 +1,7 @@
 """Progress: plain lines where nobody looks on, nothing where it is not wanted, and never beside the result."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_plain_lines_say_how_much_is_done_and_what_is_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = iter([0.0, 1.0, 10.0, 12.0, 40.0])
-    monkeypatch.setattr(progress.time, 'monotonic', lambda: next(clock))
+    monkeypatch.setattr(progress, 'time', SimpleNamespace(monotonic=lambda: next(clock)))  # other threads have theirs
     with progress.progress() as step:
         step('reading', 0, 100)
         step('reading', 5, 100)  # a second later: too soon for a line

@@ -19,7 +19,7 @@ from tests.delivery import HEADERS, ad, ads, article, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact
 from tests.reading import *  # noqa: F403 -- fixtures
 from tests.reading import in_bronze, last, taken
-from tests.scenes import Background
+from tests.scenes import Background, wait_until_blocked
 
 pytestmark = pytest.mark.one_version
 
@@ -219,8 +219,7 @@ def test_what_another_load_of_other_days_ceases_to_keep_meanwhile_is_not_kept_ag
     with connect(settings) as other, other.cursor() as cursor:
         unchanged.drop(cursor, 'gam_delivery')
         load = Background(ads)  # counts on what is kept, and waits for the file's row
-        while query('select count(*) from pg_locks where not granted') == [(0,)]:
-            assert load.running
+        wait_until_blocked(query, load)
     assert load.result() == 0
     assert last(query, 'already_loaded', 'unchanged') == (0, 1)
     assert query('select content, held, registry from ops.files') == [(None, None, None)]

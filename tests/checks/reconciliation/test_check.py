@@ -731,7 +731,9 @@ def damage(chance: random.Random, landing_zone: Path, query: Query, source: str)
     elif kind == 'append':
         path.write_text(path.read_text() + path.read_text().splitlines()[-1].replace('l', 'm') + '\n')
     elif kind == 'delete row':
-        query(f'delete from bronze.{source} where ctid in (select ctid from bronze.{source} order by random() limit 1)')
+        ((rows,),) = query(f'select count(*) from bronze.{source}')
+        which = f'select _hashrow from bronze.{source} order by 1 offset {chance.randrange(max(rows, 1))} limit 1'
+        query(f'delete from bronze.{source} where _hashrow in ({which})')
     elif kind in TAMPERING[source]:
         query(TAMPERING[source][kind])
 
