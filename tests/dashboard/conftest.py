@@ -49,7 +49,7 @@ class Dashboard:
 @pytest.fixture(scope='session')
 def dashboard(postgres: str) -> Iterator[Dashboard]:
     """The sample of October 2025, loaded and served."""
-    name, port = f'dashboard_{uuid.uuid4().hex[:8]}', free_port()
+    name = f'dashboard_{uuid.uuid4().hex[:8]}'
     administer(postgres, f'create database {name}')
     with tempfile.TemporaryDirectory(prefix='kly_dashboard_') as folder:
         environment = {key: value for key, value in os.environ.items() if not key.startswith(('POSTGRES_', 'MAGE_', 'KLY_'))}
@@ -58,16 +58,18 @@ def dashboard(postgres: str) -> Iterator[Dashboard]:
             'KLY_SETTLE_SECONDS': '0',
             'KLY_DATA_DIR': str(REPOSITORY / 'data'),
             'KLY_LOCAL_DIR': folder,
-            'KLY_DASHBOARD_PORT': str(port),
             'MAGE_OWNER_PASSWORD': PASSWORD,
             'POSTGRES_HOST': postgres,
             'POSTGRES_DBNAME': name,
             'POSTGRES_USER': 'postgres',
             'HOME': folder,
         }
-        served = Dashboard(port, f'http://127.0.0.1:{port}', '', environment)
+        served = Dashboard(0, '', '', environment)
         loaded = served.command('backfill', '--start', '2025-10-01', '--end', '2025-10-31')
         assert loaded.returncode == 3, loaded.stderr  # the sample has rejects and conflicts
+        served.port = free_port()  # last: while the sample is loaded somebody else might take it
+        served.url = f'http://127.0.0.1:{served.port}'
+        environment['KLY_DASHBOARD_PORT'] = str(served.port)
         with serving(environment) as served.token:
             yield served
     administer(postgres, f'drop database {name} with (force)')

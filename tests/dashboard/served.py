@@ -34,7 +34,7 @@ def serving(environment: dict[str, str]) -> Iterator[str]:
             yield parse_qs(urlsplit(next(word for word in said.split() if 'token=' in word)).query)['token'][0]
         finally:
             process.send_signal(signal.SIGINT)
-            left, _ = process.communicate(timeout=30)
+            left, _ = process.communicate(timeout=120)
         log.seek(0)
         told = log.read()
         assert (process.returncode, 'the dashboard is stopped' in left) == (0, True), left + told

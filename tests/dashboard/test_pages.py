@@ -71,7 +71,7 @@ class Visit:
         self.url, self.heard = dashboard.url, list[str]()
         self.context = browser.new_context(viewport={'width': width, 'height': 900}, color_scheme=scheme)  # type: ignore[arg-type]
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(60_000)
         self.page.on('console', lambda message: self._hear(message.type, message.text))
         self.page.on('pageerror', lambda error: self._hear('error', str(error)))
         self.page.on('request', lambda request: self._ask(request.url))
@@ -312,7 +312,7 @@ def test_what_is_chosen_stands_in_the_address_and_a_new_browser_sees_the_same(
     assert rows
     assert all('data center' in row[0].lower() for row in rows)
     # The address changes before the table does, whose numbers of three days were others.
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while visit.rows('article') != rows and time.monotonic() < until:
         page.wait_for_timeout(100)
     assert visit.rows('article') == rows
