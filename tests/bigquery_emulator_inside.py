@@ -153,10 +153,11 @@ def attach(con: duckdb.DuckDBPyConnection, project_id: str) -> None:
                 {'was': TEMPLATE, 'new': project_id},
             )
     _attach(con, project_id)
-    saved[0] += 1
-    for key in list(resources):
-        if key[1:2] == (project_id,):
-            resources.pop(key, None)
+    with keeping:
+        saved[0] += 1
+        for key in list(resources):
+            if key[1:2] == (project_id,):
+                resources.pop(key, None)
 
 
 database.fetch, database.objects, database._attach = fetch, objects, attach
@@ -169,7 +170,7 @@ _list_resources, _save_resource, _delete_resource = metadata.list_, metadata.sav
 _parse, _translate = translating.parse, translating.translate
 resources: dict[tuple, list[str]] = {}
 """What the emulator keeps of data sets and tables, as JSON: by its kind and the names that were asked for."""
-saved = [0]
+saved, keeping = [0], threading.Lock()
 
 
 def list_resources(model: type, *keys: str) -> list[Any]:
@@ -182,8 +183,9 @@ def list_resources(model: type, *keys: str) -> list[Any]:
             list(keys),
         )
         found = [resource for (resource,) in rows]
-        if before == saved[0]:
-            resources[key] = found
+        with keeping:
+            if before == saved[0]:
+                resources[key] = found
     return [model.model_validate_json(resource) for resource in found]
 
 
@@ -194,11 +196,12 @@ def changed(change: Callable[..., Any], model: Callable[..., type]) -> Callable[
         try:
             return change(first, *keys)
         finally:
-            saved[0] += 1
             kind = metadata.KINDS[model(first)]
-            for key in list(resources):
-                if key[0] == kind and all(a == b for a, b in zip(key[1:], keys, strict=False)):
-                    resources.pop(key, None)
+            with keeping:
+                saved[0] += 1
+                for key in list(resources):
+                    if key[0] == kind and all(a == b for a, b in zip(key[1:], keys, strict=False)):
+                        resources.pop(key, None)
 
     return change_them
 
@@ -230,17 +233,16 @@ class Translations:
         if found is None:
             found = _parse(text)
             if len(found) == 1 and isinstance(found[0], (exp.Query, exp.Insert, exp.Update, exp.Delete, exp.Merge)):
+                found = self.trees.setdefault(text, found)  # another job's, if that was faster: an id is one tree's
                 self.texts[id(found[0])] = text
-                self.trees[text] = found
         return found
 
     def evaluate(self, interpreter: Any, text: str) -> Any:
         """The value of an expression of a script."""
         select = self.conditions.get(text)
         if select is None:
-            select = script._select(interpreter.expression(text))
+            select = self.conditions.setdefault(text, script._select(interpreter.expression(text)))
             self.texts[id(select)] = f'select {text}'
-            self.conditions[text] = select
         sql, bound = self.translate(select, interpreter.context)
         [(value,)] = interpreter.cursor.sql(sql, params=bound).fetchall()
         return value
@@ -348,6 +350,7 @@ runner.HANDLERS.update({name: epoch.changed_by(handle) for name, handle in runne
 _save, _load, _list, _execute, _evaluator = store.save, store.load, store.list_, query.execute, query._evaluator
 jobs: dict[tuple[str, str], str] = {}
 unwritten: dict[tuple[str, str], Job] = {}
+writing = threading.Lock()
 
 
 def save(job: Job) -> Job:
@@ -364,9 +367,10 @@ def load(project_id: str, job_id: str) -> Job | None:
 
 
 def write_jobs() -> None:
-    """Have in the table of jobs what is kept beside it."""
-    while unwritten:
-        _save(unwritten.popitem()[1])
+    """Have in the table of jobs what is kept beside it; one after the other, or the older state of a job might come last."""
+    with writing:
+        while unwritten:
+            _save(unwritten.popitem()[1])
 
 
 def listed(*given: Any, **more: Any) -> list[Job]:
