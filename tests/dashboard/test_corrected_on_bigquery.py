@@ -19,6 +19,7 @@ from kly_mage.declared import SOURCES
 from kly_mage.declared.gam_delivery import GAM_DELIVERY
 from kly_mage.warehouse.bigquery import reading
 from kly_mage.warehouse.gold import Asked
+from tests.clock import lasting_day
 from tests.conftest import administer, database
 from tests.dashboard.compared import Loaded, assert_same_answer, assert_same_sums
 from tests.mage.test_charts import CHARTS
@@ -176,6 +177,7 @@ def at(environment: dict[str, str]) -> Iterator[None]:
 @pytest.fixture(scope='module')
 def loaded(address: str, postgres: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Loaded, Loaded]]:
     """PostgreSQL and BigQuery over one landing zone, step by step."""
+    lasting_day(10)
     name, folder = f'corrected_{uuid.uuid4().hex[:8]}', tmp_path_factory.mktemp('corrected')
     administer(postgres, f'create database {name}')
     environments = []

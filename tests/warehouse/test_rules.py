@@ -10,9 +10,9 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
-from kly_mage.common.window import today
 from kly_mage.declared import SOURCES
 from kly_mage.declared.base import AgainstArticle, Freshness, Rule, Volume
+from tests.clock import lasting_day
 from tests.delivery import ad, ads, article, backfill, deliver, event
 from tests.gold import Query
 from tests.warehouse.both import *  # noqa: F403 -- fixtures
@@ -151,7 +151,7 @@ def test_freshness_that_stops_refuses_the_load_and_lets_old_days_pass(
     settings: Settings, query: Query, declare: Declare, capsys: Captured
 ) -> None:
     declare(freshness=Freshness(level='stop'))
-    now = today(settings.timezone)
+    now = lasting_day(5)
 
     def ago(days: int) -> str:
         return str(now - timedelta(days=days))

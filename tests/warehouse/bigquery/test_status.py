@@ -9,9 +9,9 @@ import pytest
 
 from kly_mage.__main__ import main
 from kly_mage.common.settings import Settings
-from kly_mage.common.window import today
 from kly_mage.warehouse.bigquery.client import Client, Job
 from kly_mage.warehouse.costs import usd
+from tests.clock import lasting_day
 from tests.delivery import HEADERS, ad, ads, deliver
 
 
@@ -25,6 +25,7 @@ def states(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, dict
 def test_each_day_is_told_as_it_is_and_what_loads_have_read_with_its_price(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    lasting_day(5)  # costs are told by day
     monkeypatch.setattr(Client, 'spent', lambda self: [Job('load', 1 << 30, 1 << 40, 1500)])
     assert states(capsys) == (0, {'missing': 0, 'not_understood': {}, 'sources': {'gam_delivery': NEVER}, 'costs': []})
     deliver(settings, 'gam_delivery_20251001.csv', ad(), ad(), ad(revenue='2'))
@@ -63,7 +64,7 @@ def test_each_day_is_told_as_it_is_and_what_loads_have_read_with_its_price(
 def test_a_load_and_status_say_which_day_is_far_off_and_that_nothing_new_has_come(
     settings: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = today('Asia/Jakarta')
+    now = lasting_day(5)
     newest, usual = now - timedelta(days=4), [now - timedelta(days=back) for back in range(5, 13)]
     rows = [ad(f'unit{n}', day=f'{day}') for day in usual for n in range(30)]
     deliver(settings, 'gam_delivery.csv', *rows, *(ad(f'unit{n}', day=f'{newest}') for n in range(3)))
