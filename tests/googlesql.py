@@ -22,6 +22,7 @@ from kly_mage.warehouse.bigquery.text import placed
 from tests.bigquery_emulator import built, free_ports, uv
 
 SERVER, MESSAGES, GRPC = '1.13.0', '0.1.5', '1.74.0'
+SECONDS = 120  # for an answer: a tenth of one as a rule, but the machine may have much else to do
 _CREATED = re.compile(r'create table if not exists (\w+)\.(\w+) \((.*?)\n\)', re.DOTALL)
 _TEXTS = ('array', 'string')
 # Those of all statements.
@@ -63,7 +64,7 @@ class GoogleSql:
         """What the statements that were right read: tables, in the order of the statements, and the columns of each."""
         self._grpc, self._messages, self._types = grpc, messages, type_pb2
         self._channel = grpc.insecure_channel(f'127.0.0.1:{port}')
-        grpc.channel_ready_future(self._channel).result(timeout=20)
+        grpc.channel_ready_future(self._channel).result(timeout=SECONDS)
         asked = messages.LanguageOptionsRequest(maximum_features=True)
         self._options = self._call('GetLanguageOptions', asked, options_pb2.LanguageOptionsProto)
         self._options.product_mode = public.PRODUCT_EXTERNAL
@@ -221,7 +222,7 @@ class GoogleSql:
             request_serializer=type(request).SerializeToString,
             response_deserializer=response.FromString,
         )
-        return call(request, timeout=20)
+        return call(request, timeout=SECONDS)
 
     def close(self) -> None:
         self._channel.close()

@@ -171,6 +171,6 @@ def test_loads_at_once_insert_each_row_once(settings: Settings, query: Query) ->
     command = [sys.executable, '-m', 'kly_mage', 'backfill', '--start', '2025-10-01', '--end', '2025-10-01']
     environment = {**os.environ, 'PYTHONPATH': str(client_folder())}
     loads = [subprocess.Popen(command, cwd=REPOSITORY, env=environment) for _ in range(3)]
-    assert [load.wait(180) for load in loads] == [0, 0, 0]
+    assert [load.wait(600) for load in loads] == [0, 0, 0]
     assert query('select count(*), count(distinct _hashrow) from bronze.gam_delivery') == [(50, 50)]
     assert_gold_is_exact(query, settings.data_dir, ratios=settings.warehouse == 'postgres')

@@ -76,7 +76,7 @@ def test_a_load_at_work_is_told_from_one_that_failed_and_one_that_died(
     if settings.warehouse == 'bigquery':  # which hears of it when the load has said nothing for a while
         assert told(capsys)[1]['state'] == 'running'
         monkeypatch.setattr('kly_mage.warehouse.bigquery.at_work.SILENT_SECONDS', 0)
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while (found := told(capsys))[1]['state'] == 'running' and time.monotonic() < until:
         time.sleep(0.1)
     code, died = found

@@ -195,8 +195,8 @@ def test_a_question_that_nobody_answers_says_so_in_its_time_and_stops_what_may_b
     with pytest.raises(UnreachableError, match='BigQuery does not answer'):
         client.within(0.5).has('ops.settings')
     with pytest.raises(UnreachableError, match='BigQuery does not answer'):
-        client.within(0.5).run('select 1', what='dashboard', name='x')
-    assert stopped.was_looked_at.wait(10)
+        client.within(1).run('select 1', what='dashboard', name='x')
+    assert stopped.was_looked_at.wait(60)
     assert asked == [('cancel_job', 'kly_mage_dashboard_x_1')]
 
 
@@ -206,8 +206,8 @@ def test_a_job_that_works_on_although_it_was_stopped_is_not_waited_for(
     stopped = Stopped()
     answer(monkeypatch, asked, query=Job(TimeoutError()), cancel_job=stopped)
     with pytest.raises(WarehouseError, match='given up after 30 s'):
-        client.within(0.1).run('select 1', what='dashboard', name='x')
-    assert stopped.was_looked_at.wait(10)
+        client.within(1).run('select 1', what='dashboard', name='x')
+    assert stopped.was_looked_at.wait(60)
     assert asked == [('query', 'kly_mage_dashboard_x_1'), ('cancel_job', 'kly_mage_dashboard_x_1')]
 
 
