@@ -3,12 +3,14 @@
 import os
 import random
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, BinaryIO
 
 import polars as pl
 import pytest
@@ -257,13 +259,25 @@ def test_where_there_is_no_room_the_file_is_read(write: Write, opened: list[str]
     assert parts(zone) == []
 
 
-def test_who_comes_while_parts_are_made_waits_for_them(write: Write, opened: list[str]) -> None:
+def test_who_comes_while_parts_are_made_waits_for_them(
+    write: Write, opened: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parted, '_SLOWEST', 100)  # bytes a second: nobody has waited too long before minutes have passed
+    waiting, locked = set[int](), parted._locked
+
+    def noted(begun: Path) -> BinaryIO | None:
+        if (stream := locked(begun)) is None:
+            waiting.add(threading.get_ident())
+        return stream
+
+    monkeypatch.setattr(parted, '_locked', noted)
     zone = write(text(), UNDATED)
     first = walk(zone, days(1))
     begun = [next(first)]
     beside = [Background(partial(taken, zone, number)) for number in (2, 3)]
-    time.sleep(0.1)
-    assert all(each.running for each in beside)
+    while len(waiting) < 2:
+        assert all(each.running for each in beside)
+        time.sleep(0.01)
     filled([*begun, *first])
     assert same(beside[0].result(), as_read(zone, days(2)))
     assert same(beside[1].result(), as_read(zone, days(3)))
@@ -275,7 +289,9 @@ def test_who_has_waited_too_long_reads_the_file(write: Write, monkeypatch: pytes
     zone = write(text(), UNDATED)
     first = walk(zone, days(1))
     next(first)
-    monkeypatch.setattr(time, 'monotonic', iter([0.0, 0.5, 9.0]).__next__)
+    # Its own clock, and nobody else's: other threads look at theirs.
+    clock = SimpleNamespace(monotonic=iter([0.0, 0.5, 9.0]).__next__, sleep=time.sleep, time=time.time)
+    monkeypatch.setattr(parted, 'time', clock)
     assert same(filled(walk(zone, days(2))), as_read(zone, days(2)))
     monkeypatch.undo()
     assert parts(zone) == ['.begun']
