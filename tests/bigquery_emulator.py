@@ -202,13 +202,18 @@ def _python() -> str | None:
 
 
 def free_ports(count: int) -> list[str]:
-    """Ports of this machine that nobody listens on."""
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(('127.0.0.1', 0))
-    ports = [str(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
+    """Ports of this machine that nobody listens on, and that nobody else is given as long as this process runs.
+
+    They stay bound, without anybody listening: a server that takes its address again, as each of those here does, gets them
+    all the same. Let go of, one could be another's before the server has started.
+    """
+    ports = []
+    for _ in range(count):
+        held = socket.socket()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(('127.0.0.1', 0))
+        ports.append(str(held.getsockname()[1]))
+        held.detach()
     return ports
 
 
