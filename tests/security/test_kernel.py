@@ -68,6 +68,7 @@ def test_code_that_is_not_signed_with_the_kernels_key_does_not_run(
 
 
 def test_code_that_is_signed_runs(client: BlockingKernelClient, tmp_path: Path) -> None:
+    client.wait_for_ready(timeout=60)  # or it may miss what the kernel publishes before it has subscribed
     client.execute_interactive(f'open({str(tmp_path / "ran")!r}, "w").close()', timeout=60)
     assert (tmp_path / 'ran').exists()
 

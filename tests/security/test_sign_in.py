@@ -9,7 +9,7 @@ import pytest
 
 from kly_mage.mage.client import API_KEY
 from kly_mage.mage.editor import EMAIL
-from kly_mage.mage.sign_in import FAILURES, SECONDS, Attempts
+from kly_mage.mage.sign_in import FAILURES, NOBODY, SECONDS, Attempts
 from tests.mage.server import wait_for
 from tests.security.conftest import Attacker
 
@@ -92,8 +92,9 @@ def test_an_unknown_user_is_answered_like_a_wrong_password_and_as_late(attacker:
         answers.append(attacker.sign_in({'email': email, 'password': 'wrong'}))
         took[email].append(time.monotonic() - start)
     assert {(answer.status, answer.text) for answer in answers} == {(401, answers[0].text)}
-    # A hundredth without the work of bcrypt; half is far from what a loaded machine makes of two equal works.
-    assert 0.5 < min(took[STRANGER]) / min(took[EMAIL]) < 2
+    ((hashed,),) = attacker.server.query('select password_hash from "user" where email = %s', EMAIL, database='kly_mage')
+    assert hashed[:7] == NOBODY[:7]  # the same work, and it is done: without bcrypt it is a hundredth of the time
+    assert 0.2 < min(took[STRANGER]) / min(took[EMAIL]) < 5
 
 
 @pytest.mark.mage
@@ -106,13 +107,15 @@ def test_guessing_is_bounded_stops_nobody_else_and_does_not_lock_a_known_browser
             threads.submit(attacker.sign_in, {'email': EMAIL, 'password': f'guess {number}'})
             for number in range(FAILURES['account'] + 5)
         ]
+        # Many seconds of work: what is asked meanwhile is answered before its end, however busy the machine is.
+        others = [threads.submit(attacker.sign_in, {'email': f'{number}@x.com', 'password': 'x'}) for number in range(10)]
         wait_for(lambda: any(guess.done() for guess in guesses), 60, 'the first refusal')  # the others are being checked
         # On the event loop, this would be answered behind the guesses.
         assert attacker.ask('/api/statuses').status == 200
         assert attacker.sign_in(right).status == 429  # whoever asks from a new browser waits
         assert attacker.sign_in(right, Cookie='kly_device=x.y.z').status == 429
         assert attacker.sign_in(right, Cookie=attacker.cookie.replace('oauth_token', 'kly_device')).status == 429
-        assert not all(guess.done() for guess in guesses)
+        assert not all(guess.done() for guess in guesses + others)
         assert attacker.sign_in(right, Cookie=cookie.partition(';')[0]).status == 200
         answers = [guess.result() for guess in guesses]
     refused = [answer for answer in answers if answer.status == 429]
