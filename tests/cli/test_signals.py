@@ -74,6 +74,33 @@ def test_a_wait_for_a_lock_is_ended_too(
     assert query('select status from ops.loads order by load_id') == [('done',), ('failed',)]
 
 
+@pytest.mark.parametrize(
+    ('number', 'code', 'word'), [(signal.SIGINT, 130, 'interrupted'), (signal.SIGTERM, 143, 'terminated')]
+)
+def test_a_load_that_is_ended_while_it_sends_rows_does_not_begin_again(
+    settings: Settings, query: Query, number: signal.Signals, code: int, word: str
+) -> None:
+    """psycopg2 tells what a file's ``read`` raised in words alone, as a query that was cancelled, which is tried again."""
+    deliver(settings, 'gam_delivery_20251001.csv', ad())
+    script = (
+        'import signal, sys\n'
+        'from kly_mage.cli import main\n'
+        'from kly_mage.warehouse.postgres import copy\n'
+        'number, encoded = int(sys.argv.pop(1)), copy._encoded\n'
+        'def pieces(*given):\n'
+        '    yield from encoded(*given)\n'
+        '    signal.raise_signal(number)\n'
+        'copy._encoded = pieces\n'
+        'main.run_as_process()\n'
+    )
+    command = [str(int(number)), 'backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--quiet']
+    ended = subprocess.run(
+        [sys.executable, '-c', script, *command], cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, '', f'{word}; nothing half-done was kept\n')
+    assert query('select status from ops.loads') == [('failed',)]
+
+
 @pytest.mark.parametrize('code', [1, 130, 143])
 def test_what_was_broken_off_ends_the_process_whatever_its_threads_do(code: int) -> None:
     """A reader of pyarrow that was at work as the interpreter ended made it an abort, now and then."""
