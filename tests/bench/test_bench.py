@@ -54,6 +54,13 @@ def test_the_benchmark_measures_its_contestants_and_finds_them_right(
         assert f'{stage} ' in next(line for line in out.splitlines() if 'stage, kly_mage first' in line)
 
 
+def test_a_step_that_takes_less_than_a_tick_has_taken_something(meter: Meter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meter, '_server_cpu', lambda: 1.0)
+    with meter.measuring() as cost:
+        sum(range(100))
+    assert cost.cpu > 0  # others are told beside it, as ratios
+
+
 @pytest.mark.slow
 def test_corrections_are_measured_beside_late_rows_and_found_right(
     postgres: str, meter: Meter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
