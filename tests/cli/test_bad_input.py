@@ -3,7 +3,7 @@
 import gzip
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -267,11 +267,11 @@ def test_a_megabyte_that_is_no_number_is_a_reject_and_no_megabyte_on_the_screen(
 
 
 @pytest.fixture
-def closed_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        return int(probe.getsockname()[1])
+def closed_port() -> Iterator[int]:
+    """A port nobody listens on, nor will: it is held, without anybody listening, until the test is done."""
+    with socket.socket() as held:
+        held.bind(('127.0.0.1', 0))
+        yield int(held.getsockname()[1])
 
 
 @pytest.mark.parametrize('debug', [[], ['--debug']])
