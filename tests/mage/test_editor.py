@@ -79,14 +79,18 @@ def test_a_busy_port_is_an_error_with_a_remedy_before_anything_is_started(
     assert not env.exists()
 
 
-def test_whatever_carries_the_mark_is_ended_also_without_a_parent(env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = load_settings()
+def test_whatever_carries_the_mark_is_ended_also_without_a_parent(
+    env: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings, ready = load_settings(), tmp_path / 'ready'
     # The first process ends at once; its child, in a session of its own, ignores a polite end.
-    child = 'import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(60)'
+    ignores = 'signal.signal(signal.SIGTERM, signal.SIG_IGN)'
+    child = f'import pathlib, signal, time; {ignores}; pathlib.Path({str(ready)!r}).touch(); time.sleep(60)'
     parent = f'import subprocess, sys; subprocess.Popen([sys.executable, "-c", {child!r}], start_new_session=True)'
     environment = os.environ | {editor.MARK: str(settings.local_dir)}
     subprocess.run([sys.executable, '-c', parent], env=environment, check=True)
-    wait_for(lambda: editor.marked(settings), 10, 'the orphan')
+    wait_for(ready.exists, 30, 'the orphan')
+    assert len(editor.marked(settings)) == 1
     monkeypatch.setattr(editor, 'STOP_SECONDS', 1)
     editor.stop(settings)
     assert editor.marked(settings) == []
