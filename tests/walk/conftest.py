@@ -25,7 +25,7 @@ def clone() -> Iterator[Clone]:
     user = Clone(folder / 'kly_mage', kept | {'TERM': 'xterm', 'LANG': 'C.UTF-8', 'HOME': str(folder)})
     yield user
     user.types('make stop')
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope='session')
