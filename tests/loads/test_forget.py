@@ -16,7 +16,7 @@ from kly_mage.loads import steps
 from kly_mage.loads.forget import forget
 from tests.delivery import HEADERS, backfill, deliver, event
 from tests.gold import Query, assert_gold_is_exact, gold
-from tests.scenes import Background
+from tests.scenes import PATIENCE, Background
 
 Captured = pytest.CaptureFixture[str]
 WHO = '1234567890.1690000000'
@@ -213,7 +213,8 @@ def test_killed_in_between_all_of_it_is_there_and_the_next_try_takes_it(
         f"{module}.{name} = lambda *_: os.kill(os.getpid(), signal.SIGKILL); main(['forget', '--user', '{WHO}'])"
     )
     assert (
-        subprocess.run([sys.executable, '-c', dying], cwd=REPOSITORY, check=False, timeout=60).returncode == -signal.SIGKILL
+        subprocess.run([sys.executable, '-c', dying], cwd=REPOSITORY, check=False, timeout=PATIENCE).returncode
+        == -signal.SIGKILL
     )
     assert gold(query) == before
     assert query('select count(*) from ops.forgotten') == [(0,)]
