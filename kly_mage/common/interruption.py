@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
+_ENDING = (signal.SIGINT, signal.SIGTERM)
 _ENDS: set[Callable[[], object]] = set()
 
 
@@ -31,9 +32,31 @@ def ended_by(end: Callable[[], object]) -> Iterator[None]:
         _ENDS.discard(end)
 
 
+@contextmanager
+def signals_put_off() -> Iterator[list[int]]:
+    """Inside, a signal's handler waits for the end, where what it raises is raised; gives the signals that have come.
+
+    For a library that calls us back and drops what is raised there. What it waits for, ``ended_by`` ends all the same.
+    """
+    came = list[int]()
+    if threading.current_thread() is not threading.main_thread():  # no other has to do with signals
+        yield came
+        return
+    handlers = {number: found for number in _ENDING if callable(found := signal.getsignal(number))}
+    for number in handlers:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield came
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if came:
+            handlers[signal.Signals(came[0])](came[0], None)
+
+
 def _end_waits(reader: int) -> None:
     while True:
-        if {signal.SIGINT, signal.SIGTERM}.intersection(os.read(reader, 64)):
+        if set(_ENDING).intersection(os.read(reader, 64)):
             for end in list(_ENDS):
                 with suppress(Exception):  # it may have ended by itself
                     end()

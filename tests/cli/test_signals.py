@@ -101,6 +101,33 @@ def test_a_load_that_is_ended_while_it_sends_rows_does_not_begin_again(
     assert query('select status from ops.loads') == [('failed',)]
 
 
+@pytest.mark.parametrize(
+    ('number', 'code', 'word'), [(signal.SIGINT, 130, 'interrupted'), (signal.SIGTERM, 143, 'terminated')]
+)
+def test_a_load_is_ended_too_while_the_server_is_at_the_last_of_its_rows(
+    settings: Settings, query: Query, number: signal.Signals, code: int, word: str
+) -> None:
+    """There it was psycopg2's error that was met in the midst of being made."""
+    deliver(settings, 'gam_delivery_20250930.csv', ad('before', day='2025-09-30'))
+    assert ads('2025-09-30') == 0
+    query(
+        "create function slow() returns trigger language plpgsql as 'begin perform pg_sleep(600); return null; end';"
+        'create trigger slow after insert on bronze.gam_delivery execute function slow()'
+    )
+    deliver(settings, 'gam_delivery_20251001.csv', ad())
+    command = [sys.executable, '-m', 'kly_mage', 'backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--quiet']
+    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + PATIENCE
+    while not query("select 1 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out, err) == (code, '', f'{word}; nothing half-done was kept\n')
+    assert query('select status from ops.loads order by load_id') == [('done',), ('failed',)]
+
+
 @pytest.mark.parametrize('code', [1, 130, 143])
 def test_what_was_broken_off_ends_the_process_whatever_its_threads_do(code: int) -> None:
     """A reader of pyarrow that was at work as the interpreter ended made it an abort, now and then."""
