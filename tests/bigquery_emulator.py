@@ -8,7 +8,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from pathlib import Path
 from urllib.error import URLError
 
 import pytest
+
+from tests.ports import free_port
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 CACHE = Path(os.environ.get('XDG_CACHE_HOME') or Path.home() / '.cache') / 'kly_mage_tests'
@@ -106,7 +107,7 @@ def emulator(*, is_prepared: bool = False) -> Iterator[Address]:
 @contextmanager
 def _running(home: Path, data: Path) -> Iterator[Address]:
     """The emulator over a folder."""
-    ports = free_ports(2)
+    ports = [str(free_port()) for _ in range(2)]
     log = data.with_name('log')
     inside = Path(__file__).with_name('bigquery_emulator_inside.py')
     command = [str(home / 'venv/bin/python'), '-P', str(inside), '--port', ports[0], '--grpc-port', ports[1]]
@@ -199,22 +200,6 @@ def _python() -> str | None:
     pyenv = sorted(Path.home().glob('.pyenv/versions/3.13.*/bin/python3.13'))
     folders = [*(path.parent for path in pyenv), '/usr/bin', '/usr/local/bin']
     return shutil.which('python3.13', path=os.pathsep.join(map(str, folders)))
-
-
-def free_ports(count: int) -> list[str]:
-    """Ports of this machine that nobody listens on, and that nobody else is given as long as this process runs.
-
-    They stay bound, without anybody listening: a server that takes its address again, as each of those here does, gets them
-    all the same. Let go of, one could be another's before the server has started.
-    """
-    ports = []
-    for _ in range(count):
-        held = socket.socket()
-        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        held.bind(('127.0.0.1', 0))
-        ports.append(str(held.getsockname()[1]))
-        held.detach()
-    return ports
 
 
 def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:

@@ -19,7 +19,8 @@ import pytest
 from kly_mage.warehouse.bigquery import unchanged
 from kly_mage.warehouse.bigquery.correcting import PARAMETERS
 from kly_mage.warehouse.bigquery.text import placed
-from tests.bigquery_emulator import built, free_ports, uv
+from tests.bigquery_emulator import built, uv
+from tests.ports import free_port
 
 SERVER, MESSAGES, GRPC = '1.13.0', '0.1.5', '1.74.0'
 SECONDS = 120  # for an answer: a tenth of one as a rule, but the machine may have much else to do
@@ -53,7 +54,7 @@ class GoogleSql:
         schema: statements that create tables; what is not in them is not there.
     """
 
-    def __init__(self, port: str, schema: str) -> None:
+    def __init__(self, port: int, schema: str) -> None:
         import grpc
         from zetasql.wasi._pb2.zetasql.local_service import local_service_pb2 as messages
         from zetasql.wasi._pb2.zetasql.proto import options_pb2, simple_catalog_pb2
@@ -272,8 +273,8 @@ def analyzer(schema: str) -> Iterator[GoogleSql]:
     messages = built(f'zetasql-messages-{MESSAGES}', _messages)
     if str(messages) not in sys.path:
         sys.path.append(str(messages))
-    (port,) = free_ports(1)
-    process = subprocess.Popen([str(server), '127.0.0.1', port], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    port = free_port()
+    process = subprocess.Popen([str(server), '127.0.0.1', str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         connection = GoogleSql(port, schema)
         yield connection

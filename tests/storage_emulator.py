@@ -18,7 +18,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote
 
-from tests.bigquery_emulator import built, free_ports, uv
+from tests.bigquery_emulator import built, uv
+from tests.ports import free_port
 
 EMULATOR, CHECKSUMS = '2026.7.19', '1.9.0'
 BUCKET = 'shop-exports'
@@ -61,8 +62,8 @@ def storage_emulator() -> Iterator[Storage]:
         f'gcp-storage-emulator-{EMULATOR}',
         lambda folder: uv('pip', 'install', '--no-deps', '--python', sys.executable, '--target', str(folder), *packages),
     )
-    (port,) = free_ports(1)
-    command = ['-m', 'gcp_storage_emulator', 'start', '--in-memory', '--quiet', '--host', '127.0.0.1', '--port', port]
+    port = free_port()
+    command = ['-m', 'gcp_storage_emulator', 'start', '--in-memory', '--quiet', '--host', '127.0.0.1', '--port', str(port)]
     with tempfile.TemporaryDirectory(prefix='kly-storage-') as folder, Path(folder, 'log').open('wb') as log:
         process = subprocess.Popen(
             [sys.executable, *command, '--default-bucket', BUCKET],

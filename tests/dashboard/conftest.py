@@ -13,7 +13,7 @@ import pytest
 from kly_mage.common.settings import REPOSITORY
 from tests.conftest import administer
 from tests.dashboard.served import serving
-from tests.mage.server import free_port
+from tests.ports import free_port
 from tests.security.conftest import Attacker
 
 PASSWORD = 'the password of the editor & more'

@@ -28,8 +28,8 @@ from tests.dashboard.compared import Loaded, assert_same_answer, assert_same_sum
 from tests.dashboard.conftest import Dashboard
 from tests.dashboard.served import serving
 from tests.dashboard.test_pages import Visit, browser
-from tests.mage.server import free_port
 from tests.mage.test_charts import CHARTS
+from tests.ports import free_port
 from tests.remedies import printed
 from tests.warehouse.bigquery.conftest import address, ask, project
 

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from kly_mage.common.settings import REPOSITORY, Settings
-from tests.bigquery_emulator import client_folder, free_ports
+from tests.bigquery_emulator import client_folder
 from tests.commands import run
 from tests.delivery import HEADERS, article, backfill
 from tests.fetch.test_emulator import WITHOUT_GOOGLE
 from tests.gold import Query
+from tests.ports import free_port
 from tests.refusing import refusing
 from tests.storage_emulator import BUCKET, Storage, storage_emulator
 
@@ -147,6 +148,6 @@ def test_an_account_without_rights_is_told_which_role_it_lacks(environment: dict
 
 @pytest.mark.slow  # a minute, in which it is tried again
 def test_a_network_that_is_not_there_is_told(environment: dict[str, str]) -> None:
-    (port,) = free_ports(1)
+    port = free_port()
     told = run('fetch', 'files', **environment | {'STORAGE_EMULATOR_HOST': f'http://127.0.0.1:{port}'})
     assert re.fullmatch(r'error: Cloud Storage does not answer \(.*\): look at the network .*\n', told.stderr), told.stderr

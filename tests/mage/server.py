@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -24,22 +23,9 @@ import websocket
 from kly_mage.common.settings import REPOSITORY
 from kly_mage.mage.client import API_KEY, FINISHED, MageClient
 from kly_mage.mage.editor import EMAIL
+from tests.ports import free_port
 
 LANDING = REPOSITORY / 'data'
-
-
-def free_port() -> int:
-    """A port nobody listens on, and that nobody else is given as long as this process runs.
-
-    It stays bound, without anybody listening: a server that takes its address again, as each of ours does, gets it all the
-    same. Let go of, it could be another's before the server has started.
-    """
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    held.bind(('127.0.0.1', 0))
-    port = int(held.getsockname()[1])
-    held.detach()
-    return port
 
 
 def copy_project(folder: Path) -> Path:

@@ -12,7 +12,8 @@ import tornado.web
 
 from kly_mage.common.errors import EditorError
 from kly_mage.mage import patches, self_test
-from tests.mage.server import copy_project, free_port
+from tests.mage.server import copy_project
+from tests.ports import free_port
 
 pytestmark = pytest.mark.mage
 

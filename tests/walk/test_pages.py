@@ -15,9 +15,10 @@ from playwright.sync_api import Page
 from kly_mage.mage.client import MageClient
 from kly_mage.mage.editor import EMAIL
 from tests.mage.browser import EditorPage, browser_page, create_backfill, sign_in
-from tests.mage.server import LANDING, free_port, wait_for
+from tests.mage.server import LANDING, wait_for
 from tests.mage.test_pages import BLOCKS
 from tests.oracle import Expected, expected
+from tests.ports import free_port
 from tests.walk.clone import Clone
 
 pytestmark = [pytest.mark.walk, pytest.mark.one_version]  # not `browser`: `make test-more` would run it

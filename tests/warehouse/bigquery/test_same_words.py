@@ -338,7 +338,7 @@ def test_a_command_says_the_same_on_both_warehouses(
     whole: bool, settings: Settings, query: Query, postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv('COLUMNS', '80')
-    lasting_day(30 if whole else 5)  # both are told of the same today
+    lasting_day(15 if whole else 5)  # both are told of the same today
     here = played(settings, query, tmp_path / 'out', whole=whole)
     (tmp_path / 'there').mkdir()
     with (

@@ -19,7 +19,7 @@ import pytest
 
 from kly_mage.common.settings import REPOSITORY, Settings
 from kly_mage.warehouse.postgres import embedded
-from tests.mage.server import free_port
+from tests.ports import free_port
 from tests.scenes import Background
 
 pytestmark = pytest.mark.one_version
