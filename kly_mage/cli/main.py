@@ -83,13 +83,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command and give its exit code."""
     given = sys.argv[1:] if arguments is None else arguments
     name = next((word for word in given if not word.startswith('-')), '')
-    try:
-        options = parser([name]).parse_args(given)
-    except SystemExit as end:  # after --help or a word it does not know
-        return int(end.code or DONE)
-    log_to_stderr(logging.DEBUG if options.debug else logging.WARNING)
-    os.environ['PGAPPNAME'] = f'kly_mage {name}'  # whoever waits for us can name us
-    try:
+    is_debugged = '--debug' in given
+    try:  # from the first import on: half a second in which somebody may press Ctrl-C
+        try:
+            options = parser([name]).parse_args(given)
+        except SystemExit as end:  # after --help or a word it does not know
+            return int(end.code or DONE)
+        is_debugged = options.debug
+        log_to_stderr(logging.DEBUG if is_debugged else logging.WARNING)
+        os.environ['PGAPPNAME'] = f'kly_mage {name}'  # whoever waits for us can name us
         if doubt := doubts():
             note(f'warning: {doubt}')
         _refuse_elsewhere(name)
@@ -99,17 +101,13 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except KeyboardInterrupt:
-        note('interrupted; nothing half-done was kept')
-        return INTERRUPTED
-    except Terminated:
-        note('terminated; nothing half-done was kept')
-        return TERMINATED
+    except (KeyboardInterrupt, Terminated) as signaled:
+        return _ended_by(signaled)
     except UsageError as error:
         note(f'error: {error}')
         return WRONG_USE
     except Exception as error:  # noqa: BLE001 -- told, with the traceback if that is asked for
-        if options.debug:
+        if is_debugged:
             for line in traceback.format_exc().split('\n'):
                 note(line)
         note(f'error: {_message(error)}')
@@ -125,9 +123,12 @@ def run_as_process() -> NoReturn:
     """Run the command that this process was started for, and end."""
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors='backslashreplace')  # type: ignore[union-attr]  # a terminal without UTF-8
-    signal.signal(signal.SIGTERM, _terminate)
-    interruption.listen()
-    code = main()
+    try:
+        signal.signal(signal.SIGTERM, _terminate)
+        interruption.listen()
+        code = main()
+    except (KeyboardInterrupt, Terminated) as signaled:  # just before or after the command
+        code = _ended_by(signaled)
     # Threads of libraries may still be at what was broken off (a file of which the beginning was enough, too), and one that
     # meets the interpreter's end aborts it (134). The end of the process frees everything, faster than the interpreter does.
     for stream in (sys.stdout, sys.stderr):
@@ -201,6 +202,13 @@ def _message(error: BaseException) -> str:
         where = f' for {error.filename}' if error.filename else ''
         return f'no space left{where} on this machine ({error.strerror}); make room and run it again'
     return f'{said} ({type(error).__name__}; --debug shows where)'
+
+
+def _ended_by(signaled: BaseException) -> int:
+    """Say so; gives the exit code."""
+    word, code = ('interrupted', INTERRUPTED) if isinstance(signaled, KeyboardInterrupt) else ('terminated', TERMINATED)
+    note(f'{word}; nothing half-done was kept')
+    return code
 
 
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:

@@ -1,12 +1,14 @@
 """Work of several processes at once, each of its share of the days."""
 
+import contextlib
 import logging
 import multiprocessing
 import os
 import pickle
 import signal
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.context import SpawnProcess
@@ -61,13 +63,27 @@ def work(load: Work, asked: Mapping[str, Any], shares: list[Window], workers: in
     return [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
 
 
+@contextlib.contextmanager
+def _ctrl_c_is_ours() -> Iterator[None]:
+    """No process that begins inside ever hears Ctrl-C, which goes to all of a terminal's processes: this one tells them.
+
+    What comes meanwhile comes at the end.
+    """
+    resource_tracker.ensure_running()  # a process of multiprocessing's; its start would let signals through again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Team:
     """The processes, each at the other end of a pipe."""
 
     def __init__(self, load: Work, given: Mapping[str, Any], count: int) -> None:
         context = multiprocessing.get_context('spawn')  # a copy of this process would have its connections and some threads
         self.processes, self.pipes = list[SpawnProcess](), list[Connection]()
-        with threads(_THREADS, max(1, cores() // count)):  # each would start one for every core
+        with threads(_THREADS, max(1, cores() // count)), _ctrl_c_is_ours():  # each would start one for every core
             for _ in range(count):
                 ours, theirs = context.Pipe()
                 process = context.Process(target=_serve, args=(theirs, load, given, logging.getLogger().level), daemon=True)
@@ -138,17 +154,16 @@ def _heard(pipe: Connection) -> Any:
 def _serve(pipe: Connection, load: Work, given: Mapping[str, Any], level: int) -> NoReturn:
     """Load one share after the other, until the other end of the pipe is closed."""
     log_to_stderr(level)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of a terminal's processes: the first one tells us
-    signal.signal(signal.SIGTERM, _end)
-    interruption.listen()
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
 
     def step(what: str, done: float, total: float, told: str = '') -> None:
         pipe.send((what, done, total))
 
     try:
+        signal.signal(signal.SIGTERM, _end)
+        interruption.listen()
+        if parent is not None:
+            threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
         while True:
             share: Window = pipe.recv()
             try:

@@ -128,6 +128,29 @@ def test_a_load_is_ended_too_while_the_server_is_at_the_last_of_its_rows(
     assert query('select status from ops.loads order by load_id') == [('done',), ('failed',)]
 
 
+@pytest.mark.parametrize('where', ['main.interruption.listen', 'main._command'])
+@pytest.mark.parametrize(
+    ('number', 'code', 'word'), [(signal.SIGINT, 130, 'interrupted'), (signal.SIGTERM, 143, 'terminated')]
+)
+def test_a_command_that_is_ended_while_it_begins_says_so(number: signal.Signals, code: int, word: str, where: str) -> None:
+    """To import what it needs takes half a second, in which somebody sees that it is the wrong one."""
+    script = (
+        'import signal, sys\n'
+        'from kly_mage.cli import main\n'
+        f'found = {where}\n'
+        'def ended(*given):\n'
+        f'    {where} = found\n'
+        f'    signal.raise_signal({int(number)})\n'
+        f'{where} = ended\n'
+        "sys.argv[1:] = ['status']\n"
+        'main.run_as_process()\n'
+    )
+    ended = subprocess.run(
+        [sys.executable, '-c', script], cwd=REPOSITORY, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, '', f'{word}; nothing half-done was kept\n')
+
+
 @pytest.mark.parametrize('code', [1, 130, 143])
 def test_what_was_broken_off_ends_the_process_whatever_its_threads_do(code: int) -> None:
     """A reader of pyarrow that was at work as the interpreter ended made it an abort, now and then."""

@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -105,10 +107,17 @@ def begun(query: Query) -> tuple['subprocess.Popen[str]', list[int]]:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    children = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
-    workers = [int(pid) for pid in children if b'spawn_main' in Path(f'/proc/{pid}/cmdline').read_bytes()]
+    workers = list(begun_by(process.pid))
     assert len(workers) == 3
     return process, workers
+
+
+def begun_by(pid: int) -> Iterator[int]:
+    """The processes that load, of a command."""
+    for child in Path(f'/proc/{pid}/task/{pid}/children').read_text().split():
+        with suppress(FileNotFoundError, ProcessLookupError):
+            if b'spawn_main' in Path(f'/proc/{child}/cmdline').read_bytes():
+                yield int(child)
 
 
 @pytest.mark.parametrize(('number', 'code', 'status'), [(signal.SIGINT, 130, 'failed'), (signal.SIGKILL, -9, 'running')])
@@ -143,6 +152,35 @@ def test_a_process_that_is_killed_is_told(settings: Settings, query: Query) -> N
     assert process.returncode == 1
     assert 'fewer --workers' in err.splitlines()[-1]
     assert 'Traceback' not in err
+
+
+def test_ctrl_c_in_a_terminal_is_told_once_also_while_the_processes_begin(settings: Settings) -> None:
+    deliver_october(settings.data_dir, range(1, 5))
+    command = [sys.executable, '-m', 'kly_mage', 'backfill', *DAYS, '--workers', '3', '--quiet']
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + PATIENCE
+    while not any(
+        'site-packages' in Path(f'/proc/{pid}/maps').read_text() for pid in begun_by(process.pid)
+    ):  # at its imports
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, out, err) == (130, '', 'interrupted; nothing half-done was kept\n')
+
+
+def test_a_process_that_is_ended_before_it_has_begun_says_nothing() -> None:
+    script = (
+        'import multiprocessing, signal\n'
+        'from kly_mage.loads import side_by_side\n'
+        'side_by_side.interruption.listen = lambda: signal.raise_signal(signal.SIGTERM)\n'
+        'side_by_side._serve(multiprocessing.Pipe()[0], None, {}, 30)\n'
+    )
+    ended = subprocess.run([sys.executable, '-c', script], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, '', '')
 
 
 def cut(settings: Settings, source: str, workers: int | None) -> list[str]:
