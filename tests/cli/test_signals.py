@@ -17,26 +17,33 @@ from tests.scenes import PATIENCE
 pytestmark = pytest.mark.one_version
 
 ROWS = 400_000  # some seconds of work
-
-
-@pytest.mark.parametrize(
+by_signal = pytest.mark.parametrize(
     ('number', 'code', 'word'), [(signal.SIGINT, 130, 'interrupted'), (signal.SIGTERM, 143, 'terminated')]
 )
+
+
+def begun(query: Query, question: str, *options: str) -> 'subprocess.Popen[str]':
+    """A load of ads, and what it has started, in a session of its own; it has come to where the question has an answer."""
+    command = [sys.executable, '-m', 'kly_mage', 'backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', *options]
+    process = subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + PATIENCE
+    while not query(question):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return process
+
+
+@by_signal
 def test_a_load_that_is_ended_says_so_and_keeps_nothing_half_done(
     settings: Settings, query: Query, number: signal.Signals, code: int, word: str
 ) -> None:
     deliver(settings, 'gam_delivery_20251001.csv', *(ad(f'unit {n}', '0.01') for n in range(ROWS)))
     deliver(settings, 'gam_delivery_20250930.csv', ad('before', '1', day='2025-09-30'))
     assert ads('2025-09-30') == 0
-    command = [sys.executable, '-m', 'kly_mage', 'backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue']
-    process = subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    deadline = time.monotonic() + PATIENCE
-    while not query("select 1 from ops.loads where status = 'running'"):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    process = begun(query, "select 1 from ops.loads where status = 'running'")
     os.killpg(process.pid, number)  # as a terminal does, to everything that was started
     out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, err
@@ -49,23 +56,16 @@ def test_a_load_that_is_ended_says_so_and_keeps_nothing_half_done(
     assert query('select sum(revenue_usd) from gold.daily_summary') == [(1 + ROWS // 100,)]
 
 
-@pytest.mark.parametrize(
-    ('number', 'code', 'word'), [(signal.SIGINT, 130, 'interrupted'), (signal.SIGTERM, 143, 'terminated')]
-)
+@by_signal
 def test_a_wait_for_a_lock_is_ended_too(
     settings: Settings, query: Query, number: signal.Signals, code: int, word: str
 ) -> None:
     deliver(settings, 'gam_delivery_20251001.csv', ad())
     assert ads() == 0
-    command = [sys.executable, '-m', 'kly_mage', 'backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--quiet']
     with connect(settings) as connection, connection.cursor() as cursor:
         cursor.execute('lock table bronze.gam_delivery')
-        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        deadline = time.monotonic() + PATIENCE
-        while not query("select 1 from pg_locks where not granted and relation = 'bronze.gam_delivery'::regclass"):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        waits = "select 1 from pg_locks where not granted and relation = 'bronze.gam_delivery'::regclass"
+        process = begun(query, waits, '--quiet')
         process.send_signal(number)
         out, err = process.communicate(timeout=PATIENCE)  # the lock is still held
     assert (process.returncode, out) == (code, ''), err
@@ -74,9 +74,7 @@ def test_a_wait_for_a_lock_is_ended_too(
     assert query('select status from ops.loads order by load_id') == [('done',), ('failed',)]
 
 
-@pytest.mark.parametrize(
-    ('number', 'code', 'word'), [(signal.SIGINT, 130, 'interrupted'), (signal.SIGTERM, 143, 'terminated')]
-)
+@by_signal
 def test_a_load_that_is_ended_while_it_sends_rows_does_not_begin_again(
     settings: Settings, query: Query, number: signal.Signals, code: int, word: str
 ) -> None:
@@ -101,9 +99,7 @@ def test_a_load_that_is_ended_while_it_sends_rows_does_not_begin_again(
     assert query('select status from ops.loads') == [('failed',)]
 
 
-@pytest.mark.parametrize(
-    ('number', 'code', 'word'), [(signal.SIGINT, 130, 'interrupted'), (signal.SIGTERM, 143, 'terminated')]
-)
+@by_signal
 def test_a_load_is_ended_too_while_the_server_is_at_the_last_of_its_rows(
     settings: Settings, query: Query, number: signal.Signals, code: int, word: str
 ) -> None:
@@ -115,13 +111,8 @@ def test_a_load_is_ended_too_while_the_server_is_at_the_last_of_its_rows(
         'create trigger slow after insert on bronze.gam_delivery execute function slow()'
     )
     deliver(settings, 'gam_delivery_20251001.csv', ad())
-    command = [sys.executable, '-m', 'kly_mage', 'backfill', '--start', '2025-10-01', '--pipeline', 'ads_revenue', '--quiet']
-    process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + PATIENCE
-    while not query("select 1 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    sleeps = "select 1 from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+    process = begun(query, sleeps, '--quiet')
     process.send_signal(number)
     out, err = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out, err) == (code, '', f'{word}; nothing half-done was kept\n')
@@ -129,9 +120,7 @@ def test_a_load_is_ended_too_while_the_server_is_at_the_last_of_its_rows(
 
 
 @pytest.mark.parametrize('where', ['main.interruption.listen', 'main._command'])
-@pytest.mark.parametrize(
-    ('number', 'code', 'word'), [(signal.SIGINT, 130, 'interrupted'), (signal.SIGTERM, 143, 'terminated')]
-)
+@by_signal
 def test_a_command_that_is_ended_while_it_begins_says_so(number: signal.Signals, code: int, word: str, where: str) -> None:
     """To import what it needs takes half a second, in which somebody sees that it is the wrong one."""
     script = (
