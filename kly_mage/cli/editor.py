@@ -8,6 +8,7 @@ from kly_mage.cli.arguments import number_of
 from kly_mage.common.console import note, say
 from kly_mage.common.settings import env_path
 from kly_mage.mage import editor
+from kly_mage.mage.client import EMAIL
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,9 +27,9 @@ def run(options: argparse.Namespace) -> int:
         running = editor.start(note, options.port)
         say(f'Mage is on {running.url}')
         if running.new_password:
-            say(f'sign in as {editor.EMAIL} with the password {running.new_password} (kept in {env_path()})')
+            say(f'sign in as {EMAIL} with the password {running.new_password} (kept in {env_path()})')
         else:
-            say(f'sign in as {editor.EMAIL}; the password is {editor.PASSWORD} in {env_path()}')
+            say(f'sign in as {EMAIL}; the password is {editor.PASSWORD} in {env_path()}')
         say('Ctrl-C stops Mage and PostgreSQL; the data stay')
         running.watch()
     except KeyboardInterrupt:

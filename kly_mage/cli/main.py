@@ -102,7 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     except (KeyboardInterrupt, Terminated) as signaled:
-        return _ended_by(signaled)
+        return _broken_off(signaled)
     except UsageError as error:
         note(f'error: {error}')
         return WRONG_USE
@@ -128,7 +128,7 @@ def run_as_process() -> NoReturn:
         interruption.listen()
         code = main()
     except (KeyboardInterrupt, Terminated) as signaled:  # just before or after the command
-        code = _ended_by(signaled)
+        code = _broken_off(signaled)
     # Threads of libraries may still be at what was broken off (a file of which the beginning was enough, too), and one that
     # meets the interpreter's end aborts it (134). The end of the process frees everything, faster than the interpreter does.
     for stream in (sys.stdout, sys.stderr):
@@ -204,7 +204,7 @@ def _message(error: BaseException) -> str:
     return f'{said} ({type(error).__name__}; --debug shows where)'
 
 
-def _ended_by(signaled: BaseException) -> int:
+def _broken_off(signaled: BaseException) -> int:
     """Say so; gives the exit code."""
     word, code = ('interrupted', INTERRUPTED) if isinstance(signaled, KeyboardInterrupt) else ('terminated', TERMINATED)
     note(f'{word}; nothing half-done was kept')

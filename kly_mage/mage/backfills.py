@@ -9,7 +9,7 @@ from kly_mage.common.errors import EditorError
 from kly_mage.common.settings import UTC, env_path, load_settings
 from kly_mage.common.window import Window
 from kly_mage.mage import editor
-from kly_mage.mage.client import FINISHED, MageClient
+from kly_mage.mage.client import EMAIL, FINISHED, MageClient
 from kly_mage.warehouse.choice import warehouse
 
 POLL_SECONDS = 0.5
@@ -46,7 +46,7 @@ def sign_in() -> MageClient:
     settings = load_settings()
     if not settings.owner_password:
         raise EditorError(f'no {editor.PASSWORD} in {env_path()}: start the server once with `make editor`')
-    return MageClient(editor.address(settings), editor.EMAIL, settings.owner_password)
+    return MageClient(editor.address(settings), EMAIL, settings.owner_password)
 
 
 def _follow(client: MageClient, pipeline: str, backfill: int, quiet: bool) -> list[dict[str, Any]]:

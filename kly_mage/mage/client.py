@@ -9,6 +9,7 @@ from typing import Any
 from kly_mage.common.errors import EditorError
 
 API_KEY = 'zkWlN0PkIKSN0C11CfUHUj84OT5XOJ6tDZ6bDRO2'  # the same public client id in every Mage
+EMAIL = 'admin@admin.com'  # Mage's own name for its first user; the password is what counts
 FINISHED = ('completed', 'failed', 'cancelled')
 
 

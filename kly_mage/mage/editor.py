@@ -24,14 +24,13 @@ from kly_mage.common.errors import EditorError, WarehouseError, first_line
 from kly_mage.common.private import private_file, private_folder
 from kly_mage.common.settings import REPOSITORY, Settings, env_path, load_settings
 from kly_mage.mage import server_log
-from kly_mage.mage.client import MageClient
+from kly_mage.mage.client import EMAIL, MageClient
 from kly_mage.warehouse.postgres.embedded import stop_embedded
 from kly_mage.warehouse.postgres.server import database_beside, server
 
 logger = logging.getLogger('kly_mage')
 
 HOST = '127.0.0.1'
-EMAIL = 'admin@admin.com'  # Mage's own name for its first user; the password is what counts
 PASSWORD, SECRET = 'MAGE_OWNER_PASSWORD', 'MAGE_JWT_SECRET'
 MARK = 'KLY_EDITOR'
 # What Mage and its libraries read for themselves; the environment may say otherwise.

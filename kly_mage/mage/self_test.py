@@ -5,6 +5,7 @@ The corrections and the guard hang on names inside Mage: should one of them move
 
 import asyncio
 import importlib.metadata
+import json
 from dataclasses import dataclass, field
 
 import tornado.httpclient
@@ -13,10 +14,11 @@ import tornado.netutil
 import tornado.web
 
 from kly_mage.common.errors import EditorError
+from kly_mage.mage.client import EMAIL
 from kly_mage.mage.patches import VERSION
 
 _MAGES_SECRET, _MAGES_PASSWORD = 'materia', 'admin'
-_NAMELESS = '{"session": {"token": "x", "provider": "none", "email": "admin@admin.com"}}'
+_NAMELESS = json.dumps({'session': {'token': 'x', 'provider': 'none', 'email': EMAIL}})
 _JSON = {'Content-Type': 'application/json'}
 
 

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page
 
 from kly_mage.mage.alerts import WEBHOOK
-from kly_mage.mage.editor import EMAIL
+from kly_mage.mage.client import EMAIL
 from tests.mage.browser import browser_page, sign_in
 from tests.mage.server import Server, Webhook, running_editor
 

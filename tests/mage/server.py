@@ -21,8 +21,7 @@ import psycopg2
 import websocket
 
 from kly_mage.common.settings import REPOSITORY
-from kly_mage.mage.client import API_KEY, FINISHED, MageClient
-from kly_mage.mage.editor import EMAIL
+from kly_mage.mage.client import API_KEY, EMAIL, FINISHED, MageClient
 from tests.ports import free_port
 
 LANDING = REPOSITORY / 'data'

@@ -15,8 +15,7 @@ from playwright.sync_api import Page
 
 from kly_mage.common.errors import EditorError
 from kly_mage.common.settings import REPOSITORY
-from kly_mage.mage.client import API_KEY
-from kly_mage.mage.editor import EMAIL
+from kly_mage.mage.client import API_KEY, EMAIL
 from tests.gold import gold
 from tests.mage.browser import CHARTS, EditorPage
 from tests.mage.conftest import START

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kly_mage.mage.editor import EMAIL
+from kly_mage.mage.client import EMAIL
 from tests.mage.server import Server, running_editor
 
 

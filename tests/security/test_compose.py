@@ -28,8 +28,7 @@ import pytest
 from kly_mage.common import env_file
 from kly_mage.common.errors import EditorError
 from kly_mage.common.settings import REPOSITORY
-from kly_mage.mage.client import MageClient
-from kly_mage.mage.editor import EMAIL
+from kly_mage.mage.client import EMAIL, MageClient
 
 pytestmark = pytest.mark.docker
 

@@ -4,8 +4,7 @@ import json
 
 import pytest
 
-from kly_mage.mage.client import API_KEY
-from kly_mage.mage.editor import EMAIL
+from kly_mage.mage.client import API_KEY, EMAIL
 from tests.security.conftest import Attacker
 
 pytestmark = pytest.mark.mage

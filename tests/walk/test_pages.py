@@ -12,8 +12,7 @@ from functools import cache
 import pytest
 from playwright.sync_api import Page
 
-from kly_mage.mage.client import MageClient
-from kly_mage.mage.editor import EMAIL
+from kly_mage.mage.client import EMAIL, MageClient
 from tests.mage.browser import EditorPage, browser_page, create_backfill, sign_in
 from tests.mage.server import LANDING, wait_for
 from tests.mage.test_pages import BLOCKS
